@@ -1,0 +1,265 @@
+//! Who may log in, where, and what they may do there.
+//!
+//! [`Authorizer`] is the behaviour; [`DummyAuthorizer`] holds a table of virtual
+//! users, as pyftpdlib's. This module knows nothing of sockets or files beyond
+//! checking that a home exists.
+
+mod dummy;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::error::AuthenticationFailed;
+use crate::handlers::FTPSession;
+
+pub use dummy::{DummyAuthorizer, User, UserOptions};
+
+/// One permission, a letter of pyftpdlib's `elradfmwMT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum Perm {
+    /// `e`: change directory (CWD, CDUP).
+    ChangeDir = 1,
+    /// `l`: list files (LIST, NLST, STAT, MLSD, MLST, SIZE, MDTM).
+    List = 1 << 1,
+    /// `r`: retrieve files (RETR).
+    Read = 1 << 2,
+    /// `a`: append to files (APPE).
+    Append = 1 << 3,
+    /// `d`: delete files and directories (DELE, RMD).
+    Delete = 1 << 4,
+    /// `f`: rename (RNFR, RNTO).
+    Rename = 1 << 5,
+    /// `m`: make directories (MKD).
+    Mkdir = 1 << 6,
+    /// `w`: store files (STOR, STOU).
+    Write = 1 << 7,
+    /// `M`: change modes (SITE CHMOD).
+    Chmod = 1 << 8,
+    /// `T`: change times (MFMT).
+    Mtime = 1 << 9,
+}
+
+impl Perm {
+    /// All permissions, in the order of pyftpdlib's letters.
+    pub const ALL: [Self; 10] = [
+        Self::ChangeDir,
+        Self::List,
+        Self::Read,
+        Self::Append,
+        Self::Delete,
+        Self::Rename,
+        Self::Mkdir,
+        Self::Write,
+        Self::Chmod,
+        Self::Mtime,
+    ];
+
+    /// Its letter.
+    #[must_use]
+    pub fn letter(self) -> char {
+        match self {
+            Self::ChangeDir => 'e',
+            Self::List => 'l',
+            Self::Read => 'r',
+            Self::Append => 'a',
+            Self::Delete => 'd',
+            Self::Rename => 'f',
+            Self::Mkdir => 'm',
+            Self::Write => 'w',
+            Self::Chmod => 'M',
+            Self::Mtime => 'T',
+        }
+    }
+
+    /// The permission of a letter.
+    #[must_use]
+    pub fn from_letter(letter: char) -> Option<Self> {
+        Self::ALL.into_iter().find(|perm| perm.letter() == letter)
+    }
+}
+
+/// A set of permissions: `"elr".parse::<Perms>()`.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Perms(u16);
+
+impl Perms {
+    /// No permission.
+    pub const NONE: Self = Self(0);
+    /// `elr`, the permissions to read.
+    pub const READ: Self = Self(0b111);
+    /// `elradfmwMT`, all of them.
+    pub const ALL: Self = Self(0b11_1111_1111);
+
+    /// Whether `perm` is among them.
+    #[must_use]
+    pub fn has(self, perm: Perm) -> bool {
+        self.0 & perm as u16 != 0
+    }
+
+    /// These and `perm`.
+    #[must_use]
+    pub fn with(self, perm: Perm) -> Self {
+        Self(self.0 | perm as u16)
+    }
+
+    /// Whether any of them lets a user change something.
+    #[must_use]
+    pub fn can_write(self) -> bool {
+        self.0 & !Self::READ.0 != 0
+    }
+
+    /// Its members, in the order of pyftpdlib's letters.
+    pub fn iter(self) -> impl Iterator<Item = Perm> {
+        Perm::ALL.into_iter().filter(move |perm| self.has(*perm))
+    }
+}
+
+impl std::str::FromStr for Perms {
+    type Err = crate::error::AuthorizerError;
+
+    fn from_str(letters: &str) -> Result<Self, Self::Err> {
+        letters.chars().try_fold(Self::NONE, |perms, letter| {
+            Perm::from_letter(letter)
+                .map(|perm| perms.with(perm))
+                .ok_or_else(|| {
+                    crate::error::AuthorizerError::new(format!("no such permission '{letter}'"))
+                })
+        })
+    }
+}
+
+impl fmt::Display for Perms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.iter()
+            .try_for_each(|perm| write!(f, "{}", perm.letter()))
+    }
+}
+
+impl fmt::Debug for Perms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Perms({self})")
+    }
+}
+
+/// Decides who may log in, where, and what they may do, as the authorizers of
+/// pyftpdlib. One value serves all sessions.
+///
+/// Every method delegates to [`inner`](Self::inner) unless overridden; the
+/// innermost authorizer lets nobody in.
+pub trait Authorizer: Send + Sync {
+    /// The authorizer that this one stands on.
+    fn inner(&self) -> &dyn Authorizer {
+        &Nobody
+    }
+
+    /// Checks a password.
+    ///
+    /// # Errors
+    /// [`AuthenticationFailed`] becomes the 530 reply, after
+    /// [`auth_failed_timeout`](crate::FTPConfig::auth_failed_timeout).
+    fn validate_authentication(
+        &self,
+        username: &str,
+        password: &str,
+        session: &FTPSession,
+    ) -> Result<(), AuthenticationFailed> {
+        self.inner()
+            .validate_authentication(username, password, session)
+    }
+
+    /// The real path of a user's home.
+    ///
+    /// # Errors
+    /// As [`validate_authentication`](Self::validate_authentication), after which it is called.
+    fn get_home_dir(&self, username: &str) -> Result<PathBuf, AuthenticationFailed> {
+        self.inner().get_home_dir(username)
+    }
+
+    /// Called before each access to the file system; see
+    /// [`FTPSession::run_as_current_user`].
+    fn impersonate_user(&self, username: &str, password: &str) {
+        self.inner().impersonate_user(username, password);
+    }
+
+    /// Called after each access to the file system.
+    fn terminate_impersonation(&self, username: &str) {
+        self.inner().terminate_impersonation(username);
+    }
+
+    /// Whether there is such a user.
+    fn has_user(&self, username: &str) -> bool {
+        self.inner().has_user(username)
+    }
+
+    /// Whether a user has a permission: over a real path, or in general.
+    fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
+        self.inner().has_perm(username, perm, path)
+    }
+
+    /// The permissions of a user in general.
+    fn get_perms(&self, username: &str) -> Perms {
+        self.inner().get_perms(username)
+    }
+
+    /// The text of the reply to a successful login.
+    fn get_msg_login(&self, username: &str) -> String {
+        self.inner().get_msg_login(username)
+    }
+
+    /// The text of the reply to QUIT.
+    fn get_msg_quit(&self, username: &str) -> String {
+        self.inner().get_msg_quit(username)
+    }
+}
+
+/// The innermost authorizer: nobody may enter.
+#[derive(Debug, Clone, Copy)]
+struct Nobody;
+
+impl Authorizer for Nobody {
+    fn inner(&self) -> &dyn Authorizer {
+        self
+    }
+
+    fn validate_authentication(
+        &self,
+        _: &str,
+        _: &str,
+        _: &FTPSession,
+    ) -> Result<(), AuthenticationFailed> {
+        Err(AuthenticationFailed::default())
+    }
+
+    fn get_home_dir(&self, _username: &str) -> Result<PathBuf, AuthenticationFailed> {
+        Err(AuthenticationFailed::default())
+    }
+
+    fn impersonate_user(&self, _username: &str, _password: &str) {}
+
+    fn terminate_impersonation(&self, _username: &str) {}
+
+    fn has_user(&self, _username: &str) -> bool {
+        false
+    }
+
+    fn has_perm(&self, _username: &str, _perm: Perm, _path: Option<&Path>) -> bool {
+        false
+    }
+
+    fn get_perms(&self, _username: &str) -> Perms {
+        Perms::NONE
+    }
+
+    fn get_msg_login(&self, _username: &str) -> String {
+        MSG_LOGIN.to_owned()
+    }
+
+    fn get_msg_quit(&self, _username: &str) -> String {
+        MSG_QUIT.to_owned()
+    }
+}
+
+/// The stock texts of pyftpdlib.
+pub(crate) const MSG_LOGIN: &str = "Login successful.";
+pub(crate) const MSG_QUIT: &str = "Goodbye.";

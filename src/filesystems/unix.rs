@@ -1,0 +1,4 @@
+//! The real file system.
+/// Stub.
+#[derive(Debug)]
+pub struct UnixFilesystem;

@@ -1,0 +1,4 @@
+//! The table of commands.
+/// Stub.
+#[derive(Debug, Clone, Default)]
+pub struct ProtoCmds;

@@ -1,0 +1,9 @@
+//! The protocol without sockets or clocks: lines, commands, replies, addresses,
+//! listings. Everything here is a function of its arguments.
+
+pub mod address;
+pub mod ascii;
+pub mod command;
+pub mod encoding;
+pub mod line;
+pub mod listing;
