@@ -1,5 +1,6 @@
 //! The protocol without sockets or clocks: lines, commands, replies, addresses,
-//! listings. Everything here is a function of its arguments.
+//! listings. Everything here is a function of its arguments, and none of it
+//! panics, whatever the client sends.
 
 pub mod address;
 pub mod ascii;
@@ -7,3 +8,5 @@ pub mod command;
 pub mod encoding;
 pub mod line;
 pub mod listing;
+pub mod pattern;
+pub mod reply;
