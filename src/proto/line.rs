@@ -1,1 +1,248 @@
-//! Stub.
+//! Where one piece of a stream ends: lines, blocks of a length, or whatever comes.
+//!
+//! The splitter sees bytes that somebody else keeps and says what they are; it
+//! neither reads nor stores any.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+
+/// What ends a piece, as asynchat's `set_terminator`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Terminator {
+    /// These bytes, which are not part of the piece. No bytes at all are as
+    /// [`None`](Self::None).
+    Bytes(Cow<'static, [u8]>),
+    /// So many bytes. Zero is as [`None`](Self::None).
+    Count(usize),
+    /// Nothing: what has come is a piece.
+    None,
+}
+
+impl Terminator {
+    /// The end of a line of FTP (RFC 959 §5.3.1, after Telnet, RFC 854).
+    pub const CRLF: Self = Self::Bytes(Cow::Borrowed(b"\r\n"));
+}
+
+/// What the first bytes of the input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// A piece, without its terminator.
+    Piece {
+        /// Its bytes, at the start of the input.
+        piece: &'a [u8],
+        /// How many bytes to drop from the input: the terminator goes too.
+        consumed: usize,
+    },
+    /// A line is longer than the limit. Told once for each such line.
+    TooLong {
+        /// How many bytes to drop from the input.
+        consumed: usize,
+    },
+    /// The rest, or a part of the rest, of a line that was too long.
+    Skipped {
+        /// How many bytes to drop from the input; at least one.
+        consumed: usize,
+    },
+    /// Nothing yet: keep the input, and come again when there is more.
+    More,
+}
+
+/// Cuts a stream into pieces.
+#[derive(Debug, Clone, Default)]
+pub struct Splitter {
+    /// Whether the rest of a line that was too long is still to come.
+    skipping: bool,
+}
+
+impl Splitter {
+    /// What the first bytes of `input` are, which holds all that is left of the
+    /// stream so far.
+    ///
+    /// A line, without its terminator, may have `limit` bytes. Of a longer one nothing
+    /// is kept: it is [`Step::TooLong`] as soon as that is certain, and its rest, up to
+    /// and with the terminator, is [`Step::Skipped`] however late it comes; so it can
+    /// never run as a command of its own. After [`Step::More`] there are fewer than
+    /// `limit` bytes and the length of the terminator to keep. A
+    /// [`Terminator::Count`] is a limit by itself.
+    ///
+    /// How the stream is divided into inputs makes no difference to the lines, nor to
+    /// the number of those too long.
+    pub fn next<'a>(&mut self, terminator: &Terminator, limit: usize, input: &'a [u8]) -> Step<'a> {
+        if input.is_empty() {
+            return Step::More;
+        }
+        let end = match terminator {
+            Terminator::Bytes(end) if !end.is_empty() => return self.line(end, limit, input),
+            Terminator::Count(count) if *count > 0 => *count,
+            _ => input.len(),
+        };
+        // Whoever changes the terminator has other plans for the rest of the line.
+        self.skipping = false;
+        input.get(..end).map_or(Step::More, |piece| Step::Piece {
+            piece,
+            consumed: end,
+        })
+    }
+
+    fn line<'a>(&mut self, end: &[u8], limit: usize, input: &'a [u8]) -> Step<'a> {
+        if let Some(at) = memmem::find(input, end) {
+            let consumed = at + end.len();
+            let skipped = std::mem::take(&mut self.skipping);
+            return match input.get(..at) {
+                _ if skipped => Step::Skipped { consumed },
+                Some(piece) if at <= limit => Step::Piece { piece, consumed },
+                _ => Step::TooLong { consumed },
+            };
+        }
+        // The last bytes may be the first half of the terminator.
+        let consumed = input.len() - half(end, input);
+        match (self.skipping, consumed) {
+            (true, 0) => Step::More,
+            (true, _) => Step::Skipped { consumed },
+            (false, _) if consumed > limit => {
+                self.skipping = true;
+                Step::TooLong { consumed }
+            }
+            (false, _) => Step::More,
+        }
+    }
+}
+
+/// How many of the last bytes of `input` are the start, but not the whole, of `end`.
+fn half(end: &[u8], input: &[u8]) -> usize {
+    let longest = end.len().saturating_sub(1).min(input.len());
+    let starts = |len: &usize| end.get(..*len).is_some_and(|start| input.ends_with(start));
+    (1..=longest).rev().find(starts).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The pieces of a stream, `None` for each line too long, and the most bytes that
+    /// had to be kept.
+    fn split(
+        terminator: &Terminator,
+        limit: usize,
+        inputs: &[Vec<u8>],
+    ) -> (Vec<Option<Vec<u8>>>, usize) {
+        let (mut splitter, mut kept) = (Splitter::default(), Vec::new());
+        let (mut pieces, mut most) = (Vec::new(), 0);
+        for input in inputs {
+            kept.extend_from_slice(input);
+            loop {
+                let consumed = match splitter.next(terminator, limit, &kept) {
+                    Step::Piece { piece, consumed } => {
+                        pieces.push(Some(piece.to_vec()));
+                        consumed
+                    }
+                    Step::TooLong { consumed } => {
+                        pieces.push(None);
+                        consumed
+                    }
+                    Step::Skipped { consumed } => consumed,
+                    Step::More => break,
+                };
+                assert!(consumed > 0);
+                kept.drain(..consumed);
+            }
+            most = most.max(kept.len());
+        }
+        (pieces, most)
+    }
+
+    fn lines(limit: usize, inputs: &[&str]) -> Vec<Option<String>> {
+        let inputs: Vec<_> = inputs
+            .iter()
+            .map(|input| input.as_bytes().to_vec())
+            .collect();
+        let (pieces, _) = split(&Terminator::CRLF, limit, &inputs);
+        let text = |piece: Vec<u8>| String::from_utf8(piece).unwrap();
+        pieces.into_iter().map(|piece| piece.map(text)).collect()
+    }
+
+    #[test]
+    fn lines_end_with_crlf() {
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            lines(9, &["a\r\n\r\nb c\r\nd"]),
+            [some("a"), some(""), some("b c")]
+        );
+        assert_eq!(
+            lines(9, &["a\r", "\nb\nc\rd\r\r", "\n"]),
+            [some("a"), some("b\nc\rd\r")]
+        );
+        assert_eq!(lines(3, &["abc", "\r", "\n"]), [some("abc")]);
+        assert_eq!(lines(3, &["abcd\r\nx\r\n"]), [None, some("x")]);
+        assert_eq!(
+            lines(3, &["abcd", "QUIT\r", "QUIT", "", "\r", "\nx\r\n"]),
+            [None, some("x")]
+        );
+        assert_eq!(lines(3, &["abc\r", "d", "\r\n", "abcd\r\n"]), [None, None]);
+    }
+
+    #[test]
+    fn counts_and_streams() {
+        let inputs = [b"abc".to_vec(), b"de".to_vec(), b"f".to_vec()];
+        let some = |text: &[u8]| Some(text.to_vec());
+        let (pieces, most) = split(&Terminator::Count(4), 1, &inputs);
+        assert_eq!((pieces, most), (vec![some(b"abcd")], 3));
+        for all in [
+            Terminator::None,
+            Terminator::Count(0),
+            Terminator::Bytes(Cow::Borrowed(b"")),
+        ] {
+            let (pieces, most) = split(&all, 1, &inputs);
+            assert_eq!(
+                (pieces, most),
+                (vec![some(b"abc"), some(b"de"), some(b"f")], 0)
+            );
+        }
+    }
+
+    #[test]
+    fn a_new_terminator_ends_the_skipping() {
+        let mut splitter = Splitter::default();
+        let step = splitter.next(&Terminator::CRLF, 1, b"abc");
+        assert_eq!(step, Step::TooLong { consumed: 3 });
+        assert_eq!(splitter.next(&Terminator::Count(4), 1, b"de"), Step::More);
+        let step = splitter.next(&Terminator::CRLF, 1, b"d\r\n");
+        let expected = Step::Piece {
+            piece: b"d",
+            consumed: 3,
+        };
+        assert_eq!(step, expected);
+    }
+
+    /// What any division of the stream must give.
+    fn naive(end: &[u8], limit: usize, mut stream: &[u8]) -> Vec<Option<Vec<u8>>> {
+        let mut pieces = Vec::new();
+        while let Some(at) = stream.windows(end.len()).position(|window| window == end) {
+            pieces.push((at <= limit).then(|| stream[..at].to_vec()));
+            stream = &stream[at + end.len()..];
+        }
+        let halves = (0..end.len()).filter(|&len| stream.ends_with(&end[..len]));
+        if stream.len() - halves.max().unwrap() > limit {
+            pieces.push(None);
+        }
+        pieces
+    }
+
+    proptest! {
+        #[test]
+        fn division_makes_no_difference(
+            inputs in prop::collection::vec(
+                prop::collection::vec(prop::sample::select(&b"\r\r\n\na"[..]), 0..8), 0..12),
+            end in prop::sample::select(vec!["\r\n", "\n", "\r\r", "\r\n\r\n", "\r\r\n"]),
+            limit in 0_usize..10,
+        ) {
+            let terminator = Terminator::Bytes(Cow::Borrowed(end.as_bytes()));
+            let (pieces, most) = split(&terminator, limit, &inputs);
+            prop_assert_eq!(pieces, naive(end.as_bytes(), limit, &inputs.concat()));
+            prop_assert!(most < limit + end.len());
+        }
+    }
+}
