@@ -37,7 +37,7 @@ pub struct ProtoCmd {
 /// The commands that a server knows, by name; those of pyftpdlib 2.2 to begin with.
 ///
 /// Names are in upper case; a SITE command has both words, as in `SITE CHMOD`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProtoCmds {
     /// Sorted by name: a look-up for each line of each client wants no allocation,
     /// and HELP wants them in this order.

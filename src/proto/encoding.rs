@@ -49,12 +49,15 @@ impl Encoding {
         let found = label(&name)
             .or_else(|| label(&name.replace('-', "_")))
             .or_else(|| label(&name.replace('-', "")))
-            .or_else(|| match name.strip_prefix("cp")? {
-                // Python's names for the code pages that have a name of their own.
-                "932" => label("shift_jis"),
-                "936" => label("gbk"),
-                "950" => label("big5"),
-                page => label(&format!("windows-{page}")),
+            .or_else(|| match name.as_str() {
+                // Python's spellings that the web does not know.
+                "cp932" => label("shift_jis"),
+                "cp936" => label("gbk"),
+                "cp950" => label("big5"),
+                "iso8859-16" => label("iso-8859-16"),
+                "mac-roman" => label("macintosh"),
+                "mac-cyrillic" => label("x-mac-cyrillic"),
+                _ => label(&format!("windows-{}", name.strip_prefix("cp")?)),
             })?;
         if found == encoding_rs::UTF_8 {
             return Some(Self::UTF_8);
@@ -339,7 +342,8 @@ mod tests {
             ("big5", "Big5"),
             ("koi8_r", "KOI8-R"),
             ("iso8859_15", "ISO-8859-15"),
-            ("x_mac_cyrillic", "x-mac-cyrillic"),
+            ("iso8859_16", "ISO-8859-16"),
+            ("mac_cyrillic", "x-mac-cyrillic"),
         ] {
             let found = Encoding::by_name(name).map(|encoding| encoding.name());
             assert_eq!(found, Some(expected), "{name}");
