@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::FSError;
-use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts};
+use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts, Names};
 
-pub use local::LocalFS;
+pub use local::{LocalFS, LocalFile};
 pub use unix::UnixFilesystem;
 
 /// The file system that a session works on: as pyftpdlib's `AbstractedFS`.
@@ -184,7 +184,11 @@ pub trait AbstractedFS: Send + Sync {
 
     /// Appends an entry in the form of `ls -l`, with its CRLF.
     fn format_list(&self, style: &mut ListingStyle, entry: &ListEntry<'_>, out: &mut Vec<u8>) {
-        style.list_line(self_names(self), entry, out);
+        let names = Names {
+            user: &|uid| self.get_user_by_uid(uid),
+            group: &|gid| self.get_group_by_gid(gid),
+        };
+        style.list_line(names, entry, out);
     }
 
     /// Appends an entry in the form of MLSD (RFC 3659 §7), with its CRLF.
@@ -197,14 +201,6 @@ pub trait AbstractedFS: Send + Sync {
     ) {
         style.mlsx_line(facts, entry, out);
     }
-}
-
-/// The two look-ups of owners that a listing needs, from any file system.
-fn self_names<F: AbstractedFS + ?Sized>(fs: &F) -> crate::proto::listing::Names<'_> {
-    crate::proto::listing::Names::new(
-        move |uid| fs.get_user_by_uid(uid),
-        move |gid| fs.get_group_by_gid(gid),
-    )
 }
 
 /// The state of one session's file system: its root and its current directory.

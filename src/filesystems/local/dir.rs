@@ -1,0 +1,70 @@
+//! Listing a directory from its handle.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::home::{Home, check_nul};
+use super::resolve::How;
+use crate::error::FSError;
+use crate::filesystems::{FSDir, Stat};
+use crate::sys;
+
+/// An open directory. Its entries are looked at through its handle, so that it
+/// is this directory whatever becomes of its path; only links go by the path.
+pub(in crate::filesystems) struct LocalDir {
+    home: Arc<Home>,
+    path: Box<Path>,
+    fd: OwnedFd,
+    names: sys::DirReader,
+}
+
+impl LocalDir {
+    pub(super) fn new(home: Arc<Home>, path: &Path, fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            names: sys::DirReader::new(fd.as_fd())?,
+            home,
+            path: Box::from(path),
+            fd,
+        })
+    }
+}
+
+impl FSDir for LocalDir {
+    fn next_name(&mut self) -> Option<io::Result<OsString>> {
+        self.names.next_name(self.fd.as_fd())
+    }
+
+    fn lstat(&self, name: &OsStr) -> Result<Stat, FSError> {
+        check_name(name)?;
+        Ok(sys::fstatat(self.fd.as_fd(), name.as_bytes())?)
+    }
+
+    fn stat(&self, name: &OsStr) -> Result<Stat, FSError> {
+        let stat = self.lstat(name)?;
+        if !stat.is_symlink() {
+            return Ok(stat);
+        }
+        let how = How::flags(sys::O_PATH);
+        let fd = self.home.open_at(&self.path.join(name), how)?;
+        Ok(sys::fstat(fd.as_fd())?)
+    }
+
+    fn readlink(&self, name: &OsStr) -> Result<PathBuf, FSError> {
+        check_name(name)?;
+        let target = sys::readlinkat(self.fd.as_fd(), name.as_bytes())?;
+        Ok(PathBuf::from(OsString::from_vec(target)))
+    }
+}
+
+/// An entry is one name; the parent of the root, for one, is outside.
+fn check_name(name: &OsStr) -> Result<(), FSError> {
+    check_nul(Path::new(name))?;
+    if name == ".." || memchr::memchr(b'/', name.as_bytes()).is_some() {
+        return Err(FSError::Outside);
+    }
+    Ok(())
+}

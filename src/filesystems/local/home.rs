@@ -1,0 +1,245 @@
+//! A user's root directory: its path, and the handle that all goes from.
+//!
+//! Sessions of one home share one handle. How a path below it is looked up is
+//! in `resolve`; this module decides which way, and what a result means.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use super::resolve::{How, Links, Resolver, realpath};
+use crate::error::{FSError, FilesystemError};
+use crate::filesystems::FSState;
+use crate::filesystems::path::{below, normpath};
+use crate::sys;
+
+/// The root directory of a user, opened.
+pub struct Home {
+    /// The root as sessions name it, made normal: what their paths start with.
+    given: Box<[u8]>,
+    /// The same without links: what the result of `realpath` starts with.
+    real: Box<[u8]>,
+    root: OwnedFd,
+    resolver: Resolver,
+    /// Device and inode, to notice a root that was removed and made again.
+    id: (u64, u64),
+}
+
+impl Home {
+    /// The home of a session, opened when first asked for.
+    pub(super) fn of(fs: &FSState) -> Result<&Arc<Self>, FSError> {
+        if let Some(home) = fs.home.get() {
+            return Ok(home);
+        }
+        let home = Self::shared(fs.root())?;
+        Ok(fs.home.get_or_init(|| home))
+    }
+
+    /// The home that all sessions with this root share.
+    fn shared(root: &Path) -> io::Result<Arc<Self>> {
+        let mut homes = HOMES
+            .get_or_init(Mutex::default)
+            .lock()
+            // No panic can leave the map half changed.
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = homes.get(root).and_then(Weak::upgrade) {
+            let now = std::fs::metadata(root)?;
+            if home.id == (now.dev(), now.ino()) {
+                return Ok(home);
+            }
+        }
+        let home = Arc::new(Self::open(root, Resolver::Beneath)?);
+        // The map grows no larger than twice the homes in use.
+        if homes.len() == homes.capacity() {
+            homes.retain(|_, home| home.strong_count() > 0);
+        }
+        homes.insert(root.to_path_buf(), Arc::downgrade(&home));
+        Ok(home)
+    }
+
+    /// Opens a root; [`Resolver::Beneath`] becomes [`Resolver::Walk`] where the
+    /// system has no openat2.
+    pub(super) fn open(root: &Path, resolver: Resolver) -> io::Result<Self> {
+        let real = realpath(root).path;
+        let fd: OwnedFd = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(sys::O_PATH | libc::O_DIRECTORY)
+            .open(&real)?
+            .into();
+        let stat = sys::fstat(fd.as_fd())?;
+        Ok(Self {
+            given: normpath(root.as_os_str().as_bytes()).into(),
+            real: real.as_os_str().as_bytes().into(),
+            resolver: resolver.supported(fd.as_fd()),
+            root: fd,
+            id: (stat.dev, stat.ino),
+        })
+    }
+
+    /// Whether `path` stays inside; see [`super::validpath`].
+    pub(super) fn contains(&self, path: &Path) -> bool {
+        if check_nul(path).is_err() {
+            return false;
+        }
+        if let Some(rel) = self.relative(path) {
+            let how = How::flags(sys::O_PATH);
+            match self.resolver.open(self.root(), rel, how, Links::Follow) {
+                Err(err) if leaves(&err) => {}
+                _ => return true,
+            }
+        }
+        below(&self.real, realpath(path).path.as_os_str().as_bytes()).is_some()
+    }
+
+    /// Opens what `path` is or links to, anywhere inside.
+    pub(super) fn open_at(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
+        check_nul(path)?;
+        if let Some(rel) = self.relative(path) {
+            match self.resolver.open(self.root(), rel, how, Links::Follow) {
+                Err(err) if leaves(&err) => {}
+                opened => return Ok(opened?),
+            }
+        }
+        self.open_resolved(path, how)
+    }
+
+    /// Opens by the path without links, for a link that is absolute or that
+    /// leaves the root and comes back.
+    fn open_resolved(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
+        for _ in 0..TRIES {
+            let real = realpath(path);
+            let Some(rel) = below(&self.real, real.path.as_os_str().as_bytes()) else {
+                return Err(FSError::Outside);
+            };
+            if real.looped {
+                return Err(FSError::from_errno(libc::ELOOP));
+            }
+            match self.resolver.open(self.root(), rel, how, Links::Refuse) {
+                // A link again: somebody changes the tree under our hands.
+                Err(err) if leaves(&err) || err.raw_os_error() == Some(libc::ELOOP) => {}
+                opened => return Ok(opened?),
+            }
+        }
+        Err(FSError::Outside)
+    }
+
+    /// The directory of `path` and its last name, for operations that act on
+    /// the name. The root has no name in itself: `at_root` is the error then.
+    pub(super) fn place<'a>(&'a self, path: &'a Path, at_root: i32) -> Result<Place<'a>, FSError> {
+        check_nul(path)?;
+        let relative = self.relative(path);
+        if relative.is_some_and(<[u8]>::is_empty) {
+            return Err(FSError::from_errno(at_root));
+        }
+        let (parent, name) = split(path);
+        if matches!(name, b"" | b"." | b"..") {
+            return Err(FSError::from_errno(libc::EINVAL));
+        }
+        let dir = match relative {
+            Some(rel) if !rel.contains(&b'/') => Dir::Root(self.root()),
+            _ => Dir::Opened(self.open_at(parent, How::directory())?),
+        };
+        Ok(Place { dir, name })
+    }
+
+    /// A directory inside, without a system call for the root itself.
+    pub(super) fn dir(&self, path: &Path) -> Result<Dir<'_>, FSError> {
+        if self.is_root(path) {
+            return Ok(Dir::Root(self.root()));
+        }
+        Ok(Dir::Opened(self.open_at(path, How::directory())?))
+    }
+
+    /// Whether `path` names the root itself.
+    pub(super) fn is_root(&self, path: &Path) -> bool {
+        self.relative(path).is_some_and(<[u8]>::is_empty)
+    }
+
+    /// Whether `path` names an entry of the root directory.
+    pub(super) fn is_in_root(&self, path: &Path) -> bool {
+        self.relative(path)
+            .is_some_and(|rel| !rel.is_empty() && !rel.contains(&b'/') && rel != b"..")
+    }
+
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// What follows the root in `path`; nothing if `path` does not start with it.
+    fn relative<'a>(&self, path: &'a Path) -> Option<&'a [u8]> {
+        below(&self.given, path.as_os_str().as_bytes())
+    }
+}
+
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Home")
+            .field("root", &String::from_utf8_lossy(&self.given))
+            .field("resolver", &self.resolver)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The whole file system as a home, without a jail.
+pub(in crate::filesystems) fn slash() -> Result<&'static Arc<Home>, FSError> {
+    static SLASH: OnceLock<Arc<Home>> = OnceLock::new();
+    if let Some(home) = SLASH.get() {
+        return Ok(home);
+    }
+    let home = Arc::new(Home::open(Path::new("/"), Resolver::Anywhere)?);
+    Ok(SLASH.get_or_init(|| home))
+}
+
+/// A directory's handle: the home's, or one of our own.
+pub(super) enum Dir<'a> {
+    Root(BorrowedFd<'a>),
+    Opened(OwnedFd),
+}
+
+impl AsFd for Dir<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Root(fd) => *fd,
+            Self::Opened(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// A name in a directory.
+pub(super) struct Place<'a> {
+    pub(super) dir: Dir<'a>,
+    pub(super) name: &'a [u8],
+}
+
+/// Homes in use, by root as sessions name it.
+static HOMES: OnceLock<Mutex<HashMap<PathBuf, Weak<Home>>>> = OnceLock::new();
+
+/// How often a path is resolved anew while somebody changes it.
+const TRIES: usize = 8;
+
+/// A path is cut at its NUL by the system: no name may hold one.
+pub(super) fn check_nul(path: &Path) -> Result<(), FSError> {
+    if memchr::memchr(0, path.as_os_str().as_bytes()).is_some() {
+        return Err(FilesystemError::new("Embedded null byte").into());
+    }
+    Ok(())
+}
+
+/// Whether a look-up ended because it would have left the root.
+fn leaves(err: &io::Error) -> bool {
+    err.raw_os_error() == Some(libc::EXDEV)
+}
+
+/// The directory and the last name of a path, as text.
+fn split(path: &Path) -> (&Path, &[u8]) {
+    let bytes = path.as_os_str().as_bytes();
+    let slash = memchr::memrchr(b'/', bytes).unwrap_or(0);
+    let name = bytes.get(slash + 1..).unwrap_or_default();
+    let parent = &bytes[..slash.max(1).min(bytes.len())];
+    (Path::new(std::ffi::OsStr::from_bytes(parent)), name)
+}

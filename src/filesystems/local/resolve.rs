@@ -1,0 +1,260 @@
+//! Looking a path up below a directory's handle without ever leaving it.
+//!
+//! Two ways with the same results: openat2(2), where the kernel does it in one
+//! call, and a walk part by part for systems without. Both end with `EXDEV`
+//! where the path, or a link in it, is absolute or goes above the root. What
+//! that means is decided by the caller, with the help of [`realpath`].
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use libc::c_int;
+
+use crate::sys;
+
+/// How paths below a root are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resolver {
+    /// By openat2(2), confined to the root.
+    Beneath,
+    /// Part by part, confined to the root.
+    Walk,
+    /// By plain openat(2), confined to nothing.
+    Anywhere,
+}
+
+/// Whether links on the way are followed or end the look-up with `ELOOP`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    Follow,
+    Refuse,
+}
+
+/// The arguments of open(2) but the path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    flags: c_int,
+    mode: u32,
+}
+
+impl How {
+    /// To open what exists.
+    pub(super) fn flags(flags: c_int) -> Self {
+        Self { flags, mode: 0 }
+    }
+
+    /// To open, or to make a file with this mode.
+    pub(super) fn with_mode(flags: c_int, mode: u32) -> Self {
+        Self { flags, mode }
+    }
+
+    /// To act on the names in a directory.
+    pub(super) fn directory() -> Self {
+        Self::flags(sys::O_PATH | libc::O_DIRECTORY)
+    }
+}
+
+impl Resolver {
+    /// The same, or the walk if the kernel has no openat2 or a filter forbids it.
+    pub(super) fn supported(self, root: BorrowedFd<'_>) -> Self {
+        if self != Self::Beneath {
+            return self;
+        }
+        let how = How::directory();
+        match sys::openat_beneath(root, b".", how.flags, how.mode, true) {
+            Err(err) if matches!(err.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                Self::Walk
+            }
+            _ => self,
+        }
+    }
+
+    /// Opens `rel` below `root`; an empty path is the root.
+    pub(super) fn open(
+        self,
+        root: BorrowedFd<'_>,
+        rel: &[u8],
+        how: How,
+        links: Links,
+    ) -> io::Result<OwnedFd> {
+        let rel = if rel.is_empty() { b"." } else { rel };
+        match self {
+            Self::Beneath => beneath(root, rel, how, links),
+            Self::Walk => walk(root, rel, how, links),
+            Self::Anywhere => sys::openat(root, rel, how.flags, how.mode),
+        }
+    }
+}
+
+/// By the kernel. It answers `EAGAIN` where it cannot be sure because of a
+/// rename somewhere; that passes.
+fn beneath(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Result<OwnedFd> {
+    let follow = links == Links::Follow;
+    let mut tries = 0;
+    loop {
+        match sys::openat_beneath(root, rel, how.flags, how.mode, follow) {
+            Err(err) if err.raw_os_error() == Some(libc::EAGAIN) && tries < EAGAIN_TRIES => {
+                tries += 1;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Part by part: no part is ever followed by the kernel, and `..` goes back to
+/// the directory we came from, wherever it was moved meanwhile.
+fn walk(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Result<OwnedFd> {
+    let mut parts = Parts::default();
+    parts.push_path(rel);
+    let mut above: Vec<OwnedFd> = Vec::new();
+    let mut followed = 0;
+    while let Some(name) = parts.pop() {
+        if name == b"." {
+            continue;
+        }
+        if name == b".." {
+            above.pop().ok_or_else(|| errno(libc::EXDEV))?;
+            continue;
+        }
+        let last = parts.is_empty();
+        let here = above.last().map_or(root, AsFd::as_fd);
+        let how = if last { how } else { How::directory() };
+        let err = match open_name(here, &name, how) {
+            Ok(fd) if last => return Ok(fd),
+            Ok(fd) => {
+                above.push(fd);
+                continue;
+            }
+            Err(err) => err,
+        };
+        if !may_be_link(&err) {
+            return Err(err);
+        }
+        followed += 1;
+        if followed > MAX_LINKS || (links == Links::Refuse && is_loop(&err)) {
+            return Err(errno(libc::ELOOP));
+        }
+        match sys::readlinkat(here, &name) {
+            Ok(_) if links == Links::Refuse => return Err(errno(libc::ELOOP)),
+            Ok(target) if target.starts_with(b"/") => return Err(errno(libc::EXDEV)),
+            Ok(target) => parts.push_path(&target),
+            // It was a link a moment ago: look again.
+            Err(_) if is_loop(&err) => parts.push(name),
+            Err(_) => return Err(err),
+        }
+    }
+    if how.flags & libc::O_CREAT != 0 {
+        return Err(errno(libc::EISDIR));
+    }
+    let here = above.last().map_or(root, AsFd::as_fd);
+    sys::openat(here, b".", how.flags, 0)
+}
+
+/// Opens a name of a directory; a link fails with an error of [`may_be_link`].
+fn open_name(dir: BorrowedFd<'_>, name: &[u8], how: How) -> io::Result<OwnedFd> {
+    let fd = sys::openat(dir, name, how.flags | libc::O_NOFOLLOW, how.mode)?;
+    // With O_PATH, and no directory asked for, the link itself is opened.
+    let may_be_link = how.flags & sys::O_PATH == sys::O_PATH && how.flags & libc::O_DIRECTORY == 0;
+    if may_be_link && sys::fstat(fd.as_fd())?.is_symlink() {
+        return Err(errno(libc::ELOOP));
+    }
+    Ok(fd)
+}
+
+/// Whether this is how an open without following answers to a link.
+fn may_be_link(err: &io::Error) -> bool {
+    is_loop(err) || err.raw_os_error() == Some(libc::ENOTDIR)
+}
+
+/// `ELOOP`; FreeBSD says `EMLINK`.
+fn is_loop(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(libc::ELOOP | libc::EMLINK))
+}
+
+fn errno(errno: i32) -> io::Error {
+    io::Error::from_raw_os_error(errno)
+}
+
+/// A path without links, as far as it exists.
+pub(super) struct Real {
+    pub(super) path: PathBuf,
+    /// Whether links were left in it: a loop of them, or too many.
+    pub(super) looped: bool,
+}
+
+/// Resolves links by their text, as Python's `os.path.realpath()` does when not
+/// strict. The result is a hint, to be verified by opening it without links.
+pub(super) fn realpath(path: &Path) -> Real {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut parts = Parts::default();
+    parts.push_path(path.as_os_str().as_bytes());
+    let mut real = PathBuf::from("/");
+    let mut followed = 0;
+    while let Some(name) = parts.pop() {
+        match name.as_slice() {
+            b"." => continue,
+            b".." => {
+                real.pop();
+                continue;
+            }
+            _ => real.push(OsString::from_vec(name)),
+        }
+        if followed > MAX_LINKS {
+            continue;
+        }
+        if let Ok(target) = std::fs::read_link(&real) {
+            followed += 1;
+            if followed > MAX_LINKS {
+                continue;
+            }
+            let target = target.as_os_str().as_bytes();
+            if target.starts_with(b"/") {
+                real = PathBuf::from("/");
+            } else {
+                real.pop();
+            }
+            parts.push_path(target);
+        }
+    }
+    Real {
+        path: real,
+        looped: followed > MAX_LINKS,
+    }
+}
+
+/// The parts of a path that are still to be gone, the next one last.
+#[derive(Default)]
+struct Parts(Vec<Vec<u8>>);
+
+impl Parts {
+    /// Puts the parts of `path` before the others. A final `/` asks for a
+    /// directory, as `/.` does.
+    fn push_path(&mut self, path: &[u8]) {
+        if path.ends_with(b"/") {
+            self.0.push(b".".to_vec());
+        }
+        let parts = path.rsplit(|byte| *byte == b'/');
+        self.0
+            .extend(parts.filter(|part| !part.is_empty()).map(<[u8]>::to_vec));
+    }
+
+    fn push(&mut self, part: Vec<u8>) {
+        self.0.push(part);
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        self.0.pop()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Links followed in one look-up, as in the Linux kernel.
+const MAX_LINKS: usize = 40;
+/// Answers of `EAGAIN` that are believed to pass.
+const EAGAIN_TRIES: usize = 64;

@@ -1,0 +1,143 @@
+//! The attributes of files: read, and changed through a handle that may be an
+//! `O_PATH` one.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::openat::{done, mode_bits, with_cstr};
+use crate::filesystems::Stat;
+
+/// fstat(2); `fd` may be an `O_PATH` handle.
+pub(crate) fn fstat(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `stat` is writable for a `struct stat`; `fd` is open.
+    done(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it filled the structure.
+    Ok(from_raw(&unsafe { stat.assume_init() }))
+}
+
+/// fstatat(2) of the name itself, be it a link.
+pub(crate) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    with_cstr(name, |name| {
+        // SAFETY: `name` ends with a NUL, `stat` is writable for a `struct stat`,
+        // and `dir` is open.
+        done(unsafe {
+            libc::fstatat(
+                dir.as_raw_fd(),
+                name.as_ptr(),
+                stat.as_mut_ptr(),
+                libc::AT_SYMLINK_NOFOLLOW,
+            )
+        })
+    })?;
+    // SAFETY: the call succeeded, so it filled the structure.
+    Ok(from_raw(&unsafe { stat.assume_init() }))
+}
+
+/// Changes the mode of what `fd`, perhaps an `O_PATH` handle, stands for.
+pub(crate) fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // SAFETY: the empty path ends with a NUL; `fd` is open.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_fchmodat2,
+                fd.as_raw_fd(),
+                c"".as_ptr(),
+                mode_bits(mode),
+                libc::AT_EMPTY_PATH,
+            )
+        };
+        let err = match result {
+            0 => return Ok(()),
+            _ => io::Error::last_os_error(),
+        };
+        // Before Linux 6.6 there is no such call, and a filter may answer EPERM
+        // to what it does not know; the second way tells a true EPERM again.
+        if !matches!(err.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) {
+            return Err(err);
+        }
+        through_proc(fd, |path| {
+            // SAFETY: `path` ends with a NUL and lives through the call.
+            done(unsafe { libc::chmod(path.as_ptr(), mode_bits(mode)) })
+        })
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        // SAFETY: `fd` is open.
+        done(unsafe { libc::fchmod(fd.as_raw_fd(), mode_bits(mode)) })
+    }
+}
+
+/// Sets both times, in seconds since 1970, of what `fd`, perhaps an `O_PATH`
+/// handle, stands for.
+pub(crate) fn futime(fd: BorrowedFd<'_>, seconds: i64) -> io::Result<()> {
+    let time = libc::timespec {
+        tv_sec: libc::time_t::try_from(seconds)
+            .map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?,
+        tv_nsec: 0,
+    };
+    let times = [time, time];
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // SAFETY: the empty path ends with a NUL, `times` are two; `fd` is open.
+        let result = done(unsafe {
+            libc::utimensat(
+                fd.as_raw_fd(),
+                c"".as_ptr(),
+                times.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            )
+        });
+        match result {
+            // Before Linux 5.8 the flag is unknown.
+            Err(err) if err.raw_os_error() == Some(libc::EINVAL) => through_proc(fd, |path| {
+                // SAFETY: `path` ends with a NUL, `times` are two.
+                done(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), 0) })
+            }),
+            result => result,
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        // SAFETY: `times` are two; `fd` is open.
+        done(unsafe { libc::futimens(fd.as_raw_fd(), times.as_ptr()) })
+    }
+}
+
+/// Runs `call` with the path under which the kernel shows `fd`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn through_proc(
+    fd: BorrowedFd<'_>,
+    call: impl FnOnce(&std::ffi::CStr) -> io::Result<()>,
+) -> io::Result<()> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    match with_cstr(path.as_bytes(), call) {
+        // Only a missing /proc: the client's file is there.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            Err(io::Error::from_raw_os_error(libc::ENOSYS))
+        }
+        result => result,
+    }
+}
+
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::cast_lossless,
+    clippy::cast_possible_truncation,
+    reason = "the types of these fields differ between systems; none is wider than ours"
+)]
+fn from_raw(stat: &libc::stat) -> Stat {
+    Stat {
+        mode: stat.st_mode as u32,
+        nlink: stat.st_nlink as u64,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime: stat.st_mtime as i64,
+        dev: stat.st_dev as u64,
+        ino: stat.st_ino as u64,
+    }
+}
