@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::local;
+use super::local::{ops, slash};
 use super::{AbstractedFS, FSDir, FSFile, FSState, OpenMode, Stat};
 use crate::error::FSError;
 
@@ -41,57 +41,57 @@ impl AbstractedFS for UnixFilesystem {
     }
 
     fn open(&self, _: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
-        Ok(Box::new(local::open_in(local::slash()?, path, mode)?))
+        Ok(Box::new(ops::open(slash()?, path, mode)?))
     }
 
     fn mkstemp(&self, _: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFile>, FSError> {
-        Ok(Box::new(local::mkstemp_in(local::slash()?, dir, prefix)?))
+        Ok(Box::new(ops::mkstemp(slash()?, dir, prefix)?))
     }
 
     fn chdir(&self, fs: &mut FSState, path: &Path) -> Result<(), FSError> {
-        local::check_directory_in(local::slash()?, path)?;
+        ops::check_directory(slash()?, path)?;
         let cwd = self.fs2ftp(fs, path);
         fs.set_cwd(cwd);
         Ok(())
     }
 
     fn mkdir(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
-        local::mkdir_in(local::slash()?, path)
+        ops::mkdir(slash()?, path)
     }
 
     fn listdir(&self, _: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
-        Ok(Box::new(local::listdir_in(local::slash()?, path)?))
+        Ok(Box::new(ops::listdir(slash()?, path)?))
     }
 
     fn rmdir(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
-        local::rmdir_in(local::slash()?, path)
+        ops::rmdir(slash()?, path)
     }
 
     fn remove(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
-        local::remove_in(local::slash()?, path)
+        ops::remove(slash()?, path)
     }
 
     fn rename(&self, _: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
-        local::rename_in(local::slash()?, src, dst)
+        ops::rename(slash()?, src, dst)
     }
 
     fn chmod(&self, _: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
-        local::chmod_in(local::slash()?, path, mode)
+        ops::chmod(slash()?, path, mode)
     }
 
     fn stat(&self, _: &FSState, path: &Path) -> Result<Stat, FSError> {
-        local::stat_in(local::slash()?, path)
+        ops::stat(slash()?, path)
     }
 
     fn lstat(&self, _: &FSState, path: &Path) -> Result<Stat, FSError> {
-        local::lstat_in(local::slash()?, path)
+        ops::lstat(slash()?, path)
     }
 
     fn utime(&self, _: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
-        local::utime_in(local::slash()?, path, seconds)
+        ops::utime(slash()?, path, seconds)
     }
 
     fn readlink(&self, _: &FSState, path: &Path) -> Result<PathBuf, FSError> {
-        local::readlink_in(local::slash()?, path)
+        ops::readlink(slash()?, path)
     }
 }

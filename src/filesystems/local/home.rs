@@ -19,7 +19,7 @@ use crate::filesystems::path::{below, normpath};
 use crate::sys;
 
 /// The root directory of a user, opened.
-pub struct Home {
+pub(crate) struct Home {
     /// The root as sessions name it, made normal: what their paths start with.
     given: Box<[u8]>,
     /// The same without links: what the result of `realpath` starts with.

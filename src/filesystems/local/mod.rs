@@ -16,7 +16,7 @@
 
 mod dir;
 mod home;
-mod ops;
+pub(super) mod ops;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -26,15 +26,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-pub use home::Home;
-
+pub(crate) use home::Home;
 pub(super) use home::slash;
-pub(super) use ops::{
-    chdir_check as check_directory_in, chmod as chmod_in, listdir as listdir_in, lstat as lstat_in,
-    mkdir as mkdir_in, mkstemp as mkstemp_in, open as open_in, readlink as readlink_in,
-    remove as remove_in, rename as rename_in, rmdir as rmdir_in, stat as stat_in,
-    utime as utime_in,
-};
 
 use super::{AbstractedFS, FSDir, FSFile, FSState, OpenMode, Stat};
 use crate::error::FSError;
@@ -94,7 +87,7 @@ pub fn mkstemp(fs: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFil
 ///
 /// As chdir(2): `ENOTDIR`, or `EACCES` without the permission to search it.
 pub fn check_directory(fs: &FSState, path: &Path) -> Result<(), FSError> {
-    ops::chdir_check(Home::of(fs)?, path)
+    ops::check_directory(Home::of(fs)?, path)
 }
 
 /// Makes a directory, with mode 0777 less the umask.

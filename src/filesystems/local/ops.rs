@@ -84,7 +84,7 @@ pub(in crate::filesystems) fn mkstemp(
     Err(FSError::from_errno(libc::EEXIST))
 }
 
-pub(in crate::filesystems) fn chdir_check(home: &Home, path: &Path) -> Result<(), FSError> {
+pub(in crate::filesystems) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
     let dir = home.dir(path)?;
     // Looking up any name needs the permission to search, as chdir(2) does.
     sys::fstatat(dir.as_fd(), b".")?;

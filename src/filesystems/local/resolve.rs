@@ -258,3 +258,98 @@ impl Parts {
 const MAX_LINKS: usize = 40;
 /// Answers of `EAGAIN` that are believed to pass.
 const EAGAIN_TRIES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Paths over few names, so that they meet what there is.
+    fn any_path() -> impl Strategy<Value = String> {
+        let part = prop_oneof![
+            Just("a"),
+            Just("b"),
+            Just("c"),
+            Just(".."),
+            Just("."),
+            Just("")
+        ];
+        proptest::collection::vec(part, 1..6).prop_map(|parts| parts.join("/"))
+    }
+
+    /// Links `(where, target)`; those that cannot be made are left out.
+    fn tree(links: &[(String, String)]) -> TempDir {
+        let top = tempfile::tempdir().unwrap();
+        let root = top.path().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::create_dir_all(root.join("b")).unwrap();
+        fs::write(root.join("b/c"), "").unwrap();
+        for (at, target) in links {
+            let at = at.trim_start_matches(['/', '.']);
+            if !at.is_empty() && !at.contains("..") && !target.is_empty() {
+                let _ = symlink(target, root.join(at));
+            }
+        }
+        top
+    }
+
+    fn identity(opened: io::Result<OwnedFd>) -> Result<(u64, u64), Option<i32>> {
+        let fd = opened.map_err(|err| err.raw_os_error())?;
+        let stat = sys::fstat(fd.as_fd()).unwrap();
+        Ok((stat.dev, stat.ino))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// The walk finds what the kernel finds, and fails as it does.
+        #[test]
+        fn both_ways_agree(
+            links in proptest::collection::vec((any_path(), any_path()), 0..6),
+            paths in proptest::collection::vec(any_path(), 1..12),
+        ) {
+            let top = tree(&links);
+            let root = fs::File::open(top.path().join("root")).unwrap();
+            let root = root.as_fd();
+            if Resolver::Beneath.supported(root) != Resolver::Beneath {
+                return Ok(());
+            }
+            for path in paths {
+                let rel = path.trim_start_matches('/').as_bytes();
+                let pin = How::flags(sys::O_PATH);
+                for (how, follow) in [
+                    (pin, Links::Follow),
+                    (pin, Links::Refuse),
+                    (How::directory(), Links::Follow),
+                    (How::directory(), Links::Refuse),
+                    (How::flags(libc::O_RDONLY), Links::Follow),
+                    (How::flags(libc::O_WRONLY), Links::Refuse),
+                ] {
+                    let kernel = identity(Resolver::Beneath.open(root, rel, how, follow));
+                    let walk = identity(Resolver::Walk.open(root, rel, how, follow));
+                    prop_assert_eq!(kernel, walk, "{} {:?} {:?}", path, how, follow);
+                }
+            }
+        }
+
+        /// What exists has the real path that the system says.
+        #[test]
+        fn realpath_is_that_of_the_system(
+            links in proptest::collection::vec((any_path(), any_path()), 0..6),
+            path in any_path(),
+        ) {
+            let top = tree(&links);
+            let path = top.path().join("root").join(path.trim_start_matches('/'));
+            if let Ok(expected) = fs::canonicalize(&path) {
+                let real = realpath(&path);
+                prop_assert_eq!(real.path, expected);
+                prop_assert!(!real.looped);
+            }
+        }
+    }
+}
