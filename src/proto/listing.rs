@@ -4,17 +4,22 @@
 //! time "now" given to the style. Which entries there are, and how they are
 //! looked up, is not known here.
 
+mod calendar;
+mod facts;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use self::calendar::Calendar;
+use self::facts::Fact;
 use super::encoding::{Encoding, UnicodeErrors};
-use crate::authorizers::{Perm, Perms};
 use crate::filesystems::Stat;
+
+pub use self::facts::{InvalidFacts, MlsxFacts};
 
 /// A file to be listed.
 #[derive(Debug, Clone, Copy)]
@@ -169,295 +174,6 @@ impl ListingStyle {
     }
 }
 
-/// The facts that a client wants to see of each file in MLSD and MLST, and the
-/// permissions that they are shown with.
-///
-/// The default are pyftpdlib's: type, perm, size, modify and unique.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MlsxFacts {
-    shown: u8,
-    perms: Perms,
-}
-
-impl MlsxFacts {
-    /// The same facts with the permissions of a user.
-    #[must_use]
-    pub fn with_perms(self, perms: Perms) -> Self {
-        Self { perms, ..self }
-    }
-
-    /// Chooses facts by the argument of `OPTS MLST` (RFC 3659 §7.9), such as
-    /// `Type;Size;`. Unknown ones are passed over; an empty argument hides all.
-    ///
-    /// Returns what follows `200 MLST OPTS `: the facts as they were asked for,
-    /// `type;size;`.
-    ///
-    /// # Errors
-    ///
-    /// For an argument that is not empty and has no `;`. Nothing changes then.
-    pub fn select(&mut self, arg: &str) -> Result<String, InvalidFacts> {
-        if !arg.is_empty() && !arg.contains(';') {
-            return Err(InvalidFacts);
-        }
-        self.shown = 0;
-        let mut accepted = String::new();
-        for name in arg.split(';') {
-            let found = Fact::FEAT
-                .into_iter()
-                .find(|fact| fact.name().eq_ignore_ascii_case(name));
-            // A fact named twice is listed twice by pyftpdlib; once is enough,
-            // and keeps the reply short whatever was sent.
-            if let Some(fact) = found
-                && !self.shows(fact)
-            {
-                self.shown |= fact.bit();
-                accepted.push_str(fact.name());
-                accepted.push(';');
-            }
-        }
-        Ok(accepted)
-    }
-
-    /// What follows `MLST ` in the reply to FEAT (RFC 3659 §7.8): all facts, a
-    /// `*` after those that are shown: `type*;perm*;size*;modify*;unique*;unix.mode;`.
-    #[must_use]
-    pub fn feat(&self) -> String {
-        let mut list = String::new();
-        for fact in Fact::FEAT {
-            list.push_str(fact.name());
-            list.push_str(if self.shows(fact) { "*;" } else { ";" });
-        }
-        list
-    }
-
-    fn shows(self, fact: Fact) -> bool {
-        self.shown & fact.bit() != 0
-    }
-
-    /// The value of `perm` (RFC 3659 §7.5.5), in terms of pyftpdlib's letters.
-    fn push_perm(self, is_dir: bool, out: &mut Vec<u8>) {
-        let hidden = if is_dir { "arw" } else { "celmp" };
-        for perm in self.perms.iter() {
-            let letter = perm.letter();
-            // A letter is one byte in any encoding of the wire.
-            if let (false, Ok(byte)) = (hidden.contains(letter), u8::try_from(letter)) {
-                out.push(byte);
-            }
-        }
-        if !is_dir {
-            return;
-        }
-        // c: files may be created in it; p: what is in it may be deleted.
-        if [Perm::Write, Perm::Append, Perm::Rename]
-            .iter()
-            .any(|perm| self.perms.has(*perm))
-        {
-            out.push(b'c');
-        }
-        if self.perms.has(Perm::Delete) {
-            out.push(b'p');
-        }
-    }
-}
-
-impl Default for MlsxFacts {
-    fn default() -> Self {
-        let shown = [
-            Fact::Type,
-            Fact::Perm,
-            Fact::Size,
-            Fact::Modify,
-            Fact::Unique,
-        ];
-        Self {
-            shown: shown.into_iter().fold(0, |bits, fact| bits | fact.bit()),
-            perms: Perms::NONE,
-        }
-    }
-}
-
-/// The argument of `OPTS MLST` is no list of facts. Its `Display` follows `501 `.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidFacts;
-
-impl fmt::Display for InvalidFacts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Invalid argument")
-    }
-}
-
-impl std::error::Error for InvalidFacts {}
-
-/// A fact of RFC 3659 §7.5, or one of the UNIX ones that others show too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fact {
-    Modify,
-    Perm,
-    Size,
-    Type,
-    Unique,
-    UnixGid,
-    UnixMode,
-    UnixUid,
-}
-
-impl Fact {
-    /// In the order of a line.
-    const SORTED: [Self; 8] = [
-        Self::Modify,
-        Self::Perm,
-        Self::Size,
-        Self::Type,
-        Self::Unique,
-        Self::UnixGid,
-        Self::UnixMode,
-        Self::UnixUid,
-    ];
-
-    /// In the order of pyftpdlib's reply to FEAT.
-    const FEAT: [Self; 8] = [
-        Self::Type,
-        Self::Perm,
-        Self::Size,
-        Self::Modify,
-        Self::Unique,
-        Self::UnixMode,
-        Self::UnixUid,
-        Self::UnixGid,
-    ];
-
-    fn bit(self) -> u8 {
-        1 << self as u8
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Modify => "modify",
-            Self::Perm => "perm",
-            Self::Size => "size",
-            Self::Type => "type",
-            Self::Unique => "unique",
-            Self::UnixGid => "unix.gid",
-            Self::UnixMode => "unix.mode",
-            Self::UnixUid => "unix.uid",
-        }
-    }
-}
-
-/// Turns times into dates, and keeps the last day: the files of a directory
-/// were often changed on few of them.
-#[derive(Debug)]
-struct Calendar {
-    zone: TimeZone,
-    day: Day,
-}
-
-/// A day, or the part of it around a time where the offset did not change.
-#[derive(Debug, Clone, Copy)]
-struct Day {
-    /// Seconds since 1970: from here on, and up to there.
-    start: i64,
-    end: i64,
-    /// Local time less GMT, in seconds.
-    offset: i64,
-    year: u64,
-    month: usize,
-    day: u8,
-}
-
-impl Calendar {
-    fn new(zone: TimeZone) -> Self {
-        let day = Day {
-            start: 0,
-            end: 0,
-            offset: 0,
-            year: 1970,
-            month: 1,
-            day: 1,
-        };
-        Self { zone, day }
-    }
-
-    /// The date and time of a time; none before the year 1 and after 9999.
-    fn civil(&mut self, seconds: i64) -> Option<Civil> {
-        if !(self.day.start..self.day.end).contains(&seconds) {
-            self.day = self.look_up(seconds)?;
-        }
-        // Both are small: the day was found.
-        let second = (seconds + self.day.offset).rem_euclid(DAY);
-        let part = |value: i64| u8::try_from(value).unwrap_or(0);
-        Some(Civil {
-            day: self.day,
-            hour: part(second / 3600),
-            minute: part(second / 60 % 60),
-            second: part(second % 60),
-        })
-    }
-
-    fn look_up(&self, seconds: i64) -> Option<Day> {
-        let time = Timestamp::from_second(seconds).ok()?;
-        let offset = self.zone.to_offset(time);
-        let date = offset.to_datetime(time).date();
-        let year = u64::try_from(date.year()).ok().filter(|year| *year > 0)?;
-        let offset = i64::from(offset.seconds());
-        let start = seconds - (seconds + offset).rem_euclid(DAY);
-        let same_offset = |seconds: i64| {
-            Timestamp::from_second(seconds)
-                .is_ok_and(|time| i64::from(self.zone.to_offset(time).seconds()) == offset)
-        };
-        // On a day when the clocks change only this second is certain.
-        let (start, end) = if same_offset(start) && same_offset(start + DAY - 1) {
-            (start, start + DAY)
-        } else {
-            (seconds, seconds + 1)
-        };
-        Some(Day {
-            start,
-            end,
-            offset,
-            year,
-            month: usize::from(date.month().unsigned_abs()),
-            day: date.day().unsigned_abs(),
-        })
-    }
-}
-
-/// A date and time of day.
-struct Civil {
-    day: Day,
-    hour: u8,
-    minute: u8,
-    second: u8,
-}
-
-impl Civil {
-    fn push_list(&self, with_year: bool, out: &mut Vec<u8>) {
-        let month = MONTHS.get(self.day.month.wrapping_sub(1));
-        out.extend_from_slice(month.unwrap_or(&MONTHS[0]).as_bytes());
-        out.push(b' ');
-        push_two(out, self.day.day);
-        out.push(b' ');
-        if with_year {
-            out.push(b' ');
-            push_year(out, self.day.year);
-        } else {
-            push_two(out, self.hour);
-            out.push(b':');
-            push_two(out, self.minute);
-        }
-    }
-
-    /// `YYYYMMDDHHMMSS`, the time-val of RFC 3659 §2.3.
-    fn push_mlsx(&self, out: &mut Vec<u8>) {
-        push_year(out, self.day.year);
-        // A month is one of twelve.
-        push_two(out, u8::try_from(self.day.month).unwrap_or(0));
-        for part in [self.day.day, self.hour, self.minute, self.second] {
-            push_two(out, part);
-        }
-    }
-}
-
 /// The first column, as Python's `stat.filemode()`.
 fn filemode(mode: u32) -> [u8; 10] {
     let kind = match mode & 0o170_000 {
@@ -545,24 +261,8 @@ fn push_base(out: &mut Vec<u8>, mut number: u64, base: u64, width: usize) {
     out.extend_from_slice(&digits[start..]);
 }
 
-fn push_two(out: &mut Vec<u8>, number: u8) {
-    out.extend_from_slice(&[b'0' + number / 10 % 10, b'0' + number % 10]);
-}
-
-/// Four digits: a year of the calendar has no more.
-fn push_year(out: &mut Vec<u8>, year: u64) {
-    let part = |value: u64| u8::try_from(value % 100).unwrap_or(0);
-    push_two(out, part(year / 100));
-    push_two(out, part(year));
-}
-
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
-/// Seconds of a day.
-const DAY: i64 = 24 * 60 * 60;
 /// What pyftpdlib and proftpd call six months.
-const SIX_MONTHS: i64 = 180 * DAY;
+const SIX_MONTHS: i64 = 180 * 24 * 60 * 60;
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::authorizers::Perms;
 
 const NOW: i64 = 1_700_000_000;
 

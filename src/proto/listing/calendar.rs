@@ -1,0 +1,135 @@
+//! Dates and times of listings, in GMT or in a time zone.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Turns times into dates, and keeps the last day: the files of a directory
+/// were often changed on few of them.
+#[derive(Debug)]
+pub(super) struct Calendar {
+    zone: TimeZone,
+    day: Day,
+}
+
+/// A day, or the part of it around a time where the offset did not change.
+#[derive(Debug, Clone, Copy)]
+struct Day {
+    /// Seconds since 1970: from here on, and up to there.
+    start: i64,
+    end: i64,
+    /// Local time less GMT, in seconds.
+    offset: i64,
+    year: u64,
+    month: usize,
+    day: u8,
+}
+
+impl Calendar {
+    pub(super) fn new(zone: TimeZone) -> Self {
+        let day = Day {
+            start: 0,
+            end: 0,
+            offset: 0,
+            year: 1970,
+            month: 1,
+            day: 1,
+        };
+        Self { zone, day }
+    }
+
+    /// The date and time of a time; none before the year 1 and after 9999.
+    pub(super) fn civil(&mut self, seconds: i64) -> Option<Civil> {
+        if !(self.day.start..self.day.end).contains(&seconds) {
+            self.day = self.look_up(seconds)?;
+        }
+        // Both are small: the day was found.
+        let second = (seconds + self.day.offset).rem_euclid(DAY);
+        let part = |value: i64| u8::try_from(value).unwrap_or(0);
+        Some(Civil {
+            day: self.day,
+            hour: part(second / 3600),
+            minute: part(second / 60 % 60),
+            second: part(second % 60),
+        })
+    }
+
+    fn look_up(&self, seconds: i64) -> Option<Day> {
+        let time = Timestamp::from_second(seconds).ok()?;
+        let offset = self.zone.to_offset(time);
+        let date = offset.to_datetime(time).date();
+        let year = u64::try_from(date.year()).ok().filter(|year| *year > 0)?;
+        let offset = i64::from(offset.seconds());
+        let start = seconds - (seconds + offset).rem_euclid(DAY);
+        let same_offset = |seconds: i64| {
+            Timestamp::from_second(seconds)
+                .is_ok_and(|time| i64::from(self.zone.to_offset(time).seconds()) == offset)
+        };
+        // On a day when the clocks change only this second is certain.
+        let (start, end) = if same_offset(start) && same_offset(start + DAY - 1) {
+            (start, start + DAY)
+        } else {
+            (seconds, seconds + 1)
+        };
+        Some(Day {
+            start,
+            end,
+            offset,
+            year,
+            month: usize::from(date.month().unsigned_abs()),
+            day: date.day().unsigned_abs(),
+        })
+    }
+}
+
+/// A date and time of day.
+pub(super) struct Civil {
+    day: Day,
+    hour: u8,
+    minute: u8,
+    second: u8,
+}
+
+impl Civil {
+    pub(super) fn push_list(&self, with_year: bool, out: &mut Vec<u8>) {
+        let month = MONTHS.get(self.day.month.wrapping_sub(1));
+        out.extend_from_slice(month.unwrap_or(&MONTHS[0]).as_bytes());
+        out.push(b' ');
+        push_two(out, self.day.day);
+        out.push(b' ');
+        if with_year {
+            out.push(b' ');
+            push_year(out, self.day.year);
+        } else {
+            push_two(out, self.hour);
+            out.push(b':');
+            push_two(out, self.minute);
+        }
+    }
+
+    /// `YYYYMMDDHHMMSS`, the time-val of RFC 3659 §2.3.
+    pub(super) fn push_mlsx(&self, out: &mut Vec<u8>) {
+        push_year(out, self.day.year);
+        // A month is one of twelve.
+        push_two(out, u8::try_from(self.day.month).unwrap_or(0));
+        for part in [self.day.day, self.hour, self.minute, self.second] {
+            push_two(out, part);
+        }
+    }
+}
+
+fn push_two(out: &mut Vec<u8>, number: u8) {
+    out.extend_from_slice(&[b'0' + number / 10 % 10, b'0' + number % 10]);
+}
+
+/// Four digits: a year of the calendar has no more.
+fn push_year(out: &mut Vec<u8>, year: u64) {
+    let part = |value: u64| u8::try_from(value % 100).unwrap_or(0);
+    push_two(out, part(year / 100));
+    push_two(out, part(year));
+}
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+/// Seconds of a day.
+const DAY: i64 = 24 * 60 * 60;

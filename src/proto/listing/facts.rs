@@ -1,0 +1,180 @@
+//! The facts of MLSD and MLST: which are shown, and what `perm` says.
+
+use std::fmt;
+
+use crate::authorizers::{Perm, Perms};
+
+/// The facts that a client wants to see of each file in MLSD and MLST, and the
+/// permissions that they are shown with.
+///
+/// The default are pyftpdlib's: type, perm, size, modify and unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MlsxFacts {
+    shown: u8,
+    perms: Perms,
+}
+
+impl MlsxFacts {
+    /// The same facts with the permissions of a user.
+    #[must_use]
+    pub fn with_perms(self, perms: Perms) -> Self {
+        Self { perms, ..self }
+    }
+
+    /// Chooses facts by the argument of `OPTS MLST` (RFC 3659 §7.9), such as
+    /// `Type;Size;`. Unknown ones are passed over; an empty argument hides all.
+    ///
+    /// Returns what follows `200 MLST OPTS `: the facts as they were asked for,
+    /// `type;size;`.
+    ///
+    /// # Errors
+    ///
+    /// For an argument that is not empty and has no `;`. Nothing changes then.
+    pub fn select(&mut self, arg: &str) -> Result<String, InvalidFacts> {
+        if !arg.is_empty() && !arg.contains(';') {
+            return Err(InvalidFacts);
+        }
+        self.shown = 0;
+        let mut accepted = String::new();
+        for name in arg.split(';') {
+            let found = Fact::FEAT
+                .into_iter()
+                .find(|fact| fact.name().eq_ignore_ascii_case(name));
+            // A fact named twice is listed twice by pyftpdlib; once is enough,
+            // and keeps the reply short whatever was sent.
+            if let Some(fact) = found
+                && !self.shows(fact)
+            {
+                self.shown |= fact.bit();
+                accepted.push_str(fact.name());
+                accepted.push(';');
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// What follows `MLST ` in the reply to FEAT (RFC 3659 §7.8): all facts, a
+    /// `*` after those that are shown: `type*;perm*;size*;modify*;unique*;unix.mode;`.
+    #[must_use]
+    pub fn feat(&self) -> String {
+        let mut list = String::new();
+        for fact in Fact::FEAT {
+            list.push_str(fact.name());
+            list.push_str(if self.shows(fact) { "*;" } else { ";" });
+        }
+        list
+    }
+
+    pub(super) fn shows(self, fact: Fact) -> bool {
+        self.shown & fact.bit() != 0
+    }
+
+    /// The value of `perm` (RFC 3659 §7.5.5), in terms of pyftpdlib's letters.
+    pub(super) fn push_perm(self, is_dir: bool, out: &mut Vec<u8>) {
+        let hidden = if is_dir { "arw" } else { "celmp" };
+        for perm in self.perms.iter() {
+            let letter = perm.letter();
+            // A letter is one byte in any encoding of the wire.
+            if let (false, Ok(byte)) = (hidden.contains(letter), u8::try_from(letter)) {
+                out.push(byte);
+            }
+        }
+        if !is_dir {
+            return;
+        }
+        // c: files may be created in it; p: what is in it may be deleted.
+        if [Perm::Write, Perm::Append, Perm::Rename]
+            .iter()
+            .any(|perm| self.perms.has(*perm))
+        {
+            out.push(b'c');
+        }
+        if self.perms.has(Perm::Delete) {
+            out.push(b'p');
+        }
+    }
+}
+
+impl Default for MlsxFacts {
+    fn default() -> Self {
+        let shown = [
+            Fact::Type,
+            Fact::Perm,
+            Fact::Size,
+            Fact::Modify,
+            Fact::Unique,
+        ];
+        Self {
+            shown: shown.into_iter().fold(0, |bits, fact| bits | fact.bit()),
+            perms: Perms::NONE,
+        }
+    }
+}
+
+/// The argument of `OPTS MLST` is no list of facts. Its `Display` follows `501 `.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidFacts;
+
+impl fmt::Display for InvalidFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Invalid argument")
+    }
+}
+
+impl std::error::Error for InvalidFacts {}
+
+/// A fact of RFC 3659 §7.5, or one of the UNIX ones that others show too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fact {
+    Modify,
+    Perm,
+    Size,
+    Type,
+    Unique,
+    UnixGid,
+    UnixMode,
+    UnixUid,
+}
+
+impl Fact {
+    /// In the order of a line.
+    pub(super) const SORTED: [Self; 8] = [
+        Self::Modify,
+        Self::Perm,
+        Self::Size,
+        Self::Type,
+        Self::Unique,
+        Self::UnixGid,
+        Self::UnixMode,
+        Self::UnixUid,
+    ];
+
+    /// In the order of pyftpdlib's reply to FEAT.
+    const FEAT: [Self; 8] = [
+        Self::Type,
+        Self::Perm,
+        Self::Size,
+        Self::Modify,
+        Self::Unique,
+        Self::UnixMode,
+        Self::UnixUid,
+        Self::UnixGid,
+    ];
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Modify => "modify",
+            Self::Perm => "perm",
+            Self::Size => "size",
+            Self::Type => "type",
+            Self::Unique => "unique",
+            Self::UnixGid => "unix.gid",
+            Self::UnixMode => "unix.mode",
+            Self::UnixUid => "unix.uid",
+        }
+    }
+}
