@@ -89,19 +89,18 @@ impl Resolver {
     }
 }
 
-/// By the kernel. It answers `EAGAIN` where it cannot be sure because of a
-/// rename somewhere; that passes.
+/// By the kernel. It answers `EAGAIN` to a path with `..` where it cannot be sure
+/// because of a rename somewhere on the machine. That passes, unless somebody
+/// renames without end: the walk does not mind.
 fn beneath(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Result<OwnedFd> {
     let follow = links == Links::Follow;
-    let mut tries = 0;
-    loop {
+    for _ in 0..EAGAIN_TRIES {
         match sys::openat_beneath(root, rel, how.flags, how.mode, follow) {
-            Err(err) if err.raw_os_error() == Some(libc::EAGAIN) && tries < EAGAIN_TRIES => {
-                tries += 1;
-            }
+            Err(err) if err.raw_os_error() == Some(libc::EAGAIN) => {}
             opened => return opened,
         }
     }
+    walk(root, rel, how, links)
 }
 
 /// Part by part: no part is ever followed by the kernel, and `..` goes back to
@@ -256,8 +255,8 @@ impl Parts {
 
 /// Links followed in one look-up, as in the Linux kernel.
 const MAX_LINKS: usize = 40;
-/// Answers of `EAGAIN` that are believed to pass.
-const EAGAIN_TRIES: usize = 64;
+/// Answers of `EAGAIN` that are taken before another way is tried.
+const EAGAIN_TRIES: usize = 16;
 
 #[cfg(test)]
 mod tests {
