@@ -87,6 +87,15 @@ fn names(fs: &FSState, path: &Path) -> Vec<String> {
     names
 }
 
+/// Ends the other thread of a race also when an assertion fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn openat2_is_used_where_there_is_one() {
     let fixture = Fixture::new(Resolver::Beneath);
@@ -534,8 +543,8 @@ fn nothing_outside_is_touched_in_a_race() {
                     }
                 }
             });
+            let _stop = StopOnDrop(&stop);
             work_below_swap(f, Instant::now() + Duration::from_millis(250));
-            stop.store(true, Ordering::Relaxed);
         });
         let after = fs::metadata(f.outside("secret")).unwrap();
         assert_eq!(fs::read(f.outside("secret")).unwrap(), b"secret");
@@ -582,6 +591,32 @@ fn work_below_swap(f: &Fixture, end: Instant) {
         }
     }
     assert!(worked > 0, "the race never let us win");
+}
+
+/// The kernel answers `EAGAIN` to a path with `..` whenever anything is renamed
+/// anywhere meanwhile; that must not reach a client.
+#[test]
+fn renames_elsewhere_do_not_disturb() {
+    both(|f| {
+        // Forty times `..` in one look-up: hardly ever without a rename between.
+        f.link("sub/.././winding", "winding");
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (one, two) = (f.outside("one"), f.outside("two"));
+                fs::create_dir(&one).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    fs::rename(&one, &two).unwrap();
+                    fs::rename(&two, &one).unwrap();
+                }
+            });
+            let _stop = StopOnDrop(&stop);
+            for _ in 0..500 {
+                assert_eq!(errno(stat(&f.fs, &f.path("winding"))), libc::ELOOP);
+                assert_eq!(f.read("sub/../sub/inner").unwrap(), "inner");
+            }
+        });
+    });
 }
 
 #[test]
