@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::AuthenticationFailed;
 use crate::handlers::FTPSession;
+use crate::ioloop::{ChannelId, Remote};
 
 pub use dummy::{DummyAuthorizer, User, UserOptions};
 
@@ -168,6 +169,22 @@ pub trait Authorizer: Send + Sync {
             .validate_authentication(username, password, session)
     }
 
+    /// Checks a password, now or later: an authorizer that has to ask somebody
+    /// else takes a [`LaterVerdict`] from `later`, hands it to a thread of its own
+    /// and returns [`Verdict::Later`]. The session waits, the others go on.
+    ///
+    /// The stock body calls [`validate_authentication`](Self::validate_authentication).
+    fn authenticate(
+        &self,
+        username: &str,
+        password: &str,
+        session: &FTPSession,
+        later: &dyn Fn() -> LaterVerdict,
+    ) -> Verdict {
+        let _ = later;
+        Verdict::Now(self.validate_authentication(username, password, session))
+    }
+
     /// The real path of a user's home.
     ///
     /// # Errors
@@ -211,6 +228,64 @@ pub trait Authorizer: Send + Sync {
     fn get_msg_quit(&self, username: &str) -> String {
         self.inner().get_msg_quit(username)
     }
+}
+
+/// What [`Authorizer::authenticate`] says.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The answer.
+    Now(Result<(), AuthenticationFailed>),
+    /// It will come through the [`LaterVerdict`].
+    Later,
+}
+
+/// The right to answer a login later, from any thread. Dropped without an
+/// answer, it refuses the login.
+#[derive(Debug)]
+pub struct LaterVerdict {
+    remote: Remote,
+    session: ChannelId,
+    number: u64,
+    answered: bool,
+}
+
+impl LaterVerdict {
+    pub(crate) fn new(remote: Remote, session: ChannelId, number: u64) -> Self {
+        Self {
+            remote,
+            session,
+            number,
+            answered: false,
+        }
+    }
+
+    /// Answers. A session that is gone is told nothing.
+    pub fn answer(mut self, result: Result<(), AuthenticationFailed>) {
+        self.send(result);
+    }
+
+    fn send(&mut self, result: Result<(), AuthenticationFailed>) {
+        self.answered = true;
+        let answer = LoginAnswer {
+            number: self.number,
+            result,
+        };
+        self.remote.send(self.session, Box::new(answer));
+    }
+}
+
+impl Drop for LaterVerdict {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.send(Err(AuthenticationFailed::default()));
+        }
+    }
+}
+
+/// The message that a [`LaterVerdict`] sends to its session.
+pub(crate) struct LoginAnswer {
+    pub(crate) number: u64,
+    pub(crate) result: Result<(), AuthenticationFailed>,
 }
 
 /// The innermost authorizer: nobody may enter.

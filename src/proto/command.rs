@@ -286,7 +286,7 @@ const STOCK: [Row; 47] = rows! {
     "MKD"        [Mkdir]     user   Required  "Syntax: MKD <SP> path (create directory)."
     "NLST"       [List]      user   Optional  "Syntax: NLST [<SP> path] (list path in a compact form)."
     "NOOP"       []          anyone Forbidden "Syntax: NOOP (just do nothing)."
-    "OPTS"       []          user   Required  "Syntax: OPTS <SP> cmd [<SP> option] (set option for command)."
+    "OPTS"       []          anyone Required  "Syntax: OPTS <SP> cmd [<SP> option] (set option for command)."
     "PASS"       []          anyone Optional  "Syntax: PASS [<SP> password] (set user password)."
     "PASV"       []          user   Forbidden "Syntax: PASV (open passive data connection)."
     "PORT"       []          user   Required  "Syntax: PORT <sp> h,h,h,h,p,p (open active data connection)."

@@ -115,6 +115,12 @@ impl ListingStyle {
         out.extend_from_slice(b"\r\n");
     }
 
+    /// Appends a line of NLST: a name and its CRLF.
+    pub fn name_line(&mut self, name: &OsStr, out: &mut Vec<u8>) {
+        self.push_name(name, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// Appends a line of MLSD, or of MLST without its leading space, with its
     /// CRLF: `modify=20071029155301;perm=r;size=156;type=file; music.mp3`.
     ///

@@ -22,6 +22,28 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// [`sanitize`] for bytes that need not be UTF-8.
+#[must_use]
+pub fn sanitize_bytes(line: &[u8]) -> Cow<'_, [u8]> {
+    let is_c1 = |pair: &[u8]| matches!(pair, [0xc2, 0x80..=0x9f]);
+    let clean = !line.iter().any(u8::is_ascii_control) && !line.windows(2).any(is_c1);
+    if clean {
+        return Cow::Borrowed(line);
+    }
+    let mut out: Vec<u8> = Vec::with_capacity(line.len());
+    for byte in line {
+        match (out.last(), byte) {
+            (_, byte) if byte.is_ascii_control() => out.push(b'?'),
+            (Some(0xc2), 0x80..=0x9f) => {
+                out.pop();
+                out.push(b'?');
+            }
+            (_, byte) => out.push(*byte),
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Python's `repr()` of a string, with which pyftpdlib quotes paths in replies and
 /// in the log: `'/x' points to a path which is outside ..`.
 ///

@@ -1,13 +1,18 @@
-//! Every unsafe block of the crate: system calls that std does not have, behind safe signatures.
+//! Every unsafe block of the crate: system calls that std does not have, behind
+//! safe signatures. Linux-only calls have a portable neighbour.
 
 mod attributes;
 mod dir;
+mod kernel;
 mod openat;
 mod passwd;
+mod socket;
 
 pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
 pub(crate) use dir::DirReader;
+pub(crate) use kernel::{Pipe, sendfile};
 pub(crate) use openat::{
     O_PATH, mkdirat, openat, openat_beneath, readlinkat, renameat, rmdirat, unlinkat,
 };
 pub(crate) use passwd::{group_name, user_name};
+pub(crate) use socket::{INHERITS_OPTIONS, connect, control_options, listen};

@@ -1,0 +1,152 @@
+//! The table of users, its checks and its permissions.
+
+use super::*;
+
+/// A home with `sub/deep/` and `sub/file` in it, and joe who lives there.
+fn joe() -> (tempfile::TempDir, DummyAuthorizer, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().canonicalize().unwrap();
+    fs::create_dir_all(home.join("sub/deep")).unwrap();
+    fs::write(home.join("sub/file"), "").unwrap();
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_user("joe", "secret", &home, "elr").unwrap();
+    (dir, authorizer, home)
+}
+
+fn text(result: Result<(), AuthorizerError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn users_have_what_they_were_given() {
+    let (_dir, mut authorizer, home) = joe();
+    let user = authorizer.user("joe").unwrap();
+    assert_eq!(user.password, "secret");
+    assert_eq!(user.home, home);
+    assert_eq!(user.perm, Perms::READ);
+    assert!(!format!("{user:?}").contains("secret"));
+    assert_eq!(authorizer.get_home_dir("joe"), Ok(home.clone()));
+    assert_eq!(authorizer.get_msg_login("joe"), "Login successful.");
+    assert_eq!(authorizer.get_msg_quit("nobody"), "Goodbye.");
+
+    let options = UserOptions {
+        perm: Perms::ALL,
+        msg_quit: "Bye.".into(),
+        ..UserOptions::default()
+    };
+    authorizer
+        .add_user_with("ann", "x", home.join("sub/.."), options)
+        .unwrap();
+    assert_eq!(authorizer.user("ann").unwrap().home, home);
+    assert_eq!(authorizer.get_msg_quit("ann"), "Bye.");
+    assert_eq!(authorizer.get_perms("ann"), Perms::ALL);
+    assert_eq!(authorizer.users().count(), 2);
+    assert!(authorizer.remove_user("ann").is_some());
+    assert!(!authorizer.has_user("ann"));
+    assert!(authorizer.get_home_dir("ann").is_err());
+    assert!(!authorizer.has_perm("ann", Perm::Read, None));
+}
+
+#[test]
+fn wrong_users_are_refused() {
+    let (_dir, mut authorizer, home) = joe();
+    assert_eq!(
+        text(authorizer.add_user("joe", "", "/nonexistent", "?")),
+        "user 'joe' already exists"
+    );
+    assert_eq!(
+        text(authorizer.add_user("ann", "", "/nonexistent", "?")),
+        "no such directory: '/nonexistent'"
+    );
+    let file = home.join("sub/file");
+    assert!(
+        text(authorizer.add_user("ann", "", &file, "elr")).starts_with("no such directory: '/")
+    );
+    assert_eq!(
+        text(authorizer.add_user("ann", "", &home, "el?")),
+        "no such permission '?'"
+    );
+    authorizer.add_user("ann", "", &home, Perms::NONE).unwrap();
+    authorizer.add_anonymous(&home).unwrap();
+    assert_eq!(
+        text(authorizer.add_anonymous(&home)),
+        "user 'anonymous' already exists"
+    );
+}
+
+#[test]
+fn passwords_are_checked() {
+    let (_dir, mut authorizer, home) = joe();
+    let login = |authorizer: &DummyAuthorizer, name: &str, password: &str| {
+        let result = authorizer.authenticate(name, password);
+        result.map_err(|err| err.to_string())
+    };
+    assert_eq!(login(&authorizer, "joe", "secret"), Ok(()));
+    for wrong in ["", "s", "secre", "secret ", "secretsecret", "Secret"] {
+        assert_eq!(login(&authorizer, "joe", wrong), Err(MSG_FAILED.into()));
+    }
+    assert_eq!(login(&authorizer, "ann", "x"), Err(MSG_FAILED.into()));
+    let anonymous = login(&authorizer, "anonymous", "x");
+    assert_eq!(anonymous, Err("Anonymous access not allowed.".into()));
+    authorizer.add_anonymous(&home).unwrap();
+    assert_eq!(login(&authorizer, "anonymous", "any"), Ok(()));
+    authorizer.add_user("open", "", &home, "").unwrap();
+    assert_eq!(login(&authorizer, "open", ""), Ok(()));
+    assert_eq!(login(&authorizer, "open", "\0"), Err(MSG_FAILED.into()));
+}
+
+#[test]
+fn an_override_covers_a_directory_and_its_files() {
+    let (_dir, mut authorizer, home) = joe();
+    let sub = home.join("sub");
+    authorizer.override_perm("joe", &sub, "w", false).unwrap();
+    let may = |path: &Path| authorizer.has_perm("joe", Perm::Write, Some(path));
+    assert!(may(&sub));
+    assert!(may(&sub.join("file")));
+    assert!(may(&sub.join("not-yet-there")));
+    assert!(!may(&sub.join("deep")));
+    assert!(!may(&sub.join("deep/file")));
+    assert!(!may(&home));
+    assert!(!may(&home.join("submarine")));
+    assert!(!authorizer.has_perm("joe", Perm::Read, Some(&sub)));
+    assert!(!authorizer.has_perm("joe", Perm::Write, None));
+}
+
+#[test]
+fn a_recursive_override_covers_all_below() {
+    let (_dir, mut authorizer, home) = joe();
+    let sub = home.join("sub");
+    authorizer.override_perm("joe", &sub, "w", true).unwrap();
+    authorizer
+        .override_perm("joe", sub.join("deep"), "a", true)
+        .unwrap();
+    let deep = sub.join("deep/file");
+    // The first given decides, as in pyftpdlib, not the nearest.
+    assert!(authorizer.has_perm("joe", Perm::Write, Some(&deep)));
+    assert!(!authorizer.has_perm("joe", Perm::Append, Some(&deep)));
+    assert!(!authorizer.has_perm("joe", Perm::Write, Some(&home.join("submarine"))));
+
+    authorizer.override_perm("joe", &sub, "d", true).unwrap();
+    assert!(authorizer.has_perm("joe", Perm::Delete, Some(&deep)));
+    assert!(!authorizer.has_perm("joe", Perm::Write, Some(&deep)));
+}
+
+#[test]
+fn wrong_overrides_are_refused() {
+    let (dir, mut authorizer, home) = joe();
+    let mut over = |name: &str, path: &Path, perm: &str| {
+        text(authorizer.override_perm(name, path, perm, true))
+    };
+    let sub = home.join("sub");
+    assert_eq!(over("joe", &sub, "?"), "no such permission '?'");
+    assert_eq!(over("ann", &sub, "w"), "no such user 'ann'");
+    assert_eq!(
+        over("joe", &home, "w"),
+        "can't override home directory permissions"
+    );
+    let outside = dir.path().parent().unwrap();
+    let escapes = "path escapes user home directory";
+    assert_eq!(over("joe", outside, "w"), escapes);
+    assert_eq!(over("joe", &home.join("sub/../.."), "w"), escapes);
+    assert!(over("joe", &home.join("none"), "w").starts_with("no such directory: '"));
+}

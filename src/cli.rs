@@ -1,0 +1,217 @@
+//! The command line: flags, help, and what is wrong with them.
+//!
+//! The flags of settings are those of the [table](crate::config::table); here are
+//! the few that are no settings: accounts, the file, the log.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::OsStringValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::config::table::{Flag, SETTINGS};
+
+/// The headings of the help.
+pub(crate) const SHARING: &str = "What to share, and with whom";
+pub(crate) const NETWORK: &str = "Network";
+pub(crate) const SESSIONS: &str = "Sessions";
+pub(crate) const LIMITS: &str = "Limits";
+pub(crate) const PROGRAM: &str = "Program";
+
+/// What the command line says.
+#[derive(Debug)]
+pub(crate) struct Flags {
+    /// The configuration file.
+    pub(crate) config: Option<PathBuf>,
+    /// Whether to log every line in and out.
+    pub(crate) debug: bool,
+    /// The flags that take the place of the file's accounts.
+    pub(crate) accounts: AccountFlags,
+    /// The flags of settings that were given, with their values.
+    pub(crate) given: Vec<(Flag, Option<String>)>,
+}
+
+/// What `-u -P -d -w` say.
+#[derive(Debug, Default)]
+pub(crate) struct AccountFlags {
+    /// Name and password.
+    pub(crate) user: Option<(String, String)>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) write: bool,
+    /// A password for nobody: it still stands for "other accounts than the file's".
+    password_only: bool,
+}
+
+/// Why there is nothing to start.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Help or the version was asked for: to be printed, which is a success.
+    Asked(clap::Error),
+    /// One line on what is wrong.
+    Wrong(String),
+}
+
+impl Flags {
+    /// Reads a command line; its first word is the program.
+    pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+        let mut matches = command().try_get_matches_from(args).map_err(explain)?;
+        let mut given: Vec<(Flag, Option<String>)> = Vec::new();
+        for flag in setting_flags() {
+            match flag.value {
+                Some(_) => {
+                    let value = matches.remove_one::<String>(flag.long);
+                    given.extend(value.map(|value| (flag, Some(value))));
+                }
+                None if matches.get_flag(flag.long) => given.push((flag, None)),
+                None => {}
+            }
+        }
+        Ok(Self {
+            config: path(&mut matches, "config"),
+            debug: matches.get_flag("debug"),
+            accounts: AccountFlags::from_matches(&mut matches)?,
+            given,
+        })
+    }
+}
+
+impl AccountFlags {
+    /// Whether any of them was given.
+    pub(crate) fn any(&self) -> bool {
+        self.user.is_some() || self.directory.is_some() || self.write || self.password_only
+    }
+
+    fn from_matches(matches: &mut ArgMatches) -> Result<Self, Stop> {
+        let username = matches.remove_one::<String>("username");
+        let password = matches.remove_one::<String>("password");
+        let mut flags = Self {
+            directory: path(matches, "directory"),
+            write: matches.get_flag("write"),
+            ..Self::default()
+        };
+        match (username, password) {
+            (Some(name), _) if name.is_empty() => {
+                return Err(Stop::Wrong("--username: must not be empty".to_owned()));
+            }
+            (Some(name), Some(password)) if !password.is_empty() => {
+                flags.user = Some((name, password));
+            }
+            (Some(_), _) => {
+                let text = "if username (-u) is supplied, password (-P) is required";
+                return Err(Stop::Wrong(text.to_owned()));
+            }
+            (None, password) => flags.password_only = password.is_some(),
+        }
+        Ok(flags)
+    }
+}
+
+fn command() -> Command {
+    let own = [
+        named("directory")
+            .short('d')
+            .value_name("PATH")
+            .value_parser(OsStringValueParser::new())
+            .help("Share this directory [default: the current one]"),
+        named("write")
+            .short('w')
+            .action(ArgAction::SetTrue)
+            .help("Let clients change it, not only read it"),
+        named("username")
+            .short('u')
+            .value_name("NAME")
+            .help("Share it with this user, not with anonymous; needs a password"),
+        named("password")
+            .short('P')
+            .value_name("WORD")
+            .help("The password of that user"),
+    ];
+    let program = [
+        named("config")
+            .value_name("FILE")
+            .value_parser(OsStringValueParser::new())
+            .help("Read settings and accounts from this TOML file; flags win over it"),
+        named("debug")
+            .short('D')
+            .action(ArgAction::SetTrue)
+            .help("Log every command and reply"),
+        named("help")
+            .short('h')
+            .action(ArgAction::Help)
+            .help("Print this help"),
+        named("version")
+            .short('V')
+            .action(ArgAction::Version)
+            .help("Print the version"),
+    ];
+    Command::new("ftpdlib")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Shares a directory by FTP: read-only, with everybody, unless told otherwise.")
+        .override_usage("ftpdlib [OPTIONS]")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        // As with other programs, the last of two wins.
+        .args_override_self(true)
+        .args(own.map(|arg| arg.help_heading(SHARING)))
+        .args(setting_flags().map(setting_arg))
+        .args(program.map(|arg| arg.help_heading(PROGRAM)))
+}
+
+/// A flag with the name of its value in [`ArgMatches`].
+fn named(name: &'static str) -> Arg {
+    Arg::new(name).long(name)
+}
+
+/// Each flag of the table, once.
+fn setting_flags() -> impl Iterator<Item = Flag> {
+    SETTINGS.iter().enumerate().filter_map(|(i, setting)| {
+        let flag = setting.flag?;
+        let earlier = SETTINGS[..i].iter().filter_map(|earlier| earlier.flag);
+        let known = earlier
+            .map(|earlier| earlier.long)
+            .any(|long| long == flag.long);
+        (!known).then_some(flag)
+    })
+}
+
+/// Not with clap's parser of paths, which has an opinion on empty ones.
+fn path(matches: &mut ArgMatches, flag: &str) -> Option<PathBuf> {
+    matches.remove_one::<OsString>(flag).map(PathBuf::from)
+}
+
+fn setting_arg(flag: Flag) -> Arg {
+    let arg = named(flag.long).help(flag.help).help_heading(flag.group);
+    let arg = match flag.short {
+        Some(short) => arg.short(short),
+        None => arg,
+    };
+    match flag.value {
+        // Values are checked where those of the file are.
+        Some(name) => arg.value_name(name).allow_negative_numbers(true),
+        None => arg.action(ArgAction::SetTrue),
+    }
+}
+
+/// One line of what clap says in several.
+fn explain(err: clap::Error) -> Stop {
+    if matches!(
+        err.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        return Stop::Asked(err);
+    }
+    let text = err.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let mut line = text.lines().next().unwrap_or_default().to_owned();
+    let meant = match err.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(flag)) => Some(flag),
+        Some(ContextValue::Strings(flags)) => flags.first(),
+        _ => None,
+    };
+    if let Some(flag) = meant {
+        line.push_str(&format!("; did you mean '{flag}'?"));
+    }
+    line.push_str(" (--help lists all flags)");
+    Stop::Wrong(line)
+}

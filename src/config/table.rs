@@ -1,0 +1,318 @@
+//! The table of settings: the only place that knows all keys and their flags.
+//!
+//! Accounts are not in it: they are lists, and flags replace them as a whole.
+
+use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
+
+use super::Settings;
+use super::value::Value;
+use crate::cli::{LIMITS, NETWORK, PROGRAM, SESSIONS};
+
+/// A setting: where it stands in the file, its flag if it has one, and what it does.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) section: &'static str,
+    pub(crate) key: &'static str,
+    pub(crate) flag: Option<Flag>,
+    /// Checks and applies a value; an error does not name the setting.
+    pub(crate) set: fn(&mut Settings, &Value<'_>) -> Result<(), String>,
+}
+
+/// A flag of the command line. Settings may share one, by its long name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flag {
+    pub(crate) long: &'static str,
+    pub(crate) short: Option<char>,
+    /// What the help calls its value; a flag without one is a switch.
+    pub(crate) value: Option<&'static str>,
+    /// What a switch sets its setting to.
+    pub(crate) switch_to: bool,
+    /// The heading it stands under.
+    pub(crate) group: &'static str,
+    pub(crate) help: &'static str,
+}
+
+impl Setting {
+    const fn new(
+        section: &'static str,
+        key: &'static str,
+        set: fn(&mut Settings, &Value<'_>) -> Result<(), String>,
+    ) -> Self {
+        let flag = None;
+        Self {
+            section,
+            key,
+            flag,
+            set,
+        }
+    }
+
+    const fn flag(mut self, flag: Flag) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+}
+
+impl Flag {
+    const fn new(
+        group: &'static str,
+        long: &'static str,
+        value: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self {
+            long,
+            short: None,
+            value: Some(value),
+            switch_to: true,
+            group,
+            help,
+        }
+    }
+
+    const fn switch(
+        group: &'static str,
+        long: &'static str,
+        switch_to: bool,
+        help: &'static str,
+    ) -> Self {
+        Self {
+            value: None,
+            switch_to,
+            ..Self::new(group, long, "", help)
+        }
+    }
+
+    const fn short(self, short: char) -> Self {
+        Self {
+            short: Some(short),
+            ..self
+        }
+    }
+}
+
+/// All settings, in the order of the help.
+pub(crate) const SETTINGS: &[Setting] = &[
+    Setting::new("server", "address", |s, v| v.text().map(|t| s.address = t)).flag(INTERFACE),
+    Setting::new("server", "port", |s, v| {
+        v.integer(0..=65_535).map(|n| s.port = n)
+    })
+    .flag(PORT),
+    Setting::new("handler", "masquerade_address", |s, v| {
+        v.text().map(|t| s.handler.masquerade_address = Some(t))
+    })
+    .flag(NAT_ADDRESS),
+    Setting::new("handler", "masquerade_address_map", |s, v| {
+        v.address_map()
+            .map(|map| s.handler.masquerade_address_map = map)
+    }),
+    Setting::new("handler", "passive_ports", |s, v| {
+        // An empty list leaves the choice to the kernel, as no list does.
+        let ports = v.ports()?;
+        s.handler.passive_ports = Some(ports).filter(|ports| !ports.is_empty());
+        Ok(())
+    })
+    .flag(RANGE),
+    Setting::new("handler", "permit_foreign_addresses", |s, v| {
+        v.boolean().map(|b| s.handler.permit_foreign_addresses = b)
+    })
+    .flag(FOREIGN),
+    Setting::new("handler", "permit_privileged_ports", |s, v| {
+        v.boolean().map(|b| s.handler.permit_privileged_ports = b)
+    })
+    .flag(PRIVILEGED),
+    Setting::new("server", "backlog", |s, v| {
+        v.integer(0..=i32::MAX.into()).map(|n| s.backlog = n)
+    }),
+    Setting::new("handler", "banner", |s, v| {
+        v.text().map(|t| s.handler.banner = t)
+    })
+    .flag(BANNER),
+    Setting::new("handler", "encoding", set_encoding).flag(ENCODING),
+    Setting::new("handler", "unicode_errors", set_unicode_errors),
+    Setting::new("handler", "timeout", |s, v| {
+        v.timeout().map(|t| s.handler.timeout = t)
+    })
+    .flag(TIMEOUT),
+    Setting::new("dtp", "timeout", |s, v| {
+        v.timeout().map(|t| s.handler.dtp.timeout = t)
+    })
+    .flag(TIMEOUT),
+    Setting::new("dtp", "passive_timeout", |s, v| {
+        v.timeout().map(|t| s.handler.passive_dtp.timeout = t)
+    }),
+    Setting::new("dtp", "active_timeout", |s, v| {
+        v.timeout().map(|t| s.handler.active_dtp.timeout = t)
+    }),
+    Setting::new("handler", "auth_failed_timeout", |s, v| {
+        v.time().map(|t| s.handler.auth_failed_timeout = t)
+    }),
+    Setting::new("handler", "use_gmt_times", |s, v| {
+        v.boolean().map(|b| s.handler.use_gmt_times = b)
+    })
+    .flag(LOCALTIME),
+    Setting::new("handler", "use_sendfile", |s, v| {
+        v.boolean().map(|b| s.handler.use_sendfile = b)
+    })
+    .flag(NO_SENDFILE),
+    Setting::new("handler", "tcp_no_delay", |s, v| {
+        v.boolean().map(|b| s.handler.tcp_no_delay = b)
+    }),
+    Setting::new("dtp", "ac_in_buffer_size", |s, v| {
+        v.integer(1..=MAX_BUFFER)
+            .map(|n| s.handler.dtp.ac_in_buffer_size = n)
+    }),
+    Setting::new("dtp", "ac_out_buffer_size", |s, v| {
+        v.integer(1..=MAX_BUFFER)
+            .map(|n| s.handler.dtp.ac_out_buffer_size = n)
+    }),
+    Setting::new("dtp", "read_limit", |s, v| {
+        v.integer(0..=i64::MAX).map(|n| s.limits.read_limit = n)
+    }),
+    Setting::new("dtp", "write_limit", |s, v| {
+        v.integer(0..=i64::MAX).map(|n| s.limits.write_limit = n)
+    }),
+    Setting::new("dtp", "auto_sized_buffers", |s, v| {
+        v.boolean().map(|b| s.limits.auto_sized_buffers = b)
+    }),
+    Setting::new("server", "max_cons", |s, v| {
+        v.integer(0..=MAX_COUNT).map(|n| s.max_cons = n)
+    })
+    .flag(MAX_CONS),
+    Setting::new("server", "max_cons_per_ip", |s, v| {
+        v.integer(0..=MAX_COUNT).map(|n| s.max_cons_per_ip = n)
+    })
+    .flag(MAX_CONS_PER_IP),
+    Setting::new("handler", "max_login_attempts", |s, v| {
+        v.integer(1..=MAX_COUNT)
+            .map(|n| s.handler.max_login_attempts = n)
+    })
+    .flag(MAX_LOGIN_ATTEMPTS),
+    Setting::new("server", "concurrency", |_, v| check_concurrency(v)).flag(CONCURRENCY),
+    // Of use to pre-fork alone, which is not there yet: checked, and that is all.
+    Setting::new("server", "workers", |_, v| {
+        v.integer::<u32>(0..=MAX_WORKERS).map(drop)
+    }),
+];
+
+fn set_encoding(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
+    let name = value.text()?;
+    settings.handler.encoding =
+        Encoding::by_name(&name).ok_or_else(|| format!("unknown encoding: '{name}'"))?;
+    Ok(())
+}
+
+fn set_unicode_errors(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
+    let name = value.text()?;
+    settings.handler.unicode_errors = UnicodeErrors::by_name(&name)
+        .ok_or_else(|| format!("must be 'replace', 'strict' or 'surrogateescape', not '{name}'"))?;
+    Ok(())
+}
+
+fn check_concurrency(value: &Value<'_>) -> Result<(), String> {
+    match value.text()?.as_str() {
+        "async" => Ok(()),
+        name @ ("multi-thread" | "multi-proc" | "pre-fork") => Err(format!(
+            "'{name}' is not there yet in this version: only 'async' is"
+        )),
+        name => Err(format!(
+            "invalid concurrency '{name}'; choose between: \
+             'async', 'multi-thread', 'multi-proc', 'pre-fork'"
+        )),
+    }
+}
+
+const INTERFACE: Flag = Flag::new(
+    NETWORK,
+    "interface",
+    "ADDRESS",
+    "Listen on this address [default: all]",
+)
+.short('i');
+const PORT: Flag = Flag::new(
+    NETWORK,
+    "port",
+    "PORT",
+    "Listen on this port [default: 2121]",
+)
+.short('p');
+const NAT_ADDRESS: Flag = Flag::new(
+    NETWORK,
+    "nat-address",
+    "ADDRESS",
+    "Name this address in PASV replies: that of the NAT gateway in front",
+)
+.short('n');
+const RANGE: Flag = Flag::new(
+    NETWORK,
+    "range",
+    "FROM-TO",
+    "Take passive data connections on these ports, such as 60000-60100",
+)
+.short('r');
+const FOREIGN: Flag = Flag::switch(
+    NETWORK,
+    "permit-foreign-addresses",
+    true,
+    "Allow data connections with other hosts than the client",
+);
+const PRIVILEGED: Flag = Flag::switch(
+    NETWORK,
+    "permit-privileged-ports",
+    true,
+    "Allow active data connections to ports below 1024",
+);
+const BANNER: Flag = Flag::new(SESSIONS, "banner", "TEXT", "Greet clients with this text");
+const ENCODING: Flag = Flag::new(
+    SESSIONS,
+    "encoding",
+    "NAME",
+    "Encode commands, replies and file names so [default: utf-8]",
+);
+const TIMEOUT: Flag = Flag::new(
+    SESSIONS,
+    "timeout",
+    "SECONDS",
+    "Disconnect clients and transfers that stand still for so long; 0: never [default: 300]",
+);
+const LOCALTIME: Flag = Flag::switch(
+    SESSIONS,
+    "use-localtime",
+    false,
+    "Tell the times of files in the local time zone, not in GMT",
+);
+const NO_SENDFILE: Flag = Flag::switch(
+    SESSIONS,
+    "disable-sendfile",
+    false,
+    "Send files without the sendfile system call",
+);
+const MAX_CONS: Flag = Flag::new(
+    LIMITS,
+    "max-cons",
+    "N",
+    "Hold at most N connections at once; 0: any number [default: 512]",
+);
+const MAX_CONS_PER_IP: Flag = Flag::new(
+    LIMITS,
+    "max-cons-per-ip",
+    "N",
+    "Hold at most N connections from one address; 0: any number [default: 0]",
+);
+const MAX_LOGIN_ATTEMPTS: Flag = Flag::new(
+    LIMITS,
+    "max-login-attempts",
+    "N",
+    "Disconnect after N wrong passwords [default: 3]",
+);
+const CONCURRENCY: Flag = Flag::new(
+    PROGRAM,
+    "concurrency",
+    "MODEL",
+    "Serve clients in this way; only async is there yet [default: async]",
+);
+
+/// 16 MiB: more helps no transfer.
+const MAX_BUFFER: i64 = 16 << 20;
+const MAX_COUNT: i64 = i32::MAX as i64;
+const MAX_WORKERS: i64 = 1024;

@@ -1,0 +1,358 @@
+//! Directories on the data connection - LIST, NLST, MLSD - and on the control
+//! connection - STAT with a path, MLST.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+use std::vec;
+
+use super::super::data::Outgoing;
+use super::super::{FTPHandler, FTPSession};
+use super::transfer::push_dtp_data;
+use super::{on_fs, refuse};
+use crate::error::FSError;
+use crate::filesystems::{AbstractedFS, FSDir};
+use crate::producers::{More, Producer};
+use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts};
+use crate::proto::pattern::{Pattern, has_magic};
+
+/// Stock [`FTPHandler::ftp_list`]: as `ls -l`, sorted.
+///
+/// A pattern in the last component is matched if there is no such name.
+pub fn list<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
+    match Listing::open(s, path, Form::List) {
+        Ok(listing) => push_dtp_data(s, Outgoing::Producer(Box::new(listing)), "LIST"),
+        Err(err) => refuse(s, &err),
+    }
+}
+
+/// Stock [`FTPHandler::ftp_nlst`]: names only, sorted.
+///
+/// What a pattern matches is shown with its directory, as seen from the
+/// current one, so that it can be asked for as it stands.
+pub fn nlst<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
+    match Listing::open(s, path, Form::Names) {
+        Ok(listing) => push_dtp_data(s, Outgoing::Producer(Box::new(listing)), "NLST"),
+        Err(err) => refuse(s, &err),
+    }
+}
+
+/// Stock [`FTPHandler::ftp_mlsd`]: with facts, in the order of the system.
+pub fn mlsd<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
+    match on_fs(s, |fs, state| fs.listdir(state, path)) {
+        Ok(dir) => {
+            let listing = Listing::new(s, dir, Form::Facts(facts(s)));
+            push_dtp_data(s, Outgoing::Producer(Box::new(listing)), "MLSD");
+        }
+        // RFC 3659 §7.2.1 wants 501 for what is there and is no directory.
+        Err(err) if err.raw_os_error() == Some(libc::ENOTDIR) => {
+            s.respond("501 No such directory.");
+        }
+        Err(err) => refuse(s, &err),
+    }
+}
+
+/// Stock [`FTPHandler::ftp_mlst`].
+pub fn mlst(s: &mut FTPSession, path: &Path) {
+    let facts = facts(s);
+    let mut style = style(s);
+    let mut line = Vec::new();
+    match on_fs(s, |fs, state| {
+        let stat = fs.stat(state, path)?;
+        let shown = fs.fs2ftp(state, path);
+        // Fully qualified, since TVFS is supported (RFC 3659 §6).
+        let entry = ListEntry {
+            name: &shown,
+            stat: &stat,
+            target: None,
+        };
+        fs.format_mlsx(&mut style, &facts, &entry, &mut line);
+        Ok(shown)
+    }) {
+        Err(err) => refuse(s, &err),
+        Ok(shown) => {
+            s.push_bytes_line(&[b"250-Listing \"", shown.as_bytes(), b"\":"].concat());
+            s.chat.push(b" ");
+            s.chat.push(&line);
+            s.respond("250 End MLST.");
+        }
+    }
+}
+
+/// Stock [`FTPHandler::ftp_stat`] with a path: LIST on the control connection.
+pub fn stat(s: &mut FTPSession, path: &Path) {
+    match Listing::open(s, path, Form::List) {
+        Err(err) => refuse(s, &err),
+        Ok(listing) => {
+            let shown = s
+                .on_fs(|fs, state| fs.fs2ftp(state, path))
+                .unwrap_or_default();
+            s.push_bytes_line(&[b"213-Status of \"", shown.as_bytes(), b"\":"].concat());
+            s.chat.push_with_producer(Box::new(listing));
+            s.respond("213 End of status.");
+        }
+    }
+}
+
+fn facts(s: &FTPSession) -> MlsxFacts {
+    s.facts
+        .with_perms(s.config.authorizer.get_perms(&s.username))
+}
+
+fn style(s: &FTPSession) -> ListingStyle {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    let config = &s.config;
+    ListingStyle::new(
+        config.encoding,
+        config.unicode_errors,
+        config.use_gmt_times,
+        now,
+    )
+}
+
+/// Makes the lines of a listing, in steps that are short however large the
+/// directory is: reads some names at a time, sorts them in runs, merges the
+/// runs, and looks up each entry when its line is made.
+struct Listing {
+    fs: Arc<dyn AbstractedFS>,
+    dir: Box<dyn FSDir>,
+    style: ListingStyle,
+    form: Form,
+    names: Names,
+    /// Of a pattern: only what matches is listed, with this before it.
+    pattern: Option<(Pattern, OsString)>,
+}
+
+/// What the lines look like.
+enum Form {
+    List,
+    Names,
+    Facts(MlsxFacts),
+}
+
+/// Where the names come from.
+enum Names {
+    /// Just one, of what is no directory.
+    One(Option<OsString>),
+    /// Being read and sorted.
+    Gather {
+        runs: Vec<vec::IntoIter<OsString>>,
+        run: Vec<OsString>,
+        count: usize,
+    },
+    /// Sorted: the least of each run, and the rest of the runs.
+    Merge {
+        least: BinaryHeap<Reverse<(OsString, usize)>>,
+        runs: Vec<vec::IntoIter<OsString>>,
+    },
+    /// As the system gives them.
+    Stream,
+}
+
+impl Listing {
+    fn open(s: &FTPSession, path: &Path, form: Form) -> Result<Self, FSError> {
+        let missing = match on_fs(s, |fs, state| fs.listdir(state, path)) {
+            Ok(dir) => return Ok(Self::new(s, dir, form).sorted()),
+            Err(err) => err,
+        };
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(missing);
+        };
+        match on_fs(s, |fs, state| fs.lstat(state, path)) {
+            Ok(stat) if stat.is_dir() => Err(missing),
+            Ok(_) => {
+                let dir = on_fs(s, |fs, state| fs.listdir(state, parent))?;
+                let mut listing = Self::new(s, dir, form);
+                listing.names = Names::One(Some(name.to_owned()));
+                Ok(listing)
+            }
+            Err(err) if err.is_not_found() && has_magic(name.as_bytes()) => {
+                let dir = on_fs(s, |fs, state| fs.listdir(state, parent))?;
+                let mut listing = Self::new(s, dir, form).sorted();
+                let pattern = Pattern::new(name.as_bytes());
+                listing.pattern = Some((pattern, prefix(s, parent)));
+                listing.matching()
+            }
+            Err(err) => Err(err),
+        }
+    }
+
+    fn new(s: &FTPSession, dir: Box<dyn FSDir>, form: Form) -> Self {
+        Self {
+            fs: Arc::clone(&s.config.abstracted_fs),
+            dir,
+            style: style(s),
+            form,
+            names: Names::Stream,
+            pattern: None,
+        }
+    }
+
+    /// RFC 959 recommends it.
+    fn sorted(mut self) -> Self {
+        self.names = Names::Gather {
+            runs: Vec::new(),
+            run: Vec::new(),
+            count: 0,
+        };
+        self
+    }
+
+    /// Fails if nothing matches among the first names, and they are all.
+    fn matching(mut self) -> Result<Self, FSError> {
+        self.gather()?;
+        match &self.names {
+            Names::Merge { least, .. } if least.is_empty() => {
+                Err(FSError::from_errno(libc::ENOENT))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// Reads and sorts a run of names. When there are no more, they are merged.
+    fn gather(&mut self) -> io::Result<()> {
+        let Names::Gather { runs, run, count } = &mut self.names else {
+            return Ok(());
+        };
+        let mut ended = *count >= SORTED_MAX;
+        for _ in 0..GATHER_STEP {
+            match self.dir.next_name() {
+                _ if ended => break,
+                None => ended = true,
+                Some(name) => {
+                    let name = name?;
+                    let matches =
+                        |(pattern, _): &(Pattern, OsString)| pattern.matches(name.as_bytes());
+                    if self.pattern.as_ref().is_none_or(matches) {
+                        *count += 1;
+                        run.push(name);
+                    }
+                }
+            }
+        }
+        if ended || run.len() >= RUN {
+            let mut run = std::mem::take(run);
+            run.sort_unstable();
+            runs.push(run.into_iter());
+        }
+        if ended {
+            let mut runs = std::mem::take(runs);
+            let least = runs
+                .iter_mut()
+                .enumerate()
+                .filter_map(|(index, run)| Some(Reverse((run.next()?, index))))
+                .collect();
+            self.names = Names::Merge { least, runs };
+        }
+        Ok(())
+    }
+
+    fn next_name(&mut self) -> Option<io::Result<OsString>> {
+        match &mut self.names {
+            Names::One(name) => name.take().map(Ok),
+            Names::Stream => self.dir.next_name(),
+            Names::Gather { .. } => None,
+            Names::Merge { least, runs } => {
+                let Some(Reverse((name, index))) = least.pop() else {
+                    // Beyond what is sorted, unless that was all.
+                    self.names = Names::Stream;
+                    return self.dir.next_name();
+                };
+                if let Some(next) = runs[index].next() {
+                    least.push(Reverse((next, index)));
+                }
+                Some(Ok(name))
+            }
+        }
+    }
+
+    /// Appends the line of an entry; one that is gone, or whose link leads
+    /// nowhere, has none.
+    fn line(&mut self, name: &OsStr, out: &mut Vec<u8>) {
+        let shown = match &self.pattern {
+            Some((pattern, _)) if !pattern.matches(name.as_bytes()) => return,
+            Some((_, prefix)) => Some([prefix.as_bytes(), name.as_bytes()].concat()),
+            None => None,
+        };
+        match &self.form {
+            Form::Names => {
+                let name = shown.map_or_else(|| name.to_owned(), OsString::from_vec);
+                self.style.name_line(&name, out);
+            }
+            Form::List => {
+                let Ok(stat) = self.dir.lstat(name) else {
+                    return;
+                };
+                let target = stat
+                    .is_symlink()
+                    .then(|| self.dir.readlink(name).ok())
+                    .flatten();
+                let entry = ListEntry {
+                    name,
+                    stat: &stat,
+                    target: target.as_deref(),
+                };
+                self.fs.format_list(&mut self.style, &entry, out);
+            }
+            Form::Facts(facts) => {
+                let Ok(stat) = self.dir.stat(name) else {
+                    return;
+                };
+                let entry = ListEntry {
+                    name,
+                    stat: &stat,
+                    target: None,
+                };
+                self.fs.format_mlsx(&mut self.style, facts, &entry, out);
+            }
+        }
+    }
+}
+
+impl Producer for Listing {
+    fn more(&mut self, out: &mut Vec<u8>) -> io::Result<More> {
+        if matches!(self.names, Names::Gather { .. }) {
+            self.gather()?;
+            return Ok(More::Yes);
+        }
+        for _ in 0..LINES {
+            match self.next_name() {
+                Some(name) => self.line(&name?, out),
+                None => return Ok(More::End),
+            }
+        }
+        Ok(More::Yes)
+    }
+}
+
+/// How a directory is written before the names in it: nothing for the current
+/// one, relative below it, absolute elsewhere.
+fn prefix(s: &FTPSession, dir: &Path) -> OsString {
+    let shown = s.on_fs(|fs, state| (fs.fs2ftp(state, dir), state.cwd().to_owned()));
+    let (shown, cwd) = shown.unwrap_or_default();
+    let shown = PathBuf::from(shown);
+    let relative = shown.strip_prefix(Path::new(&cwd)).unwrap_or(&shown);
+    let mut prefix = relative.as_os_str().to_owned();
+    if !prefix.is_empty() && prefix.as_bytes() != b"/" {
+        prefix.push("/");
+    }
+    prefix
+}
+
+/// Names read in one step.
+const GATHER_STEP: usize = 1024;
+
+/// Names sorted at once.
+const RUN: usize = 4096;
+
+/// Names that are held in memory to be sorted; the rest follows as it comes.
+const SORTED_MAX: usize = 250_000;
+
+/// Entries looked up in one step.
+const LINES: usize = 20;

@@ -1,0 +1,406 @@
+//! One control connection as a channel: it drives the session from its state
+//! after each event, and alone deals with the poll.
+//!
+//! A call looks at what waits to be connected, at the data connection and at the
+//! commands, as long as one of them moves; then it reconciles: sends the replies
+//! and watches the sockets for what the state calls for. If the session is over
+//! it is reaped, in one place only.
+
+use std::any::Any;
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+
+use super::commands::login;
+use super::data::{self, Drive, Outcome};
+use super::session::{Arrival, DataState};
+use super::{FTPHandler, FTPSession, dispatchers};
+use crate::authorizers::LoginAnswer;
+use crate::ioloop::stream::is_disconnect;
+use crate::ioloop::{Channel, Io, Readiness, Source};
+use crate::proto::command::CommandLine;
+use crate::proto::line::Step;
+use crate::servers::Admission;
+
+/// A session and the user's handler.
+pub(crate) struct Connection<H> {
+    session: FTPSession,
+    handler: H,
+    admission: Admission,
+    reaped: bool,
+}
+
+impl<H: FTPHandler> Connection<H> {
+    pub(crate) fn new(arrival: Arrival, handler: H, admission: Admission) -> Self {
+        Self {
+            session: FTPSession::new(arrival),
+            handler,
+            admission,
+            reaped: false,
+        }
+    }
+
+    /// Does what can be done now.
+    fn run(&mut self, io: &mut Io<'_>) {
+        self.session.now = io.now();
+        let result = self.work(io).and_then(|()| self.reconcile(io));
+        if let Err(err) = result {
+            if !is_disconnect(&err) {
+                self.session.log(format_args!("connection failed: {err}"));
+            }
+            self.session.chat.close();
+        }
+        if self.session.chat.is_closed() {
+            self.reap();
+        }
+    }
+
+    fn work(&mut self, io: &mut Io<'_>) -> io::Result<()> {
+        let mut spent = false;
+        for _ in 0..ROUNDS {
+            dispatchers::drive_passive(&mut self.handler, &mut self.session);
+            let finished = match self.drive_data(io, spent) {
+                Some(Drive::Finished(outcome)) => {
+                    data::finish(&mut self.handler, &mut self.session, outcome);
+                    true
+                }
+                Some(Drive::Again) => {
+                    spent = true;
+                    false
+                }
+                Some(Drive::Wait) | None => false,
+            };
+            if !self.drive_commands(io)? && !finished {
+                if spent {
+                    io.again();
+                }
+                return Ok(());
+            }
+        }
+        io.again();
+        Ok(())
+    }
+
+    /// Moves data, with the loop's buffer and pipe.
+    fn drive_data(&mut self, io: &mut Io<'_>, spent: bool) -> Option<Drive> {
+        let now = self.session.now;
+        let DataState::Open(open) = &mut self.session.data else {
+            return None;
+        };
+        if spent {
+            return Some(Drive::Again);
+        }
+        open.channel.lent.buffer = io.take_buffer();
+        open.channel.lent.pipe = io.take_pipe();
+        let drive = open.drive(now);
+        let lent = std::mem::take(&mut open.channel.lent);
+        io.return_buffer(lent.buffer);
+        io.return_pipe(lent.pipe);
+        Some(drive)
+    }
+
+    /// Reads commands and carries them out, as long as the session takes them.
+    /// Returns whether there were any.
+    fn drive_commands(&mut self, io: &mut Io<'_>) -> io::Result<bool> {
+        if !takes_commands(&mut self.session)? {
+            return Ok(false);
+        }
+        let mut buffer = io.take_buffer();
+        let result = self.take_input(&mut buffer);
+        io.return_buffer(buffer);
+        result
+    }
+
+    fn take_input(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        let s = &mut self.session;
+        let input = s.chat.read_into(buffer)?;
+        let mut rest = &buffer[..input.size];
+        let mut moved = false;
+        let mut held = false;
+        for _ in 0..LINES {
+            match s.chat.split(rest) {
+                Step::Piece { piece, .. } if must_hold(s, piece) => {
+                    held = true;
+                    break;
+                }
+                Step::Piece { piece, consumed } => {
+                    rest = &rest[consumed..];
+                    moved = true;
+                    line(&mut self.handler, s, piece);
+                }
+                Step::TooLong { consumed } => {
+                    rest = &rest[consumed..];
+                    moved = true;
+                    s.respond_w_warning("500 Command too long.");
+                }
+                Step::Skipped { consumed } => {
+                    rest = &rest[consumed..];
+                    moved = true;
+                }
+                Step::More => break,
+            }
+            match takes_commands(s) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(err) => {
+                    s.chat.keep(rest);
+                    return Err(err);
+                }
+            }
+        }
+        s.chat.keep(rest);
+        let gone = input.eof || (held && s.chat.stream.is_read_closed());
+        if gone && (!moved || held) && !s.quit_pending && !s.login.is_waiting() {
+            // RFC 959: without its control connection a transfer ends too.
+            data::finish(&mut self.handler, s, Outcome::Silent);
+            s.close_when_done();
+        }
+        Ok(moved || (!held && s.chat.stream.is_readable()))
+    }
+
+    /// Sends the replies, and watches each socket for what the state calls for.
+    fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
+        let s = &mut self.session;
+        if s.chat.flush()? {
+            io.again();
+        }
+        if s.chat.is_closed() {
+            return Ok(());
+        }
+        if s.chat.is_closing() {
+            // The last reply is not waited for forever.
+            let last = s.now + CLOSE_PATIENCE;
+            s.idle = Some(s.idle.map_or(last, |idle| idle.min(last)));
+        }
+        let listens = !s.login.is_waiting() && !s.quit_pending;
+        s.chat.watch(io, CONTROL, listens)?;
+        match &mut s.data {
+            DataState::None => Ok(()),
+            DataState::Listening(passive) if passive.registered => Ok(()),
+            DataState::Listening(passive) => {
+                passive.registered = true;
+                io.register(&mut passive.listener, LISTENER, Interest::READABLE)
+            }
+            DataState::Connecting(active) => {
+                let interest = Some(Interest::WRITABLE);
+                active.stream.watch(io, CONNECTOR, interest)
+            }
+            DataState::Open(open) => {
+                let interest = open.interest(s.now);
+                let stream = &mut open.channel.stream;
+                if interest == Some(Interest::WRITABLE) && stream.is_writable() {
+                    return Ok(());
+                }
+                stream.watch(io, DATA, interest)
+            }
+        }
+    }
+
+    /// Ends the session: the one place where that happens.
+    fn reap(&mut self) {
+        if std::mem::replace(&mut self.reaped, true) {
+            return;
+        }
+        let s = &mut self.session;
+        s.chat.last_flush();
+        data::finish(&mut self.handler, s, Outcome::Silent);
+        s.data = DataState::None;
+        s.pending = None;
+        login::drop_refusal(&mut self.handler, s);
+        s.log("FTP session closed (disconnect).");
+        if s.greeted {
+            self.handler.on_disconnect(s);
+        }
+    }
+
+    /// Calls whatever is due.
+    fn run_deadlines(&mut self) {
+        let (h, s) = (&mut self.handler, &mut self.session);
+        let now = s.now;
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if due(s.idle) {
+            s.idle = None;
+            match s.is_closing() {
+                true => s.close(),
+                false => h.handle_timeout(s),
+            }
+        }
+        if due(s.login.next_timeout()) {
+            login::end_refusal(h, s);
+        }
+        match &mut s.data {
+            DataState::Open(open) => {
+                if open.has_stalled(now) {
+                    data::finish(h, s, Outcome::TimedOut);
+                }
+            }
+            DataState::Listening(passive) if due(passive.retry_at) => passive.ready = true,
+            DataState::Listening(passive) if due(passive.deadline) => h.handle_passive_timeout(s),
+            DataState::Connecting(active) if due(active.deadline) => h.handle_active_timeout(s),
+            _ => {}
+        }
+        while let Some(id) = s.take_due_timer() {
+            h.on_timer(s, id);
+        }
+    }
+}
+
+impl<H: FTPHandler> Channel for Connection<H> {
+    fn opened(&mut self, io: &mut Io<'_>) {
+        let (h, s) = (&mut self.handler, &mut self.session);
+        s.log("FTP session opened (connect)");
+        match self.admission {
+            Admission::Admitted => {
+                s.greeted = true;
+                h.handle(s);
+            }
+            Admission::MaxCons => h.handle_max_cons(s),
+            Admission::MaxConsPerIp => h.handle_max_cons_per_ip(s),
+        }
+        self.run(io);
+    }
+
+    fn ready(&mut self, io: &mut Io<'_>, source: Source, readiness: Readiness) {
+        self.session.now = io.now();
+        let s = &mut self.session;
+        match (source, &mut s.data) {
+            (CONTROL, _) => s.chat.stream.on_ready(readiness),
+            (LISTENER, DataState::Listening(passive)) => passive.ready = true,
+            (CONNECTOR, DataState::Connecting(_)) => {
+                dispatchers::drive_active(&mut self.handler, s);
+            }
+            (DATA | CONNECTOR, DataState::Open(open)) => open.channel.stream.on_ready(readiness),
+            // Of a socket that is gone: its last events may come in the same turn.
+            _ => return,
+        }
+        self.run(io);
+    }
+
+    fn again(&mut self, io: &mut Io<'_>) {
+        self.run(io);
+    }
+
+    fn timeout(&mut self, io: &mut Io<'_>) {
+        self.session.now = io.now();
+        self.run_deadlines();
+        self.run(io);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let s = &self.session;
+        let data = match &s.data {
+            DataState::None => None,
+            DataState::Listening(passive) => passive.retry_at.or(passive.deadline),
+            DataState::Connecting(active) => active.deadline,
+            DataState::Open(open) => open.next_timeout(),
+        };
+        [s.idle, s.login.next_timeout(), data, s.next_timer()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn message(&mut self, io: &mut Io<'_>, message: Box<dyn Any + Send>) {
+        self.session.now = io.now();
+        if let Ok(answer) = message.downcast::<LoginAnswer>() {
+            let LoginAnswer { number, result } = *answer;
+            login::answer_later(&mut self.handler, &mut self.session, number, result);
+            self.run(io);
+        }
+    }
+
+    fn close(&mut self, _io: &mut Io<'_>) {
+        self.session.chat.close();
+        self.reap();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.session.chat.is_closed()
+    }
+}
+
+/// Whether the session takes another command: not while the client does not
+/// read the replies, nor while a login is being decided.
+fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
+    if s.is_closing() || s.quit_pending || s.login.is_waiting() {
+        return Ok(false);
+    }
+    if s.chat.output_size() > OUTPUT_MAX {
+        s.chat.flush()?;
+    }
+    Ok(!s.chat.is_blocked() && s.chat.output_size() <= OUTPUT_MAX)
+}
+
+/// Whether a command has to wait for what goes on, so that replies come in the
+/// order of the commands: all but ABOR and QUIT for the reply to PORT; whatever
+/// needs a data connection for the end of the transfer that uses it.
+fn must_hold(s: &FTPSession, piece: &[u8]) -> bool {
+    let verb = || CommandLine::parse(piece).verb;
+    match &s.data {
+        DataState::Connecting(_) => {
+            let verb = verb();
+            !verb.ends_with("ABOR") && !verb.ends_with("QUIT")
+        }
+        DataState::Open(open) if open.channel.transfer_in_progress() => matches!(
+            &*verb(),
+            "PASV"
+                | "EPSV"
+                | "PORT"
+                | "EPRT"
+                | "RETR"
+                | "STOR"
+                | "STOU"
+                | "APPE"
+                | "LIST"
+                | "NLST"
+                | "MLSD"
+        ),
+        _ => false,
+    }
+}
+
+/// Carries out a command line.
+fn line<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, piece: &[u8]) {
+    if s.idle.is_some() {
+        s.restart_idle();
+    }
+    if !std::mem::replace(&mut s.spoken, true) && is_http(piece) {
+        // A browser that was lured here would send commands of somebody else.
+        s.respond_w_warning("500 This is an FTP server.");
+        s.close_when_done();
+        return;
+    }
+    let config = std::sync::Arc::clone(&s.config);
+    match config.encoding.decode(piece, config.unicode_errors) {
+        Ok(decoded) => h.pre_process_command(s, &CommandLine::parse(&decoded)),
+        Err(_) => s.respond("501 Can't decode command."),
+    }
+}
+
+/// Whether the first line of a client is a request of HTTP.
+fn is_http(piece: &[u8]) -> bool {
+    let mut words = piece.rsplitn(2, |byte| *byte == b' ');
+    words
+        .next()
+        .is_some_and(|last| last.starts_with(b"HTTP/1."))
+        && words.next().is_some()
+}
+
+/// The numbers of a session's sockets.
+const CONTROL: Source = 0;
+const LISTENER: Source = 1;
+const CONNECTOR: Source = 2;
+const DATA: Source = 3;
+
+/// How often one call looks at everything.
+const ROUNDS: usize = 8;
+
+/// Commands between two looks at the data connection.
+const LINES: usize = 16;
+
+/// Replies that are gathered before they are sent, and the most that wait.
+const OUTPUT_MAX: usize = 8 * 1024;
+
+/// How long a client may take to read the last reply.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);

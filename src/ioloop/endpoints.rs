@@ -1,0 +1,275 @@
+//! The two ends at which connections begin: [`Acceptor`] and [`Connector`].
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+use mio::net::{TcpListener, TcpStream};
+
+use super::chat::{ChatChannel, ChatHandler};
+use super::stream::{self, Stream};
+use super::{Channel, Io, Readiness, Source};
+use crate::sys;
+
+/// Binds and listens on the first address of `host` that works, IPv6 or IPv4:
+/// as pyftpdlib's `bind_af_unspecified`.
+///
+/// `""` stands for all addresses: dual stack where the system has IPv6, else
+/// IPv4. `"::"` is dual stack too.
+///
+/// # Errors
+/// Of the last address tried, or of looking up the name.
+pub fn bind_af_unspecified(host: &str, port: u16, backlog: i32) -> io::Result<TcpListener> {
+    let addresses: Vec<SocketAddr> = match host {
+        "" => vec![
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        ],
+        host => (host.trim_matches(['[', ']']), port)
+            .to_socket_addrs()?
+            .collect(),
+    };
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "no address of that name");
+    for address in addresses {
+        match sys::listen(address, backlog, true) {
+            Ok(listener) => return Ok(TcpListener::from_std(listener)),
+            Err(err) => error = err,
+        }
+    }
+    Err(error)
+}
+
+/// Begins to connect to the first address of `host` that works, from `source`
+/// if one is given: as pyftpdlib's `connect_af_unspecified`. An event tells
+/// when it is connected.
+///
+/// # Errors
+/// Of the last address tried, or of looking up the name.
+pub fn connect_af_unspecified(
+    host: &str,
+    port: u16,
+    source: Option<IpAddr>,
+) -> io::Result<TcpStream> {
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "no address of that name");
+    for address in (host, port).to_socket_addrs()? {
+        match sys::connect(address, source) {
+            Ok(stream) => return Ok(TcpStream::from_std(stream)),
+            Err(err) => error = err,
+        }
+    }
+    Err(error)
+}
+
+/// A listener that makes a conversation of each connection.
+pub struct Acceptor<F> {
+    listener: Listener,
+    factory: F,
+    closed: bool,
+}
+
+impl<F, H> Acceptor<F>
+where
+    F: FnMut(SocketAddr) -> H,
+    H: ChatHandler + 'static,
+{
+    /// Listens on `host:port`; `factory` makes the handler of each connection.
+    ///
+    /// # Errors
+    /// As [`bind_af_unspecified`].
+    pub fn bind(host: &str, port: u16, factory: F) -> io::Result<Self> {
+        Ok(Self {
+            listener: Listener::new(bind_af_unspecified(host, port, 100)?),
+            factory,
+            closed: false,
+        })
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.socket.local_addr()
+    }
+}
+
+impl<F, H> Channel for Acceptor<F>
+where
+    F: FnMut(SocketAddr) -> H,
+    H: ChatHandler + 'static,
+{
+    fn opened(&mut self, io: &mut Io<'_>) {
+        self.listener.opened(io);
+    }
+
+    fn ready(&mut self, io: &mut Io<'_>, _source: Source, _readiness: Readiness) {
+        let factory = &mut self.factory;
+        self.listener.accept(io, |io, socket, peer| {
+            io.add(ChatChannel::new(Stream::new(socket), factory(peer)));
+        });
+    }
+
+    fn again(&mut self, io: &mut Io<'_>) {
+        self.ready(io, 0, Readiness::default());
+    }
+
+    fn timeout(&mut self, io: &mut Io<'_>) {
+        self.ready(io, 0, Readiness::default());
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.listener.retry_at
+    }
+
+    fn close(&mut self, _io: &mut Io<'_>) {
+        self.closed = true;
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+impl<F> fmt::Debug for Acceptor<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A listening socket, and what to do when the system runs out of descriptors.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    /// When to try again: no new event comes for connections that wait already.
+    pub(crate) retry_at: Option<Instant>,
+}
+
+impl Listener {
+    pub(crate) fn new(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            retry_at: None,
+        }
+    }
+
+    pub(crate) fn opened(&mut self, io: &mut Io<'_>) {
+        if let Err(err) = io.register(&mut self.socket, 0, Interest::READABLE) {
+            log::error!(target: crate::log::TARGET, "cannot watch the listening socket: {err}");
+        }
+    }
+
+    /// Accepts what waits, some connections a turn.
+    pub(crate) fn accept(
+        &mut self,
+        io: &mut Io<'_>,
+        mut accepted: impl FnMut(&mut Io<'_>, TcpStream, SocketAddr),
+    ) {
+        self.retry_at = None;
+        for _ in 0..ACCEPTS {
+            match stream::retry(|| self.socket.accept()) {
+                Ok(Some((socket, peer))) => accepted(io, socket, peer),
+                Ok(None) => return,
+                Err(err) if stream::is_exhaustion(&err) => {
+                    log::error!(target: crate::log::TARGET, "cannot accept: {err}; trying again soon");
+                    self.retry_at = Some(io.now() + RETRY_DELAY);
+                    return;
+                }
+                // Of a connection that was gone before it was accepted.
+                Err(err) => log::debug!(target: crate::log::TARGET, "accept: {err}"),
+            }
+        }
+        io.again();
+    }
+}
+
+/// A connection that is being made; once it is there, a conversation.
+pub struct Connector<H: ChatHandler> {
+    connecting: Option<(Stream, H)>,
+    deadline: Option<Instant>,
+}
+
+impl<H: ChatHandler + 'static> Connector<H> {
+    /// Connects to `host:port` within `timeout`.
+    ///
+    /// # Errors
+    /// As [`connect_af_unspecified`].
+    pub fn connect(host: &str, port: u16, timeout: Duration, handler: H) -> io::Result<Self> {
+        let stream = Stream::new(connect_af_unspecified(host, port, None)?);
+        Ok(Self {
+            connecting: Some((stream, handler)),
+            deadline: Some(Instant::now() + timeout),
+        })
+    }
+
+    /// Without success.
+    fn give_up(&mut self) {
+        if let Some((_, mut handler)) = self.connecting.take() {
+            handler.on_disconnect();
+        }
+    }
+}
+
+impl<H: ChatHandler + 'static> Channel for Connector<H> {
+    fn opened(&mut self, io: &mut Io<'_>) {
+        let failed = self
+            .connecting
+            .as_mut()
+            .is_none_or(|(stream, _)| stream.watch(io, 0, Some(Interest::WRITABLE)).is_err());
+        if failed {
+            self.give_up();
+        }
+    }
+
+    fn ready(&mut self, io: &mut Io<'_>, _source: Source, _readiness: Readiness) {
+        let Some((stream, _)) = &self.connecting else {
+            return;
+        };
+        if !matches!(stream.take_error(), Ok(None)) {
+            self.give_up();
+        } else if stream.peer_addr().is_ok()
+            && let Some((mut stream, handler)) = self.connecting.take()
+        {
+            match stream.watch(io, 0, None) {
+                Ok(()) => drop(io.add(ChatChannel::new(stream, handler))),
+                Err(_) => self.connecting = Some((stream, handler)),
+            }
+        }
+    }
+
+    fn timeout(&mut self, _io: &mut Io<'_>) {
+        self.give_up();
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn close(&mut self, _io: &mut Io<'_>) {
+        self.give_up();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.connecting.is_none()
+    }
+}
+
+impl<H: ChatHandler> fmt::Debug for Connector<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field(
+                "connecting",
+                &self.connecting.as_ref().map(|(stream, _)| stream),
+            )
+            .finish_non_exhaustive()
+    }
+}
+
+/// Connections accepted in one turn.
+const ACCEPTS: usize = 32;
+
+/// How long to wait for descriptors.
+const RETRY_DELAY: Duration = Duration::from_millis(100);

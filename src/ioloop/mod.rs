@@ -1,0 +1,603 @@
+//! The reactor: one thread, one poll, many channels.
+//!
+//! An [`IOLoop`] holds [`Channel`]s and calls them when a socket is ready, a
+//! deadline has come, or another thread has sent something. It knows nothing of
+//! FTP. [`AsyncChat`], [`Acceptor`] and [`Connector`] are channels for protocols
+//! of one's own; the FTP server is one more.
+//!
+//! A turn of the loop: poll; the ready sources; the channels that asked for
+//! another round; deadlines; scheduled functions; messages from other threads.
+//! Each call of a channel is short: it has a budget, and asks for another round
+//! when it has not finished.
+
+mod channel;
+mod chat;
+mod endpoints;
+pub(crate) mod stream;
+mod timers;
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mio::event::Source as MioSource;
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+
+pub use channel::{Channel, ChannelId, Readiness, Source};
+pub use chat::{AsyncChat, ChatChannel, ChatHandler};
+pub(crate) use endpoints::Listener;
+pub use endpoints::{Acceptor, Connector, bind_af_unspecified, connect_af_unspecified};
+pub use stream::Stream;
+pub use timers::{CallLater, DeadlineHeap};
+
+use crate::sys;
+
+/// A reactor.
+pub struct IOLoop {
+    core: Core,
+    events: Events,
+}
+
+impl IOLoop {
+    /// A loop with nothing on it.
+    ///
+    /// # Errors
+    /// Where the system has no descriptor left for it.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        let core = Core {
+            poll,
+            slots: Slab::new(),
+            generation: 0,
+            next_round: VecDeque::new(),
+            deadlines: DeadlineHeap::new(),
+            scheduler: timers::Scheduler::default(),
+            buffer: vec![0; BUFFER_SIZE].into_boxed_slice(),
+            pipe: None,
+            now: Instant::now(),
+            remote: Remote(Arc::new(Mailbox {
+                letters: Mutex::new(Vec::new()),
+                waker,
+            })),
+            stopped: false,
+        };
+        let events = Events::with_capacity(EVENTS);
+        Ok(Self { core, events })
+    }
+
+    /// Puts a channel on the loop.
+    pub fn add(&mut self, channel: impl Channel + 'static) -> ChannelId {
+        self.core.add(Box::new(channel))
+    }
+
+    /// Calls a function after `delay`.
+    pub fn call_later(
+        &mut self,
+        delay: Duration,
+        callback: impl FnOnce(&mut Io<'_>) + 'static,
+    ) -> CallLater {
+        self.core.scheduler.call_later(delay, callback)
+    }
+
+    /// Calls a function every `delay`, counted from the end of its last call.
+    pub fn call_every(
+        &mut self,
+        delay: Duration,
+        callback: impl FnMut(&mut Io<'_>) + 'static,
+    ) -> CallLater {
+        self.core.scheduler.call_every(delay, callback)
+    }
+
+    /// What other threads reach this loop through.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.core.remote.clone()
+    }
+
+    /// How many channels there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.core.slots.len()
+    }
+
+    /// Whether there is no channel.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.core.slots.is_empty()
+    }
+
+    /// Turns until no channel is left, or [`Io::stop`] is called.
+    ///
+    /// # Errors
+    /// Where the system's poll fails.
+    pub fn run(&mut self) -> io::Result<()> {
+        self.core.stopped = false;
+        while !self.core.stopped && !self.is_empty() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    /// One turn, which waits for at most `timeout` (`None`: until something
+    /// happens; zero: not at all). Returns the time to the next deadline.
+    ///
+    /// # Errors
+    /// Where the system's poll fails.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        let timeout = self.core.sleep_at_most(timeout);
+        if timeout != Some(Duration::ZERO) {
+            crate::log::flush();
+        }
+        match self.core.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            Err(err) => return Err(err),
+        }
+        self.core.now = Instant::now();
+        for event in &self.events {
+            if event.token() != WAKE {
+                let (id, source) = ChannelId::from_token(event.token());
+                let readiness = Readiness::from(event);
+                self.core
+                    .dispatch(id, |channel, io| channel.ready(io, source, readiness));
+            }
+        }
+        self.core.run_next_round();
+        self.core.run_deadlines();
+        self.core.run_scheduled();
+        self.core.run_letters();
+        Ok(self.core.time_to_next())
+    }
+
+    /// Closes every channel and forgets every scheduled function.
+    pub fn close(&mut self) {
+        self.core.stopped = true;
+        self.core.scheduler.clear();
+        // A channel that closes may add others: bounded, so as to end.
+        for _ in 0..CLOSE_ROUNDS {
+            let ids: Vec<_> = self.core.slots.iter().map(|(_, slot)| slot.id).collect();
+            if ids.is_empty() {
+                break;
+            }
+            for id in ids {
+                self.core.dispatch(id, |channel, io| channel.close(io));
+            }
+        }
+        self.core.slots.clear();
+        self.core.next_round.clear();
+        crate::log::flush();
+    }
+}
+
+impl fmt::Debug for IOLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IOLoop")
+            .field("channels", &self.core.slots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The loop as one of its channels, or a scheduled function, sees it.
+pub struct Io<'a> {
+    core: &'a mut Core,
+    /// Of the channel that is being called.
+    id: Option<ChannelId>,
+    again: bool,
+}
+
+impl Io<'_> {
+    /// The time of this turn.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.core.now
+    }
+
+    /// The name of the channel that is being called; `None` in scheduled functions.
+    #[must_use]
+    pub fn id(&self) -> Option<ChannelId> {
+        self.id
+    }
+
+    /// Asks for another call in the next round, before which the loop does not sleep.
+    pub fn again(&mut self) {
+        self.again = true;
+    }
+
+    /// Puts another channel on the loop.
+    pub fn add(&mut self, channel: impl Channel + 'static) -> ChannelId {
+        self.core.add(Box::new(channel))
+    }
+
+    /// Watches a socket of the channel that is being called.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn register(
+        &mut self,
+        socket: &mut impl MioSource,
+        source: Source,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let token = self.token(source)?;
+        self.core.poll.registry().register(socket, token, interest)
+    }
+
+    /// Watches it for something else.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn reregister(
+        &mut self,
+        socket: &mut impl MioSource,
+        source: Source,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let token = self.token(source)?;
+        let registry = self.core.poll.registry();
+        registry.reregister(socket, token, interest)
+    }
+
+    /// Watches it no more. Not needed before a socket is closed.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn deregister(&mut self, socket: &mut impl MioSource) -> io::Result<()> {
+        self.core.poll.registry().deregister(socket)
+    }
+
+    /// Calls a function after `delay`.
+    pub fn call_later(
+        &mut self,
+        delay: Duration,
+        callback: impl FnOnce(&mut Io<'_>) + 'static,
+    ) -> CallLater {
+        self.core.scheduler.call_later(delay, callback)
+    }
+
+    /// Calls a function every `delay`.
+    pub fn call_every(
+        &mut self,
+        delay: Duration,
+        callback: impl FnMut(&mut Io<'_>) + 'static,
+    ) -> CallLater {
+        self.core.scheduler.call_every(delay, callback)
+    }
+
+    /// Sends a message to another channel of this loop, which gets it before
+    /// the loop sleeps again.
+    pub fn send(&mut self, to: ChannelId, message: Box<dyn Any + Send>) {
+        self.core.remote.send(to, message);
+    }
+
+    /// What other threads reach this loop through.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.core.remote.clone()
+    }
+
+    /// Ends [`IOLoop::run`] after this turn.
+    pub fn stop(&mut self) {
+        self.core.stopped = true;
+    }
+
+    /// Borrows the loop's buffer of 64 KiB, to be handed back with
+    /// [`return_buffer`](Self::return_buffer). Channels read into it, so that none needs its own.
+    pub(crate) fn take_buffer(&mut self) -> Box<[u8]> {
+        let buffer = mem::take(&mut self.core.buffer);
+        if buffer.is_empty() {
+            // A call that panicked has not handed it back.
+            return vec![0; BUFFER_SIZE].into_boxed_slice();
+        }
+        buffer
+    }
+
+    pub(crate) fn return_buffer(&mut self, buffer: Box<[u8]>) {
+        self.core.buffer = buffer;
+    }
+
+    /// Borrows the loop's pipe for a `splice`, if there is one yet. It is handed
+    /// back empty with [`return_pipe`](Self::return_pipe), or dropped.
+    pub(crate) fn take_pipe(&mut self) -> Option<sys::Pipe> {
+        self.core.pipe.take()
+    }
+
+    pub(crate) fn return_pipe(&mut self, pipe: Option<sys::Pipe>) {
+        self.core.pipe = pipe;
+    }
+
+    /// Puts a channel on the loop that knows its own name.
+    pub(crate) fn add_with(&mut self, make: impl FnOnce(ChannelId, &Remote) -> Box<dyn Channel>) {
+        self.core.add_with(make);
+    }
+
+    fn token(&self, source: Source) -> io::Result<Token> {
+        let outside = || io::Error::other("only a channel has sources");
+        Ok(self.id.ok_or_else(outside)?.token(source))
+    }
+}
+
+impl fmt::Debug for Io<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Io")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle through which other threads hand something to a loop and wake it.
+#[derive(Clone)]
+pub struct Remote(Arc<Mailbox>);
+
+impl Remote {
+    /// Runs a function on the loop.
+    pub fn call(&self, function: impl FnOnce(&mut Io<'_>) + Send + 'static) {
+        self.post(Letter::Call(Box::new(function)));
+    }
+
+    /// Sends a message to a channel; it is dropped if that is gone.
+    pub fn send(&self, to: ChannelId, message: Box<dyn Any + Send>) {
+        self.post(Letter::Message(to, message));
+    }
+
+    fn post(&self, letter: Letter) {
+        let mut letters = self
+            .0
+            .letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        letters.push(letter);
+        if letters.len() == 1 {
+            // The loop empties the box when it wakes up, so once is enough.
+            // It cannot fail but for a system that is out of memory.
+            let _ = self.0.waker.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Remote")
+    }
+}
+
+struct Mailbox {
+    letters: Mutex<Vec<Letter>>,
+    waker: Waker,
+}
+
+enum Letter {
+    Call(Box<dyn FnOnce(&mut Io<'_>) + Send>),
+    Message(ChannelId, Box<dyn Any + Send>),
+}
+
+/// All of the loop but what the poll fills in, so that a channel that runs can
+/// be given the rest.
+struct Core {
+    poll: Poll,
+    slots: Slab<Slot>,
+    generation: u32,
+    next_round: VecDeque<ChannelId>,
+    deadlines: DeadlineHeap<ChannelId>,
+    scheduler: timers::Scheduler,
+    buffer: Box<[u8]>,
+    pipe: Option<sys::Pipe>,
+    now: Instant,
+    remote: Remote,
+    stopped: bool,
+}
+
+struct Slot {
+    id: ChannelId,
+    /// Absent while it runs.
+    channel: Option<Box<dyn Channel>>,
+    /// Whether it is in the queue of the next round.
+    queued: bool,
+    /// The earliest of its entries in the heap of deadlines.
+    armed: Option<Instant>,
+}
+
+impl Core {
+    fn add(&mut self, channel: Box<dyn Channel>) -> ChannelId {
+        self.add_with(|_, _| channel)
+    }
+
+    fn add_with(&mut self, make: impl FnOnce(ChannelId, &Remote) -> Box<dyn Channel>) -> ChannelId {
+        self.generation = (self.generation + 1) % ChannelId::GENERATIONS;
+        let entry = self.slots.vacant_entry();
+        let id = ChannelId {
+            // No system has descriptors for as many channels.
+            slot: u32::try_from(entry.key()).unwrap_or(u32::MAX),
+            generation: self.generation,
+        };
+        entry.insert(Slot {
+            id,
+            channel: Some(make(id, &self.remote)),
+            queued: false,
+            armed: None,
+        });
+        self.dispatch(id, |channel, io| channel.opened(io));
+        id
+    }
+
+    /// Calls a channel and looks at what that leaves behind. A panic ends that
+    /// channel only.
+    fn dispatch(&mut self, id: ChannelId, call: impl FnOnce(&mut dyn Channel, &mut Io<'_>)) {
+        let Some(mut channel) = self.slot(id).and_then(|slot| slot.channel.take()) else {
+            return;
+        };
+        let mut io = Io {
+            core: self,
+            id: Some(id),
+            again: false,
+        };
+        if catch_unwind(AssertUnwindSafe(|| call(&mut *channel, &mut io))).is_err() {
+            log::error!(target: crate::log::TARGET, "a channel panicked and is closed");
+            let closed = catch_unwind(AssertUnwindSafe(|| channel.close(&mut io)));
+            if closed.is_err() || !channel.is_closed() {
+                log::error!(target: crate::log::TARGET, "it panicked again while it was closed");
+                self.remove(id, channel);
+                return;
+            }
+        }
+        let again = io.again;
+        if channel.is_closed() {
+            self.remove(id, channel);
+        } else {
+            self.settle(id, channel, again);
+        }
+    }
+
+    fn remove(&mut self, id: ChannelId, channel: Box<dyn Channel>) {
+        self.slots.try_remove(id.slot as usize);
+        if catch_unwind(AssertUnwindSafe(|| drop(channel))).is_err() {
+            log::error!(target: crate::log::TARGET, "a channel panicked while it was dropped");
+        }
+    }
+
+    /// Puts a channel back after a call.
+    fn settle(&mut self, id: ChannelId, channel: Box<dyn Channel>, again: bool) {
+        let deadline = channel.next_timeout();
+        let Some(slot) = self.slot(id) else { return };
+        slot.channel = Some(channel);
+        let queue = again && !slot.queued;
+        slot.queued |= again;
+        // Only an earlier deadline needs an entry: a later one is found when the
+        // present entry comes up.
+        let arm = deadline.filter(|deadline| slot.armed.is_none_or(|armed| *deadline < armed));
+        if arm.is_some() {
+            slot.armed = arm;
+        }
+        if queue {
+            self.next_round.push_back(id);
+        }
+        if let Some(deadline) = arm {
+            self.deadlines.push(deadline, id);
+        }
+    }
+
+    fn slot(&mut self, id: ChannelId) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(id.slot as usize)
+            .filter(|slot| slot.id == id)
+    }
+
+    fn run_next_round(&mut self) {
+        for _ in 0..self.next_round.len() {
+            let Some(id) = self.next_round.pop_front() else {
+                return;
+            };
+            if let Some(slot) = self.slot(id) {
+                slot.queued = false;
+                self.dispatch(id, |channel, io| channel.again(io));
+            }
+        }
+    }
+
+    fn run_deadlines(&mut self) {
+        let now = self.now;
+        for _ in 0..self.deadlines.len() {
+            let Some((deadline, id)) = self.deadlines.pop_due(now) else {
+                return;
+            };
+            let Some(slot) = self.slot(id) else { continue };
+            if slot.armed != Some(deadline) {
+                continue;
+            }
+            slot.armed = None;
+            let next = slot.channel.as_ref().and_then(|x| x.next_timeout());
+            match next {
+                Some(next) if next <= now => {
+                    self.dispatch(id, |channel, io| channel.timeout(io));
+                }
+                Some(next) => {
+                    slot.armed = Some(next);
+                    self.deadlines.push(next, id);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn run_scheduled(&mut self) {
+        for task in self.scheduler.take_due(self.now) {
+            if let Some(task) = task.run(&mut self.io()) {
+                self.scheduler.put_back(task);
+            }
+        }
+    }
+
+    fn run_letters(&mut self) {
+        let letters = mem::take(
+            &mut *self
+                .remote
+                .0
+                .letters
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for letter in letters {
+            match letter {
+                Letter::Message(to, message) => {
+                    self.dispatch(to, |channel, io| channel.message(io, message));
+                }
+                Letter::Call(function) => {
+                    let mut io = self.io();
+                    if catch_unwind(AssertUnwindSafe(|| function(&mut io))).is_err() {
+                        log::error!(target: crate::log::TARGET, "a function of another thread panicked");
+                    }
+                }
+            }
+        }
+    }
+
+    fn io(&mut self) -> Io<'_> {
+        Io {
+            core: self,
+            id: None,
+            again: false,
+        }
+    }
+
+    /// How long the poll may wait.
+    fn sleep_at_most(&self, timeout: Option<Duration>) -> Option<Duration> {
+        if !self.next_round.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        match (self.time_to_next(), timeout) {
+            (Some(next), Some(timeout)) => Some(next.min(timeout)),
+            (next, timeout) => next.or(timeout),
+        }
+    }
+
+    fn time_to_next(&self) -> Option<Duration> {
+        if !self.next_round.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let scheduled = match self.scheduler.is_empty() {
+            true => None,
+            false => self.scheduler.next_deadline(),
+        };
+        let next = [self.deadlines.next_deadline(), scheduled];
+        let next = next.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// The token of the waker: no channel has it, since no slab grows so far.
+const WAKE: Token = Token(usize::MAX);
+
+/// Events taken at once.
+const EVENTS: usize = 256;
+
+/// The buffer that is lent to the channels.
+pub(crate) const BUFFER_SIZE: usize = 65_536;
+
+/// How often [`IOLoop::close`] looks for new channels.
+const CLOSE_ROUNDS: usize = 8;

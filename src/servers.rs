@@ -1,0 +1,465 @@
+//! The server: a listening socket whose connections become sessions, within
+//! limits.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+use mio::net::{TcpListener, UnixStream};
+
+use crate::handlers::connection::Connection;
+use crate::handlers::{Arrival, FTPConfig, FTPHandler};
+use crate::ioloop::{
+    Channel, IOLoop, Io, Listener, Readiness, Source, Stream, bind_af_unspecified,
+};
+use crate::log::TARGET;
+use crate::proto::address::canonical;
+use crate::sys;
+
+/// An FTP server on its own loop: as pyftpdlib's `FTPServer`.
+///
+/// ```no_run
+/// use ftpdlib::authorizers::DummyAuthorizer;
+/// use ftpdlib::handlers::StockHandler;
+/// use ftpdlib::{FTPConfig, FTPServer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut authorizer = DummyAuthorizer::new();
+/// authorizer.add_user("user", "12345", "/home/user", "elradfmwMT")?;
+/// let mut config = FTPConfig::default();
+/// config.set_authorizer(authorizer);
+/// FTPServer::bind("127.0.0.1:2121", config, |_peer| StockHandler)?.serve_forever()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct FTPServer {
+    ioloop: IOLoop,
+    state: Arc<ServerState>,
+    config: Arc<FTPConfig>,
+    address: SocketAddr,
+}
+
+impl FTPServer {
+    /// Listens on `host:port` (`[::]:2121`, `:2121` for all addresses);
+    /// `factory` makes the handler of each session.
+    ///
+    /// # Errors
+    /// Of an address that is wrong or in use.
+    pub fn bind<H, F>(address: &str, config: FTPConfig, factory: F) -> io::Result<Self>
+    where
+        H: FTPHandler + 'static,
+        F: FnMut(SocketAddr) -> H + 'static,
+    {
+        let parts = address.rsplit_once(':');
+        let parts = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let (host, port) = parts
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "expected host:port"))?;
+        Self::bind_with(host, port, BACKLOG, config, factory)
+    }
+
+    /// Listens on `host` (`""` for all addresses) and `port` (0: one of the
+    /// system's choice); at most `backlog` connections wait to be accepted.
+    ///
+    /// # Errors
+    /// Of an address that is wrong or in use.
+    pub fn bind_with<H, F>(
+        host: &str,
+        port: u16,
+        backlog: i32,
+        config: FTPConfig,
+        factory: F,
+    ) -> io::Result<Self>
+    where
+        H: FTPHandler + 'static,
+        F: FnMut(SocketAddr) -> H + 'static,
+    {
+        let listener = bind_af_unspecified(host, port, backlog)?;
+        Self::with_listener(listener, backlog, config, factory)
+    }
+
+    /// Serves on a socket that listens already.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn from_listener<H, F>(
+        listener: StdListener,
+        config: FTPConfig,
+        factory: F,
+    ) -> io::Result<Self>
+    where
+        H: FTPHandler + 'static,
+        F: FnMut(SocketAddr) -> H + 'static,
+    {
+        listener.set_nonblocking(true)?;
+        Self::with_listener(TcpListener::from_std(listener), BACKLOG, config, factory)
+    }
+
+    fn with_listener<H, F>(
+        listener: TcpListener,
+        backlog: i32,
+        config: FTPConfig,
+        factory: F,
+    ) -> io::Result<Self>
+    where
+        H: FTPHandler + 'static,
+        F: FnMut(SocketAddr) -> H + 'static,
+    {
+        sys::control_options(&listener, config.tcp_no_delay);
+        let address = listener.local_addr()?;
+        let config = Arc::new(config);
+        let state = Arc::new(ServerState::new(backlog));
+        let mut ioloop = IOLoop::new()?;
+        ioloop.add(ServerChannel {
+            listener: Listener::new(listener),
+            config: Arc::clone(&config),
+            state: Arc::clone(&state),
+            factory,
+            closed: false,
+        });
+        Ok(Self {
+            ioloop,
+            state,
+            config,
+            address,
+        })
+    }
+
+    /// How many sockets there may be at once - control connections, data
+    /// connections and passive listeners, and that of the server: clients beyond
+    /// get 421. 512; 0: no limit.
+    pub fn set_max_cons(&mut self, max_cons: usize) {
+        self.state.max_cons.store(max_cons, Relaxed);
+    }
+
+    /// How many control connections may come from one address: those beyond get
+    /// 421. 0: no limit, the default.
+    pub fn set_max_cons_per_ip(&mut self, max_cons_per_ip: usize) {
+        self.state.max_cons_per_ip.store(max_cons_per_ip, Relaxed);
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The loop, to put other channels on it.
+    pub fn ioloop(&mut self) -> &mut IOLoop {
+        &mut self.ioloop
+    }
+
+    /// Serves until SIGINT or SIGTERM, then closes all. Logs start and stop.
+    ///
+    /// # Errors
+    /// Those of the system's poll.
+    pub fn serve_forever(&mut self) -> io::Result<()> {
+        self.log_start();
+        let signals = Signals::new()?;
+        self.ioloop.add(signals);
+        let result = self.ioloop.run();
+        log::info!(
+            target: TARGET,
+            ">>> shutting down FTP server, pid={}, {} open socket(s) <<<",
+            std::process::id(),
+            self.state.sockets.load(Relaxed)
+        );
+        self.close_all();
+        crate::log::write_through();
+        result
+    }
+
+    /// One turn of the loop, which waits for at most `timeout`: for a loop of
+    /// one's own, as `serve_forever(blocking=False)`. Returns the time to the
+    /// next deadline.
+    ///
+    /// # Errors
+    /// Those of the system's poll.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        self.ioloop.turn(timeout)
+    }
+
+    /// Stops listening and closes every session.
+    pub fn close_all(&mut self) {
+        self.ioloop.close();
+    }
+
+    fn log_start(&self) {
+        let config = &self.config;
+        let none = || "None".to_owned();
+        let ports = config.passive_ports.as_ref();
+        let ports = ports.and_then(|ports| Some(format!("{}->{}", ports.first()?, ports.last()?)));
+        let masquerade = config.masquerade_address.clone();
+        let (address, pid) = (self.address, std::process::id());
+        log::info!(target: TARGET, "concurrency model: async");
+        log::info!(target: TARGET, "masquerade (NAT) address: {}", masquerade.unwrap_or_else(none));
+        log::info!(target: TARGET, "passive ports: {}", ports.unwrap_or_else(none));
+        log::debug!(target: TARGET, "use sendfile(2): {}", config.use_sendfile);
+        log::debug!(target: TARGET, "max connections: {}", limit_text(&self.state.max_cons));
+        log::debug!(target: TARGET, "max connections per ip: {}", limit_text(&self.state.max_cons_per_ip));
+        log::debug!(target: TARGET, "timeout: {:?}", config.timeout);
+        log::debug!(target: TARGET, "banner: {:?}", config.banner);
+        log::debug!(target: TARGET, "max login attempts: {}", config.max_login_attempts);
+        log::info!(target: TARGET, ">>> starting FTP server on {address}, pid={pid} <<<");
+    }
+}
+
+impl Drop for FTPServer {
+    fn drop(&mut self) {
+        self.close_all();
+    }
+}
+
+fn limit_text(limit: &AtomicUsize) -> String {
+    match limit.load(Relaxed) {
+        0 => "unlimited".to_owned(),
+        limit => limit.to_string(),
+    }
+}
+
+/// The listening socket of a server as a channel.
+struct ServerChannel<F> {
+    listener: Listener,
+    config: Arc<FTPConfig>,
+    state: Arc<ServerState>,
+    factory: F,
+    closed: bool,
+}
+
+impl<H, F> ServerChannel<F>
+where
+    H: FTPHandler + 'static,
+    F: FnMut(SocketAddr) -> H + 'static,
+{
+    fn accept(&mut self, io: &mut Io<'_>) {
+        let Self {
+            listener,
+            config,
+            state,
+            factory,
+            ..
+        } = self;
+        listener.accept(io, |io, socket, peer| {
+            if !sys::INHERITS_OPTIONS {
+                sys::control_options(&socket, config.tcp_no_delay);
+            }
+            let (seat, admission) = state.admit(canonical(peer.ip()));
+            let handler = factory(peer);
+            let now = io.now();
+            io.add_with(|id, remote| {
+                let arrival = Arrival {
+                    stream: Stream::new(socket),
+                    peer,
+                    config: Arc::clone(config),
+                    server: Arc::clone(state),
+                    seat,
+                    remote: remote.clone(),
+                    id,
+                    now,
+                };
+                Box::new(Connection::new(arrival, handler, admission))
+            });
+        });
+    }
+}
+
+impl<H, F> Channel for ServerChannel<F>
+where
+    H: FTPHandler + 'static,
+    F: FnMut(SocketAddr) -> H + 'static,
+{
+    fn opened(&mut self, io: &mut Io<'_>) {
+        self.listener.opened(io);
+    }
+
+    fn ready(&mut self, io: &mut Io<'_>, _source: Source, _readiness: Readiness) {
+        self.accept(io);
+    }
+
+    fn again(&mut self, io: &mut Io<'_>) {
+        self.accept(io);
+    }
+
+    fn timeout(&mut self, io: &mut Io<'_>) {
+        self.accept(io);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.listener.retry_at
+    }
+
+    fn close(&mut self, _io: &mut Io<'_>) {
+        self.closed = true;
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+/// Ends the loop at SIGINT or SIGTERM.
+struct Signals {
+    pipe: UnixStream,
+    handlers: Vec<signal_hook::SigId>,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        let (read, write) = std::os::unix::net::UnixStream::pair()?;
+        read.set_nonblocking(true)?;
+        let handlers = [SIGINT, SIGTERM]
+            .into_iter()
+            .map(|signal| signal_hook::low_level::pipe::register(signal, write.try_clone()?))
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            pipe: UnixStream::from_std(read),
+            handlers,
+        })
+    }
+}
+
+impl Channel for Signals {
+    fn opened(&mut self, io: &mut Io<'_>) {
+        if let Err(err) = io.register(&mut self.pipe, 0, Interest::READABLE) {
+            log::error!(target: TARGET, "cannot watch for signals: {err}");
+        }
+    }
+
+    fn ready(&mut self, io: &mut Io<'_>, _source: Source, _readiness: Readiness) {
+        let mut signals = [0; 16];
+        if matches!(self.pipe.read(&mut signals), Ok(1..)) {
+            log::info!(target: TARGET, "received interrupt signal");
+            io.stop();
+        }
+    }
+
+    fn close(&mut self, _io: &mut Io<'_>) {
+        for handler in self.handlers.drain(..) {
+            signal_hook::low_level::unregister(handler);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.handlers.is_empty()
+    }
+}
+
+/// What the sessions of a server share besides the settings: its limits.
+pub(crate) struct ServerState {
+    max_cons: AtomicUsize,
+    max_cons_per_ip: AtomicUsize,
+    backlog: i32,
+    /// Sockets in use, that of the server included.
+    sockets: AtomicUsize,
+    /// Control connections by address.
+    per_ip: Mutex<HashMap<IpAddr, usize>>,
+    numbers: AtomicU64,
+}
+
+/// Whether a new connection is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Admitted,
+    MaxCons,
+    MaxConsPerIp,
+}
+
+impl ServerState {
+    fn new(backlog: i32) -> Self {
+        Self {
+            max_cons: AtomicUsize::new(MAX_CONS),
+            max_cons_per_ip: AtomicUsize::new(0),
+            backlog,
+            sockets: AtomicUsize::new(1),
+            per_ip: Mutex::new(HashMap::new()),
+            numbers: AtomicU64::new(0),
+        }
+    }
+
+    /// A place for a control connection, and whether it is within the limits.
+    fn admit(self: &Arc<Self>, ip: IpAddr) -> (Seat, Admission) {
+        let mut per_ip = self.per_ip.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = per_ip.entry(ip).or_default();
+        *count += 1;
+        let max_per_ip = self.max_cons_per_ip.load(Relaxed);
+        let crowded = max_per_ip > 0 && *count > max_per_ip;
+        drop(per_ip);
+        let mut seat = self.seat();
+        seat.ip = Some(ip);
+        let admission = match (self.accepts_new_cons(), crowded) {
+            (false, _) => Admission::MaxCons,
+            (true, true) => Admission::MaxConsPerIp,
+            (true, false) => Admission::Admitted,
+        };
+        (seat, admission)
+    }
+
+    /// A place for another socket.
+    pub(crate) fn seat(self: &Arc<Self>) -> Seat {
+        self.sockets.fetch_add(1, Relaxed);
+        Seat {
+            state: Arc::clone(self),
+            ip: None,
+        }
+    }
+
+    /// Whether the number of sockets is within the limit: as pyftpdlib, which
+    /// counts the newcomer too.
+    pub(crate) fn accepts_new_cons(&self) -> bool {
+        let max_cons = self.max_cons.load(Relaxed);
+        max_cons == 0 || self.sockets.load(Relaxed) <= max_cons
+    }
+
+    pub(crate) fn backlog(&self) -> i32 {
+        self.backlog
+    }
+
+    /// A number that is not given twice.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
+    }
+}
+
+impl fmt::Debug for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerState")
+            .field("sockets", &self.sockets)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A socket's place among those of the server; dropped with it.
+pub(crate) struct Seat {
+    state: Arc<ServerState>,
+    ip: Option<IpAddr>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.state.sockets.fetch_sub(1, Relaxed);
+        let Some(ip) = self.ip else { return };
+        let mut per_ip = self
+            .state
+            .per_ip
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = per_ip.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                per_ip.remove(&ip);
+            }
+        }
+    }
+}
+
+/// Sockets by default: as pyftpdlib.
+const MAX_CONS: usize = 512;
+
+/// Connections that wait to be accepted by default: as pyftpdlib.
+const BACKLOG: i32 = 100;

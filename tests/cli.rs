@@ -1,0 +1,169 @@
+//! The program as a process: whatever is wrong is one line and status 2, and
+//! nothing listens.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn ftpdlib(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap()
+}
+
+/// The one line that the program ends with, without its name.
+fn refused(dir: &Path, args: &[&str]) -> String {
+    let output = ftpdlib(dir, args);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    assert_eq!(output.stdout, b"", "{args:?}");
+    let line = stderr.strip_suffix('\n').unwrap();
+    assert!(!line.contains(|c: char| c.is_control()), "{line:?}");
+    line.strip_prefix("ftpdlib: error: ").unwrap().to_owned()
+}
+
+/// The same for a configuration file of this text, and no flag but `--config`.
+fn refused_file(text: impl AsRef<[u8]>) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("ftpd.toml"), text).unwrap();
+    refused(dir.path(), &["--config", "ftpd.toml"])
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    for flag in ["-h", "--help", "-V", "--version"] {
+        let output = ftpdlib(dir.path(), &[flag]);
+        assert_eq!(output.status.code(), Some(0), "{flag}");
+        assert_eq!(output.stderr, b"", "{flag}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let expected = match flag {
+            "-h" | "--help" => "--max-login-attempts",
+            _ => env!("CARGO_PKG_VERSION"),
+        };
+        assert!(text.contains(expected), "{flag}: {text}");
+    }
+}
+
+#[test]
+fn wrong_flags_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, expected) in [
+        (["--prot", "1"].as_slice(), "--prot"),
+        (&["--prot", "1"], "did you mean '--port'?"),
+        (&["extra"], "extra"),
+        (&["-p"], "--port"),
+        (&["-p", "x"], "--port: must be an integer, not 'x'"),
+        (&["-p", "65536"], "--port: must be between 0 and 65535"),
+        (&["-p", "-1"], "--port: must be between 0 and 65535"),
+        (
+            &["-u", "joe"],
+            "if username (-u) is supplied, password (-P) is required",
+        ),
+        (&["-u", "joe", "-P", ""], "password (-P) is required"),
+        (&["-u", "", "-P", "x"], "--username: must not be empty"),
+        (
+            &["-r", "5"],
+            "--range: invalid port range: '5' (expected FROM-TO)",
+        ),
+        (
+            &["-r", "0-5"],
+            "--range: port numbers must be between 1 and 65535",
+        ),
+        (
+            &["-r", "9-5"],
+            "--range: start port must be <= stop port (got 9-5)",
+        ),
+        (&["-d", "none"], "--directory: no such directory: 'none'"),
+        (&["-d", ""], "--directory: no such directory: ''"),
+        (&["--encoding", "x"], "--encoding: unknown encoding: 'x'"),
+        (&["--timeout", "-1"], "--timeout: must be between 0 and"),
+        (&["--timeout", "inf"], "--timeout: must be between 0 and"),
+        (
+            &["--max-login-attempts", "0"],
+            "--max-login-attempts: must be between 1 and",
+        ),
+        (&["--max-cons", "many"], "--max-cons: must be an integer"),
+        (
+            &["--concurrency", "pre-fork"],
+            "'pre-fork' is not there yet",
+        ),
+        (
+            &["--concurrency", "x"],
+            "--concurrency: invalid concurrency 'x'",
+        ),
+        (
+            &["--config", "none.toml"],
+            "none.toml: cannot be read: No such file or directory",
+        ),
+        (&["--config", "."], ".: cannot be read: Is a directory"),
+    ] {
+        let line = refused(dir.path(), args);
+        assert!(line.contains(expected), "{args:?}: {line}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_the_file_is_named_with_its_line() {
+    for (text, expected) in [
+        (
+            "[server]\n\nport = 'x'",
+            "ftpd.toml:3: server.port: must be an integer, not a string",
+        ),
+        (
+            "[server]\nprot = 1",
+            "ftpd.toml:2: server.prot: unknown key",
+        ),
+        ("# comment\n[sever]", "ftpd.toml:2: sever: unknown section"),
+        ("[server\nport = 1", "ftpd.toml:1: "),
+        ("[tls]\ncertfile = 'cert.pem'", "ftpd.toml:1: tls: "),
+        (
+            "[server]\nconcurrency = 'multi-thread'",
+            "ftpd.toml:2: server.concurrency: ",
+        ),
+        (
+            "[handler]\npassive_ports = '1-70000'",
+            "ftpd.toml:2: handler.passive_ports: port numbers must be between 1 and 65535",
+        ),
+        (
+            "[anonymous]\nhome = 'none'",
+            "ftpd.toml:2: anonymous.home: no such directory: 'none'",
+        ),
+        (
+            "[[users]]\nname = 'joe'",
+            "ftpd.toml:1: users.password: this key is missing",
+        ),
+        (
+            "[[users]]\nname='a'\npassword=''\nhome='.'\n[[users]]\nname='a'\npassword=''\nhome='.'",
+            "ftpd.toml:6: users.name: user 'a' already exists",
+        ),
+    ] {
+        let line = refused_file(text);
+        assert!(line.starts_with(expected), "{text}: {line}");
+    }
+}
+
+#[test]
+fn what_is_no_text_is_refused() {
+    assert_eq!(refused_file(b"[server]\n\xff"), "ftpd.toml:2: not UTF-8");
+    let long = "#".repeat((4 << 20) + 1);
+    assert!(refused_file(long).contains("more than"));
+    // Keys are shown, and do nothing to a terminal.
+    let line = refused_file("[server]\n\"\\u001b[2J\\n\" = 1");
+    assert!(line.contains(r"server.\x1b[2J\n: unknown key"), "{line}");
+}
+
+#[test]
+fn an_address_in_use_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let line = refused(dir.path(), &["-i", "127.0.0.1", "-p", &port]);
+    assert!(line.contains("in use") && line.contains(&port), "{line}");
+}
