@@ -229,12 +229,12 @@ impl<H: FTPHandler> Connection<H> {
         if due(s.login.next_timeout()) {
             login::end_refusal(h, s);
         }
+        let stalled = match &mut s.data {
+            DataState::Open(open) => open.has_stalled(now),
+            _ => false,
+        };
         match &mut s.data {
-            DataState::Open(open) => {
-                if open.has_stalled(now) {
-                    data::finish(h, s, Outcome::TimedOut);
-                }
-            }
+            DataState::Open(_) if stalled => data::finish(h, s, Outcome::TimedOut),
             DataState::Listening(passive) if due(passive.retry_at) => passive.ready = true,
             DataState::Listening(passive) if due(passive.deadline) => h.handle_passive_timeout(s),
             DataState::Connecting(active) if due(active.deadline) => h.handle_active_timeout(s),

@@ -226,6 +226,11 @@ impl fmt::Debug for AsyncChat {
 struct Output {
     bytes: Vec<u8>,
     sent: usize,
+    /// Boxed, since most conversations never have one.
+    #[allow(
+        clippy::box_collection,
+        reason = "three words less for each idle session"
+    )]
     queue: Option<Box<VecDeque<Item>>>,
 }
 

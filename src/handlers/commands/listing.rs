@@ -49,8 +49,9 @@ pub fn mlsd<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path)
             let listing = Listing::new(s, dir, Form::Facts(facts(s)));
             push_dtp_data(s, Outgoing::Producer(Box::new(listing)), "MLSD");
         }
-        // RFC 3659 §7.2.1 wants 501 for what is there and is no directory.
-        Err(err) if err.raw_os_error() == Some(libc::ENOTDIR) => {
+        // RFC 3659 §7.2.1 wants 501 for what is there and is no directory. Flags
+        // of ls are no argument for MLSD either.
+        Err(err) if err.raw_os_error() == Some(libc::ENOTDIR) || looks_like_flags(path) => {
             s.respond("501 No such directory.");
         }
         Err(err) => refuse(s, &err),
@@ -97,6 +98,11 @@ pub fn stat(s: &mut FTPSession, path: &Path) {
             s.respond("213 End of status.");
         }
     }
+}
+
+fn looks_like_flags(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_bytes().starts_with(b"-")
 }
 
 fn facts(s: &FTPSession) -> MlsxFacts {

@@ -40,11 +40,8 @@ impl MlsxFacts {
             let found = Fact::FEAT
                 .into_iter()
                 .find(|fact| fact.name().eq_ignore_ascii_case(name));
-            // A fact named twice is listed twice by pyftpdlib; once is enough,
-            // and keeps the reply short whatever was sent.
-            if let Some(fact) = found
-                && !self.shows(fact)
-            {
+            // Named twice, a fact is in the reply twice: as pyftpdlib.
+            if let Some(fact) = found {
                 self.shown |= fact.bit();
                 accepted.push_str(fact.name());
                 accepted.push(';');

@@ -274,7 +274,7 @@ fn choosing_facts() {
     let err = facts.select("size").unwrap_err();
     assert_eq!(err.to_string(), "Invalid argument");
     assert!(facts.feat().starts_with("type*;"));
-    assert_eq!(facts.select("size;size;").unwrap(), "size;");
+    assert_eq!(facts.select("size;size;").unwrap(), "size;size;");
     assert_eq!(facts.select("").unwrap(), "");
     let mut gmt = style(TimeZone::UTC);
     let line = mlsx_line(&mut gmt, &facts, "f", &ROWS[0].stat);
