@@ -263,9 +263,11 @@ impl Authorizer for DummyAuthorizer {
     /// Links in `path` are not followed: a link from elsewhere into a directory
     /// whose permissions are overridden has those of where it lies.
     fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
-        self.users
-            .get(username)
-            .is_some_and(|user| user.perms_at(path).has(perm))
+        self.users.get(username).is_some_and(|user| {
+            // A link is no way around an override: what it leads to counts too.
+            let real = path.filter(|_| !user.overrides.is_empty()).map(resolved);
+            user.perms_at(path).has(perm) && user.perms_at(real.as_deref().or(path)).has(perm)
+        })
     }
 
     fn get_perms(&self, username: &str) -> Perms {
@@ -285,6 +287,15 @@ impl Authorizer for DummyAuthorizer {
             .get(username)
             .map_or_else(|| MSG_QUIT.to_owned(), |user| user.msg_quit.clone())
     }
+}
+
+/// Where a path leads; of what does not exist, where its directory does.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize()
+        .unwrap_or_else(|_| match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => resolved(parent).join(name),
+            _ => path.to_owned(),
+        })
 }
 
 impl User {

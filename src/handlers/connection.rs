@@ -59,7 +59,7 @@ impl<H: FTPHandler> Connection<H> {
     fn work(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let mut spent = false;
         for _ in 0..ROUNDS {
-            dispatchers::drive_passive(&mut self.handler, &mut self.session);
+            spent |= dispatchers::drive_passive(&mut self.handler, &mut self.session);
             let finished = match self.drive_data(io, spent) {
                 Some(Drive::Finished(outcome)) => {
                     data::finish(&mut self.handler, &mut self.session, outcome);
@@ -162,7 +162,9 @@ impl<H: FTPHandler> Connection<H> {
     /// Sends the replies, and watches each socket for what the state calls for.
     fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let s = &mut self.session;
-        if s.chat.flush()? {
+        let more = s.chat.flush()?;
+        // Room that was made just now brings no event for commands that wait.
+        if more || (s.waits_for_room && has_room(s)) {
             io.again();
         }
         if s.chat.is_closed() {
@@ -326,10 +328,17 @@ fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
     if s.is_closing() || s.quit_pending || s.login.is_waiting() {
         return Ok(false);
     }
-    if s.chat.output_size() > OUTPUT_MAX {
+    if !has_room(s) {
         s.chat.flush()?;
     }
-    Ok(!s.chat.is_blocked() && s.chat.output_size() <= OUTPUT_MAX)
+    s.waits_for_room = !has_room(s);
+    Ok(!s.waits_for_room)
+}
+
+/// Whether the replies that are not sent yet leave room for more.
+fn has_room(s: &FTPSession) -> bool {
+    let chat = &s.chat;
+    !chat.is_blocked() && !chat.has_producers() && chat.output_size() <= OUTPUT_MAX
 }
 
 /// Whether a command has to wait for what goes on, so that replies come in the

@@ -301,15 +301,16 @@ fn random_below(bound: usize) -> usize {
     usize::try_from(random % bound.max(1) as u64).unwrap_or_default()
 }
 
-/// Somebody may have connected to the listener.
-pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
+/// Somebody may have connected to the listener. Returns whether there may be
+/// more of them than are looked at in one turn.
+pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
     // Strangers are turned away, some in a turn.
     for _ in 0..ACCEPTS {
         let DataState::Listening(passive) = &mut s.data else {
-            return;
+            return false;
         };
         if !passive.ready {
-            return;
+            return false;
         }
         passive.retry_at = None;
         match crate::ioloop::stream::retry(|| passive.listener.accept()) {
@@ -321,12 +322,13 @@ pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSessio
                     Level::Error,
                     format_args!("cannot accept: {err}; trying again soon"),
                 );
-                return;
+                return false;
             }
             // Of a connection that was gone before it was accepted.
             Err(_) => {}
         }
     }
+    true
 }
 
 /// Stock [`FTPHandler::handle_accepted`]: turns away whoever is not the client,

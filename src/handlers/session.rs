@@ -55,6 +55,8 @@ pub struct FTPSession {
     pub(crate) greeted: bool,
     /// Whether any command has come yet.
     pub(crate) spoken: bool,
+    /// Whether commands wait until the client has read replies.
+    pub(crate) waits_for_room: bool,
     /// When the client will have been silent for too long.
     pub(crate) idle: Option<Instant>,
     pub(crate) last_response: String,
@@ -131,6 +133,7 @@ impl FTPSession {
             quit_pending: false,
             greeted: false,
             spoken: false,
+            waits_for_room: false,
             last_response: String::new(),
             timers: None,
         }

@@ -186,6 +186,11 @@ impl AsyncChat {
         self.output.size()
     }
 
+    /// Whether there is output that is to be made yet.
+    pub(crate) fn has_producers(&self) -> bool {
+        self.output.queue.is_some()
+    }
+
     /// Whether the peer has not taken all of the output.
     pub(crate) fn is_blocked(&self) -> bool {
         self.has_output() && !self.stream.is_writable()

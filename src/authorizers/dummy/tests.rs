@@ -150,3 +150,20 @@ fn wrong_overrides_are_refused() {
     assert_eq!(over("joe", &home.join("sub/../.."), "w"), escapes);
     assert!(over("joe", &home.join("none"), "w").starts_with("no such directory: '"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_no_way_around_an_override() {
+    let (_dir, mut authorizer, home) = joe();
+    let sub = home.join("sub");
+    std::os::unix::fs::symlink(&sub, home.join("link")).unwrap();
+    let has = |authorizer: &DummyAuthorizer, name: &str| {
+        authorizer.has_perm("joe", Perm::Read, Some(&home.join(name)))
+    };
+    assert!(has(&authorizer, "link/missing/file"));
+    authorizer.override_perm("joe", &sub, "el", true).unwrap();
+    assert!(!has(&authorizer, "sub/file"));
+    assert!(!has(&authorizer, "link/file"));
+    assert!(!has(&authorizer, "link/missing/file"));
+    assert!(has(&authorizer, "file"));
+}
