@@ -497,7 +497,7 @@ impl<H: ChatHandler> Channel for ChatChannel<H> {
 const SOURCE: Source = 0;
 
 /// Bytes read at once: also the most that is kept while its turn has not come.
-const READ_SIZE: usize = 16 * 1024;
+const READ_SIZE: usize = 8 * 1024;
 
 /// A piece has to fit the loop's buffer, with the next read behind it.
 const LONGEST_PIECE: usize = 32 * 1024;

@@ -16,7 +16,7 @@ use super::super::{FTPHandler, FTPSession};
 use super::transfer::push_dtp_data;
 use super::{on_fs, refuse};
 use crate::error::FSError;
-use crate::filesystems::{AbstractedFS, FSDir};
+use crate::filesystems::{AbstractedFS, FSDir, Stat};
 use crate::producers::{More, Producer};
 use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts};
 use crate::proto::pattern::{Pattern, has_magic};
@@ -25,8 +25,8 @@ use crate::proto::pattern::{Pattern, has_magic};
 ///
 /// A pattern in the last component is matched if there is no such name.
 pub fn list<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
-    match Listing::open(s, path, Form::List) {
-        Ok(listing) => push_dtp_data(s, Outgoing::Producer(Box::new(listing)), "LIST"),
+    match open(s, path, Form::List, SORTED_MAX) {
+        Ok(listing) => push_dtp_data(s, listing, "LIST"),
         Err(err) => refuse(s, &err),
     }
 }
@@ -36,8 +36,8 @@ pub fn list<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path)
 /// What a pattern matches is shown with its directory, as seen from the
 /// current one, so that it can be asked for as it stands.
 pub fn nlst<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
-    match Listing::open(s, path, Form::Names) {
-        Ok(listing) => push_dtp_data(s, Outgoing::Producer(Box::new(listing)), "NLST"),
+    match open(s, path, Form::Names, SORTED_MAX) {
+        Ok(listing) => push_dtp_data(s, listing, "NLST"),
         Err(err) => refuse(s, &err),
     }
 }
@@ -86,15 +86,23 @@ pub fn mlst(s: &mut FTPSession, path: &Path) {
 }
 
 /// Stock [`FTPHandler::ftp_stat`] with a path: LIST on the control connection.
+///
+/// Of a large directory only the first names are sorted, since a session
+/// without a transfer is to hold little memory.
 pub fn stat(s: &mut FTPSession, path: &Path) {
-    match Listing::open(s, path, Form::List) {
+    match open(s, path, Form::List, STAT_SORTED_MAX) {
         Err(err) => refuse(s, &err),
         Ok(listing) => {
             let shown = s
                 .on_fs(|fs, state| fs.fs2ftp(state, path))
                 .unwrap_or_default();
             s.push_bytes_line(&[b"213-Status of \"", shown.as_bytes(), b"\":"].concat());
-            s.chat.push_with_producer(Box::new(listing));
+            match listing {
+                Outgoing::Bytes(line) => s.chat.push(&line),
+                Outgoing::Producer(listing) | Outgoing::File(_, listing) => {
+                    s.chat.push_with_producer(listing);
+                }
+            }
             s.respond("213 End of status.");
         }
     }
@@ -122,6 +130,57 @@ fn style(s: &FTPSession) -> ListingStyle {
     )
 }
 
+/// What lists a path: a directory, the line of anything else, or the lines of
+/// what a pattern matches. At most `sorted_max` bytes of names are sorted.
+fn open(s: &FTPSession, path: &Path, form: Form, sorted_max: usize) -> Result<Outgoing, FSError> {
+    let missing = match on_fs(s, |fs, state| fs.listdir(state, path)) {
+        Ok(dir) => {
+            let listing = Listing::new(s, dir, form).sorted(sorted_max);
+            return Ok(Outgoing::Producer(Box::new(listing)));
+        }
+        Err(err) => err,
+    };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(missing);
+    };
+    match on_fs(s, |fs, state| fs.lstat(state, path)) {
+        Ok(stat) if stat.is_dir() => Err(missing),
+        Ok(stat) => Ok(Outgoing::Bytes(one_line(s, path, name, &stat, &form))),
+        Err(err) if err.is_not_found() && has_magic(name.as_bytes()) => {
+            let dir = on_fs(s, |fs, state| fs.listdir(state, parent))?;
+            let mut listing = Listing::new(s, dir, form).sorted(sorted_max);
+            let pattern = Pattern::new(name.as_bytes());
+            listing.pattern = Some((pattern, prefix(s, parent)));
+            let listing = listing.matching()?;
+            Ok(Outgoing::Producer(Box::new(listing)))
+        }
+        Err(err) => Err(err),
+    }
+}
+
+/// The line of what is no directory.
+fn one_line(s: &FTPSession, path: &Path, name: &OsStr, stat: &Stat, form: &Form) -> Vec<u8> {
+    let mut line = Vec::new();
+    let mut style = style(s);
+    if matches!(form, Form::Names) {
+        style.name_line(name, &mut line);
+        return line;
+    }
+    let target = match stat.is_symlink() {
+        true => on_fs(s, |fs, state| fs.readlink(state, path)).ok(),
+        false => None,
+    };
+    let entry = ListEntry {
+        name,
+        stat,
+        target: target.as_deref(),
+    };
+    s.config
+        .abstracted_fs
+        .format_list(&mut style, &entry, &mut line);
+    line
+}
+
 /// Makes the lines of a listing, in steps that are short however large the
 /// directory is: reads some names at a time, sorts them in runs, merges the
 /// runs, and looks up each entry when its line is made.
@@ -144,13 +203,12 @@ enum Form {
 
 /// Where the names come from.
 enum Names {
-    /// Just one, of what is no directory.
-    One(Option<OsString>),
     /// Being read and sorted.
     Gather {
         runs: Vec<vec::IntoIter<OsString>>,
         run: Vec<OsString>,
-        count: usize,
+        /// Bytes of memory that may still be taken.
+        room: usize,
     },
     /// Sorted: the least of each run, and the rest of the runs.
     Merge {
@@ -162,33 +220,6 @@ enum Names {
 }
 
 impl Listing {
-    fn open(s: &FTPSession, path: &Path, form: Form) -> Result<Self, FSError> {
-        let missing = match on_fs(s, |fs, state| fs.listdir(state, path)) {
-            Ok(dir) => return Ok(Self::new(s, dir, form).sorted()),
-            Err(err) => err,
-        };
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(missing);
-        };
-        match on_fs(s, |fs, state| fs.lstat(state, path)) {
-            Ok(stat) if stat.is_dir() => Err(missing),
-            Ok(_) => {
-                let dir = on_fs(s, |fs, state| fs.listdir(state, parent))?;
-                let mut listing = Self::new(s, dir, form);
-                listing.names = Names::One(Some(name.to_owned()));
-                Ok(listing)
-            }
-            Err(err) if err.is_not_found() && has_magic(name.as_bytes()) => {
-                let dir = on_fs(s, |fs, state| fs.listdir(state, parent))?;
-                let mut listing = Self::new(s, dir, form).sorted();
-                let pattern = Pattern::new(name.as_bytes());
-                listing.pattern = Some((pattern, prefix(s, parent)));
-                listing.matching()
-            }
-            Err(err) => Err(err),
-        }
-    }
-
     fn new(s: &FTPSession, dir: Box<dyn FSDir>, form: Form) -> Self {
         Self {
             fs: Arc::clone(&s.config.abstracted_fs),
@@ -201,11 +232,11 @@ impl Listing {
     }
 
     /// RFC 959 recommends it.
-    fn sorted(mut self) -> Self {
+    fn sorted(mut self, sorted_max: usize) -> Self {
         self.names = Names::Gather {
             runs: Vec::new(),
             run: Vec::new(),
-            count: 0,
+            room: sorted_max,
         };
         self
     }
@@ -223,20 +254,23 @@ impl Listing {
 
     /// Reads and sorts a run of names. When there are no more, they are merged.
     fn gather(&mut self) -> io::Result<()> {
-        let Names::Gather { runs, run, count } = &mut self.names else {
+        let Names::Gather { runs, run, room } = &mut self.names else {
             return Ok(());
         };
-        let mut ended = *count >= SORTED_MAX;
+        let mut ended = false;
         for _ in 0..GATHER_STEP {
+            if ended || *room == 0 {
+                ended = true;
+                break;
+            }
             match self.dir.next_name() {
-                _ if ended => break,
                 None => ended = true,
                 Some(name) => {
                     let name = name?;
                     let matches =
                         |(pattern, _): &(Pattern, OsString)| pattern.matches(name.as_bytes());
                     if self.pattern.as_ref().is_none_or(matches) {
-                        *count += 1;
+                        *room = room.saturating_sub(name.len() + NAME_COST);
                         run.push(name);
                     }
                 }
@@ -261,7 +295,6 @@ impl Listing {
 
     fn next_name(&mut self) -> Option<io::Result<OsString>> {
         match &mut self.names {
-            Names::One(name) => name.take().map(Ok),
             Names::Stream => self.dir.next_name(),
             Names::Gather { .. } => None,
             Names::Merge { least, runs } => {
@@ -357,8 +390,14 @@ const GATHER_STEP: usize = 1024;
 /// Names sorted at once.
 const RUN: usize = 4096;
 
-/// Names that are held in memory to be sorted; the rest follows as it comes.
-const SORTED_MAX: usize = 250_000;
+/// Memory for names to be sorted; the rest follows as the system gives it.
+const SORTED_MAX: usize = 32 * 1024 * 1024;
+
+/// The same for STAT.
+const STAT_SORTED_MAX: usize = 16 * 1024;
+
+/// What a name takes besides its bytes.
+const NAME_COST: usize = 48;
 
 /// Entries looked up in one step.
 const LINES: usize = 20;
