@@ -53,8 +53,8 @@
 //!
 //! # What always holds
 //!
-//! - All runs on the thread that calls [`FTPServer::serve_forever`]. There is no
-//!   lock on the way of a transfer, and no call that waits but the poll.
+//! - All runs on the thread that calls [`FTPServer::serve_forever`]. No method waits
+//!   for a client, for another session, or for another thread.
 //! - No operation on files leaves the user's home, whatever links are put in its
 //!   way meanwhile; none follows a path that was checked before.
 //! - One final reply for each command, in the order of the commands, and none that
@@ -88,3 +88,8 @@ pub use handlers::{
     PassiveDTPConfig, ThrottledDTPHandler,
 };
 pub use servers::FTPServer;
+
+/// The Rust code of the README, compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
