@@ -3,7 +3,7 @@
 //! [`DTPHandler`] is the behaviour, [`DataChannel`] the state, the functions of
 //! this module are the stock bodies. A data connection knows nothing of its
 //! session: it moves bytes between a socket and a file or a producer, within a
-//! budget for each turn, and tells how it ended. [`finish`] does the rest, always
+//! budget for each turn, and tells how it ended. `finish` does the rest, always
 //! in the same order: close the socket, close the file, reply, log, callback.
 
 use std::borrow::Cow;

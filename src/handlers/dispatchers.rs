@@ -1,5 +1,5 @@
-//! Data connections that are not made yet: [`PassiveDTP`] waits for the client,
-//! [`ActiveDTP`] connects to it. PORT, PASV, EPRT and EPSV (RFC 959, RFC 2428,
+//! Data connections that are not made yet: `PassiveDTP` waits for the client,
+//! `ActiveDTP` connects to it. PORT, PASV, EPRT and EPSV (RFC 959, RFC 2428,
 //! with the checks of RFC 2577).
 
 use std::borrow::Cow;

@@ -6,7 +6,7 @@
 //! connection. A method that is overridden calls the stock body - "super" - as a
 //! function: those of [`commands`], [`dispatch`], [`dispatchers`] and [`data`].
 //!
-//! Nothing here touches the poll but [`connection`], which drives a session from
+//! Nothing here touches the poll but `connection`, which drives a session from
 //! its state after each event.
 
 pub mod commands;

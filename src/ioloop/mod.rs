@@ -36,6 +36,7 @@ pub use endpoints::{Acceptor, Connector, bind_af_unspecified, connect_af_unspeci
 pub use stream::Stream;
 pub use timers::{CallLater, DeadlineHeap};
 
+pub use crate::proto::line::Terminator;
 use crate::sys;
 
 /// A reactor.

@@ -1,0 +1,69 @@
+//! Turns away for an hour whoever sends more than 300 commands in a second:
+//! `cargo run --example anti_flood_ftpd [DIRECTORY]`, then
+//! `yes NOOP | nc 127.0.0.1 2121`, twice.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ftpdlib::authorizers::DummyAuthorizer;
+use ftpdlib::handlers::{Command, TimerId, dispatch};
+use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
+
+const COMMANDS_PER_SECOND: u32 = 300;
+const BAN: Duration = Duration::from_secs(3600);
+
+/// Who is banned, and until when: shared by all sessions.
+type Banned = Arc<Mutex<HashMap<IpAddr, Instant>>>;
+
+struct AntiFlood {
+    banned: Banned,
+    seen: u32,
+}
+
+impl FTPHandler for AntiFlood {
+    fn on_connect(&mut self, s: &mut FTPSession) {
+        let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = s.now();
+        banned.retain(|_, until| *until > now);
+        if banned.contains_key(&s.remote_ip()) {
+            s.respond("550 You are banned.");
+            s.close_when_done();
+        } else {
+            s.call_every(Duration::from_secs(1));
+        }
+    }
+
+    fn process_command(&mut self, s: &mut FTPSession, cmd: &Command<'_>) {
+        self.seen += 1;
+        if self.seen > COMMANDS_PER_SECOND {
+            let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
+            banned.insert(s.remote_ip(), s.now() + BAN);
+            s.respond("550 You are banned.");
+            s.close();
+        } else {
+            dispatch::process_command(self, s, cmd); // super
+        }
+    }
+
+    fn on_timer(&mut self, _s: &mut FTPSession, _id: TimerId) {
+        self.seen = 0;
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ftpdlib::log::config_logging(log::LevelFilter::Info)?;
+    let home = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_anonymous(&home)?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
+    let banned = Banned::default();
+    let factory = move |_peer| AntiFlood {
+        banned: Arc::clone(&banned),
+        seen: 0,
+    };
+    FTPServer::bind("127.0.0.1:2121", config, factory)?.serve_forever()?;
+    Ok(())
+}
