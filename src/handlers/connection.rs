@@ -59,7 +59,9 @@ impl<H: FTPHandler> Connection<H> {
     fn work(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let mut spent = false;
         for _ in 0..ROUNDS {
-            dispatchers::drive_passive(&mut self.handler, &mut self.session);
+            if dispatchers::drive_passive(&mut self.handler, &mut self.session) {
+                io.again();
+            }
             let finished = match self.drive_data(io, spent) {
                 Some(Drive::Finished(outcome)) => {
                     data::finish(&mut self.handler, &mut self.session, outcome);

@@ -301,32 +301,35 @@ fn random_below(bound: usize) -> usize {
     usize::try_from(random % bound.max(1) as u64).unwrap_or_default()
 }
 
-/// Somebody may have connected to the listener.
-pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
+/// Somebody may have connected to the listener. Returns whether more may wait
+/// there, of which no new event will tell.
+pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
     // Strangers are turned away, some in a turn.
     for _ in 0..ACCEPTS {
         let DataState::Listening(passive) = &mut s.data else {
-            return;
+            return false;
         };
         if !passive.ready {
-            return;
+            return false;
         }
         passive.retry_at = None;
         match crate::ioloop::stream::retry(|| passive.listener.accept()) {
             Ok(Some((socket, peer))) => h.handle_accepted(s, socket, peer),
             Ok(None) => passive.ready = false,
             Err(err) if crate::ioloop::stream::is_exhaustion(&err) => {
+                passive.ready = false;
                 passive.retry_at = Some(s.now + RETRY_DELAY);
                 s.log_at(
                     Level::Error,
                     format_args!("cannot accept: {err}; trying again soon"),
                 );
-                return;
+                return false;
             }
             // Of a connection that was gone before it was accepted.
             Err(_) => {}
         }
     }
+    matches!(&s.data, DataState::Listening(passive) if passive.ready)
 }
 
 /// Stock [`FTPHandler::handle_accepted`]: turns away whoever is not the client,
