@@ -237,8 +237,11 @@ impl<H: FTPHandler> Connection<H> {
         };
         match &mut s.data {
             DataState::Open(_) if stalled => data::finish(h, s, Outcome::TimedOut),
-            DataState::Listening(passive) if due(passive.retry_at) => passive.ready = true,
             DataState::Listening(passive) if due(passive.deadline) => h.handle_passive_timeout(s),
+            DataState::Listening(passive) if due(passive.retry_at) => {
+                passive.retry_at = None;
+                passive.ready = true;
+            }
             DataState::Connecting(active) if due(active.deadline) => h.handle_active_timeout(s),
             _ => {}
         }
@@ -293,7 +296,10 @@ impl<H: FTPHandler> Channel for Connection<H> {
         let s = &self.session;
         let data = match &s.data {
             DataState::None => None,
-            DataState::Listening(passive) => passive.retry_at.or(passive.deadline),
+            DataState::Listening(passive) => {
+                let deadlines = [passive.retry_at, passive.deadline];
+                deadlines.into_iter().flatten().min()
+            }
             DataState::Connecting(active) => active.deadline,
             DataState::Open(open) => open.next_timeout(),
         };
