@@ -106,6 +106,11 @@ impl<H: FTPHandler> Connection<H> {
     /// Returns whether there were any.
     fn drive_commands(&mut self, io: &mut Io<'_>) -> io::Result<bool> {
         if !takes_commands(&mut self.session)? {
+            let s = &self.session;
+            if s.chat.has_output() && !s.chat.is_blocked() {
+                // Commands that are kept wait for replies that go on being sent.
+                io.again();
+            }
             return Ok(false);
         }
         let mut buffer = io.take_buffer();
@@ -334,10 +339,12 @@ fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
     if s.is_closing() || s.quit_pending || s.login.is_waiting() {
         return Ok(false);
     }
-    if s.chat.output_size() > OUTPUT_MAX {
+    // A listing on its way holds a directory and a buffer: one at a time.
+    let full = |s: &FTPSession| s.chat.output_size() > OUTPUT_MAX || s.chat.has_producer();
+    if full(s) {
         s.chat.flush()?;
     }
-    Ok(!s.chat.is_blocked() && s.chat.output_size() <= OUTPUT_MAX)
+    Ok(!s.chat.is_blocked() && !full(s))
 }
 
 /// Whether a command has to wait for what goes on, so that replies come in the

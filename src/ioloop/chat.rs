@@ -186,6 +186,11 @@ impl AsyncChat {
         self.output.size()
     }
 
+    /// Whether output is still to be produced.
+    pub(crate) fn has_producer(&self) -> bool {
+        self.output.queue.is_some()
+    }
+
     /// Whether the peer has not taken all of the output.
     pub(crate) fn is_blocked(&self) -> bool {
         self.has_output() && !self.stream.is_writable()
