@@ -628,7 +628,10 @@ impl DataConnection {
         if d.is_sleeping() {
             return Drive::Wait;
         }
-        d.wake_at = None;
+        if let Some(wake_at) = d.wake_at.take() {
+            // That it slept was not the client's doing.
+            d.last_progress = d.last_progress.max(wake_at);
+        }
         match &d.transfer {
             Transfer::None if d.stream.is_abandoned() => Drive::Finished(Outcome::Silent),
             Transfer::None => Drive::Wait,
@@ -702,7 +705,9 @@ impl DataConnection {
 
     fn stall_at(&self) -> Option<Instant> {
         let timeout = self.channel.config.dtp.timeout?;
-        Some(self.channel.last_progress + timeout)
+        let d = &self.channel;
+        let since = d.wake_at.unwrap_or(d.last_progress).max(d.last_progress);
+        Some(since + timeout)
     }
 
     /// Whether the client has stalled for too long.
