@@ -14,7 +14,7 @@ use mio::Interest;
 
 use super::commands::login;
 use super::data::{self, Drive, Outcome};
-use super::session::{Arrival, DataState};
+use super::session::{Arrival, DataState, TIMERS_MAX};
 use super::{FTPHandler, FTPSession, dispatchers};
 use crate::authorizers::LoginAnswer;
 use crate::ioloop::stream::is_disconnect;
@@ -250,8 +250,12 @@ impl<H: FTPHandler> Connection<H> {
             DataState::Connecting(active) if due(active.deadline) => h.handle_active_timeout(s),
             _ => {}
         }
-        while let Some(id) = s.take_due_timer() {
-            h.on_timer(s, id);
+        // A hook may set a timer that is due at once: that one can wait a turn.
+        for _ in 0..TIMERS_MAX {
+            match s.take_due_timer() {
+                Some(id) => h.on_timer(s, id),
+                None => break,
+            }
         }
     }
 }

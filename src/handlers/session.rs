@@ -462,7 +462,7 @@ impl fmt::Debug for FTPSession {
 const LINE_LIMIT: usize = 2048;
 
 /// Timers of a session.
-const TIMERS_MAX: usize = 64;
+pub(crate) const TIMERS_MAX: usize = 64;
 
 /// Delays are cut to this, so that adding one to the clock cannot overflow.
 const LONGEST_DELAY: Duration = Duration::from_secs(10 * 365 * 86_400);
