@@ -238,10 +238,14 @@ impl<H: FTPHandler> Connection<H> {
         }
         let stalled = match &mut s.data {
             DataState::Open(open) => open.has_stalled(now),
-            _ => false,
+            _ => None,
         };
         match &mut s.data {
-            DataState::Open(_) if stalled => data::finish(h, s, Outcome::TimedOut),
+            DataState::Open(_) => {
+                if let Some(outcome) = stalled {
+                    data::finish(h, s, outcome);
+                }
+            }
             DataState::Listening(passive) if due(passive.deadline) => h.handle_passive_timeout(s),
             DataState::Listening(passive) if due(passive.retry_at) => {
                 passive.retry_at = None;

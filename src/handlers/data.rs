@@ -633,7 +633,8 @@ impl DataConnection {
             d.last_progress = d.last_progress.max(wake_at);
         }
         match &d.transfer {
-            Transfer::None if d.stream.is_abandoned() => Drive::Finished(Outcome::Silent),
+            // Even if the client has closed or reset it: the command that comes for
+            // it shall have its final reply, and an empty upload be one.
             Transfer::None => Drive::Wait,
             Transfer::Sending(_) => self.drive_sending().unwrap_or_else(Drive::failed),
             Transfer::Receiving(_) => self.drive_receiving().unwrap_or_else(Drive::failed),
@@ -710,16 +711,18 @@ impl DataConnection {
         Some(since + timeout)
     }
 
-    /// Whether the client has stalled for too long.
-    pub(crate) fn has_stalled(&mut self, now: Instant) -> bool {
-        if self.channel.is_sleeping() || self.stall_at().is_none_or(|stall| stall > now) {
-            return false;
+    /// What becomes of it if the client has stalled for too long.
+    pub(crate) fn has_stalled(&mut self, now: Instant) -> Option<Outcome> {
+        self.stall_at().filter(|stall| *stall <= now)?;
+        let d = &mut self.channel;
+        if !d.transfer_in_progress() && d.stream.is_abandoned() {
+            return Some(Outcome::Silent);
         }
-        let over = self.dtp.handle_timeout(&mut self.channel);
-        if !over {
-            self.channel.last_progress = now;
+        if self.dtp.handle_timeout(d) {
+            return Some(Outcome::TimedOut);
         }
-        over
+        d.last_progress = now;
+        None
     }
 }
 
