@@ -365,22 +365,22 @@ fn must_hold(s: &FTPSession, piece: &[u8]) -> bool {
             let verb = verb();
             !verb.ends_with("ABOR") && !verb.ends_with("QUIT")
         }
-        DataState::Open(open) if open.channel.transfer_in_progress() => matches!(
-            &*verb(),
-            "PASV"
-                | "EPSV"
-                | "PORT"
-                | "EPRT"
-                | "RETR"
-                | "STOR"
-                | "STOU"
-                | "APPE"
-                | "LIST"
-                | "NLST"
-                | "MLSD"
-        ),
+        DataState::Open(open) if open.channel.transfer_in_progress() => {
+            let verb = verb();
+            transfers(&verb) || matches!(&*verb, "PASV" | "EPSV" | "PORT" | "EPRT")
+        }
+        // Another one would take its place, which had its 150 already.
+        DataState::Listening(_) if s.pending.is_some() => transfers(&verb()),
         _ => false,
     }
+}
+
+/// Whether a command needs a data connection.
+fn transfers(verb: &str) -> bool {
+    matches!(
+        verb,
+        "RETR" | "STOR" | "STOU" | "APPE" | "LIST" | "NLST" | "MLSD"
+    )
 }
 
 /// Carries out a command line.
