@@ -252,6 +252,9 @@ struct Sending {
     out: Vec<u8>,
     sent: usize,
     producer: Option<Box<dyn Producer>>,
+    /// Whether the producer has made its last bytes. It is kept all the same: the
+    /// file is closed after the socket, and told then whether all was sent.
+    ended: bool,
     /// Where in the file, by `sendfile`.
     sendfile_at: Option<u64>,
 }
@@ -789,17 +792,14 @@ impl DataChannel {
         }
         sending.out.clear();
         sending.sent = 0;
-        while let Some(producer) = &mut sending.producer {
+        while let Some(producer) = sending.producer.as_mut().filter(|_| !sending.ended) {
             if sending.out.len() >= wanted || *steps == 0 {
                 return Ok(true);
             }
             *steps -= 1;
             match producer.more(&mut sending.out) {
                 Ok(More::Yes) => {}
-                Ok(More::End) => {
-                    producer.finish(true);
-                    sending.producer = None;
-                }
+                Ok(More::End) => sending.ended = true,
                 Err(err) => return Err(TransferError::File(err)),
             }
         }
