@@ -272,7 +272,8 @@ fn socket_is_closed_before_the_file() {
 fn file_that_shrinks() {
     for sendfile in [true, false] {
         let server = Server::with(move |config| config.use_sendfile = sendfile);
-        let path = sparse(&server.path("big"), 32 << 20);
+        let path = server.path("big");
+        sparse(&path, 32 << 20);
         let mut client = server.login();
         let (mut data, _) = begin(&mut client, Way::Early, "RETR big");
         data.read_exact(&mut [0; 1000]).unwrap();

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use common::{Client, Server, connect_data, parse_227, pattern, read_all};
+use common::{Client, Server, connect_data, parse_227, read_all};
 use ftpdlib::FTPConfig;
 use socket2::SockRef;
 use tools::{WAYS, Way, await_data, begin, fetch, port_listener, sparse};
