@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -249,7 +250,11 @@ where
                 sys::control_options(&socket, config.tcp_no_delay);
             }
             let (seat, admission) = state.admit(canonical(peer.ip()));
-            let handler = factory(peer);
+            // A panic there is of this connection only: the listener goes on.
+            let Ok(handler) = catch_unwind(AssertUnwindSafe(|| factory(peer))) else {
+                log::error!(target: TARGET, "making the handler of {peer} panicked");
+                return;
+            };
             let now = io.now();
             io.add_with(|id, remote| {
                 let arrival = Arrival {

@@ -14,7 +14,7 @@ use mio::Interest;
 
 use super::commands::login;
 use super::data::{self, Drive, Outcome};
-use super::session::{Arrival, DataState};
+use super::session::{Arrival, DataState, TIMERS_MAX};
 use super::{FTPHandler, FTPSession, dispatchers};
 use crate::authorizers::LoginAnswer;
 use crate::ioloop::stream::is_disconnect;
@@ -59,7 +59,9 @@ impl<H: FTPHandler> Connection<H> {
     fn work(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let mut spent = false;
         for _ in 0..ROUNDS {
-            spent |= dispatchers::drive_passive(&mut self.handler, &mut self.session);
+            if dispatchers::drive_passive(&mut self.handler, &mut self.session) {
+                io.again();
+            }
             let finished = match self.drive_data(io, spent) {
                 Some(Drive::Finished(outcome)) => {
                     data::finish(&mut self.handler, &mut self.session, outcome);
@@ -233,17 +235,28 @@ impl<H: FTPHandler> Connection<H> {
         }
         let stalled = match &mut s.data {
             DataState::Open(open) => open.has_stalled(now),
-            _ => false,
+            _ => None,
         };
         match &mut s.data {
-            DataState::Open(_) if stalled => data::finish(h, s, Outcome::TimedOut),
-            DataState::Listening(passive) if due(passive.retry_at) => passive.ready = true,
+            DataState::Open(_) => {
+                if let Some(outcome) = stalled {
+                    data::finish(h, s, outcome);
+                }
+            }
             DataState::Listening(passive) if due(passive.deadline) => h.handle_passive_timeout(s),
+            DataState::Listening(passive) if due(passive.retry_at) => {
+                passive.retry_at = None;
+                passive.ready = true;
+            }
             DataState::Connecting(active) if due(active.deadline) => h.handle_active_timeout(s),
             _ => {}
         }
-        while let Some(id) = s.take_due_timer() {
-            h.on_timer(s, id);
+        // A hook may set a timer that is due at once: that one can wait a turn.
+        for _ in 0..TIMERS_MAX {
+            match s.take_due_timer() {
+                Some(id) => h.on_timer(s, id),
+                None => break,
+            }
         }
     }
 }
@@ -293,7 +306,10 @@ impl<H: FTPHandler> Channel for Connection<H> {
         let s = &self.session;
         let data = match &s.data {
             DataState::None => None,
-            DataState::Listening(passive) => passive.retry_at.or(passive.deadline),
+            DataState::Listening(passive) => {
+                let deadlines = [passive.retry_at, passive.deadline];
+                deadlines.into_iter().flatten().min()
+            }
             DataState::Connecting(active) => active.deadline,
             DataState::Open(open) => open.next_timeout(),
         };
@@ -335,10 +351,11 @@ fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
     Ok(!s.waits_for_room)
 }
 
-/// Whether the replies that are not sent yet leave room for more.
+/// Whether the replies that are not sent yet leave room for more. A listing on
+/// its way holds a directory and a buffer: one at a time.
 fn has_room(s: &FTPSession) -> bool {
     let chat = &s.chat;
-    !chat.is_blocked() && !chat.has_producers() && chat.output_size() <= OUTPUT_MAX
+    !chat.is_blocked() && !chat.has_producer() && chat.output_size() <= OUTPUT_MAX
 }
 
 /// Whether a command has to wait for what goes on, so that replies come in the
@@ -351,22 +368,22 @@ fn must_hold(s: &FTPSession, piece: &[u8]) -> bool {
             let verb = verb();
             !verb.ends_with("ABOR") && !verb.ends_with("QUIT")
         }
-        DataState::Open(open) if open.channel.transfer_in_progress() => matches!(
-            &*verb(),
-            "PASV"
-                | "EPSV"
-                | "PORT"
-                | "EPRT"
-                | "RETR"
-                | "STOR"
-                | "STOU"
-                | "APPE"
-                | "LIST"
-                | "NLST"
-                | "MLSD"
-        ),
+        DataState::Open(open) if open.channel.transfer_in_progress() => {
+            let verb = verb();
+            transfers(&verb) || matches!(&*verb, "PASV" | "EPSV" | "PORT" | "EPRT")
+        }
+        // Another one would take its place, which had its 150 already.
+        DataState::Listening(_) if s.pending.is_some() => transfers(&verb()),
         _ => false,
     }
+}
+
+/// Whether a command needs a data connection.
+fn transfers(verb: &str) -> bool {
+    matches!(
+        verb,
+        "RETR" | "STOR" | "STOU" | "APPE" | "LIST" | "NLST" | "MLSD"
+    )
 }
 
 /// Carries out a command line.

@@ -252,6 +252,9 @@ struct Sending {
     out: Vec<u8>,
     sent: usize,
     producer: Option<Box<dyn Producer>>,
+    /// Whether the producer has made its last bytes. It is kept all the same: the
+    /// file is closed after the socket, and told then whether all was sent.
+    ended: bool,
     /// Where in the file, by `sendfile`.
     sendfile_at: Option<u64>,
 }
@@ -628,9 +631,13 @@ impl DataConnection {
         if d.is_sleeping() {
             return Drive::Wait;
         }
-        d.wake_at = None;
+        if let Some(wake_at) = d.wake_at.take() {
+            // That it slept was not the client's doing.
+            d.last_progress = d.last_progress.max(wake_at);
+        }
         match &d.transfer {
-            Transfer::None if d.stream.is_abandoned() => Drive::Finished(Outcome::Silent),
+            // Even if the client has closed or reset it: the command that comes for
+            // it shall have its final reply, and an empty upload be one.
             Transfer::None => Drive::Wait,
             Transfer::Sending(_) => self.drive_sending().unwrap_or_else(Drive::failed),
             Transfer::Receiving(_) => self.drive_receiving().unwrap_or_else(Drive::failed),
@@ -702,19 +709,23 @@ impl DataConnection {
 
     fn stall_at(&self) -> Option<Instant> {
         let timeout = self.channel.config.dtp.timeout?;
-        Some(self.channel.last_progress + timeout)
+        let d = &self.channel;
+        let since = d.wake_at.unwrap_or(d.last_progress).max(d.last_progress);
+        Some(since + timeout)
     }
 
-    /// Whether the client has stalled for too long.
-    pub(crate) fn has_stalled(&mut self, now: Instant) -> bool {
-        if self.channel.is_sleeping() || self.stall_at().is_none_or(|stall| stall > now) {
-            return false;
+    /// What becomes of it if the client has stalled for too long.
+    pub(crate) fn has_stalled(&mut self, now: Instant) -> Option<Outcome> {
+        self.stall_at().filter(|stall| *stall <= now)?;
+        let d = &mut self.channel;
+        if !d.transfer_in_progress() && d.stream.is_abandoned() {
+            return Some(Outcome::Silent);
         }
-        let over = self.dtp.handle_timeout(&mut self.channel);
-        if !over {
-            self.channel.last_progress = now;
+        if self.dtp.handle_timeout(d) {
+            return Some(Outcome::TimedOut);
         }
-        over
+        d.last_progress = now;
+        None
     }
 }
 
@@ -781,17 +792,14 @@ impl DataChannel {
         }
         sending.out.clear();
         sending.sent = 0;
-        while let Some(producer) = &mut sending.producer {
+        while let Some(producer) = sending.producer.as_mut().filter(|_| !sending.ended) {
             if sending.out.len() >= wanted || *steps == 0 {
                 return Ok(true);
             }
             *steps -= 1;
             match producer.more(&mut sending.out) {
                 Ok(More::Yes) => {}
-                Ok(More::End) => {
-                    producer.finish(true);
-                    sending.producer = None;
-                }
+                Ok(More::End) => sending.ended = true,
                 Err(err) => return Err(TransferError::File(err)),
             }
         }

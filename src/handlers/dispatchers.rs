@@ -301,8 +301,8 @@ fn random_below(bound: usize) -> usize {
     usize::try_from(random % bound.max(1) as u64).unwrap_or_default()
 }
 
-/// Somebody may have connected to the listener. Returns whether there may be
-/// more of them than are looked at in one turn.
+/// Somebody may have connected to the listener. Returns whether more may wait
+/// there, of which no new event will tell.
 pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
     // Strangers are turned away, some in a turn.
     for _ in 0..ACCEPTS {
@@ -317,6 +317,7 @@ pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSessio
             Ok(Some((socket, peer))) => h.handle_accepted(s, socket, peer),
             Ok(None) => passive.ready = false,
             Err(err) if crate::ioloop::stream::is_exhaustion(&err) => {
+                passive.ready = false;
                 passive.retry_at = Some(s.now + RETRY_DELAY);
                 s.log_at(
                     Level::Error,
@@ -328,7 +329,7 @@ pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSessio
             Err(_) => {}
         }
     }
-    true
+    matches!(&s.data, DataState::Listening(passive) if passive.ready)
 }
 
 /// Stock [`FTPHandler::handle_accepted`]: turns away whoever is not the client,

@@ -14,7 +14,7 @@ use super::dispatchers::{ActiveDTP, PassiveDTP, PendingTransfer};
 use super::{FTPConfig, TransferType, data};
 use crate::filesystems::{AbstractedFS, FSState};
 use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
-use crate::log::TARGET;
+use crate::log::{TARGET, escape};
 use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
 use crate::proto::reply::{sanitize, sanitize_bytes};
@@ -423,7 +423,9 @@ impl FTPSession {
     /// Logs a message at `level` with the prefix of the session.
     pub fn log_at(&self, level: Level, message: impl Display) {
         if log::log_enabled!(target: TARGET, level) {
-            log::log!(target: TARGET, level, "{} {message}", self.prefix());
+            // Here, and not in the logger only: that may be anybody's.
+            let line = format!("{} {message}", self.prefix());
+            log::log!(target: TARGET, level, "{}", escape(&line));
         }
     }
 
@@ -465,7 +467,7 @@ impl fmt::Debug for FTPSession {
 const LINE_LIMIT: usize = 2048;
 
 /// Timers of a session.
-const TIMERS_MAX: usize = 64;
+pub(crate) const TIMERS_MAX: usize = 64;
 
 /// Delays are cut to this, so that adding one to the clock cannot overflow.
 const LONGEST_DELAY: Duration = Duration::from_secs(10 * 365 * 86_400);

@@ -186,8 +186,8 @@ impl AsyncChat {
         self.output.size()
     }
 
-    /// Whether there is output that is to be made yet.
-    pub(crate) fn has_producers(&self) -> bool {
+    /// Whether output is still to be produced.
+    pub(crate) fn has_producer(&self) -> bool {
         self.output.queue.is_some()
     }
 
@@ -291,6 +291,9 @@ impl Output {
             }
             self.sent = 0;
             self.bytes.clear();
+            if budget == 0 && self.queue.is_some() {
+                return Ok(true);
+            }
             if !self.refill(&mut budget)? {
                 // All is sent: an idle conversation holds no memory for it.
                 self.bytes = Vec::new();
@@ -311,9 +314,6 @@ impl Output {
                     queue.push_front(Item::Producer(producer));
                     // Work that yields nothing has its price too.
                     *budget = budget.saturating_sub(1024);
-                    if *budget == 0 && self.bytes.is_empty() {
-                        self.bytes.reserve(1);
-                    }
                 }
             }
             None => {

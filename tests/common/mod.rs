@@ -119,6 +119,16 @@ impl Server {
         client
     }
 
+    /// Keeps the server busy with `work`, in which it does nothing else.
+    pub fn busy(&self, work: impl FnOnce() + Send + 'static) {
+        let (started, start) = mpsc::channel();
+        self.remote.call(move |_io| {
+            started.send(()).unwrap();
+            work();
+        });
+        start.recv_timeout(DEADLINE).unwrap();
+    }
+
     /// Where to connect to: not to "all addresses".
     pub fn connect_address(&self) -> SocketAddr {
         match self.address.ip() {

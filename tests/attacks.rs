@@ -1,0 +1,592 @@
+//! What the server is attacked with: each way in which pyftpdlib fell short is
+//! shut here.
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use common::{Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all};
+use ftpdlib::authorizers::DummyAuthorizer;
+use tempfile::TempDir;
+#[cfg(feature = "cli")]
+use tools::Program;
+use tools::{Way, begin, connect_from, reset};
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    entries
+}
+
+/// A server, and a directory outside of its home with a secret in it.
+fn with_outside() -> (Server, TempDir, Client) {
+    let server = Server::start();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("secret"), b"SECRET").unwrap();
+    symlink(outside.path(), server.path("outlink")).unwrap();
+    symlink(outside.path().join("secret"), server.path("secretlink")).unwrap();
+    let client = server.login();
+    (server, outside, client)
+}
+
+#[test]
+fn stou_makes_nothing_outside() {
+    let (server, outside, mut client) = with_outside();
+    let above = server.home.path().parent().unwrap().to_owned();
+    for name in [
+        "../x",
+        "../../x",
+        "/../x",
+        "outlink/x",
+        "/outlink/x",
+        "outlink/../outlink/x",
+    ] {
+        let reply = client.command(format!("STOU {name}"));
+        // Above the root is the root.
+        if reply.0 == 150 {
+            client.expect(226, "ABOR");
+        } else {
+            assert!(matches!(reply.0, 450 | 550), "{name}: {}", reply.1);
+        }
+    }
+    assert_eq!(entries(outside.path()).len(), 1);
+    let left = |path: &PathBuf| path.file_name().unwrap().as_bytes().starts_with(b"x.");
+    assert!(!entries(&above).iter().any(left));
+    client.expect(200, "NOOP");
+}
+
+#[test]
+fn links_that_lead_outside_tell_nothing() {
+    let (_server, _outside, mut client) = with_outside();
+    let listing = client.lines("MLSD");
+    for line in &listing {
+        assert!(!line.contains("size=6"), "{line}");
+        assert!(!line.contains("secretlink"), "{line}");
+        assert!(!line.contains("outlink"), "{line}");
+    }
+    for command in [
+        "RETR secretlink",
+        "RETR outlink/secret",
+        "SIZE secretlink",
+        "MDTM secretlink",
+        "MLST secretlink",
+        "MLST outlink",
+        "MLSD outlink",
+        "LIST outlink",
+        "LIST outlink/*",
+        "NLST outlink",
+        "NLST outlink/s*",
+        "STAT outlink",
+        "CWD outlink",
+        "STOR outlink/x",
+        "STOR secretlink",
+        "APPE secretlink",
+        "DELE outlink/secret",
+        "RMD outlink",
+        "MKD outlink/x",
+        "MFMT 20000101000000 secretlink",
+        "SITE CHMOD 777 secretlink",
+        "RNFR outlink/secret",
+    ] {
+        let (code, text) = client.command(command);
+        assert!(matches!(code, 501 | 550), "{command}: {text}");
+        assert!(!text.contains("SECRET"), "{command}: {text}");
+    }
+    let secret = _outside.path().join("secret");
+    assert_eq!(fs::read(&secret).unwrap(), b"SECRET");
+    assert_eq!(entries(_outside.path()).len(), 1);
+}
+
+/// Swaps `dir` for a link to the outside and back, as fast as it can.
+struct Swapper(Arc<AtomicBool>, Option<JoinHandle<u32>>);
+
+impl Swapper {
+    fn start(home: &Path, outside: &Path) -> Self {
+        let (dir, spare, link) = (home.join("dir"), home.join("spare"), home.join("link"));
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("secret"), b"inside").unwrap();
+        symlink(outside, &link).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut swaps = 0;
+            while !stopped.load(Relaxed) {
+                fs::rename(&dir, &spare).unwrap();
+                fs::rename(&link, &dir).unwrap();
+                fs::rename(&dir, &link).unwrap();
+                fs::rename(&spare, &dir).unwrap();
+                swaps += 1;
+            }
+            swaps
+        });
+        Self(stop, Some(thread))
+    }
+
+    fn stop(mut self) -> u32 {
+        self.0.store(true, Relaxed);
+        self.1.take().unwrap().join().unwrap()
+    }
+}
+
+/// Files that a session makes in `dir`, and takes away, while it is swapped.
+#[test]
+fn directory_swapped_for_a_link() {
+    let server = Server::start();
+    let outside = tempfile::tempdir().unwrap();
+    for name in ["secret", "victim"] {
+        fs::write(outside.path().join(name), b"SECRET").unwrap();
+    }
+    fs::create_dir(outside.path().join("emptydir")).unwrap();
+    let swapper = Swapper::start(server.home.path(), outside.path());
+    let work = |commands: &'static [&'static str]| {
+        let mut client = server.login();
+        std::thread::spawn(move || {
+            let start = Instant::now();
+            let mut done = 0;
+            while start.elapsed() < Duration::from_millis(500) {
+                for command in commands {
+                    let (code, text) = client.command(command);
+                    assert!(!text.contains("SECRET"), "{command}: {text}");
+                    done += u32::from(code < 400);
+                }
+            }
+            done
+        })
+    };
+    let workers = [
+        work(&[
+            "DELE dir/victim",
+            "RMD dir/emptydir",
+            "MKD dir/made",
+            "RMD dir/made",
+        ]),
+        work(&[
+            "RNFR dir/victim",
+            "RNTO stolen",
+            "RNFR own",
+            "RNTO dir/planted",
+        ]),
+        work(&[
+            "SITE CHMOD 777 dir/victim",
+            "MFMT 20000101000000 dir/victim",
+            "SIZE dir/victim",
+        ]),
+        work(&["CWD dir", "MKD made2", "DELE victim", "CWD /"]),
+    ];
+    let mut client = server.login();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(500) {
+        server.write("own", b"own");
+        for command in ["RETR dir/secret", "RETR dir/victim", "NLST dir", "MLSD dir"] {
+            let mut data = client.pasv();
+            if matches!(client.command(command).0, 125 | 150) {
+                let bytes = read_all(&mut data);
+                assert!(!bytes.windows(6).any(|part| part == b"SECRET"), "{command}");
+                assert!(!bytes.windows(6).any(|part| part == b"victim"), "{command}");
+                client.expect_reply(226);
+            }
+        }
+        for command in ["STOR dir/victim", "APPE dir/secret2", "STOU dir/unique"] {
+            let mut data = client.pasv();
+            if matches!(client.command(command).0, 125 | 150) {
+                std::io::Write::write_all(&mut data, b"written").unwrap();
+                drop(data);
+                client.expect_reply(226);
+            }
+        }
+        // What was stored inside is taken away again.
+        client.command("DELE dir/victim");
+    }
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    assert!(swapper.stop() > 10);
+    let names: Vec<_> = entries(outside.path())
+        .into_iter()
+        .map(|path| path.file_name().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["emptydir", "secret", "victim"]);
+    for name in ["secret", "victim"] {
+        let path = outside.path().join(name);
+        assert_eq!(fs::read(&path).unwrap(), b"SECRET", "{name}");
+        let changed = fs::metadata(&path).unwrap();
+        assert!(changed.modified().unwrap().elapsed().unwrap() < Duration::from_secs(3600));
+        let mode = std::os::unix::fs::PermissionsExt::mode(&changed.permissions());
+        assert_ne!(mode & 0o777, 0o777, "{name}");
+    }
+}
+
+#[test]
+fn stou_of_a_reader_leaves_no_trace() {
+    let server = Server::with(|config| {
+        let home = config.authorizer.get_home_dir(USER).unwrap();
+        let mut authorizer = DummyAuthorizer::new();
+        authorizer.add_user(USER, PASSWORD, home, "elr").unwrap();
+        config.set_authorizer(authorizer);
+    });
+    fs::create_dir(server.path("dir")).unwrap();
+    let dirs = [server.path("."), server.path("dir")];
+    let times = || {
+        dirs.clone()
+            .map(|dir| fs::metadata(dir).unwrap().modified().unwrap())
+    };
+    let before = times();
+    let mut client = server.login();
+    for command in ["STOU", "STOU x", "STOU dir/x", "STOR x", "APPE x", "MKD x"] {
+        let reply = client.expect(550, command);
+        assert_eq!(reply, "550 Not enough privileges.", "{command}");
+    }
+    assert_eq!(times(), before);
+    assert_eq!(entries(server.home.path()).len(), 1);
+}
+
+// --- the log
+
+/// Keeps what is logged, line by line as a logger gets it.
+struct Memory(Mutex<Vec<String>>);
+
+static LOG: Memory = Memory(Mutex::new(Vec::new()));
+
+impl log::Log for Memory {
+    fn enabled(&self, _metadata: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.lock().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap()
+    }
+}
+
+fn keep_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&LOG).unwrap();
+        log::set_max_level(log::LevelFilter::Debug);
+    });
+}
+
+/// A logger of somebody else does not escape: what it gets is clean.
+#[test]
+fn lines_of_the_log_are_not_forged() {
+    keep_log();
+    let server = Server::start();
+    let evil = "forger\r[I 2026-01-01] forged\n\x1b[2J\u{9b}1m\u{202e}";
+    let mut client = server.connect();
+    client.expect(331, format!("USER {evil}"));
+    client.expect(530, format!("PASS {evil}"));
+    let mut client = server.login();
+    fs::write(server.path("forger\r\n\x1b[2J"), b"").unwrap();
+    for command in [
+        "CWD",
+        "DELE",
+        "RETR",
+        "MKD",
+        "RNFR",
+        "SITE CHMOD 777",
+        "HELP",
+        "XX\x1b[2J",
+    ] {
+        client.send(format!("{command} {evil}\r\n"));
+        client.reply();
+    }
+    client.download("NLST");
+    let name = client.lines("NLST").remove(0);
+    assert!(!name.contains('\x1b'));
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    let log = LOG.lock();
+    assert!(log.iter().any(|line| line.contains("forger")));
+    for line in log.iter() {
+        let bad = |c: char| c.is_control() || c == '\u{202e}';
+        assert!(!line.contains(bad), "{line:?}");
+    }
+}
+
+#[test]
+fn passwords_are_not_logged() {
+    keep_log();
+    let server = Server::start();
+    let mut client = server.connect();
+    for command in ["PASS Pa55w0rd", "pass Pa55w0rd", "PaSs  Pa55w0rd"] {
+        client.expect(331, "USER user");
+        client.command(command);
+        if client.command("NOOP").0 != 200 {
+            break;
+        }
+        client = server.connect();
+    }
+    assert!(!LOG.lock().iter().any(|line| line.contains("Pa55w0rd")));
+}
+
+/// The order at the end of a transfer: file, reply, log, hook - the socket
+/// being first is for `ftp_retrieve_data` to show.
+#[test]
+fn order_at_the_end_of_a_transfer() {
+    keep_log();
+    let fs = |path: &Path, mode| {
+        let mut file = tools::OwnFile::open(path, mode)?;
+        file.dropped = Some(Box::new(|| LOG.lock().push("order: file".to_owned())));
+        Ok(Box::new(file) as _)
+    };
+    struct Last;
+    impl ftpdlib::FTPHandler for Last {
+        fn on_file_sent(&mut self, _s: &mut ftpdlib::FTPSession, _file: &Path) {
+            LOG.lock().push("order: hook".to_owned());
+        }
+        fn on_file_received(&mut self, _s: &mut ftpdlib::FTPSession, _file: &Path) {
+            LOG.lock().push("order: hook".to_owned());
+        }
+    }
+    let server = Server::with_handler(
+        move |config| {
+            config.set_abstracted_fs(tools::Wrapper(Box::new(fs)));
+            config.log_prefix = "order:".to_owned();
+        },
+        |_| Last,
+    );
+    let mut client = server.login();
+    tools::store(&mut client, Way::Early, "STOR ordered", b"abc");
+    tools::fetch(&mut client, Way::Late, "RETR ordered");
+    client.expect(200, "NOOP");
+    let log = LOG.lock();
+    let lines: Vec<_> = log
+        .iter()
+        .filter_map(|line| line.strip_prefix("order: "))
+        .filter(|line| {
+            line.starts_with("-> 226") || line.contains("completed=") || !line.contains(' ')
+        })
+        .map(|line| line.split(' ').next().unwrap().to_owned() + &line[..0])
+        .collect();
+    assert_eq!(
+        lines,
+        ["file", "->", "STOR", "hook", "file", "->", "RETR", "hook"]
+    );
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn log_of_the_program_is_not_forged() {
+    let program = Program::start(&["-D"]);
+    let mut client = Client::connect(program.address);
+    client.expect_reply(220);
+    client.expect(331, "USER x\r[I] forged\x1b[2J\n[I] again");
+    client.expect(500, "\x1b]0;title\x07 \r\x08");
+    client.expect(221, "QUIT");
+    common::wait_for("the log", || program.log().contains("(disconnect)"));
+    let log = program.log();
+    for line in log.lines() {
+        assert!(line.starts_with('['), "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+}
+
+// --- data connections
+
+#[test]
+fn stranger_on_a_passive_port() {
+    let server = Server::start();
+    server.write("a", b"abc");
+    let mut client = server.login();
+    for _ in 0..3 {
+        let address = parse_227(&client.expect(227, "PASV"));
+        let mut stranger = connect_from("127.0.0.2", address).unwrap();
+        assert_eq!(read_all(&mut stranger), b"");
+        // No reply came of it, and the owner is served.
+        client.expect(200, "NOOP");
+        let mut data = connect_data(address);
+        client.send("RETR a\r\n");
+        assert_eq!(read_all(&mut data), b"abc");
+        assert!(matches!(client.reply().0, 125 | 150));
+        client.expect_reply(226);
+    }
+}
+
+/// More of them than are looked at in a turn, all before the owner.
+#[test]
+fn strangers_before_the_owner() {
+    let server = Server::start();
+    server.write("a", b"abc");
+    let mut client = server.login();
+    let port = parse_229(&client.expect(229, "EPSV"));
+    let address = ([127, 0, 0, 1], port).into();
+    // They come while the server is busy: it sees all of them at once.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    server.busy(move || drop(wait.recv_timeout(common::DEADLINE)));
+    let strangers: Vec<_> = (0..40)
+        .map(|_| connect_from("127.0.0.2", address).unwrap())
+        .collect();
+    let mut data = connect_data(address);
+    client.send("RETR a\r\n");
+    go.send(()).unwrap();
+    assert_eq!(read_all(&mut data), b"abc");
+    assert!(matches!(client.reply().0, 125 | 150));
+    client.expect_reply(226);
+    drop(strangers);
+}
+
+#[test]
+fn data_connection_that_is_reset_at_once() {
+    let server = Server::start();
+    server.write("a", b"abc".repeat(100_000));
+    let mut client = server.login();
+    for command in ["RETR a", "STOR b", "LIST", "NLST", "MLSD"] {
+        for wait in [false, true] {
+            reset(client.pasv());
+            if wait {
+                tools::await_data(&mut client);
+            }
+            let (code, text) = client.command(command);
+            assert!(matches!(code, 125 | 150), "{command}: {text}");
+            let (code, text) = client.reply();
+            // A short listing may be sent before the system tells.
+            assert!(matches!(code, 426 | 226), "{command}: {text}");
+            if matches!(command, "RETR a" | "STOR b") {
+                assert_eq!(code, 426, "{command}: {text}");
+            }
+            client.expect(200, "NOOP");
+        }
+        let (data, _) = begin(&mut client, Way::Active, command);
+        reset(data);
+        let code = client.reply().0;
+        assert!(matches!(code, 426 | 226), "{command}");
+        client.expect(200, "NOOP");
+    }
+}
+
+/// Descriptors are used again at once: what belongs to one session never
+/// reaches another.
+#[test]
+fn active_sessions_side_by_side() {
+    let server = Server::start();
+    for number in 0..8 {
+        server.write(&format!("f{number}"), format!("file {number}").repeat(1000));
+    }
+    let workers: Vec<_> = (0..8)
+        .map(|number| {
+            let mut client = server.login();
+            std::thread::spawn(move || {
+                for round in 0..25 {
+                    let way = if round % 2 == 0 {
+                        Way::Active
+                    } else {
+                        Way::Late
+                    };
+                    let bytes = tools::fetch(&mut client, way, &format!("RETR f{number}"));
+                    assert!(bytes == format!("file {number}").repeat(1000).as_bytes());
+                    // Opened and dropped in between.
+                    drop(client.port());
+                    reset(client.pasv());
+                    client.expect(225, "ABOR");
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+}
+
+// --- files that are none
+
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let server = Server::start();
+    let fifo = server.path("fifo");
+    let status = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(status.unwrap().success());
+    let _socket = UnixListener::bind(server.path("socket")).unwrap();
+    fs::create_dir(server.path("dir")).unwrap();
+    let mut client = server.login();
+    for name in ["fifo", "socket", "dir"] {
+        for command in ["RETR", "STOR", "APPE"] {
+            client.expect(550, format!("{command} {name}"));
+            client.expect(350, "REST 1");
+            client.command(format!("STOR {name}"));
+        }
+    }
+    client.expect(200, "NOOP");
+    assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
+    // A device, where the home is the one of all devices.
+    let server = Server::with(|config| {
+        let mut authorizer = DummyAuthorizer::new();
+        authorizer.add_user(USER, PASSWORD, "/dev", "elr").unwrap();
+        config.set_authorizer(authorizer);
+    });
+    let mut client = server.login();
+    for name in ["zero", "null", "tty", "random"] {
+        client.expect(550, format!("RETR {name}"));
+    }
+}
+
+// --- logins
+
+#[test]
+fn guesses_that_are_pipelined() {
+    let server = Server::with(|config| config.auth_failed_timeout = Duration::from_millis(200));
+    let mut client = server.connect();
+    let start = Instant::now();
+    client.send("USER user\r\nPASS a\r\n".repeat(20) + "USER user\r\nPASS 12345\r\n");
+    let mut other = server.login();
+    other.expect(200, "NOOP");
+    assert!(start.elapsed() < Duration::from_millis(550), "others wait");
+    for _ in 0..3 {
+        client.expect_reply(331);
+        let reply = client.expect_reply(530);
+        assert!(reply.starts_with("530 Authentication failed."), "{reply}");
+    }
+    client.expect_eof();
+    assert!(start.elapsed() >= Duration::from_millis(600));
+}
+
+// --- descriptors
+
+#[cfg(feature = "cli")]
+#[test]
+fn without_descriptors_it_neither_spins_nor_stops_listening() {
+    let program = Program::start_after("ulimit -n 20", &[]);
+    let mut first = program.login();
+    // More than it has descriptors for: the rest waits to be accepted.
+    let crowd: Vec<_> = (0..30)
+        .map(|_| std::net::TcpStream::connect(program.address).unwrap())
+        .collect();
+    common::wait_for("the lack", || program.log().contains("cannot accept"));
+    let before = program.cpu_time();
+    std::thread::park_timeout(Duration::from_millis(500));
+    let spent = program.cpu_time() - before;
+    assert!(spent <= Duration::from_millis(100), "{spent:?}");
+    // Whoever is in is served, and told what is not possible.
+    first.expect(200, "NOOP");
+    let code = first.command("PASV").0;
+    assert!(matches!(code, 227 | 425), "{code}");
+    if code == 227 {
+        first.expect(225, "ABOR");
+    }
+    let code = first.command("MLST .").0;
+    assert!(matches!(code, 250 | 550), "{code}");
+    drop(crowd);
+    let mut late = program.login();
+    late.expect(200, "NOOP");
+    assert_eq!(late.download("NLST"), b"");
+    first.expect(200, "NOOP");
+}

@@ -1,0 +1,308 @@
+//! RETR and REST before it: as pyftpdlib's `TestFtpRetrieveData` and its
+//! sisters without sendfile and with files of one's own.
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::mpsc;
+
+use common::{DEADLINE, Server, pattern, read_all};
+use ftpdlib::FTPConfig;
+use ftpdlib::filesystems::FSFile;
+use tools::{
+    Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, sparse, store,
+};
+
+fn servers() -> Vec<(&'static str, Server)> {
+    let small = |config: &mut FTPConfig| {
+        config.use_sendfile = false;
+        config.dtp.ac_out_buffer_size = 7;
+    };
+    vec![
+        ("sendfile", Server::start()),
+        ("copy", Server::with(|config| config.use_sendfile = false)),
+        ("small", Server::with(small)),
+        (
+            "memory",
+            Server::with(|config| config.set_abstracted_fs(MemoryFS::default())),
+        ),
+    ]
+}
+
+#[test]
+fn retr() {
+    for (server_name, server) in servers() {
+        let mut client = server.login();
+        for size in [0, 1, 100, 70_000] {
+            let bytes = pattern(size);
+            store(&mut client, Way::Early, "STOR a", &bytes);
+            for way in WAYS {
+                let back = fetch(&mut client, way, "RETR a");
+                assert!(back == bytes, "{server_name} {way:?} {size}");
+            }
+        }
+        let reply = client.expect(550, "RETR missing");
+        assert_eq!(reply, "550 No such file or directory.");
+    }
+}
+
+#[test]
+fn retr_several_mib() {
+    for sendfile in [true, false] {
+        let server = Server::with(move |config| config.use_sendfile = sendfile);
+        let bytes = pattern(5 * 1024 * 1024 + 13);
+        server.write("big", &bytes);
+        let mut client = server.login();
+        for way in WAYS {
+            let back = fetch(&mut client, way, "RETR big");
+            assert!(back == bytes, "{sendfile} {way:?}");
+        }
+    }
+}
+
+#[test]
+fn retr_ascii() {
+    for (server_name, server) in servers() {
+        let mut client = server.login();
+        // Line ends around the places where the file is cut.
+        let mut text = Vec::new();
+        let mut expected = Vec::new();
+        for (before, after) in [
+            (65_535, "\r\n"),
+            (65_534, "\n\n"),
+            (131_070, "\r\r\nx\n"),
+            (3, "\n"),
+        ] {
+            for out in [&mut text, &mut expected] {
+                let rest = before - out.len() % before;
+                out.extend(std::iter::repeat_n(b'x', rest));
+            }
+            text.extend(after.bytes());
+            let wire = after.replace("\r\n", "\n").replace('\n', "\r\n");
+            expected.extend(wire.bytes());
+        }
+        store(&mut client, Way::Early, "STOR a", &text);
+        // By the meaning of it, whatever was written above.
+        let unix = String::from_utf8(text).unwrap().replace("\r\n", "\n");
+        let expected = unix.replace('\n', "\r\n");
+        client.expect(200, "TYPE A");
+        for way in WAYS {
+            let back = fetch(&mut client, way, "RETR a");
+            assert!(back == expected.as_bytes(), "{server_name} {way:?}");
+        }
+    }
+}
+
+#[test]
+fn retr_ascii_already_crlf_at_the_cut() {
+    for at in [65_534, 65_535, 65_536, 65_537] {
+        let server = Server::start();
+        let text = ["x".repeat(at), "\r\ny\n".to_owned()].concat();
+        server.write("a", &text);
+        let mut client = server.login();
+        client.expect(200, "TYPE A");
+        let back = fetch(&mut client, Way::Early, "RETR a");
+        let expected = ["x".repeat(at), "\r\ny\r\n".to_owned()].concat();
+        assert!(back == expected.as_bytes(), "{at}");
+    }
+}
+
+#[test]
+fn restore_on_retr() {
+    for (server_name, server) in servers() {
+        let mut client = server.login();
+        let bytes = pattern(300_000);
+        store(&mut client, Way::Early, "STOR a", &bytes);
+        for at in [1, 70_000, 299_999, 300_000] {
+            client.expect(350, format!("REST {at}"));
+            let back = fetch(&mut client, Way::Early, "RETR a");
+            assert!(back == bytes[at..], "{server_name} {at}");
+        }
+        client.expect(350, "REST 300001");
+        let reply = client.expect(554, "RETR a");
+        assert_eq!(reply, "554 REST position (300001) > file size (300000)");
+        // It was used up.
+        let back = fetch(&mut client, Way::Early, "RETR a");
+        assert!(back == bytes, "{server_name}");
+        client.expect(200, "TYPE A");
+        client.expect(501, "REST 1");
+    }
+}
+
+#[test]
+fn quit_during_transfer() {
+    let server = Server::start();
+    let bytes = pattern(8 << 20);
+    server.write("big", &bytes);
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "RETR big");
+    client.expect(221, "QUIT");
+    assert!(read_all(&mut data) == bytes);
+    client.expect_reply(226);
+    client.expect_eof();
+}
+
+#[test]
+fn hooks_of_downloads() {
+    let (sender, events) = Hooks::channel();
+    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    server.write("a", b"abc");
+    sparse(&server.path("big"), 16 << 20);
+    let mut client = server.login();
+    for way in WAYS {
+        fetch(&mut client, way, "RETR a");
+        assert_eq!(next(&events), "log a");
+        assert_eq!(next(&events), "sent a");
+        let (mut data, _) = begin(&mut client, way, "RETR big");
+        data.read_exact(&mut [0; 1000]).unwrap();
+        reset(data);
+        let reply = client.expect_reply(426);
+        assert!(reply.starts_with("426 Transfer aborted; "), "{reply}");
+        assert_eq!(next(&events), "log big");
+        assert_eq!(next(&events), "incomplete sent big");
+    }
+    // A listing is no file.
+    fetch(&mut client, Way::Early, "LIST");
+    drop(client);
+    assert_eq!(next(&events), "disconnect");
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn unreadable_file_is_426_with_the_reason() {
+    let fs = |path: &Path, mode| {
+        let mut file = OwnFile::open(path, mode)?;
+        file.fails = Some((5000, libc::EIO));
+        Ok(Box::new(file) as Box<dyn FSFile>)
+    };
+    let (sender, events) = Hooks::channel();
+    let server = Server::with_handler(
+        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
+        move |_| Hooks(sender.clone()),
+    );
+    server.write("a", pattern(10_000));
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "RETR a");
+    let reply = client.expect_reply(426);
+    assert_eq!(reply, "426 Input/output error; transfer aborted.");
+    assert!(read_all(&mut data).len() <= 5000);
+    assert_eq!(next(&events), "log a");
+    assert_eq!(next(&events), "incomplete sent a");
+}
+
+/// Files of /proc may not be sent by the kernel, and say that they are empty.
+#[test]
+fn sendfile_that_fails_at_first_is_replaced() {
+    const SOURCE: &str = "/proc/version";
+    let fs = |path: &Path, _mode| {
+        let mut file = OwnFile::new(path, File::open(SOURCE)?);
+        file.exposed = true;
+        Ok(Box::new(file) as Box<dyn FSFile>)
+    };
+    let server = Server::with(move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))));
+    let mut client = server.login();
+    let expected = std::fs::read(SOURCE).unwrap();
+    for way in WAYS {
+        assert_eq!(fetch(&mut client, way, "RETR a"), expected);
+    }
+}
+
+/// A descriptor that cannot be sent from at all, though it can be read.
+#[test]
+fn sendfile_from_a_socket_is_replaced() {
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    let fs = |path: &Path, _mode| {
+        let (mut write, read) = UnixStream::pair()?;
+        write.write_all(b"from a socket")?;
+        let mut file = OwnFile::new(path, File::from(OwnedFd::from(read)));
+        file.exposed = true;
+        Ok(Box::new(file) as Box<dyn FSFile>)
+    };
+    let server = Server::with(move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))));
+    let mut client = server.login();
+    for way in WAYS {
+        assert_eq!(fetch(&mut client, way, "RETR a"), b"from a socket");
+    }
+}
+
+/// The socket is closed before the file: the file's end waits until the client
+/// has seen that of the connection.
+#[test]
+fn socket_is_closed_before_the_file() {
+    let (seen, may_close) = mpsc::channel::<()>();
+    let may_close = std::sync::Arc::new(std::sync::Mutex::new(may_close));
+    let (sender, events) = Hooks::channel();
+    let told = sender.clone();
+    let fs = move |path: &Path, mode| {
+        let mut file = OwnFile::open(path, mode)?;
+        let (may_close, told) = (may_close.clone(), told.clone());
+        file.dropped = Some(Box::new(move || {
+            let seen = may_close.lock().unwrap().recv_timeout(DEADLINE / 4).is_ok();
+            let _ = told.send(format!("file closed {seen}"));
+        }));
+        Ok(Box::new(file) as Box<dyn FSFile>)
+    };
+    let server = Server::with_handler(
+        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
+        move |_| Hooks(sender.clone()),
+    );
+    server.write("a", b"abc");
+    let mut client = server.login();
+    let mut data = client.pasv();
+    // The replies are sent together, when all is over.
+    client.send("RETR a\r\n");
+    assert_eq!(read_all(&mut data), b"abc");
+    seen.send(()).unwrap();
+    let code = client.reply().0;
+    assert!(matches!(code, 125 | 150), "{code}");
+    client.expect_reply(226);
+    assert_eq!(next(&events), "file closed true");
+    assert_eq!(next(&events), "log a");
+    assert_eq!(next(&events), "sent a");
+}
+
+/// A file that is cut while it is sent ends the transfer; it never hangs it.
+#[test]
+fn file_that_shrinks() {
+    for sendfile in [true, false] {
+        let server = Server::with(move |config| config.use_sendfile = sendfile);
+        let path = server.path("big");
+        sparse(&path, 32 << 20);
+        let mut client = server.login();
+        let (mut data, _) = begin(&mut client, Way::Early, "RETR big");
+        data.read_exact(&mut [0; 1000]).unwrap();
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_len(10)
+            .unwrap();
+        assert!(read_all(&mut data).len() < 32 << 20);
+        let code = client.reply().0;
+        assert!(matches!(code, 226 | 426), "{code}");
+        client.expect(200, "NOOP");
+    }
+}
+
+#[test]
+fn downloads_side_by_side() {
+    let server = Server::start();
+    let mut clients: Vec<_> = (0..4_u8).map(|_| server.login()).collect();
+    let mut transfers = Vec::new();
+    for (client, number) in clients.iter_mut().zip(0_u8..) {
+        server.write(&format!("f{number}"), vec![number; 3 << 20]);
+        transfers.push(begin(client, Way::Early, &format!("RETR f{number}")).0);
+    }
+    for (data, number) in transfers.iter_mut().zip(0_u8..) {
+        assert!(read_all(data) == vec![number; 3 << 20], "{number}");
+    }
+    for mut client in clients {
+        client.expect_reply(226);
+    }
+}

@@ -1,0 +1,354 @@
+//! STOR, APPE, STOU and REST before them: as pyftpdlib's `TestFtpStoreData`
+//! and its sisters without sendfile and with files of one's own.
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::io::Write;
+use std::net::Shutdown;
+
+use common::{Client, Server, pattern};
+use ftpdlib::FTPConfig;
+use tools::{Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, store};
+
+/// The ways in which a server may store bytes.
+fn servers() -> Vec<(&'static str, Server)> {
+    let small = |config: &mut FTPConfig| {
+        config.use_sendfile = false;
+        config.dtp.ac_in_buffer_size = 7;
+    };
+    vec![
+        ("splice", Server::start()),
+        ("copy", Server::with(|config| config.use_sendfile = false)),
+        ("small", Server::with(small)),
+        (
+            "memory",
+            Server::with(|config| config.set_abstracted_fs(MemoryFS::default())),
+        ),
+    ]
+}
+
+fn stored(client: &mut Client, name: &str) -> Vec<u8> {
+    client.expect(200, "TYPE I");
+    fetch(client, Way::Early, &format!("RETR {name}"))
+}
+
+#[test]
+fn stor() {
+    for (server_name, server) in servers() {
+        let mut client = server.login();
+        for way in WAYS {
+            for size in [0, 1, 100, 70_000] {
+                let bytes = pattern(size);
+                store(&mut client, way, "STOR a", &bytes);
+                let back = stored(&mut client, "a");
+                assert!(back == bytes, "{server_name} {way:?} {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn stor_replaces_what_was_longer() {
+    for (_, server) in servers() {
+        let mut client = server.login();
+        store(&mut client, Way::Early, "STOR a", &pattern(1000));
+        store(&mut client, Way::Early, "STOR a", b"x");
+        assert_eq!(stored(&mut client, "a"), b"x");
+    }
+}
+
+#[test]
+fn stor_several_mib() {
+    for sendfile in [true, false] {
+        let server = Server::with(move |config| config.use_sendfile = sendfile);
+        let mut client = server.login();
+        let bytes = pattern(5 * 1024 * 1024 + 13);
+        for way in WAYS {
+            store(&mut client, way, "STOR big", &bytes);
+            assert!(server.read("big") == bytes, "{sendfile} {way:?}");
+        }
+    }
+}
+
+#[test]
+fn stor_ascii() {
+    let text = b"one\r\ntwo\n\rthree\r\r\n\xff\x00four";
+    let expected = b"one\ntwo\n\rthree\r\n\xff\x00four";
+    for size in [1, 2, 3, 65_536] {
+        let server = Server::with(move |config| config.dtp.ac_in_buffer_size = size);
+        let mut client = server.login();
+        for way in WAYS {
+            client.expect(200, "TYPE A");
+            store(&mut client, way, "STOR a", text);
+            assert_eq!(server.read("a"), expected, "{size} {way:?}");
+        }
+        client.expect(200, "TYPE A");
+        store(&mut client, Way::Early, "APPE a", b"\r\n");
+        assert_eq!(server.read("a"), [&expected[..], b"\n"].concat());
+    }
+}
+
+#[test]
+fn stor_ascii_several_mib() {
+    let server = Server::start();
+    let mut client = server.login();
+    client.expect(200, "TYPE A");
+    let text = b"a line of text\r\n".repeat(150_000);
+    store(&mut client, Way::Early, "STOR a", &text);
+    assert!(server.read("a") == b"a line of text\n".repeat(150_000));
+}
+
+#[test]
+fn appe() {
+    for (server_name, server) in servers() {
+        let mut client = server.login();
+        let (first, second) = (pattern(3000), pattern(70_001));
+        store(&mut client, Way::Early, "APPE a", &first);
+        store(&mut client, Way::Late, "APPE a", &second);
+        let both = [first, second].concat();
+        assert!(stored(&mut client, "a") == both, "{server_name}");
+        client.expect(350, "REST 10");
+        client.expect(450, "APPE a");
+    }
+}
+
+#[test]
+fn rest_on_stor() {
+    for (server_name, server) in servers() {
+        let mut client = server.login();
+        let bytes = pattern(100_000);
+        let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
+        data.write_all(&bytes[..40_000]).unwrap();
+        data.shutdown(Shutdown::Write).unwrap();
+        client.expect_reply(226);
+        client.expect(350, "REST 40000");
+        store(&mut client, Way::Late, "STOR a", &bytes[40_000..]);
+        assert!(stored(&mut client, "a") == bytes, "{server_name}");
+        // In the middle: what is behind it stays.
+        client.expect(350, "REST 10");
+        store(&mut client, Way::Early, "STOR a", b"XYZ");
+        let back = stored(&mut client, "a");
+        assert_eq!(&back[10..13], b"XYZ", "{server_name}");
+        assert!(back[13..] == bytes[13..], "{server_name}");
+    }
+}
+
+#[test]
+fn failing_rest_on_stor() {
+    let server = Server::start();
+    let mut client = server.login();
+    client.expect(350, "REST 1");
+    let reply = client.expect(550, "STOR missing");
+    assert_eq!(reply, "550 No such file or directory.");
+    assert!(!server.path("missing").exists());
+    server.write("a", b"12345");
+    client.expect(350, "REST 6");
+    let reply = client.expect(554, "STOR a");
+    assert_eq!(reply, "554 REST position (6) > file size (5)");
+    assert_eq!(server.read("a"), b"12345");
+    // It was used up.
+    store(&mut client, Way::Early, "STOR a", b"x");
+    assert_eq!(server.read("a"), b"x");
+}
+
+#[test]
+fn stou() {
+    for (server_name, server) in servers() {
+        let mut client = server.login();
+        for (command, start) in [("STOU", "ftpd."), ("STOU name", "name.")] {
+            for way in WAYS {
+                let reply = store(&mut client, way, command, b"unique");
+                let (code, name) = reply.split_once(" FILE: ").unwrap();
+                assert!(matches!(code, "125" | "150"), "{reply}");
+                assert!(name.starts_with(start), "{server_name}: {reply}");
+                assert_eq!(stored(&mut client, name), b"unique", "{server_name}");
+            }
+        }
+        client.expect(350, "REST 10");
+        client.expect(450, "STOU");
+    }
+}
+
+#[test]
+fn quit_during_transfer() {
+    let server = Server::start();
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
+    data.write_all(b"abcde").unwrap();
+    client.expect(221, "QUIT");
+    // Commands after QUIT are not looked at any more.
+    client.send("DELE a\r\nNOOP\r\n");
+    data.write_all(b"fgh").unwrap();
+    drop(data);
+    client.expect_reply(226);
+    client.expect_eof();
+    assert_eq!(server.read("a"), b"abcdefgh");
+}
+
+/// The client connects and closes before its STOR is looked at.
+#[test]
+fn empty_upload_that_is_closed_before_its_command() {
+    let server = Server::start();
+    let mut client = server.login();
+    drop(client.pasv());
+    tools::await_data(&mut client);
+    client.expect(125, "STOR a");
+    client.expect_reply(226);
+    assert_eq!(server.read("a"), b"");
+    // And with bytes.
+    let mut data = client.pasv();
+    data.write_all(b"early").unwrap();
+    drop(data);
+    tools::await_data(&mut client);
+    client.expect(125, "STOR a");
+    client.expect_reply(226);
+    assert_eq!(server.read("a"), b"early");
+}
+
+#[test]
+fn hooks_of_uploads() {
+    let (sender, events) = Hooks::channel();
+    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let mut client = server.login();
+    for command in ["STOR a", "APPE a"] {
+        store(&mut client, Way::Early, command, b"bytes");
+        assert_eq!(next(&events), "log a");
+        assert_eq!(next(&events), "received a");
+    }
+    // RST is no end of a file.
+    for way in WAYS {
+        let (mut data, _) = begin(&mut client, way, "STOR b");
+        data.write_all(&pattern(1000)).unwrap();
+        reset(data);
+        let reply = client.expect_reply(426);
+        assert!(reply.starts_with("426 Transfer aborted; "), "{reply}");
+        assert_eq!(next(&events), "log b");
+        assert_eq!(next(&events), "incomplete received b");
+    }
+    drop(client);
+    assert_eq!(next(&events), "disconnect");
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn reset_upload_is_426_without_splice() {
+    let server = Server::with(|config| config.use_sendfile = false);
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "STOR b");
+    data.write_all(&pattern(1000)).unwrap();
+    reset(data);
+    client.expect_reply(426);
+    client.expect(200, "NOOP");
+}
+
+/// When the control connection goes in the middle, so does the transfer.
+#[test]
+fn lost_control_connection_ends_the_upload() {
+    let (sender, events) = Hooks::channel();
+    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
+    data.write_all(b"abc").unwrap();
+    drop(client);
+    assert_eq!(next(&events), "log a");
+    assert_eq!(next(&events), "incomplete received a");
+    assert_eq!(next(&events), "disconnect");
+}
+
+#[test]
+fn full_disk() {
+    let fs = |path: &std::path::Path, mode| {
+        let mut file = OwnFile::open(path, mode)?;
+        file.fails = Some((5000, libc::ENOSPC));
+        Ok(Box::new(file) as _)
+    };
+    let (sender, events) = Hooks::channel();
+    let server = Server::with_handler(
+        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
+        move |_| Hooks(sender.clone()),
+    );
+    let mut client = server.login();
+    for way in WAYS {
+        let (mut data, _) = begin(&mut client, way, "STOR a");
+        // The server may close before all of it is written.
+        let _ = data.write_all(&pattern(100_000));
+        let reply = client.expect_reply(426);
+        assert_eq!(reply, "426 No space left on device; transfer aborted.");
+        assert_eq!(next(&events), "log a");
+        assert_eq!(next(&events), "incomplete received a");
+        assert_eq!(server.read("a").len(), 5000);
+    }
+    client.expect(200, "NOOP");
+}
+
+/// Some file systems tell only when the file is closed.
+#[test]
+fn full_disk_at_close() {
+    let fs = |path: &std::path::Path, mode| {
+        let mut file = OwnFile::open(path, mode)?;
+        file.exposed = true;
+        file.finish_fails = Some(libc::EDQUOT);
+        Ok(Box::new(file) as _)
+    };
+    let (sender, events) = Hooks::channel();
+    let server = Server::with_handler(
+        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
+        move |_| Hooks(sender.clone()),
+    );
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
+    data.write_all(b"abc").unwrap();
+    drop(data);
+    let reply = client.expect_reply(426);
+    assert!(reply.ends_with("; transfer aborted."), "{reply}");
+    assert_eq!(next(&events), "log a");
+    assert_eq!(next(&events), "incomplete received a");
+}
+
+/// The kernel does not splice to a file that is open for appending.
+#[test]
+fn splice_that_fails_at_first_is_replaced() {
+    let fs = |path: &std::path::Path, mode| {
+        let mut file = OwnFile::open(path, mode)?;
+        if mode == ftpdlib::filesystems::OpenMode::Write {
+            file.file = std::fs::File::options().append(true).open(path)?;
+        }
+        file.exposed = true;
+        Ok(Box::new(file) as _)
+    };
+    let server = Server::with(move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))));
+    let mut client = server.login();
+    let bytes = pattern(2_000_003);
+    for way in WAYS {
+        store(&mut client, way, "STOR a", &bytes);
+        assert!(server.read("a") == bytes, "{way:?}");
+    }
+}
+
+/// The kernel's pipe is lent from transfer to transfer: none may leave bytes in it.
+#[test]
+fn uploads_side_by_side_do_not_mix() {
+    let server = Server::start();
+    let mut clients: Vec<_> = (0..4_u8).map(|_| server.login()).collect();
+    let mut transfers: Vec<_> = clients
+        .iter_mut()
+        .zip(0_u8..)
+        .map(|(client, number)| begin(client, Way::Early, &format!("STOR f{number}")).0)
+        .collect();
+    for _ in 0..50 {
+        for (data, number) in transfers.iter_mut().zip(0_u8..) {
+            data.write_all(&[number; 3001]).unwrap();
+        }
+    }
+    // One of them fails in the middle.
+    reset(transfers.remove(1));
+    clients.remove(1).expect_reply(426);
+    drop(transfers);
+    for (client, number) in clients.iter_mut().zip([0_u8, 2, 3]) {
+        client.expect_reply(226);
+        let bytes = server.read(&format!("f{number}"));
+        assert!(bytes == vec![number; 3001 * 50], "{number}");
+    }
+}

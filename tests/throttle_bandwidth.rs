@@ -1,0 +1,109 @@
+//! Limits of speed: as pyftpdlib's `TestThrottleBandwidth`.
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::time::{Duration, Instant};
+
+use common::{Server, pattern};
+use ftpdlib::ThrottledDTPHandler;
+use tools::{Way, fetch, store};
+
+/// The first second's worth is free; the second one is paused after, for up to two seconds.
+const SIZE: usize = 30_000;
+const LIMIT: u64 = 10_000;
+
+fn server(auto_sized: bool) -> Server {
+    Server::with(move |config| {
+        config.set_dtp_handler(move || {
+            ThrottledDTPHandler::new()
+                .read_limit(LIMIT)
+                .write_limit(LIMIT)
+                .auto_sized_buffers(auto_sized)
+        });
+    })
+}
+
+#[test]
+fn throttle_send() {
+    let server = server(true);
+    let bytes = pattern(SIZE);
+    server.write("a", &bytes);
+    let mut client = server.login();
+    let start = Instant::now();
+    assert!(fetch(&mut client, Way::Early, "RETR a") == bytes);
+    assert!(start.elapsed() > Duration::from_millis(900));
+}
+
+#[test]
+fn throttle_recv() {
+    let server = server(true);
+    let bytes = pattern(SIZE);
+    let mut client = server.login();
+    let start = Instant::now();
+    store(&mut client, Way::Early, "STOR a", &bytes);
+    assert!(start.elapsed() > Duration::from_millis(900));
+    assert!(server.read("a") == bytes);
+}
+
+#[test]
+fn below_the_limit_nothing_is_held_back() {
+    for auto_sized in [true, false] {
+        let server = server(auto_sized);
+        let bytes = pattern(5000);
+        let mut client = server.login();
+        let start = Instant::now();
+        store(&mut client, Way::Early, "STOR a", &bytes);
+        assert!(fetch(&mut client, Way::Late, "RETR a") == bytes);
+        assert!(start.elapsed() < Duration::from_millis(900));
+    }
+}
+
+#[test]
+fn others_go_on_and_the_loop_sleeps() {
+    let server = server(true);
+    server.write("a", pattern(SIZE));
+    let mut throttled = server.login();
+    let reader = std::thread::spawn(move || fetch(&mut throttled, Way::Early, "RETR a").len());
+    let mut client = server.login();
+    let mut served = 0;
+    while !reader.is_finished() {
+        client.expect(200, "NOOP");
+        served += 1;
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    assert_eq!(reader.join().unwrap(), SIZE);
+    assert!(served > 10, "{served}");
+}
+
+/// ASCII, where what is sent and what is read differ in length.
+#[test]
+fn throttled_ascii() {
+    let server = server(true);
+    server.write("a", "line\n".repeat(900));
+    let mut client = server.login();
+    client.expect(200, "TYPE A");
+    let back = fetch(&mut client, Way::Active, "RETR a");
+    assert!(back == b"line\r\n".repeat(900));
+    store(&mut client, Way::Active, "STOR b", &back);
+    assert!(server.read("b") == b"line\n".repeat(900));
+}
+
+/// A pause that is longer than the time of a stall is no stall.
+#[test]
+fn pause_longer_than_the_data_timeout() {
+    let server = Server::with(|config| {
+        config.dtp.timeout = Some(Duration::from_millis(200));
+        config.set_dtp_handler(|| {
+            ThrottledDTPHandler::new()
+                .read_limit(LIMIT)
+                .write_limit(LIMIT)
+        });
+    });
+    let bytes = pattern(SIZE);
+    server.write("a", &bytes);
+    let mut client = server.login();
+    assert!(fetch(&mut client, Way::Early, "RETR a") == bytes);
+    client.expect(200, "NOOP");
+}
