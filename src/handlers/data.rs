@@ -628,7 +628,9 @@ impl DataConnection {
         if d.is_sleeping() {
             return Drive::Wait;
         }
-        d.wake_at = None;
+        if let Some(wake_at) = d.wake_at.take() {
+            d.last_progress = d.last_progress.max(wake_at);
+        }
         match &d.transfer {
             Transfer::None if d.stream.is_abandoned() => Drive::Finished(Outcome::Silent),
             Transfer::None => Drive::Wait,
@@ -696,8 +698,8 @@ impl DataConnection {
 
     /// When something has to be done without an event.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let stall = self.stall_at();
-        [self.channel.wake_at, stall].into_iter().flatten().min()
+        // Who sleeps does not stall, however short the timeout is.
+        self.channel.wake_at.or_else(|| self.stall_at())
     }
 
     fn stall_at(&self) -> Option<Instant> {
