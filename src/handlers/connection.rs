@@ -162,7 +162,9 @@ impl<H: FTPHandler> Connection<H> {
     /// Sends the replies, and watches each socket for what the state calls for.
     fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let s = &mut self.session;
-        if s.chat.flush()? {
+        let produced = s.chat.has_producer();
+        let unfinished = s.chat.flush()?;
+        if unfinished || (produced && !s.chat.has_producer() && s.chat.has_input()) {
             io.again();
         }
         if s.chat.is_closed() {
@@ -326,10 +328,12 @@ fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
     if s.is_closing() || s.quit_pending || s.login.is_waiting() {
         return Ok(false);
     }
-    if s.chat.output_size() > OUTPUT_MAX {
+    if s.chat.has_producer() || s.chat.output_size() > OUTPUT_MAX {
         s.chat.flush()?;
     }
-    Ok(!s.chat.is_blocked() && s.chat.output_size() <= OUTPUT_MAX)
+    // A producer may hold a descriptor and much memory: one at a time.
+    let full = s.chat.has_producer() || s.chat.output_size() > OUTPUT_MAX;
+    Ok(!full && !s.chat.is_blocked())
 }
 
 /// Whether a command has to wait for what goes on, so that replies come in the

@@ -186,6 +186,16 @@ impl AsyncChat {
         self.output.size()
     }
 
+    /// Whether something that produces output has not come to its end.
+    pub(crate) fn has_producer(&self) -> bool {
+        self.output.queue.is_some()
+    }
+
+    /// Whether there may be input to go on with.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty() || self.stream.is_readable()
+    }
+
     /// Whether the peer has not taken all of the output.
     pub(crate) fn is_blocked(&self) -> bool {
         self.has_output() && !self.stream.is_writable()
