@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io;
+use std::io::{self, SeekFrom};
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -501,6 +501,10 @@ fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferError> {
     let Some(at) = receiving.splice_at else {
         return Ok(None);
     };
+    if d.stream.is_urgent() {
+        leave_splice(receiving, at)?;
+        return Ok(None);
+    }
     let pipe = d.lent.pipe.take().map_or_else(Pipe::new, Ok);
     let (Ok(pipe), Some(file)) = (pipe, receiving.file.as_file()) else {
         receiving.splice_at = None;
@@ -540,10 +544,19 @@ fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferError> {
     }
     d.lent.pipe = Some(pipe);
     if filled == 0 {
-        return Ok(Some(Received::End));
+        // The end, or urgent data whose event has not come: a read tells.
+        leave_splice(receiving, at)?;
+        return Ok(None);
     }
     d.progress(0, filled);
     Ok(Some(Received::Bytes(filled)))
+}
+
+/// Goes on through our memory, where the file stands.
+fn leave_splice(receiving: &mut Receiving, at: u64) -> Result<(), TransferError> {
+    receiving.splice_at = None;
+    let moved = receiving.file.seek(SeekFrom::Start(at));
+    moved.map(drop).map_err(TransferError::File)
 }
 
 // --- driving
