@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io;
+use std::io::{self, SeekFrom};
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -504,6 +504,10 @@ fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferError> {
     let Some(at) = receiving.splice_at else {
         return Ok(None);
     };
+    if d.stream.is_urgent() {
+        leave_splice(receiving, at)?;
+        return Ok(None);
+    }
     let pipe = d.lent.pipe.take().map_or_else(Pipe::new, Ok);
     let (Ok(pipe), Some(file)) = (pipe, receiving.file.as_file()) else {
         receiving.splice_at = None;
@@ -543,10 +547,19 @@ fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferError> {
     }
     d.lent.pipe = Some(pipe);
     if filled == 0 {
-        return Ok(Some(Received::End));
+        // The end, or urgent data whose event has not come: a read tells.
+        leave_splice(receiving, at)?;
+        return Ok(None);
     }
     d.progress(0, filled);
     Ok(Some(Received::Bytes(filled)))
+}
+
+/// Goes on through our memory, where the file stands.
+fn leave_splice(receiving: &mut Receiving, at: u64) -> Result<(), TransferError> {
+    receiving.splice_at = None;
+    let moved = receiving.file.seek(SeekFrom::Start(at));
+    moved.map(drop).map_err(TransferError::File)
 }
 
 // --- driving
@@ -703,8 +716,8 @@ impl DataConnection {
 
     /// When something has to be done without an event.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let stall = self.stall_at();
-        [self.channel.wake_at, stall].into_iter().flatten().min()
+        // Who sleeps does not stall, however short the timeout is.
+        self.channel.wake_at.or_else(|| self.stall_at())
     }
 
     fn stall_at(&self) -> Option<Instant> {

@@ -59,6 +59,7 @@ impl IOLoop {
             generation: 0,
             next_round: VecDeque::new(),
             deadlines: DeadlineHeap::new(),
+            deadlines_max: DEADLINES_MIN,
             scheduler: timers::Scheduler::default(),
             buffer: vec![0; BUFFER_SIZE].into_boxed_slice(),
             pipe: None,
@@ -386,6 +387,8 @@ struct Core {
     generation: u32,
     next_round: VecDeque<ChannelId>,
     deadlines: DeadlineHeap<ChannelId>,
+    /// With more, those of channels that are gone are cleared away.
+    deadlines_max: usize,
     scheduler: timers::Scheduler,
     buffer: Box<[u8]>,
     pipe: Option<sys::Pipe>,
@@ -480,7 +483,22 @@ impl Core {
         }
         if let Some(deadline) = arm {
             self.deadlines.push(deadline, id);
+            self.clear_deadlines();
         }
+    }
+
+    /// Clears the deadlines of channels that are gone away, each time that the
+    /// heap has doubled: they need not wait there for minutes.
+    fn clear_deadlines(&mut self) {
+        if self.deadlines.len() <= self.deadlines_max {
+            return;
+        }
+        let slots = &self.slots;
+        self.deadlines.retain(|id| {
+            let slot = slots.get(id.slot as usize);
+            slot.is_some_and(|slot| slot.id == *id)
+        });
+        self.deadlines_max = DEADLINES_MIN.max(2 * self.deadlines.len());
     }
 
     fn slot(&mut self, id: ChannelId) -> Option<&mut Slot> {
@@ -596,6 +614,9 @@ const WAKE: Token = Token(usize::MAX);
 
 /// Events taken at once.
 const EVENTS: usize = 256;
+
+/// Deadlines that are too few to clear any away.
+const DEADLINES_MIN: usize = 1024;
 
 /// The buffer that is lent to the channels.
 pub(crate) const BUFFER_SIZE: usize = 65_536;

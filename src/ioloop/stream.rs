@@ -26,6 +26,8 @@ pub struct Stream {
     read_on: bool,
     /// The peer has sent its last byte.
     read_closed: bool,
+    /// The peer has sent urgent data.
+    urgent: bool,
     /// What the loop watches it for.
     registered: Option<Interest>,
 }
@@ -47,6 +49,7 @@ impl Stream {
             writable: true,
             read_on: false,
             read_closed: false,
+            urgent: false,
             registered: None,
         }
     }
@@ -57,6 +60,7 @@ impl Stream {
         self.writable |= readiness.writable;
         self.read_on |= readiness.read_closed || readiness.urgent;
         self.read_closed |= readiness.read_closed;
+        self.urgent |= readiness.urgent;
     }
 
     /// Whether a read may bring something.
@@ -75,6 +79,12 @@ impl Stream {
     #[must_use]
     pub fn is_read_closed(&self) -> bool {
         self.read_closed
+    }
+
+    /// Whether the peer has ever sent urgent data, before which a splice stops
+    /// for good.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.urgent
     }
 
     /// Reads what is there. `None`: nothing, an event will tell; `Some(0)`: the end.

@@ -1,0 +1,33 @@
+//! Commands that are sent without waiting for the replies.
+
+mod common;
+
+use std::time::Duration;
+
+use common::Server;
+
+#[test]
+fn listings_are_made_one_at_a_time() {
+    const COUNT: usize = 40;
+    let server = Server::start();
+    for index in 0..3000 {
+        server.write(&format!("{index:0>100}"), "");
+    }
+    let mut client = server.login();
+    client.send("STAT /\r\n".repeat(COUNT));
+    client.send("NOOP\r\n");
+    // The first fills the connection; those behind it hold no descriptors.
+    std::thread::sleep(Duration::from_millis(300));
+    let root = server.home.path().canonicalize().unwrap();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().filter(|entry| {
+        let target = std::fs::read_link(entry.as_ref().unwrap().path());
+        target.is_ok_and(|target| target == root)
+    });
+    let open = open.count();
+    assert!(open < 10, "{open} descriptors of the directory");
+    for _ in 0..COUNT {
+        let text = client.expect_reply(213);
+        assert_eq!(text.lines().count(), 3002);
+    }
+    client.expect_reply(200);
+}
