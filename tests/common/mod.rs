@@ -266,6 +266,15 @@ impl Client {
         self.expect(230, format!("PASS {password}"));
     }
 
+    /// Whether the server has sent nothing that was not read yet.
+    pub fn is_silent(&self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let peeked = self.socket.peek(&mut [0]);
+        self.socket.set_nonblocking(false).unwrap();
+        let nothing = peeked.is_err_and(|err| err.kind() == io::ErrorKind::WouldBlock);
+        self.buffer.is_empty() && nothing
+    }
+
     /// A data connection by PASV.
     pub fn pasv(&mut self) -> TcpStream {
         let reply = self.expect(227, "PASV");
@@ -287,6 +296,14 @@ impl Client {
         let (socket, _) = listener.accept().unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket
+    }
+
+    /// Begins a transfer, whether its data connection was accepted already or not.
+    #[track_caller]
+    pub fn begin(&mut self, command: impl AsRef<[u8]>) -> String {
+        let reply = self.command(command);
+        assert!(matches!(reply.0, 125 | 150), "{}", reply.1);
+        reply.1
     }
 
     /// Fetches by PASV and the command given.
@@ -370,4 +387,20 @@ pub fn pattern(size: usize) -> Vec<u8> {
     (0..size)
         .map(|index| ((index * 7919) >> 3).to_le_bytes()[0])
         .collect()
+}
+
+/// A file of this size that takes no room: more than the buffers of a connection
+/// hold, so that sending it lasts until the client reads.
+pub fn write_big(server: &Server, name: &str) -> u64 {
+    let file = std::fs::File::create(server.path(name)).unwrap();
+    file.set_len(BIG).unwrap();
+    BIG
+}
+
+/// The size of such a file.
+pub const BIG: u64 = 64 << 20;
+
+/// Reads to the end, and returns how many bytes there were.
+pub fn drain(socket: &mut TcpStream) -> u64 {
+    io::copy(socket, &mut io::sink()).unwrap()
 }
