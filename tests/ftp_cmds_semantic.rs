@@ -6,8 +6,29 @@ use common::Server;
 
 /// Those that need an argument.
 const ARG: [&str; 24] = [
-    "ALLO", "APPE", "DELE", "EPRT", "MDTM", "MFMT", "MKD", "MODE", "OPTS", "PORT", "REST", "RETR",
-    "RMD", "RNFR", "RNTO", "SITE", "SIZE", "STOR", "STRU", "TYPE", "USER", "XMKD", "XRMD",
+    "ALLO",
+    "APPE",
+    "DELE",
+    "EPRT",
+    "MDTM",
+    "MFMT",
+    "MKD",
+    "MODE",
+    "OPTS",
+    "PORT",
+    "REST",
+    "RETR",
+    "RMD",
+    "RNFR",
+    "RNTO",
+    "SITE",
+    "SIZE",
+    "STOR",
+    "STRU",
+    "TYPE",
+    "USER",
+    "XMKD",
+    "XRMD",
     "SITE CHMOD",
 ];
 
@@ -142,6 +163,9 @@ fn every_command_is_looked_at() {
         let auth = AUTH.iter().any(|line| verb(line) == name);
         assert!(auth || !cmd.auth, "{name}");
         let no_auth = NO_AUTH.iter().any(|line| verb(line) == name);
-        assert!(no_auth || cmd.auth || ["QUIT", "SITE"].contains(&name), "{name}");
+        assert!(
+            no_auth || cmd.auth || ["QUIT", "SITE"].contains(&name),
+            "{name}"
+        );
     }
 }

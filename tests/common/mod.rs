@@ -166,7 +166,10 @@ pub struct Client {
 impl Client {
     /// Without reading the greeting.
     pub fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+        Self::from_socket(TcpStream::connect_timeout(&address, DEADLINE).unwrap())
+    }
+
+    pub fn from_socket(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket.set_write_timeout(Some(DEADLINE)).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -403,4 +406,18 @@ pub const BIG: u64 = 64 << 20;
 /// Reads to the end, and returns how many bytes there were.
 pub fn drain(socket: &mut TcpStream) -> u64 {
     io::copy(socket, &mut io::sink()).unwrap()
+}
+
+/// A control connection from another address of this machine, `127.0.0.2`.
+pub fn connect_from(source: &str, address: SocketAddr) -> Client {
+    let source: IpAddr = source.parse().unwrap();
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        None,
+    )
+    .unwrap();
+    socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+    socket.connect_timeout(&address.into(), DEADLINE).unwrap();
+    Client::from_socket(socket.into())
 }
