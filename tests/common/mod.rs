@@ -320,6 +320,16 @@ impl Client {
         bytes
     }
 
+    /// Lists by EPSV, for IPv6.
+    #[track_caller]
+    pub fn download_epsv(&mut self) -> Vec<u8> {
+        let mut data = self.epsv();
+        self.begin("NLST");
+        let bytes = read_all(&mut data);
+        self.expect_reply(226);
+        bytes
+    }
+
     /// Stores by PASV and the command given; returns its first reply.
     #[track_caller]
     pub fn upload(&mut self, command: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) -> String {
