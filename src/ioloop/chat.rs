@@ -68,7 +68,7 @@ impl AsyncChat {
 
     /// What ends a piece from now on: some bytes, which are not part of the
     /// piece, or a count of bytes (at most 32,768), or nothing (what comes is
-    /// handed on).
+    /// handed on; so it is for a count of zero).
     pub fn set_terminator(&mut self, terminator: Terminator) {
         self.terminator = match terminator {
             Terminator::Count(count) => Terminator::Count(count.min(LONGEST_PIECE)),
@@ -131,7 +131,8 @@ impl AsyncChat {
     fn longest(&self) -> usize {
         match &self.terminator {
             Terminator::Bytes(bytes) => self.limit + bytes.len() + 1,
-            Terminator::Count(count) => *count,
+            // None are needed, but one has to be asked for.
+            Terminator::Count(count) => (*count).max(1),
             Terminator::None => 1,
         }
     }
