@@ -367,6 +367,8 @@ pub trait ChatHandler {
 pub struct ChatChannel<H: ChatHandler> {
     chat: AsyncChat,
     handler: H,
+    /// Whether input is kept that was not looked at, since output came first.
+    held: bool,
     over: bool,
 }
 
@@ -377,6 +379,7 @@ impl<H: ChatHandler> ChatChannel<H> {
         Self {
             chat: AsyncChat::new(stream),
             handler,
+            held: false,
             over: false,
         }
     }
@@ -401,10 +404,15 @@ impl<H: ChatHandler> ChatChannel<H> {
             if !may_read(&self.chat) {
                 return Ok(());
             }
+            self.held = false;
             let input = self.chat.read_into(buffer)?;
             let mut rest = &buffer[..input.size];
             let before = rest.len();
-            while may_read(&self.chat) {
+            loop {
+                if !may_read(&self.chat) {
+                    self.held = !rest.is_empty();
+                    break;
+                }
                 match self.chat.split(rest) {
                     Step::Piece { piece, consumed } => {
                         self.handler.found_terminator(&mut self.chat, piece);
@@ -437,7 +445,10 @@ impl<H: ChatHandler> ChatChannel<H> {
     }
 
     fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
-        if self.chat.flush()? || (!self.chat.has_output() && self.chat.stream.is_readable()) {
+        let again = self.chat.flush()?;
+        // No event tells of input that was read already.
+        let input = self.held || self.chat.stream.is_readable();
+        if again || (input && !self.chat.has_output()) {
             io.again();
         }
         self.chat.watch(io, SOURCE, true)
