@@ -68,7 +68,7 @@ impl AsyncChat {
 
     /// What ends a piece from now on: some bytes, which are not part of the
     /// piece, or a count of bytes (at most 32,768), or nothing (what comes is
-    /// handed on).
+    /// handed on; so it is for a count of zero).
     pub fn set_terminator(&mut self, terminator: Terminator) {
         self.terminator = match terminator {
             Terminator::Count(count) => Terminator::Count(count.min(LONGEST_PIECE)),
@@ -131,7 +131,8 @@ impl AsyncChat {
     fn longest(&self) -> usize {
         match &self.terminator {
             Terminator::Bytes(bytes) => self.limit + bytes.len() + 1,
-            Terminator::Count(count) => *count,
+            // None are needed, but one has to be asked for.
+            Terminator::Count(count) => (*count).max(1),
             Terminator::None => 1,
         }
     }
@@ -371,6 +372,8 @@ pub trait ChatHandler {
 pub struct ChatChannel<H: ChatHandler> {
     chat: AsyncChat,
     handler: H,
+    /// Whether input is kept that was not looked at, since output came first.
+    held: bool,
     over: bool,
 }
 
@@ -381,6 +384,7 @@ impl<H: ChatHandler> ChatChannel<H> {
         Self {
             chat: AsyncChat::new(stream),
             handler,
+            held: false,
             over: false,
         }
     }
@@ -405,10 +409,15 @@ impl<H: ChatHandler> ChatChannel<H> {
             if !may_read(&self.chat) {
                 return Ok(());
             }
+            self.held = false;
             let input = self.chat.read_into(buffer)?;
             let mut rest = &buffer[..input.size];
             let before = rest.len();
-            while may_read(&self.chat) {
+            loop {
+                if !may_read(&self.chat) {
+                    self.held = !rest.is_empty();
+                    break;
+                }
                 match self.chat.split(rest) {
                     Step::Piece { piece, consumed } => {
                         self.handler.found_terminator(&mut self.chat, piece);
@@ -441,7 +450,10 @@ impl<H: ChatHandler> ChatChannel<H> {
     }
 
     fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
-        if self.chat.flush()? || (!self.chat.has_output() && self.chat.stream.is_readable()) {
+        let again = self.chat.flush()?;
+        // No event tells of input that was read already.
+        let input = self.held || self.chat.stream.is_readable();
+        if again || (input && !self.chat.has_output()) {
             io.again();
         }
         self.chat.watch(io, SOURCE, true)

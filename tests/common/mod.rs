@@ -176,7 +176,10 @@ pub struct Client {
 impl Client {
     /// Without reading the greeting.
     pub fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+        Self::from_socket(TcpStream::connect_timeout(&address, DEADLINE).unwrap())
+    }
+
+    pub fn from_socket(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket.set_write_timeout(Some(DEADLINE)).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -276,6 +279,15 @@ impl Client {
         self.expect(230, format!("PASS {password}"));
     }
 
+    /// Whether the server has sent nothing that was not read yet.
+    pub fn is_silent(&self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let peeked = self.socket.peek(&mut [0]);
+        self.socket.set_nonblocking(false).unwrap();
+        let nothing = peeked.is_err_and(|err| err.kind() == io::ErrorKind::WouldBlock);
+        self.buffer.is_empty() && nothing
+    }
+
     /// A data connection by PASV.
     pub fn pasv(&mut self) -> TcpStream {
         let reply = self.expect(227, "PASV");
@@ -299,12 +311,30 @@ impl Client {
         socket
     }
 
+    /// Begins a transfer, whether its data connection was accepted already or not.
+    #[track_caller]
+    pub fn begin(&mut self, command: impl AsRef<[u8]>) -> String {
+        let reply = self.command(command);
+        assert!(matches!(reply.0, 125 | 150), "{}", reply.1);
+        reply.1
+    }
+
     /// Fetches by PASV and the command given.
     #[track_caller]
     pub fn download(&mut self, command: impl AsRef<[u8]>) -> Vec<u8> {
         let mut data = self.pasv();
         let reply = self.command(command);
         assert!(matches!(reply.0, 125 | 150), "{}", reply.1);
+        let bytes = read_all(&mut data);
+        self.expect_reply(226);
+        bytes
+    }
+
+    /// Lists by EPSV, for IPv6.
+    #[track_caller]
+    pub fn download_epsv(&mut self) -> Vec<u8> {
+        let mut data = self.epsv();
+        self.begin("NLST");
         let bytes = read_all(&mut data);
         self.expect_reply(226);
         bytes
@@ -380,4 +410,34 @@ pub fn pattern(size: usize) -> Vec<u8> {
     (0..size)
         .map(|index| ((index * 7919) >> 3).to_le_bytes()[0])
         .collect()
+}
+
+/// A file of this size that takes no room: more than the buffers of a connection
+/// hold, so that sending it lasts until the client reads.
+pub fn write_big(server: &Server, name: &str) -> u64 {
+    let file = std::fs::File::create(server.path(name)).unwrap();
+    file.set_len(BIG).unwrap();
+    BIG
+}
+
+/// The size of such a file.
+pub const BIG: u64 = 64 << 20;
+
+/// Reads to the end, and returns how many bytes there were.
+pub fn drain(socket: &mut TcpStream) -> u64 {
+    io::copy(socket, &mut io::sink()).unwrap()
+}
+
+/// A control connection from another address of this machine, `127.0.0.2`.
+pub fn connect_from(source: &str, address: SocketAddr) -> Client {
+    let source: IpAddr = source.parse().unwrap();
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        None,
+    )
+    .unwrap();
+    socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+    socket.connect_timeout(&address.into(), DEADLINE).unwrap();
+    Client::from_socket(socket.into())
 }

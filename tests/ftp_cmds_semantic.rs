@@ -1,0 +1,171 @@
+//! What commands need - an argument, a login: as pyftpdlib's `TestFtpCmdsSemantic`.
+
+mod common;
+
+use common::Server;
+
+/// Those that need an argument.
+const ARG: [&str; 24] = [
+    "ALLO",
+    "APPE",
+    "DELE",
+    "EPRT",
+    "MDTM",
+    "MFMT",
+    "MKD",
+    "MODE",
+    "OPTS",
+    "PORT",
+    "REST",
+    "RETR",
+    "RMD",
+    "RNFR",
+    "RNTO",
+    "SITE",
+    "SIZE",
+    "STOR",
+    "STRU",
+    "TYPE",
+    "USER",
+    "XMKD",
+    "XRMD",
+    "SITE CHMOD",
+];
+
+/// Those that take none.
+const NO_ARG: [&str; 12] = [
+    "ABOR", "CDUP", "FEAT", "NOOP", "PASV", "PWD", "QUIT", "REIN", "SYST", "XCUP", "XPWD", "quit",
+];
+
+/// Those that need a login, with what they need besides.
+const AUTH: [&str; 40] = [
+    "ABOR",
+    "ALLO 1",
+    "APPE x",
+    "CDUP",
+    "CWD",
+    "CWD x",
+    "DELE x",
+    "EPRT x",
+    "EPSV",
+    "LIST",
+    "MDTM x",
+    "MFMT 1 x",
+    "MLSD",
+    "MLST",
+    "MODE S",
+    "MKD x",
+    "NLST",
+    "PASV",
+    "PORT x",
+    "PWD",
+    "REIN",
+    "REST 0",
+    "RETR x",
+    "RMD x",
+    "RNFR x",
+    "RNTO x",
+    "SITE CHMOD 755 x",
+    "SIZE x",
+    "STAT /",
+    "STOR x",
+    "STOU",
+    "STRU F",
+    "TYPE I",
+    "XCUP",
+    "XCWD",
+    "XMKD x",
+    "XPWD",
+    "XRMD x",
+    "OPTS MLST type;",
+    "OPTS x",
+];
+
+/// Those that do not.
+const NO_AUTH: [&str; 9] = [
+    "FEAT",
+    "HELP",
+    "NOOP",
+    "PASS x",
+    "SITE HELP",
+    "STAT",
+    "SYST",
+    "OPTS UTF8 ON",
+    "USER x",
+];
+
+#[test]
+fn arg_cmds() {
+    let server = Server::start();
+    let mut client = server.login();
+    for cmd in ARG {
+        for line in [cmd.to_owned(), format!("{cmd} ")] {
+            let reply = client.expect(501, line);
+            assert_eq!(reply, "501 Syntax error: command needs an argument.");
+        }
+    }
+    for cmd in ["SITE CHMOD 755", "MFMT 20201105120000"] {
+        let reply = client.expect(501, cmd);
+        assert_eq!(reply, "501 Syntax error: command needs two arguments.");
+    }
+}
+
+#[test]
+fn no_arg_cmds() {
+    let server = Server::start();
+    let mut client = server.login();
+    for cmd in NO_ARG {
+        for arg in ["x", " ", "-la"] {
+            let reply = client.expect(501, format!("{cmd} {arg}"));
+            assert_eq!(
+                reply,
+                "501 Syntax error: command does not accept arguments."
+            );
+        }
+    }
+    client.expect(200, "NOOP");
+}
+
+#[test]
+fn auth_cmds() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for cmd in AUTH {
+        let reply = client.expect(530, cmd);
+        assert_eq!(reply, "530 Log in with USER and PASS first.");
+    }
+    let left = std::fs::read_dir(server.home.path()).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn no_auth_cmds() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for cmd in NO_AUTH {
+        let (code, reply) = client.command(cmd);
+        assert!(code < 400 || cmd.starts_with("PASS"), "{cmd}: {reply}");
+    }
+    client.expect(221, "QUIT");
+}
+
+/// The lists above and the table of commands tell the same.
+#[test]
+fn every_command_is_looked_at() {
+    use ftpdlib::proto::command::{Arg, ProtoCmds};
+    let verb = |line: &'static str| match line.strip_prefix("SITE ") {
+        Some(rest) => &line[..5 + rest.find(' ').unwrap_or(rest.len())],
+        None => line.split(' ').next().unwrap(),
+    };
+    for (name, cmd) in ProtoCmds::default().iter() {
+        assert_eq!(cmd.arg == Arg::Required, ARG.contains(&name), "{name}");
+        assert_eq!(cmd.arg == Arg::Forbidden, NO_ARG.contains(&name), "{name}");
+        let auth = AUTH.iter().any(|line| verb(line) == name);
+        assert!(auth || !cmd.auth, "{name}");
+        let no_auth = NO_AUTH.iter().any(|line| verb(line) == name);
+        assert!(
+            no_auth || cmd.auth || ["QUIT", "SITE"].contains(&name),
+            "{name}"
+        );
+    }
+}
