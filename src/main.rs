@@ -129,7 +129,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
         (None, None) => "of an unknown kind",
     };
     match info.location() {
-        Some(at) => error!(target: "ftpdlib", "panic in {}:{}: {message}", at.file(), at.line()),
+        Some(at) => error!(target: "ftpdlib", "panicked at {}:{}: {message}", at.file(), at.line()),
         None => error!(target: "ftpdlib", "panic: {message}"),
     }
 }
