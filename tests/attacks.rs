@@ -1,6 +1,8 @@
 //! What the server is attacked with: each way in which pyftpdlib fell short is
 //! shut here.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 #[path = "common/tools.rs"]
 mod tools;
@@ -129,6 +131,8 @@ impl Swapper {
                 fs::rename(&dir, &link).unwrap();
                 fs::rename(&spare, &dir).unwrap();
                 swaps += 1;
+                // As fast as it can, but not at the cost of those it is to disturb.
+                std::thread::yield_now();
             }
             swaps
         });
@@ -143,6 +147,7 @@ impl Swapper {
 
 /// Files that a session makes in `dir`, and takes away, while it is swapped.
 #[test]
+#[allow(clippy::too_many_lines, reason = "one attack, at all places at once")]
 fn directory_swapped_for_a_link() {
     let server = Server::start();
     let outside = tempfile::tempdir().unwrap();
@@ -156,7 +161,7 @@ fn directory_swapped_for_a_link() {
         std::thread::spawn(move || {
             let start = Instant::now();
             let mut done = 0;
-            while start.elapsed() < Duration::from_millis(500) {
+            while start.elapsed() < Duration::from_millis(300) {
                 for command in commands {
                     let (code, text) = client.command(command);
                     assert!(!text.contains("SECRET"), "{command}: {text}");
@@ -188,7 +193,7 @@ fn directory_swapped_for_a_link() {
     ];
     let mut client = server.login();
     let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(500) {
+    while start.elapsed() < Duration::from_millis(300) {
         server.write("own", b"own");
         for command in ["RETR dir/secret", "RETR dir/victim", "NLST dir", "MLSD dir"] {
             let mut data = client.pasv();
@@ -432,7 +437,9 @@ fn strangers_before_the_owner() {
     let address = ([127, 0, 0, 1], port).into();
     // They come while the server is busy: it sees all of them at once.
     let (go, wait) = std::sync::mpsc::channel::<()>();
-    server.busy(move || drop(wait.recv_timeout(common::DEADLINE)));
+    server.busy(move || {
+        let _ = wait.recv_timeout(common::DEADLINE);
+    });
     let strangers: Vec<_> = (0..40)
         .map(|_| connect_from("127.0.0.2", address).unwrap())
         .collect();
@@ -543,20 +550,20 @@ fn what_is_no_regular_file_is_refused_at_once() {
 
 #[test]
 fn guesses_that_are_pipelined() {
-    let server = Server::with(|config| config.auth_failed_timeout = Duration::from_millis(200));
+    let server = Server::with(|config| config.auth_failed_timeout = Duration::from_millis(400));
     let mut client = server.connect();
     let start = Instant::now();
     client.send("USER user\r\nPASS a\r\n".repeat(20) + "USER user\r\nPASS 12345\r\n");
     let mut other = server.login();
     other.expect(200, "NOOP");
-    assert!(start.elapsed() < Duration::from_millis(550), "others wait");
+    assert!(start.elapsed() < Duration::from_millis(1100), "others wait");
     for _ in 0..3 {
         client.expect_reply(331);
         let reply = client.expect_reply(530);
         assert!(reply.starts_with("530 Authentication failed."), "{reply}");
     }
     client.expect_eof();
-    assert!(start.elapsed() >= Duration::from_millis(600));
+    assert!(start.elapsed() >= Duration::from_millis(1200));
 }
 
 // --- descriptors

@@ -1,6 +1,8 @@
 //! Input that no good client sends: a clear reply or a closed connection, one
 //! reply for each command, bounded memory, and everybody else served.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 #[path = "common/tools.rs"]
 mod tools;
@@ -376,7 +378,7 @@ fn what_is_echoed_forges_no_reply() {
     let text = "x\r226 y\n230 z\0\x1b[2J\u{85}\u{9b}1m";
     client.expect(331, format!("USER {text}"));
     for command in [
-        format!("{text}"),
+        text.to_owned(),
         format!("HELP {text}"),
         format!("TYPE {text}"),
         format!("OPTS {text}"),

@@ -1,6 +1,8 @@
 //! RETR and REST before it: as pyftpdlib's `TestFtpRetrieveData` and its
 //! sisters without sendfile and with files of one's own.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 #[path = "common/tools.rs"]
 mod tools;

@@ -1,6 +1,8 @@
 //! STOR, APPE, STOU and REST before them: as pyftpdlib's `TestFtpStoreData`
 //! and its sisters without sendfile and with files of one's own.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 #[path = "common/tools.rs"]
 mod tools;

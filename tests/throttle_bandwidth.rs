@@ -1,5 +1,7 @@
 //! Limits of speed: as pyftpdlib's `TestThrottleBandwidth`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 #[path = "common/tools.rs"]
 mod tools;

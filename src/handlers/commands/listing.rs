@@ -243,7 +243,9 @@ impl Listing {
 
     /// Fails if nothing matches among the first names, and they are all.
     fn matching(mut self) -> Result<Self, FSError> {
-        self.gather()?;
+        for _ in 0..FIRST_STEPS {
+            self.gather()?;
+        }
         match &self.names {
             Names::Merge { least, .. } if least.is_empty() => {
                 Err(FSError::from_errno(libc::ENOENT))
@@ -384,8 +386,9 @@ fn prefix(s: &FTPSession, dir: &Path) -> OsString {
     prefix
 }
 
-/// Names read in one step.
-const GATHER_STEP: usize = 1024;
+/// Names read in one step: about as much work as looking up [`LINES`] entries, so
+/// that the steps of a turn take some milliseconds at most.
+const GATHER_STEP: usize = 128;
 
 /// Names sorted at once.
 const RUN: usize = 4096;
