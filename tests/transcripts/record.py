@@ -72,7 +72,7 @@ def escape(raw):
 
 def payload(raw):
     """The lines that show received data."""
-    if len(raw) > 2000:
+    if len(raw) > 4000:
         return [f"({len(raw)} bytes, CRC-32 {zlib.crc32(raw):08x})"]
     lines = []
     for line in raw.split(b"\n"):
@@ -186,6 +186,7 @@ class Normaliser:
         text = re.sub(r"^(227 .*\(\d+,\d+,\d+,\d+),\d+,\d+\)", r"\1,<PORT>)", text)
         text = re.sub(r"^(229 .*\(\|\|\|)\d+\|\)", r"\1<PORT>|)", text)
         text = re.sub(r"^(426 .* aborted; )\d+ bytes", r"\1<N> bytes", text)
+        text = re.sub(r"^( Transfer elapsed time: )\S+ secs", r"\1<SECONDS> secs", text)
         match = re.match(r"1\d\d FILE: (.*(.{8}))$", text)
         if match:
             self.stou = match[1]
@@ -203,8 +204,8 @@ class Normaliser:
         return re.sub(r"\b\d{14}\b", lambda m: self.stamp(m[0]), text)
 
     def unique(self, text):
-        for unique in self.uniques:
-            text = text.replace(unique, "<UNIQUE>")
+        for number, unique in enumerate(self.uniques, 1):
+            text = text.replace(unique, f"<UNIQUE{number}>")
         return text
 
     def facts(self, text):
@@ -342,7 +343,8 @@ class Client:
         self.normaliser = normaliser
         self.sock = self.data = self.listener = self.pending = self.step = None
         self.buffer = b""
-        self.late = False
+        self.late = self.wanted = False
+        self.last = ""
 
     def run(self, steps):
         for step, following in zip(steps, [*steps[1:], None]):
@@ -356,13 +358,13 @@ class Client:
         return self.read_reply()
 
     def read_line(self):
-        while b"\n" not in self.buffer:
+        while b"\r\n" not in self.buffer:
             chunk = self.sock.recv(65536)
             if not chunk:
                 raise EOFError("the server has closed")
             self.buffer += chunk
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return line[:-1]
+        line, _, self.buffer = self.buffer.partition(b"\r\n")
+        return line
 
     def read_reply(self):
         lines = [self.read_line()]
@@ -391,7 +393,14 @@ class Client:
             text = text.replace("<LISTEN>", f"127,0,0,1,{port // 256},{port % 256}")
             text = text.replace("<ELISTEN>", f"|1|127.0.0.1|{port}|")
         self.sock.sendall(unescape(text) + b"\r\n")
-        last = self.show(self.read_reply())
+        try:
+            last = self.show(self.read_reply())
+        except (EOFError, ConnectionResetError):
+            if not self.step.better:
+                raise
+            self.step.seen.append(": <EOF>")
+            self.sock = None
+            return
         self.wanted = last[:1] == b"1"
         if last[:3] in (b"227", b"229"):
             numbers = [int(x) for x in re.findall(rb"\d+", last)[1:]]
@@ -546,16 +555,15 @@ class Transcript:
                 last.ours.append(line[1:])
             elif mark in ("P:", "P<"):
                 last.theirs.append(line[1:])
-            elif mark == "B:":
-                target = self.tree if self.tree.ours else last
+            elif mark in ("B:", "BT:"):
+                target = last if mark == "B:" else self.tree
                 target.better = line
             elif mark in ("T:", "T-"):
                 self.tree.ours.append(line[1:])
             elif mark in ("PT:", "PT-"):
                 self.tree.theirs.append(line[2:])
             elif not line or line[0] == "#":
-                if not (self.tree.ours and not line):
-                    head.append(line)
+                head.append(line)
             else:
                 raise ValueError(f"{path}:{number}: what is this? {line}")
         self.tail = head
