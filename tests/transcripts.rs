@@ -1,6 +1,8 @@
 //! Replays the transcripts of `tests/transcripts`: what pyftpdlib answers, and
 //! ftpdlib must answer too. The `README.md` there describes the lines.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "transcripts/client.rs"]
 mod client;
 mod common;
@@ -225,8 +227,10 @@ fn configure(config: &mut FTPConfig, home: &Path, settings: &[(String, String)])
 }
 
 fn user(name: &str, perm: &str) -> (String, UserOptions) {
-    let mut options = UserOptions::default();
-    options.perm = perm.parse::<Perms>().unwrap();
+    let options = UserOptions {
+        perm: perm.parse::<Perms>().unwrap(),
+        ..UserOptions::default()
+    };
     (name.to_owned(), options)
 }
 

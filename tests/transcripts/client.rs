@@ -1,6 +1,7 @@
 //! The client of a transcript.
 
 #![allow(unreachable_pub, reason = "a module of a test, and public there")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,6 +1,7 @@
 //! Replaces what differs from run to run by placeholders.
 
 #![allow(unreachable_pub, reason = "a module of a test, and public there")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;

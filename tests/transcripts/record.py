@@ -72,6 +72,8 @@ def escape(raw):
 
 def payload(raw):
     """The lines that show received data."""
+    if len(raw) > 1_000_000:
+        return [f"({len(raw)} bytes)"]
     if len(raw) > 4000:
         return [f"({len(raw)} bytes, CRC-32 {zlib.crc32(raw):08x})"]
     lines = []

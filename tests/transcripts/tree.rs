@@ -1,6 +1,7 @@
 //! Builds the tree of `tree.txt`, and describes what has become of it.
 
 #![allow(unreachable_pub, reason = "a module of a test, and public there")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
