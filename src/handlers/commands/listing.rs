@@ -390,6 +390,9 @@ fn prefix(s: &FTPSession, dir: &Path) -> OsString {
 /// that the steps of a turn take some milliseconds at most.
 const GATHER_STEP: usize = 128;
 
+/// Steps after which a pattern without a match is known to have none.
+const FIRST_STEPS: usize = 8;
+
 /// Names sorted at once.
 const RUN: usize = 4096;
 
