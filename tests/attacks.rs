@@ -151,7 +151,7 @@ impl Swapper {
 fn directory_swapped_for_a_link() {
     let server = Server::start();
     let outside = tempfile::tempdir().unwrap();
-    for name in ["secret", "victim"] {
+    for name in ["secret", "victim", "outsider"] {
         fs::write(outside.path().join(name), b"SECRET").unwrap();
     }
     fs::create_dir(outside.path().join("emptydir")).unwrap();
@@ -200,7 +200,11 @@ fn directory_swapped_for_a_link() {
             if matches!(client.command(command).0, 125 | 150) {
                 let bytes = read_all(&mut data);
                 assert!(!bytes.windows(6).any(|part| part == b"SECRET"), "{command}");
-                assert!(!bytes.windows(6).any(|part| part == b"victim"), "{command}");
+                // A name that is outside only: sessions make the others inside.
+                assert!(
+                    !bytes.windows(8).any(|part| part == b"outsider"),
+                    "{command}"
+                );
                 client.expect_reply(226);
             }
         }
@@ -223,7 +227,7 @@ fn directory_swapped_for_a_link() {
         .into_iter()
         .map(|path| path.file_name().unwrap().to_owned())
         .collect();
-    assert_eq!(names, ["emptydir", "secret", "victim"]);
+    assert_eq!(names, ["emptydir", "outsider", "secret", "victim"]);
     for name in ["secret", "victim"] {
         let path = outside.path().join(name);
         assert_eq!(fs::read(&path).unwrap(), b"SECRET", "{name}");
