@@ -1,6 +1,8 @@
 //! The server as a whole: as pyftpdlib's `TestFTPServer`; on a loop with others,
 //! and as a process that ends.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::net::{TcpListener, TcpStream};
