@@ -1,5 +1,7 @@
 //! The callbacks, and what users override: as pyftpdlib's `TestCallbacks`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::fs;

@@ -1,6 +1,8 @@
 //! The settings: as pyftpdlib's `TestConfigurableOptions`. Those of time are
 //! tested elsewhere.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::collections::HashMap;

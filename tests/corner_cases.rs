@@ -1,5 +1,7 @@
 //! Clients that behave unusually: as pyftpdlib's `TestCornerCases`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::io::{self, Read, Write};

@@ -1,5 +1,7 @@
 //! USER, PASS and REIN: as pyftpdlib's `TestFtpAuthentication`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::io::Read;

@@ -1,5 +1,7 @@
 //! What commands need - an argument, a login: as pyftpdlib's `TestFtpCmdsSemantic`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use common::Server;

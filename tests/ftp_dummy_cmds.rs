@@ -1,5 +1,7 @@
 //! Commands that touch no file: as pyftpdlib's `TestFtpDummyCmds`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use common::{PASSWORD, Server, USER};

@@ -1,6 +1,8 @@
 //! Files and directories: as pyftpdlib's `TestFtpFsOperations`; with names in
 //! all encodings, and permissions letter by letter.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::ffi::OsStr;

@@ -1,6 +1,8 @@
 //! The reactor by itself: as pyftpdlib's `TestCallLater`, `TestCallEvery`,
 //! `TestAsyncChat` and the tests of its loops.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::any::Any;
