@@ -15,9 +15,9 @@ use ftpdlib::FTPConfig;
 use socket2::SockRef;
 use tools::{WAYS, Way, await_data, begin, fetch, port_listener, sparse};
 
-const SHORT: Option<Duration> = Some(Duration::from_millis(300));
+const SHORT: Option<Duration> = Some(Duration::from_millis(200));
 /// Several times as long.
-const LONGER: Duration = Duration::from_millis(800);
+const LONGER: Duration = Duration::from_millis(500);
 
 fn server(change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> Server {
     Server::with(change)
