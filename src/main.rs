@@ -12,11 +12,13 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::log::{config_logging, escape, write_through};
 use ftpdlib::{FTPServer, strerror};
 use log::{LevelFilter, error, info};
+use signal_hook::consts::signal::SIGXFSZ;
 
 use crate::cli::{Flags, Stop};
 use crate::config::{Settings, Share};
@@ -52,6 +54,8 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     };
     config_logging(level).map_err(|err| err.to_string())?;
     panic::set_hook(Box::new(log_panic));
+    // Beyond the limit of a file's size a write is to fail, not to kill.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 
     let settings = Settings::load(flags).map_err(|err| err.to_string())?;
     let (address, port) = (settings.address, settings.port);

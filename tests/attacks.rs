@@ -601,3 +601,23 @@ fn without_descriptors_it_neither_spins_nor_stops_listening() {
     assert_eq!(late.download("NLST"), b"");
     first.expect(200, "NOOP");
 }
+
+/// Beyond the limit of a file's size the system would kill the process.
+#[cfg(feature = "cli")]
+#[test]
+fn a_file_beyond_the_limit_of_its_size_is_refused() {
+    for extra in [&[][..], &["--disable-sendfile"]] {
+        // In blocks of 512 or 1,024 bytes, as the shell likes.
+        let program = Program::start_after("ulimit -f 100", extra);
+        let mut client = program.login();
+        let mut data = client.pasv();
+        let code = client.command("STOR large").0;
+        assert!(matches!(code, 125 | 150), "{code}");
+        // The server may have hung up before all is written.
+        let _ = std::io::Write::write_all(&mut data, &common::pattern(1 << 20));
+        drop(data);
+        let reply = client.expect_reply(426);
+        assert_eq!(reply, "426 File too large; transfer aborted.");
+        client.expect(200, "NOOP");
+    }
+}

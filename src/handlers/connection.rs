@@ -372,8 +372,8 @@ fn must_hold(s: &FTPSession, piece: &[u8]) -> bool {
             let verb = verb();
             transfers(&verb) || matches!(&*verb, "PASV" | "EPSV" | "PORT" | "EPRT")
         }
-        // Another one would take its place, which had its 150 already.
-        DataState::Listening(_) if s.pending.is_some() => transfers(&verb()),
+        // Another one would take the place of that which had its 150 for it.
+        DataState::Listening(passive) if passive.claimed => transfers(&verb()),
         _ => false,
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct PassiveDTP {
     pub(crate) registered: bool,
     /// Whether somebody may be waiting to be accepted.
     pub(crate) ready: bool,
+    /// Whether a transfer was promised for this very connection.
+    pub(crate) claimed: bool,
     pub(crate) deadline: Option<Instant>,
     /// When to try again after the system was out of descriptors.
     pub(crate) retry_at: Option<Instant>,
@@ -248,6 +250,7 @@ fn make_epasv<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, extended: b
         listener,
         registered: false,
         ready: false,
+        claimed: false,
         deadline: timeout.map(|timeout| s.now + timeout),
         retry_at: None,
         _seat: s.server.seat(),
@@ -380,8 +383,13 @@ fn open(s: &mut FTPSession, stream: Stream, seat: Seat) {
 
 /// Begins the transfer that waits, if the data connection is there.
 pub(crate) fn start_pending(s: &mut FTPSession) {
-    let DataState::Open(open) = &mut s.data else {
-        return;
+    let open = match &mut s.data {
+        DataState::Open(open) => open,
+        DataState::Listening(passive) => {
+            passive.claimed = true;
+            return;
+        }
+        DataState::Connecting(_) | DataState::None => return,
     };
     match s.pending.take().map(|pending| *pending) {
         Some(PendingTransfer::Send(outgoing, cmd, transfer_type)) => {
