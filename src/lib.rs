@@ -72,6 +72,7 @@ mod error;
 pub mod filesystems;
 pub mod handlers;
 pub mod ioloop;
+mod limits;
 pub mod log;
 pub mod producers;
 pub mod proto;

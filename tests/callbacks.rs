@@ -541,13 +541,13 @@ impl FTPHandler for Custom {
         if path.extension().is_some_and(|end| end == "keep") {
             s.respond("550 Kept.");
         } else {
-            commands::files::dele(s, path);
+            commands::dele(s, path);
         }
     }
 
     fn ftp_appe(&mut self, s: &mut FTPSession, path: &Path) {
         s.push_line("125-Appending.");
-        commands::transfer::appe(self, s, path);
+        commands::appe(self, s, path);
     }
 
     fn ftp_custom(&mut self, s: &mut FTPSession, cmd: &str, arg: CmdArg<'_>) {

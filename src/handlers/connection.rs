@@ -19,9 +19,9 @@ use super::{FTPHandler, FTPSession, dispatchers};
 use crate::authorizers::LoginAnswer;
 use crate::ioloop::stream::is_disconnect;
 use crate::ioloop::{Channel, Io, Readiness, Source};
+use crate::limits::Admission;
 use crate::proto::command::CommandLine;
 use crate::proto::line::Step;
-use crate::servers::Admission;
 
 /// A session and the user's handler.
 pub(crate) struct Connection<H> {

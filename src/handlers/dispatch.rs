@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{FTPHandler, FTPSession, TransferLog};
 use crate::authorizers::Perm;
-use crate::filesystems::FSState;
+use crate::filesystems::{FSState, OpenMode};
 use crate::proto::command::{Arg, CommandLine, leading_flags};
 use crate::proto::encoding::UnicodeErrors;
 use crate::proto::pattern::has_magic;
@@ -350,7 +350,7 @@ fn call_with_path<H: FTPHandler + ?Sized>(
         "RNTO" => h.ftp_rnto(s, path),
         "SIZE" => h.ftp_size(s, path),
         "STAT" => h.ftp_stat(s, Some(path)),
-        "STOR" => h.ftp_stor(s, path),
+        "STOR" => h.ftp_stor(s, path, OpenMode::Write),
         "XCUP" => h.ftp_xcup(s, path),
         "XCWD" => h.ftp_xcwd(s, path),
         "XMKD" => h.ftp_xmkd(s, path),

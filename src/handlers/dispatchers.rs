@@ -15,8 +15,8 @@ use super::session::DataState;
 use super::{CmdArg, FTPHandler, FTPSession, TransferType};
 use crate::error::strerror;
 use crate::ioloop::Stream;
+use crate::limits::Seat;
 use crate::proto::address::{self, EprtProto};
-use crate::servers::Seat;
 use crate::sys;
 
 /// A listener that waits for the client's data connection.

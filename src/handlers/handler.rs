@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 
-use super::commands::{self, files, info, listing, login, site, transfer};
+use super::commands;
 use super::dispatch::{self, CmdArg, Command};
 use super::{FTPSession, TimerId, dispatchers};
 use crate::error::AuthenticationFailed;
+use crate::filesystems::OpenMode;
 use crate::proto::command::CommandLine;
 
 /// What a session does: as pyftpdlib's `FTPHandler`, to be overridden method by
@@ -63,22 +64,22 @@ pub trait FTPHandler {
 
     /// Greets a new client: `on_connect`, then 220.
     fn handle(&mut self, s: &mut FTPSession) {
-        login::handle(self, s);
+        commands::handle(self, s);
     }
 
     /// Turns away a client over [`max_cons`](crate::FTPServer::set_max_cons): 421.
     fn handle_max_cons(&mut self, s: &mut FTPSession) {
-        login::handle_max_cons(s);
+        commands::handle_max_cons(s);
     }
 
     /// Turns away a client over [`max_cons_per_ip`](crate::FTPServer::set_max_cons_per_ip): 421.
     fn handle_max_cons_per_ip(&mut self, s: &mut FTPSession) {
-        login::handle_max_cons_per_ip(s);
+        commands::handle_max_cons_per_ip(s);
     }
 
     /// The client was silent for [`timeout`](crate::FTPConfig::timeout): 421.
     fn handle_timeout(&mut self, s: &mut FTPSession) {
-        login::handle_timeout(s);
+        commands::handle_timeout(s);
     }
 
     /// Checks a command line - known, argument, login, path, permission - and
@@ -94,7 +95,7 @@ pub trait FTPHandler {
 
     /// Logs the user out, as REIN and another USER do.
     fn flush_account(&mut self, s: &mut FTPSession) {
-        login::flush_account(self, s);
+        commands::flush_account(self, s);
     }
 
     /// A login was refused: replies 530, but only after
@@ -106,7 +107,7 @@ pub trait FTPHandler {
         err: &AuthenticationFailed,
         password: &str,
     ) {
-        login::handle_auth_failed(s, err, password);
+        commands::handle_auth_failed(s, err, password);
     }
 
     /// A login was accepted: 230, then `on_login`.
@@ -117,7 +118,7 @@ pub trait FTPHandler {
         password: &str,
         msg_login: &str,
     ) {
-        login::handle_auth_success(self, s, home, password, msg_login);
+        commands::handle_auth_success(self, s, home, password, msg_login);
     }
 
     // --- log
@@ -158,17 +159,17 @@ pub trait FTPHandler {
 
     /// USER (RFC 959 §4.1.1): 331.
     fn ftp_user(&mut self, s: &mut FTPSession, line: &str) {
-        login::user(self, s, line);
+        commands::user(self, s, line);
     }
 
     /// PASS (RFC 959 §4.1.1): 230, 503, 530.
     fn ftp_pass(&mut self, s: &mut FTPSession, line: &str) {
-        login::pass(self, s, line);
+        commands::pass(self, s, line);
     }
 
     /// CWD (RFC 959 §4.1.1): 250, 550.
     fn ftp_cwd(&mut self, s: &mut FTPSession, path: &Path) {
-        files::cwd(s, path);
+        commands::cwd(s, path);
     }
 
     /// CDUP (RFC 959 §4.1.1): 250, 550, as CWD.
@@ -178,191 +179,189 @@ pub trait FTPHandler {
 
     /// REIN (RFC 959 §4.1.1): 230.
     fn ftp_rein(&mut self, s: &mut FTPSession) {
-        login::rein(self, s);
+        commands::rein(self, s);
     }
 
     /// QUIT (RFC 959 §4.1.1): 221. A transfer may finish first.
     fn ftp_quit(&mut self, s: &mut FTPSession) {
-        login::quit(self, s);
+        commands::quit(self, s);
     }
 
     /// PORT (RFC 959 §4.1.2): 200 once connected, 421, 425, 501.
     fn ftp_port(&mut self, s: &mut FTPSession, line: &str) {
-        dispatchers::port(self, s, line);
+        commands::port(self, s, line);
     }
 
     /// PASV (RFC 959 §4.1.2): 227, 425, 501.
     fn ftp_pasv(&mut self, s: &mut FTPSession) {
-        dispatchers::pasv(self, s);
+        commands::pasv(self, s);
     }
 
     /// TYPE (RFC 959 §4.1.2): 200, 504.
     fn ftp_type(&mut self, s: &mut FTPSession, line: &str) {
-        info::type_(s, line);
+        commands::type_(s, line);
     }
 
     /// STRU (RFC 959 §4.1.2): 200, 501, 504.
     fn ftp_stru(&mut self, s: &mut FTPSession, line: &str) {
-        info::stru(s, line);
+        commands::stru(s, line);
     }
 
     /// MODE (RFC 959 §4.1.2): 200, 501, 504.
     fn ftp_mode(&mut self, s: &mut FTPSession, line: &str) {
-        info::mode(s, line);
+        commands::mode(s, line);
     }
 
     /// RETR (RFC 959 §4.1.3): 125 or 150, then 226 or 426; 550, 554.
     fn ftp_retr(&mut self, s: &mut FTPSession, file: &Path) {
-        transfer::retr(self, s, file);
+        commands::retr(s, file);
     }
 
-    /// STOR (RFC 959 §4.1.3): 125 or 150, then 226 or 426; 550, 554.
-    fn ftp_stor(&mut self, s: &mut FTPSession, file: &Path) {
-        transfer::stor(self, s, file);
+    /// STOR (RFC 959 §4.1.3): 125 or 150, then 226 or 426; 550, 554. APPE comes
+    /// here too, with [`OpenMode::Append`].
+    fn ftp_stor(&mut self, s: &mut FTPSession, file: &Path, mode: OpenMode) {
+        commands::stor(s, file, mode);
     }
 
     /// STOU (RFC 959 §4.1.3, RFC 1123 §4.1.2.9): as STOR; 450. `line` is an FTP
     /// path, or empty.
     fn ftp_stou(&mut self, s: &mut FTPSession, line: &OsStr) {
-        transfer::stou(self, s, line);
+        commands::stou(s, line);
     }
 
     /// APPE (RFC 959 §4.1.3): as STOR; 450.
     fn ftp_appe(&mut self, s: &mut FTPSession, file: &Path) {
-        transfer::appe(self, s, file);
+        commands::appe(self, s, file);
     }
 
     /// ALLO (RFC 959 §4.1.3): 202.
     fn ftp_allo(&mut self, s: &mut FTPSession, line: &str) {
-        info::allo(s);
+        commands::allo(s);
     }
 
     /// REST (RFC 3659 §5): 350, 501.
     fn ftp_rest(&mut self, s: &mut FTPSession, line: &str) {
-        transfer::rest(s, line);
+        commands::rest(s, line);
     }
 
     /// RNFR (RFC 959 §4.1.3): 350, 550.
     fn ftp_rnfr(&mut self, s: &mut FTPSession, path: &Path) {
-        files::rnfr(s, path);
+        commands::rnfr(s, path);
     }
 
     /// RNTO (RFC 959 §4.1.3): 250, 503, 550.
     fn ftp_rnto(&mut self, s: &mut FTPSession, path: &Path) {
-        files::rnto(s, path);
+        commands::rnto(s, path);
     }
 
     /// ABOR (RFC 959 §4.1.3): 225, or 426 and 226.
     fn ftp_abor(&mut self, s: &mut FTPSession) {
-        transfer::abor(self, s);
+        commands::abor(self, s);
     }
 
     /// DELE (RFC 959 §4.1.3): 250, 550.
     fn ftp_dele(&mut self, s: &mut FTPSession, path: &Path) {
-        files::dele(s, path);
+        commands::dele(s, path);
     }
 
     /// RMD (RFC 959 §4.1.3): 250, 550.
     fn ftp_rmd(&mut self, s: &mut FTPSession, path: &Path) {
-        files::rmd(s, path);
+        commands::rmd(s, path);
     }
 
     /// MKD (RFC 959 §4.1.3): 257, 550.
     fn ftp_mkd(&mut self, s: &mut FTPSession, path: &Path) {
-        files::mkd(s, path);
+        commands::mkd(s, path);
     }
 
     /// PWD (RFC 959 §4.1.3): 257.
     fn ftp_pwd(&mut self, s: &mut FTPSession) {
-        files::pwd(s);
+        commands::pwd(s);
     }
 
     /// LIST (RFC 959 §4.1.3): 125 or 150, then 226 or 426; 550.
     fn ftp_list(&mut self, s: &mut FTPSession, path: &Path) {
-        listing::list(self, s, path);
+        commands::list(s, path);
     }
 
     /// NLST (RFC 959 §4.1.3): as LIST.
     fn ftp_nlst(&mut self, s: &mut FTPSession, path: &Path) {
-        listing::nlst(self, s, path);
+        commands::nlst(s, path);
     }
 
     /// SYST (RFC 959 §4.1.3): 215.
     fn ftp_syst(&mut self, s: &mut FTPSession) {
-        info::syst(s);
+        commands::syst(s);
     }
 
     /// STAT (RFC 959 §4.1.3): 211 about the session, 213 about a path; 550.
     fn ftp_stat(&mut self, s: &mut FTPSession, path: Option<&Path>) {
-        match path {
-            Some(path) => listing::stat(s, path),
-            None => info::stat(s),
-        }
+        commands::stat(s, path);
     }
 
     /// HELP (RFC 959 §4.1.3): 214, 501.
     fn ftp_help(&mut self, s: &mut FTPSession, line: &str) {
-        info::help(s, line);
+        commands::help(s, line);
     }
 
     /// NOOP (RFC 959 §4.1.3): 200.
     fn ftp_noop(&mut self, s: &mut FTPSession) {
-        info::noop(s);
+        commands::noop(s);
     }
 
     /// FEAT (RFC 2389 §3): 211.
     fn ftp_feat(&mut self, s: &mut FTPSession) {
-        info::feat(s);
+        commands::feat(s);
     }
 
     /// OPTS (RFC 2389 §4): 200, 501.
     fn ftp_opts(&mut self, s: &mut FTPSession, line: &str) {
-        info::opts(s, line);
+        commands::opts(s, line);
     }
 
     /// EPRT (RFC 2428 §2): as PORT; 522.
     fn ftp_eprt(&mut self, s: &mut FTPSession, line: &str) {
-        dispatchers::eprt(self, s, line);
+        commands::eprt(self, s, line);
     }
 
     /// EPSV (RFC 2428 §3): 229, 220 for ALL, 425, 501, 522.
     fn ftp_epsv(&mut self, s: &mut FTPSession, line: &str) {
-        dispatchers::epsv(self, s, line);
+        commands::epsv(self, s, line);
     }
 
     /// SIZE (RFC 3659 §4): 213, 550.
     fn ftp_size(&mut self, s: &mut FTPSession, path: &Path) {
-        files::size(s, path);
+        commands::size(s, path);
     }
 
     /// MDTM (RFC 3659 §3): 213, 550.
     fn ftp_mdtm(&mut self, s: &mut FTPSession, path: &Path) {
-        files::mdtm(s, path);
+        commands::mdtm(s, path);
     }
 
     /// MFMT (draft-somers-ftp-mfxx-04): 213, 550. `timeval` is `YYYYMMDDHHMMSS`.
     fn ftp_mfmt(&mut self, s: &mut FTPSession, path: &Path, timeval: &str) {
-        files::mfmt(s, path, timeval);
+        commands::mfmt(s, path, timeval);
     }
 
     /// MLST (RFC 3659 §7): 250, 550.
     fn ftp_mlst(&mut self, s: &mut FTPSession, path: &Path) {
-        listing::mlst(s, path);
+        commands::mlst(s, path);
     }
 
     /// MLSD (RFC 3659 §7): as LIST; 501.
     fn ftp_mlsd(&mut self, s: &mut FTPSession, path: &Path) {
-        listing::mlsd(self, s, path);
+        commands::mlsd(s, path);
     }
 
     /// SITE CHMOD: 200, 501, 550. `mode` should be three or four octal digits.
     fn ftp_site_chmod(&mut self, s: &mut FTPSession, path: &Path, mode: &str) {
-        site::chmod(s, path, mode);
+        commands::site_chmod(s, path, mode);
     }
 
     /// SITE HELP: 214, 501.
     fn ftp_site_help(&mut self, s: &mut FTPSession, line: &str) {
-        site::help(s, line);
+        commands::site_help(s, line);
     }
 
     /// XCUP (RFC 775), as CDUP.

@@ -14,11 +14,11 @@ use super::dispatchers::{ActiveDTP, PassiveDTP, PendingTransfer};
 use super::{FTPConfig, TransferType, data};
 use crate::filesystems::{AbstractedFS, FSState};
 use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
+use crate::limits::{Seat, ServerState};
 use crate::log::{TARGET, escape};
 use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
 use crate::proto::reply::{sanitize, sanitize_bytes};
-use crate::servers::{Seat, ServerState};
 
 /// The state of one control connection, which every method of
 /// [`FTPHandler`](super::FTPHandler) gets: as the attributes of pyftpdlib's `FTPHandler`.

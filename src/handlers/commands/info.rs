@@ -55,8 +55,8 @@ pub fn syst(s: &mut FTPSession) {
     s.respond("215 UNIX Type: L8");
 }
 
-/// Stock [`FTPHandler::ftp_stat`](super::super::FTPHandler::ftp_stat) without a path.
-pub fn stat(s: &mut FTPSession) {
+/// STAT without a path.
+pub(super) fn stat(s: &mut FTPSession) {
     let (ip, port) = local_text(s);
     s.push_line("211-FTP server status:");
     s.push_line(&format!(" Connected to: {ip}:{port}"));

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use std::vec;
 
+use super::super::FTPSession;
 use super::super::data::Outgoing;
-use super::super::{FTPHandler, FTPSession};
 use super::transfer::push_dtp_data;
 use super::{on_fs, refuse};
 use crate::error::FSError;
@@ -21,29 +21,29 @@ use crate::producers::{More, Producer};
 use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts};
 use crate::proto::pattern::{Pattern, has_magic};
 
-/// Stock [`FTPHandler::ftp_list`]: as `ls -l`, sorted.
+/// Stock [`FTPHandler::ftp_list`](super::super::FTPHandler::ftp_list): as `ls -l`, sorted.
 ///
 /// A pattern in the last component is matched if there is no such name.
-pub fn list<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
+pub fn list(s: &mut FTPSession, path: &Path) {
     match open(s, path, Form::List, SORTED_MAX) {
         Ok(listing) => push_dtp_data(s, listing, "LIST"),
         Err(err) => refuse(s, &err),
     }
 }
 
-/// Stock [`FTPHandler::ftp_nlst`]: names only, sorted.
+/// Stock [`FTPHandler::ftp_nlst`](super::super::FTPHandler::ftp_nlst): names only, sorted.
 ///
 /// What a pattern matches is shown with its directory, as seen from the
 /// current one, so that it can be asked for as it stands.
-pub fn nlst<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
+pub fn nlst(s: &mut FTPSession, path: &Path) {
     match open(s, path, Form::Names, SORTED_MAX) {
         Ok(listing) => push_dtp_data(s, listing, "NLST"),
         Err(err) => refuse(s, &err),
     }
 }
 
-/// Stock [`FTPHandler::ftp_mlsd`]: with facts, in the order of the system.
-pub fn mlsd<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
+/// Stock [`FTPHandler::ftp_mlsd`](super::super::FTPHandler::ftp_mlsd): with facts, in the order of the system.
+pub fn mlsd(s: &mut FTPSession, path: &Path) {
     match on_fs(s, |fs, state| fs.listdir(state, path)) {
         Ok(dir) => {
             let listing = Listing::new(s, dir, Form::Facts(facts(s)));
@@ -58,7 +58,7 @@ pub fn mlsd<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path)
     }
 }
 
-/// Stock [`FTPHandler::ftp_mlst`].
+/// Stock [`FTPHandler::ftp_mlst`](super::super::FTPHandler::ftp_mlst).
 pub fn mlst(s: &mut FTPSession, path: &Path) {
     let facts = facts(s);
     let mut style = style(s);
@@ -85,11 +85,8 @@ pub fn mlst(s: &mut FTPSession, path: &Path) {
     }
 }
 
-/// Stock [`FTPHandler::ftp_stat`] with a path: LIST on the control connection.
-///
-/// Of a large directory only the first names are sorted, since a session
-/// without a transfer is to hold little memory.
-pub fn stat(s: &mut FTPSession, path: &Path) {
+/// STAT with a path: LIST on the control connection.
+pub(super) fn stat(s: &mut FTPSession, path: &Path) {
     match open(s, path, Form::List, STAT_SORTED_MAX) {
         Err(err) => refuse(s, &err),
         Ok(listing) => {

@@ -7,7 +7,7 @@ use super::{on_fs, refuse};
 use crate::proto::address::parse_mode;
 
 /// Stock [`FTPHandler::ftp_site_chmod`](super::super::FTPHandler::ftp_site_chmod).
-pub fn chmod(s: &mut FTPSession, path: &Path, mode: &str) {
+pub fn site_chmod(s: &mut FTPSession, path: &Path, mode: &str) {
     let Some(mode) = parse_mode(mode.as_bytes()) else {
         s.respond("501 Invalid SITE CHMOD format.");
         return;
@@ -19,7 +19,7 @@ pub fn chmod(s: &mut FTPSession, path: &Path, mode: &str) {
 }
 
 /// Stock [`FTPHandler::ftp_site_help`](super::super::FTPHandler::ftp_site_help).
-pub fn help(s: &mut FTPSession, line: &str) {
+pub fn site_help(s: &mut FTPSession, line: &str) {
     if !line.is_empty() {
         match s.config.proto_cmds.get(&line.to_uppercase()) {
             Some(cmd) => s.respond(&format!("214 {}", cmd.help.clone())),

@@ -18,7 +18,7 @@ use crate::proto::address::parse_offset;
 use crate::proto::reply::repr;
 
 /// Stock [`FTPHandler::ftp_retr`].
-pub fn retr<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
+pub fn retr(s: &mut FTPSession, path: &Path) {
     let rest = mem::take(&mut s.rest);
     match on_fs(s, |fs, state| fs.open(state, path, OpenMode::Read)) {
         Err(err) => refuse(s, &err),
@@ -32,23 +32,23 @@ pub fn retr<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path)
     }
 }
 
-/// Stock [`FTPHandler::ftp_stor`].
-pub fn stor<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
-    store(s, path, OpenMode::Write, "STOR");
-}
-
 /// Stock [`FTPHandler::ftp_appe`].
-pub fn appe<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, path: &Path) {
+pub fn appe<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, path: &Path) {
     if s.rest > 0 {
         s.respond("450 Can't APPE while REST request is pending.");
     } else {
-        store(s, path, OpenMode::Append, "APPE");
+        h.ftp_stor(s, path, OpenMode::Append);
     }
 }
 
-/// Receives into a file that is opened in `mode`; REST makes that
-/// [`OpenMode::Update`]. For commands of one's own that store files.
-pub fn store(s: &mut FTPSession, path: &Path, mode: OpenMode, cmd: &'static str) {
+/// Stock [`FTPHandler::ftp_stor`]: receives into a file that is opened in
+/// `mode`; REST makes that [`OpenMode::Update`].
+pub fn stor(s: &mut FTPSession, path: &Path, mode: OpenMode) {
+    let cmd = if mode == OpenMode::Append {
+        "APPE"
+    } else {
+        "STOR"
+    };
     let rest = mem::take(&mut s.rest);
     let mode = if rest > 0 { OpenMode::Update } else { mode };
     match on_fs(s, |fs, state| fs.open(state, path, mode)) {
@@ -77,7 +77,7 @@ fn reposition(file: &mut dyn FSFile, rest: u64) -> Result<(), String> {
 }
 
 /// Stock [`FTPHandler::ftp_stou`].
-pub fn stou<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession, line: &OsStr) {
+pub fn stou(s: &mut FTPSession, line: &OsStr) {
     if s.rest > 0 {
         s.respond("450 Can't STOU while REST request is pending.");
         return;

@@ -1,0 +1,91 @@
+//! The end of a data connection, always in the same order: close the socket,
+//! close the file, reply, log, callback.
+
+use std::mem;
+
+use log::Level;
+
+use super::drive::{DataConnection, Outcome};
+use super::{DataChannel, Transfer};
+use crate::error::strerror;
+use crate::handlers::session::DataState;
+use crate::handlers::{FTPHandler, FTPSession, TransferLog};
+
+/// Ends the data connection of a session: closes the socket, closes the file,
+/// replies, logs, and calls one of the four callbacks of files.
+pub(crate) fn finish<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, outcome: Outcome) {
+    let DataState::Open(open) = mem::take(&mut s.data) else {
+        return;
+    };
+    let DataConnection {
+        mut channel,
+        mut dtp,
+    } = *open;
+    dtp.close(&mut channel);
+    let bytes = dtp.get_transmitted_bytes(&channel);
+    let elapsed = dtp.get_elapsed_time(&channel);
+    let DataChannel {
+        stream,
+        transfer,
+        file_name,
+        cmd,
+        ..
+    } = channel;
+    drop(stream);
+    let receive = matches!(transfer, Transfer::Receiving(_));
+    let outcome = close_file(transfer, outcome);
+    let completed = matches!(outcome, Outcome::Complete);
+    reply(s, &outcome, bytes);
+    if let Some(filename) = &file_name {
+        h.log_transfer(
+            s,
+            &TransferLog {
+                cmd: &cmd,
+                filename,
+                receive,
+                completed,
+                elapsed,
+                bytes,
+            },
+        );
+        match (receive, completed) {
+            (true, true) => h.on_file_received(s, filename),
+            (false, true) => h.on_file_sent(s, filename),
+            (true, false) => h.on_incomplete_file_received(s, filename),
+            (false, false) => h.on_incomplete_file_sent(s, filename),
+        }
+    }
+    if matches!(outcome, Outcome::TimedOut) || s.quit_pending {
+        s.close_when_done();
+    }
+    s.restart_idle();
+}
+
+/// Closes the file; an upload that cannot be closed well is not complete.
+fn close_file(transfer: Transfer, outcome: Outcome) -> Outcome {
+    let completed = matches!(outcome, Outcome::Complete);
+    match transfer {
+        Transfer::Receiving(mut receiving) => match receiving.file.finish(completed) {
+            Err(err) if completed => Outcome::Failed(strerror(&err)),
+            _ => outcome,
+        },
+        Transfer::Sending(mut sending) => {
+            if let Some(producer) = &mut sending.producer {
+                producer.finish(completed);
+            }
+            outcome
+        }
+        Transfer::None => outcome,
+    }
+}
+
+fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64) {
+    match outcome {
+        Outcome::Complete => s.respond("226 Transfer complete."),
+        Outcome::Cut => s.respond(&format!("426 Transfer aborted; {bytes} bytes transmitted.")),
+        Outcome::Failed(text) => s.respond_w_warning(&format!("426 {text}; transfer aborted.")),
+        Outcome::TimedOut => s.respond_at(Level::Info, "421 Data connection timed out."),
+        Outcome::Aborted(text) => s.respond_at(Level::Info, text),
+        Outcome::Silent => {}
+    }
+}
