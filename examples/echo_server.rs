@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, IOLoop, Terminator};
+use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, IOLoop, Io, Terminator};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -18,7 +18,7 @@ struct Echo {
 }
 
 impl ChatHandler for Echo {
-    fn on_connect(&mut self, chat: &mut AsyncChat) {
+    fn on_connect(&mut self, chat: &mut AsyncChat, _io: &mut Io<'_>) {
         chat.set_terminator(Terminator::Bytes(b"\n".into()));
         chat.push(b"Hello. I say what you say, until you quit.\r\n");
     }

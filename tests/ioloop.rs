@@ -445,7 +445,7 @@ impl Chat {
 }
 
 impl ChatHandler for Chat {
-    fn on_connect(&mut self, chat: &mut AsyncChat) {
+    fn on_connect(&mut self, chat: &mut AsyncChat, _io: &mut Io<'_>) {
         chat.set_limit(100);
         self.tell("connect");
     }
@@ -714,4 +714,40 @@ fn messages_to_a_conversation() {
     expect(&tells, &["disconnect"]);
     thread.remote.send(id, Box::new("late".to_owned()));
     assert!(thread.ask(|_| true));
+}
+
+/// Says hello in a moment, by a message to itself.
+struct Later;
+
+impl ChatHandler for Later {
+    fn on_connect(&mut self, _chat: &mut AsyncChat, io: &mut Io<'_>) {
+        let id = io.id().unwrap();
+        io.call_later(MS, move |io| io.send(id, Box::new("hello\r\n")));
+    }
+
+    fn found_terminator(&mut self, _chat: &mut AsyncChat, _piece: &[u8]) {}
+
+    fn message(&mut self, chat: &mut AsyncChat, message: Box<dyn Any + Send>) {
+        chat.push(message.downcast_ref::<&str>().unwrap().as_bytes());
+        chat.close_when_done();
+    }
+}
+
+#[test]
+fn an_accepted_conversation_knows_its_name() {
+    let mut ioloop = IOLoop::new().unwrap();
+    let acceptor = Acceptor::bind("127.0.0.1", 0, |_| Later).unwrap();
+    let address = acceptor.local_addr().unwrap();
+    ioloop.add(acceptor);
+    let client = std::thread::spawn(move || {
+        let mut text = String::new();
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.read_to_string(&mut text).unwrap();
+        text
+    });
+    while !client.is_finished() {
+        ioloop.turn(Some(MS)).unwrap();
+    }
+    assert_eq!(client.join().unwrap(), "hello\r\n");
 }

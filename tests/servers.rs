@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::{Client, DEADLINE, Server, test_config};
 use ftpdlib::FTPServer;
 use ftpdlib::handlers::StockHandler;
-use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, Connector};
+use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, Connector, Io};
 
 fn bind(host: &str) -> (FTPServer, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ fn turn() {
 struct Echo;
 
 impl ChatHandler for Echo {
-    fn on_connect(&mut self, chat: &mut AsyncChat) {
+    fn on_connect(&mut self, chat: &mut AsyncChat, _io: &mut Io<'_>) {
         chat.push(b"hello\r\n");
     }
 
@@ -169,7 +169,7 @@ fn another_protocol_on_the_same_loop() {
 struct Caller(mpsc::Sender<String>);
 
 impl ChatHandler for Caller {
-    fn on_connect(&mut self, chat: &mut AsyncChat) {
+    fn on_connect(&mut self, chat: &mut AsyncChat, _io: &mut Io<'_>) {
         assert!(chat.stream().peer_addr().is_ok());
         chat.push(b"NOOP\r\nQUIT\r\n");
     }

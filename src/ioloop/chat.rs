@@ -328,9 +328,10 @@ impl Output {
 
 /// What a protocol of one's own does with a conversation.
 pub trait ChatHandler {
-    /// The connection is there.
-    fn on_connect(&mut self, chat: &mut AsyncChat) {
-        let _ = chat;
+    /// The connection is there. `io` tells its name for messages ([`Io::id`]), and
+    /// calls functions later.
+    fn on_connect(&mut self, chat: &mut AsyncChat, io: &mut Io<'_>) {
+        let _ = (chat, io);
     }
 
     /// A piece of input is whole; it comes without its terminator.
@@ -357,10 +358,10 @@ pub trait ChatHandler {
         let _ = chat;
     }
 
-    /// The peer has closed, or the connection failed; after the output is sent
-    /// it is closed.
+    /// The peer has sent its last byte: the connection is closed when the output
+    /// is sent.
     fn handle_close(&mut self, chat: &mut AsyncChat) {
-        chat.close_when_done();
+        let _ = chat;
     }
 
     /// The connection is gone.
@@ -439,6 +440,7 @@ impl<H: ChatHandler> ChatChannel<H> {
             self.chat.keep(rest);
             if input.eof {
                 self.handler.handle_close(&mut self.chat);
+                self.chat.close_when_done();
                 return Ok(());
             }
             if !progress && !self.chat.stream.is_readable() {
@@ -468,7 +470,7 @@ impl<H: ChatHandler> ChatChannel<H> {
 
 impl<H: ChatHandler> Channel for ChatChannel<H> {
     fn opened(&mut self, io: &mut Io<'_>) {
-        self.handler.on_connect(&mut self.chat);
+        self.handler.on_connect(&mut self.chat, io);
         self.run(io);
     }
 

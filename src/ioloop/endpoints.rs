@@ -201,7 +201,7 @@ impl<H: ChatHandler + 'static> Connector<H> {
         let stream = Stream::new(connect_af_unspecified(host, port, None)?);
         Ok(Self {
             connecting: Some((stream, handler)),
-            deadline: Some(Instant::now() + timeout),
+            deadline: Instant::now().checked_add(timeout),
         })
     }
 
