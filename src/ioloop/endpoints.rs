@@ -168,13 +168,16 @@ impl Listener {
         io: &mut Io<'_>,
         mut accepted: impl FnMut(&mut Io<'_>, TcpStream, SocketAddr),
     ) {
-        self.retry_at = None;
+        // Said once, however long it lasts.
+        let known = self.retry_at.take().is_some();
         for _ in 0..ACCEPTS {
             match stream::retry(|| self.socket.accept()) {
                 Ok(Some((socket, peer))) => accepted(io, socket, peer),
                 Ok(None) => return,
                 Err(err) if stream::is_exhaustion(&err) => {
-                    log::error!(target: crate::log::TARGET, "cannot accept: {err}; trying again soon");
+                    if !known {
+                        log::error!(target: crate::log::TARGET, "cannot accept: {err}; trying again until it works");
+                    }
                     self.retry_at = Some(io.now() + RETRY_DELAY);
                     return;
                 }

@@ -394,7 +394,7 @@ const FIRST_STEPS: usize = 8;
 const RUN: usize = 4096;
 
 /// Memory for names to be sorted; the rest follows as the system gives it.
-const SORTED_MAX: usize = 32 * 1024 * 1024;
+const SORTED_MAX: usize = 8 * 1024 * 1024;
 
 /// The same for STAT.
 const STAT_SORTED_MAX: usize = 16 * 1024;
