@@ -20,6 +20,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tempfile::TempDir;
 
 // --- servers
@@ -333,6 +335,17 @@ impl Client {
         drop(data);
         self.reply(226);
         total
+    }
+
+    /// Fetches as [`download`](Self::download) does, but lets the kernel throw
+    /// the bytes away, which leaves the processors to the server.
+    pub fn discard(&mut self, command: &str) {
+        let data = self.pasv();
+        self.start(command);
+        let data = SockRef::from(&data);
+        let mut buffer = vec![MaybeUninit::uninit(); 1 << 18];
+        while data.recv_with_flags(&mut buffer, libc::MSG_TRUNC).unwrap() > 0 {}
+        self.reply(226);
     }
 
     /// Stores `count` times `bytes` by PASV and a command.

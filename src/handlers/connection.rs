@@ -270,7 +270,12 @@ impl<H: FTPHandler> Channel for Connection<H> {
             (CONNECTOR, DataState::Connecting(_)) => {
                 dispatchers::drive_active(&mut self.handler, s);
             }
-            (DATA | CONNECTOR, DataState::Open(open)) => open.channel.stream.on_ready(readiness),
+            (DATA | CONNECTOR, DataState::Open(open)) => {
+                open.channel.stream.on_ready(readiness);
+                // Bulk waits for its round, which begins when the events of
+                // this turn, commands among them, are done.
+                return io.again();
+            }
             // Of a socket that is gone: its last events may come in the same turn.
             _ => return,
         }

@@ -896,7 +896,7 @@ fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64) {
 }
 
 /// Bytes that one connection moves in one turn, so that others have theirs soon.
-const TURN_BUDGET: usize = 256 * 1024;
+const TURN_BUDGET: usize = 128 * 1024;
 
 /// Bytes spliced at once.
 const CHUNK: usize = 256 * 1024;

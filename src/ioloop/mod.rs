@@ -488,6 +488,8 @@ impl Core {
             .filter(|slot| slot.id == id)
     }
 
+    /// Runs what waits for its round, but for so long only: what became ready
+    /// meanwhile comes first then.
     fn run_next_round(&mut self) {
         for _ in 0..self.next_round.len() {
             let Some(id) = self.next_round.pop_front() else {
@@ -496,6 +498,9 @@ impl Core {
             if let Some(slot) = self.slot(id) {
                 slot.queued = false;
                 self.dispatch(id, |channel, io| channel.again(io));
+            }
+            if self.now.elapsed() >= ROUND_TIME {
+                return;
             }
         }
     }
@@ -598,6 +603,10 @@ const EVENTS: usize = 256;
 
 /// The buffer that is lent to the channels.
 pub(crate) const BUFFER_SIZE: usize = 65_536;
+
+/// After so much time in a turn the loop looks for new events, before the rest
+/// of the channels that wait for their round.
+const ROUND_TIME: Duration = Duration::from_micros(50);
 
 /// How often [`IOLoop::close`] looks for new channels.
 const CLOSE_ROUNDS: usize = 8;
