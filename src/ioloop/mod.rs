@@ -66,6 +66,7 @@ impl IOLoop {
                 letters: Mutex::new(Vec::new()),
                 waker,
             })),
+            lines_due: None,
             stopped: false,
         };
         let events = Events::with_capacity(EVENTS);
@@ -131,10 +132,8 @@ impl IOLoop {
     /// # Errors
     /// Where the system's poll fails.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        self.core.lines_due = crate::log::flush_in_time(self.core.now);
         let timeout = self.core.sleep_at_most(timeout);
-        if timeout != Some(Duration::ZERO) {
-            crate::log::flush();
-        }
         match self.core.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(err) if err.kind() == io::ErrorKind::Interrupted => self.events.clear(),
@@ -390,6 +389,8 @@ struct Core {
     pipe: Option<sys::Pipe>,
     now: Instant,
     remote: Remote,
+    /// When lines of the log have to be written at the latest.
+    lines_due: Option<Instant>,
     stopped: bool,
 }
 
@@ -589,7 +590,7 @@ impl Core {
             true => None,
             false => self.scheduler.next_deadline(),
         };
-        let next = [self.deadlines.next_deadline(), scheduled];
+        let next = [self.deadlines.next_deadline(), scheduled, self.lines_due];
         let next = next.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
