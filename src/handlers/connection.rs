@@ -104,6 +104,11 @@ impl<H: FTPHandler> Connection<H> {
     /// Returns whether there were any.
     fn drive_commands(&mut self, io: &mut Io<'_>) -> io::Result<bool> {
         if !takes_commands(&mut self.session)? {
+            let chat = &self.session.chat;
+            if chat.has_output() && !chat.is_blocked() {
+                // No event tells when it is sent: commands may wait behind it.
+                io.again();
+            }
             return Ok(false);
         }
         let mut buffer = io.take_buffer();
@@ -331,10 +336,12 @@ fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
     if s.is_closing() || s.quit_pending || s.login.is_waiting() {
         return Ok(false);
     }
-    if s.chat.output_size() > OUTPUT_MAX {
+    // A listing that is being replied holds a directory and a buffer: one is
+    // enough for a session.
+    if s.chat.output_size() > OUTPUT_MAX || s.chat.is_producing() {
         s.chat.flush()?;
     }
-    Ok(!s.chat.is_blocked() && s.chat.output_size() <= OUTPUT_MAX)
+    Ok(!s.chat.is_blocked() && !s.chat.is_producing() && s.chat.output_size() <= OUTPUT_MAX)
 }
 
 /// Whether a command has to wait for what goes on, so that replies come in the

@@ -186,6 +186,11 @@ impl AsyncChat {
         self.output.size()
     }
 
+    /// Whether a producer has not made all of its output yet.
+    pub(crate) fn is_producing(&self) -> bool {
+        self.output.queue.is_some()
+    }
+
     /// Whether the peer has not taken all of the output.
     pub(crate) fn is_blocked(&self) -> bool {
         self.has_output() && !self.stream.is_writable()
