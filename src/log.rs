@@ -14,7 +14,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
@@ -35,6 +35,7 @@ pub fn config_logging(level: LevelFilter) -> Result<(), SetLoggerError> {
             output: Mutex::new(Output {
                 formatter: LogFormatter::new(terminal && colours_allowed()),
                 lines: LineBuffer::new(io::stderr()),
+                written: None,
             }),
         }
     });
@@ -56,6 +57,28 @@ pub fn flush() {
     if PENDING.load(Ordering::Relaxed) {
         write_pending();
     }
+}
+
+/// [`flush`] for the event loop, every turn: lines that follow each other within
+/// [`GATHER_TIME`] go out together, the first of them at once. Returns when to
+/// call again at the latest if lines wait.
+pub(crate) fn flush_in_time(now: Instant) -> Option<Instant> {
+    if !GATHERING.load(Ordering::Relaxed) {
+        GATHERING.store(true, Ordering::Relaxed);
+    }
+    if !PENDING.load(Ordering::Relaxed) {
+        return None;
+    }
+    let logger = LOGGER.get()?;
+    let mut output = logger.lock();
+    let due = output.written.map(|written| written + GATHER_TIME);
+    if let Some(due) = due.filter(|due| *due > now) {
+        return Some(due);
+    }
+    output.written = Some(now);
+    output.lines.flush();
+    PENDING.store(false, Ordering::Relaxed);
+    None
 }
 
 /// Writes the lines that were gathered, and each line at once from now on: for
@@ -162,6 +185,8 @@ struct StderrLogger {
 struct Output {
     formatter: LogFormatter,
     lines: LineBuffer<io::Stderr>,
+    /// When [`flush_in_time`] last wrote.
+    written: Option<Instant>,
 }
 
 impl StderrLogger {
@@ -186,7 +211,9 @@ impl Log for StderrLogger {
         let at_once = self.terminal || level <= Level::Warn || !GATHERING.load(Ordering::Relaxed);
 
         let mut output = self.lock();
-        let Output { formatter, lines } = &mut *output;
+        let Output {
+            formatter, lines, ..
+        } = &mut *output;
         lines.push(|line| formatter.format(level, SystemTime::now(), &message, line));
         if at_once {
             lines.flush();
@@ -284,6 +311,8 @@ static LOGGER: OnceLock<StderrLogger> = OnceLock::new();
 static GATHERING: AtomicBool = AtomicBool::new(false);
 /// Whether there is something to flush.
 static PENDING: AtomicBool = AtomicBool::new(false);
+/// How long a line may wait for others.
+const GATHER_TIME: Duration = Duration::from_millis(20);
 /// Bytes of lines written together.
 const GATHERED: usize = 8192;
 
@@ -292,8 +321,6 @@ pub(crate) const TARGET: &str = "ftpdlib";
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// Remembers each write.

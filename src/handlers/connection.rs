@@ -106,6 +106,11 @@ impl<H: FTPHandler> Connection<H> {
     /// Returns whether there were any.
     fn drive_commands(&mut self, io: &mut Io<'_>) -> io::Result<bool> {
         if !takes_commands(&mut self.session)? {
+            let chat = &self.session.chat;
+            if chat.has_output() && !chat.is_blocked() {
+                // No event tells when it is sent: commands may wait behind it.
+                io.again();
+            }
             return Ok(false);
         }
         let mut buffer = io.take_buffer();
@@ -285,7 +290,12 @@ impl<H: FTPHandler> Channel for Connection<H> {
             (CONNECTOR, DataState::Connecting(_)) => {
                 dispatchers::drive_active(&mut self.handler, s);
             }
-            (DATA | CONNECTOR, DataState::Open(open)) => open.channel.stream.on_ready(readiness),
+            (DATA | CONNECTOR, DataState::Open(open)) => {
+                open.channel.stream.on_ready(readiness);
+                // Bulk waits for its round, which begins when the events of
+                // this turn, commands among them, are done.
+                return io.again();
+            }
             // Of a socket that is gone: its last events may come in the same turn.
             _ => return,
         }

@@ -68,6 +68,7 @@ impl IOLoop {
                 letters: Mutex::new(Vec::new()),
                 waker,
             })),
+            lines_due: None,
             stopped: false,
         };
         let events = Events::with_capacity(EVENTS);
@@ -133,10 +134,8 @@ impl IOLoop {
     /// # Errors
     /// Where the system's poll fails.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        self.core.lines_due = crate::log::flush_in_time(self.core.now);
         let timeout = self.core.sleep_at_most(timeout);
-        if timeout != Some(Duration::ZERO) {
-            crate::log::flush();
-        }
         match self.core.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(err) if err.kind() == io::ErrorKind::Interrupted => self.events.clear(),
@@ -394,6 +393,8 @@ struct Core {
     pipe: Option<sys::Pipe>,
     now: Instant,
     remote: Remote,
+    /// When lines of the log have to be written at the latest.
+    lines_due: Option<Instant>,
     stopped: bool,
 }
 
@@ -507,6 +508,8 @@ impl Core {
             .filter(|slot| slot.id == id)
     }
 
+    /// Runs what waits for its round, but for so long only: what became ready
+    /// meanwhile comes first then.
     fn run_next_round(&mut self) {
         for _ in 0..self.next_round.len() {
             let Some(id) = self.next_round.pop_front() else {
@@ -515,6 +518,9 @@ impl Core {
             if let Some(slot) = self.slot(id) {
                 slot.queued = false;
                 self.dispatch(id, |channel, io| channel.again(io));
+            }
+            if self.now.elapsed() >= ROUND_TIME {
+                return;
             }
         }
     }
@@ -603,7 +609,7 @@ impl Core {
             true => None,
             false => self.scheduler.next_deadline(),
         };
-        let next = [self.deadlines.next_deadline(), scheduled];
+        let next = [self.deadlines.next_deadline(), scheduled, self.lines_due];
         let next = next.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
@@ -620,6 +626,10 @@ const DEADLINES_MIN: usize = 1024;
 
 /// The buffer that is lent to the channels.
 pub(crate) const BUFFER_SIZE: usize = 65_536;
+
+/// After so much time in a turn the loop looks for new events, before the rest
+/// of the channels that wait for their round.
+const ROUND_TIME: Duration = Duration::from_micros(50);
 
 /// How often [`IOLoop::close`] looks for new channels.
 const CLOSE_ROUNDS: usize = 8;

@@ -287,7 +287,7 @@ impl DataChannel {
 }
 
 /// Bytes that one connection moves in one turn, so that others have theirs soon.
-const TURN_BUDGET: usize = 256 * 1024;
+const TURN_BUDGET: usize = 128 * 1024;
 
 /// What moving anything costs of the budget, however little it is.
 const MIN_COST: usize = 1024;

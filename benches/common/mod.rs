@@ -1,0 +1,624 @@
+//! What the benches share: servers in processes of their own, a client, what
+//! the system says of a process, and the table at the end.
+//!
+//! Measured is what the server spends - its CPU time, its system calls, its
+//! memory - and not how fast the client is. Each figure of ftpdlib stands
+//! beside that of pyftpdlib 2.2.0 in the same run, round by round in turn, if
+//! there is one:
+//!
+//! ```text
+//! python3 -m venv /tmp/pyftpdlib && /tmp/pyftpdlib/bin/pip install pyftpdlib==2.2.0
+//! FTPDLIB_BENCH_PYTHON=/tmp/pyftpdlib/bin/python cargo bench
+//! ```
+
+#![allow(dead_code, reason = "each bench uses its own part of this")]
+#![allow(unreachable_pub, reason = "a module of each bench, and public there")]
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+#![allow(clippy::print_stdout, reason = "the table is for standard output")]
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use tempfile::TempDir;
+
+// --- servers
+
+/// Whose server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    Ftpdlib,
+    Pyftpdlib,
+}
+
+/// Those that are there, ftpdlib first.
+pub fn contestants() -> Vec<Which> {
+    match python() {
+        Some(_) => vec![Which::Ftpdlib, Which::Pyftpdlib],
+        None => vec![Which::Ftpdlib],
+    }
+}
+
+/// The interpreter that knows pyftpdlib 2.2.0.
+fn python() -> Option<String> {
+    let python = env::var("FTPDLIB_BENCH_PYTHON").unwrap_or_else(|_| "python3".into());
+    let version = Command::new(&python)
+        .args(["-c", "import pyftpdlib; print(pyftpdlib.__ver__)"])
+        .output()
+        .ok()?;
+    (version.stdout.trim_ascii() == b"2.2.0").then_some(python)
+}
+
+/// A server in a process of its own, which ends with this value. It logs at
+/// level info, to /dev/null.
+pub struct Server {
+    which: Which,
+    child: Child,
+    pid: u32,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    pub fn start(which: Which, home: &Path) -> Self {
+        Self::spawn(which, home, &[])
+    }
+
+    /// With its system calls written to a file by strace, if there is a strace.
+    pub fn start_traced(which: Which, home: &Path, trace: &Path) -> Option<Self> {
+        let strace = Command::new("strace").arg("-V").output();
+        if !strace.is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        let trace = trace.to_str().unwrap();
+        Some(Self::spawn(which, home, &["strace", "-f", "-o", trace]))
+    }
+
+    fn spawn(which: Which, home: &Path, tracer: &[&str]) -> Self {
+        // Free a moment ago, and nobody else's in a moment, in all likelihood.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let mut words: Vec<String> = tracer.iter().map(|word| (*word).to_owned()).collect();
+        match which {
+            Which::Ftpdlib => words.push(env!("CARGO_BIN_EXE_ftpdlib").into()),
+            Which::Pyftpdlib => words.extend([python().unwrap(), "-m".into(), "pyftpdlib".into()]),
+        }
+        // The same options for both.
+        let port = address.port().to_string();
+        let options = [
+            "-i",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-w",
+            "-u",
+            USER,
+            "-P",
+            PASSWORD,
+            "--max-cons",
+            "60000",
+            "--max-cons-per-ip",
+            "0",
+            "-d",
+        ];
+        words.extend(options.map(str::to_owned));
+        words.push(home.to_str().unwrap().to_owned());
+        let child = Command::new("sh")
+            .args(["-c", ALL_DESCRIPTORS, "sh"])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self {
+            which,
+            pid: child.id(),
+            child,
+            address,
+        };
+        let end = Instant::now() + DEADLINE;
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < end, "{which:?} does not start");
+            assert!(
+                server.child.try_wait().unwrap().is_none(),
+                "{which:?} ended"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+        if !tracer.is_empty() {
+            let pid = server.pid;
+            let children = format!("/proc/{pid}/task/{pid}/children");
+            let children = fs::read_to_string(children).unwrap();
+            server.pid = children.trim().parse().unwrap();
+        }
+        // The session that was the test of its being there is over soon.
+        server.settle();
+        server
+    }
+
+    pub fn which(&self) -> Which {
+        self.which
+    }
+
+    /// Waits until it sleeps, so that all it did is accounted for.
+    pub fn settle(&self) {
+        let mut last = self.cpu();
+        loop {
+            thread::sleep(Duration::from_millis(20));
+            let now = self.cpu();
+            if now == last {
+                return;
+            }
+            last = now;
+        }
+    }
+
+    /// The CPU time that it has used, in user space and in the kernel.
+    pub fn cpu(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap();
+        let nanos = tasks.map(|task| {
+            let schedstat = fs::read_to_string(task.unwrap().path().join("schedstat"));
+            let schedstat = schedstat.expect("a kernel with schedstat");
+            let first = schedstat.split(' ').next().unwrap();
+            first.parse::<u64>().unwrap()
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+
+    /// The CPU time of some work.
+    pub fn cpu_of(&self, work: impl FnOnce()) -> Duration {
+        let before = self.cpu();
+        work();
+        self.settle();
+        self.cpu() - before
+    }
+
+    /// The memory that is its own (USS), in bytes.
+    pub fn private_memory(&self) -> u64 {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid)).unwrap();
+        let lines = rollup.lines().filter(|line| {
+            line.starts_with("Private_Dirty:") || line.starts_with("Private_Clean:")
+        });
+        let kib = lines.map(|line| line.split_whitespace().nth(1).unwrap());
+        kib.map(|kib| kib.parse::<u64>().unwrap() * 1024).sum()
+    }
+
+    /// A client that is logged in, in TYPE I.
+    pub fn login(&self) -> Client {
+        let mut client = Client::connect(self.address);
+        client.login();
+        client.command("TYPE I", 200);
+        client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.pid != self.child.id() {
+            // The server itself; strace ends with it.
+            let pid = self.pid.to_string();
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        } else {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts this bench again with as many descriptors as it may have.
+pub fn with_all_descriptors() {
+    const DONE: &str = "FTPDLIB_BENCH_RAISED";
+    if env::var_os(DONE).is_some() {
+        return;
+    }
+    let err = Command::new("sh")
+        .args(["-c", ALL_DESCRIPTORS, "sh"])
+        .arg(env::current_exe().unwrap())
+        .args(env::args_os().skip(1))
+        .env(DONE, "1")
+        .exec();
+    panic!("cannot start again: {err}");
+}
+
+/// How many descriptors this process may have.
+pub fn descriptors() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = line
+        .and_then(|line| line.split_whitespace().nth(3))
+        .unwrap();
+    soft.parse().unwrap_or(usize::MAX)
+}
+
+/// The lines of a trace so far: one for each system call.
+pub fn traced_calls(trace: &Path) -> Vec<String> {
+    let trace = fs::read(trace).unwrap();
+    let trace = String::from_utf8_lossy(&trace);
+    let call = |line: &str| {
+        let line = line.split_once(' ')?.1.trim_start();
+        let name = line.split('(').next()?;
+        let named = !name.is_empty() && !line.starts_with(['<', '-', '+']);
+        named.then(|| name.to_owned())
+    };
+    trace.lines().filter_map(call).collect()
+}
+
+// --- client
+
+/// A control connection.
+pub struct Client {
+    socket: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    /// One that has read the greeting.
+    pub fn connect(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        let mut client = Self {
+            socket,
+            buffer: Vec::new(),
+        };
+        client.reply(220);
+        client
+    }
+
+    pub fn login(&mut self) {
+        self.command(&format!("USER {USER}"), 331);
+        self.command(&format!("PASS {PASSWORD}"), 230);
+    }
+
+    /// Sends a command and waits for a reply of this code.
+    pub fn command(&mut self, command: &str, code: u16) -> String {
+        self.socket
+            .write_all(format!("{command}\r\n").as_bytes())
+            .unwrap();
+        self.reply(code)
+    }
+
+    /// A reply of one line.
+    pub fn reply(&mut self, code: u16) -> String {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\r\n") {
+                let line: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                if self.buffer.is_empty() {
+                    // Thousands of clients are idle.
+                    self.buffer = Vec::new();
+                }
+                let line = String::from_utf8(line).unwrap();
+                assert_eq!(line[..3].parse(), Ok(code), "{line}");
+                return line;
+            }
+            let mut chunk = [0; 512];
+            let read = self.socket.read(&mut chunk).unwrap();
+            assert_ne!(read, 0, "the server has closed, not replied {code}");
+            self.buffer.extend_from_slice(&chunk[..read]);
+        }
+    }
+
+    /// A data connection by PASV.
+    pub fn pasv(&mut self) -> TcpStream {
+        let reply = self.command("PASV", 227);
+        let inner = reply.split(['(', ')']).nth(1).unwrap();
+        let parts: Vec<u16> = inner.split(',').map(|part| part.parse().unwrap()).collect();
+        let port = parts[4] * 256 + parts[5];
+        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket
+    }
+
+    /// Fetches by PASV and a command; returns how many bytes came.
+    pub fn download(&mut self, command: &str, buffer: &mut [u8]) -> u64 {
+        let mut data = self.pasv();
+        self.start(command);
+        let mut total = 0;
+        loop {
+            match data.read(buffer).unwrap() {
+                0 => break,
+                read => total += read as u64,
+            }
+        }
+        drop(data);
+        self.reply(226);
+        total
+    }
+
+    /// Fetches as [`download`](Self::download) does, but lets the kernel throw
+    /// the bytes away, which leaves the processors to the server.
+    pub fn discard(&mut self, command: &str) {
+        let data = self.pasv();
+        self.start(command);
+        let data = SockRef::from(&data);
+        let mut buffer = vec![MaybeUninit::uninit(); 1 << 18];
+        while data.recv_with_flags(&mut buffer, libc::MSG_TRUNC).unwrap() > 0 {}
+        self.reply(226);
+    }
+
+    /// Stores `count` times `bytes` by PASV and a command.
+    pub fn upload(&mut self, command: &str, bytes: &[u8], count: usize) {
+        let mut data = self.pasv();
+        self.start(command);
+        for _ in 0..count {
+            data.write_all(bytes).unwrap();
+        }
+        drop(data);
+        self.reply(226);
+    }
+
+    /// 125 or 150, as it comes.
+    fn start(&mut self, command: &str) {
+        self.socket
+            .write_all(format!("{command}\r\n").as_bytes())
+            .unwrap();
+        while self.buffer.len() < 3 {
+            let mut chunk = [0; 512];
+            let read = self.socket.read(&mut chunk).unwrap();
+            assert_ne!(read, 0, "the server has closed");
+            self.buffer.extend_from_slice(&chunk[..read]);
+        }
+        let code = if self.buffer.starts_with(b"125") {
+            125
+        } else {
+            150
+        };
+        self.reply(code);
+    }
+
+    /// QUIT, and the end of the connection.
+    pub fn quit(mut self) {
+        self.command("QUIT", 221);
+        assert_eq!(self.socket.read(&mut [0; 16]).unwrap(), 0);
+    }
+}
+
+// --- figures
+
+/// What was measured in some rounds.
+#[derive(Debug, Clone, Default)]
+pub struct Samples(Vec<f64>);
+
+impl Samples {
+    pub fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index"
+    )]
+    pub fn quantile(&self, quantile: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[((sorted.len() - 1) as f64 * quantile).round() as usize]
+    }
+
+    fn text(&self) -> String {
+        let (low, high) = (self.quantile(0.0), self.quantile(1.0));
+        match self.0.len() {
+            0 => "-".into(),
+            1 => number(self.median()),
+            _ => format!(
+                "{} ({}..{})",
+                number(self.median()),
+                number(low),
+                number(high)
+            ),
+        }
+    }
+}
+
+/// A figure to reach.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    /// At most this part of pyftpdlib's.
+    Ratio(f64),
+    /// At most this.
+    AtMost(f64),
+    None,
+}
+
+/// The figures of a bench.
+pub struct Table {
+    title: &'static str,
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+struct Row {
+    work: String,
+    ours: Samples,
+    theirs: Samples,
+    target: Target,
+}
+
+impl Table {
+    pub fn new(title: &'static str) -> Self {
+        Self {
+            title,
+            rows: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds a row of what `samples` are, in the order of [`contestants`].
+    pub fn row(&mut self, work: impl Into<String>, samples: &[Samples], target: Target) {
+        let of = |index: usize| samples.get(index).cloned().unwrap_or_default();
+        self.rows.push(Row {
+            work: work.into(),
+            ours: of(0),
+            theirs: of(1),
+            target,
+        });
+    }
+
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    pub fn print(&self) {
+        let mut text = String::new();
+        let _ = writeln!(text, "\n{} - {}", self.title, machine());
+        let _ = writeln!(
+            text,
+            "median (least..most) of the rounds; of the server's own process\n"
+        );
+        let head = ["", "ftpdlib", "pyftpdlib 2.2.0", "ratio", "to reach"];
+        let mut lines = vec![head.map(str::to_owned)];
+        lines.extend(self.rows.iter().map(Row::cells));
+        let width = |column: usize| {
+            lines
+                .iter()
+                .map(|line| line[column].len())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: [usize; 5] = std::array::from_fn(width);
+        for line in &lines {
+            let _ = write!(text, "{:1$}", line[0], widths[0]);
+            for (cell, width) in line.iter().zip(widths).skip(1) {
+                let _ = write!(text, "  {cell:>width$}");
+            }
+            text.push('\n');
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "{note}");
+        }
+        if python().is_none() {
+            text.push_str(
+                "pyftpdlib 2.2.0 is not there: pip install pyftpdlib==2.2.0, and name its python in FTPDLIB_BENCH_PYTHON\n",
+            );
+        }
+        // A closed pipe is nobody's error.
+        let _ = io::stdout().write_all(text.as_bytes());
+    }
+}
+
+impl Row {
+    fn cells(&self) -> [String; 5] {
+        let both = !self.ours.0.is_empty() && !self.theirs.0.is_empty();
+        let ratio = both.then(|| self.ours.median() / self.theirs.median());
+        let (wanted, reached) = match self.target {
+            Target::None => (String::new(), None),
+            Target::AtMost(most) => {
+                let ours = (!self.ours.0.is_empty()).then(|| self.ours.median() <= most);
+                (format!("<= {}", number(most)), ours)
+            }
+            Target::Ratio(most) => (format!("<= x{most:.2}"), ratio.map(|ratio| ratio <= most)),
+        };
+        let mark = match reached {
+            Some(true) => "  ok",
+            Some(false) => "  NO",
+            None => "    ",
+        };
+        [
+            self.work.clone(),
+            self.ours.text(),
+            self.theirs.text(),
+            ratio.map_or_else(String::new, |ratio| format!("x{ratio:.2}")),
+            wanted + mark,
+        ]
+    }
+}
+
+impl Samples {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn number(value: f64) -> String {
+    match value.abs() {
+        0.0..10.0 => format!("{value:.2}"),
+        10.0..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// What the figures were measured on, and of which commit.
+fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
+    let model = model.and_then(|line| line.split(": ").nth(1));
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let commit = Command::new("git")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["describe", "--always", "--dirty"])
+        .output();
+    let commit = commit.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    );
+    let (model, kernel) = (model.unwrap_or("a CPU"), kernel.trim());
+    format!("{cpus} x {model}, Linux {kernel}, commit {commit}")
+}
+
+// --- settings
+
+/// A number from the environment.
+pub fn setting(name: &str, default: usize) -> usize {
+    env::var(name)
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
+}
+
+/// Whether a part of a bench was asked for, or none in particular.
+pub fn wanted(part: &str) -> bool {
+    let words = env::args().skip(1).filter(|word| !word.starts_with('-'));
+    let words: Vec<_> = words.collect();
+    words.is_empty() || words.iter().any(|word| word == part)
+}
+
+/// A directory to serve: in the temporary directory, or in FTPDLIB_BENCH_DIR.
+pub fn home() -> TempDir {
+    let parent = env::var_os("FTPDLIB_BENCH_DIR").map_or_else(env::temp_dir, PathBuf::from);
+    tempfile::tempdir_in(parent).unwrap()
+}
+
+/// A server of each, on the same directory.
+pub fn servers(home: &Path) -> Vec<Server> {
+    let start = |which| Server::start(which, home);
+    contestants().into_iter().map(start).collect()
+}
+
+pub fn rounds() -> usize {
+    setting("FTPDLIB_BENCH_ROUNDS", 5).max(1)
+}
+
+pub fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+pub fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+const USER: &str = "user";
+const PASSWORD: &str = "12345";
+
+/// How long anything may take before the bench has failed.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Runs a command with the soft limit of descriptors raised to the hard one.
+const ALL_DESCRIPTORS: &str = r#"ulimit -n "$(ulimit -Hn)"; exec "$@""#;

@@ -1,0 +1,178 @@
+//! What sessions take of user space, by an allocator that counts: idle ones
+//! next to nothing, and no client can make one hold much.
+
+#![allow(unsafe_code, reason = "an allocator cannot be written without")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::{Client, Server};
+use ftpdlib::handlers::StockHandler;
+
+/// Counts what the threads take that want to be counted: servers, not clients.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Counting {
+    /// As much as malloc of glibc takes for a block of that size.
+    fn taken(layout: Layout) -> usize {
+        (layout.size() + 8).next_multiple_of(16).max(32)
+    }
+
+    fn is_on() -> bool {
+        COUNTED.try_with(Cell::get).unwrap_or(false)
+    }
+}
+
+// SAFETY: all is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if Self::is_on() {
+            let taken = Self::taken(layout);
+            let live = LIVE.fetch_add(taken, Relaxed) + taken;
+            PEAK.fetch_max(live, Relaxed);
+        }
+        // SAFETY: as the caller of this.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if Self::is_on() {
+            LIVE.fetch_sub(Self::taken(layout), Relaxed);
+        }
+        // SAFETY: as the caller of this.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// A server that is counted, and nobody else's meanwhile.
+fn counted() -> (Server, MutexGuard<'static, ()>) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = Server::build(
+        "127.0.0.1",
+        |config| config.timeout = Some(std::time::Duration::from_secs(300)),
+        |server| {
+            server.set_max_cons(0);
+            COUNTED.set(true);
+            // Room for what is let go that was not counted when it was taken.
+            LIVE.store(1 << 20, Relaxed);
+        },
+        |_peer| StockHandler,
+    );
+    (server, one)
+}
+
+/// What is taken when all that was asked for before is done.
+fn live(client: &mut Client) -> usize {
+    // The second is answered in a later turn than the first.
+    client.expect(200, "NOOP");
+    client.expect(200, "NOOP");
+    LIVE.load(Relaxed)
+}
+
+#[test]
+fn an_idle_session_takes_less_than_a_kibibyte() {
+    let (server, _one) = counted();
+    let mut first = server.login();
+    let before = live(&mut first);
+    let sessions: Vec<_> = (0..SESSIONS).map(|_| server.login()).collect();
+    let each = (live(&mut first) - before) / SESSIONS;
+    assert!(each <= 1024, "{each} bytes");
+    drop(sessions);
+}
+
+#[test]
+fn idle_sessions_hold_no_buffers() {
+    let (server, _one) = counted();
+    server.write("file", [b'x'; 100_000]);
+    let mut first = server.login();
+    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| server.login()).collect();
+    let before = live(&mut first);
+    for session in &mut sessions {
+        session.send("NO");
+        session.send("OP\r\n".repeat(2));
+        session.expect_reply(200);
+        session.expect_reply(500);
+        session.expect(213, "STAT /");
+        assert_eq!(session.download("RETR file").len(), 100_000);
+        session.upload("STOR other", [b'y'; 100_000]);
+        session.lines("LIST");
+        session.expect(211, "STAT");
+        session.expect(200, "NOOP");
+    }
+    let each = (live(&mut first).saturating_sub(before)) / SESSIONS;
+    assert!(each <= 128, "{each} bytes");
+}
+
+#[test]
+fn replies_that_nobody_reads_do_not_pile_up() {
+    for command in ["STAT\r\n", "STAT /\r\n", "HELP\r\n", "NOOP\r\n", "x\r\n"] {
+        let (server, _one) = counted();
+        for number in 0..20 {
+            server.write(&format!("file{number}"), "");
+        }
+        let mut first = server.login();
+        // Once before, for what happens once.
+        first.expect(213, "STAT /");
+        let before = live(&mut first);
+        PEAK.store(before, Relaxed);
+        let mut greedy = server.login();
+        greedy.socket.set_nonblocking(true).unwrap();
+        let commands = command.repeat(1000);
+        let mut refused = 0;
+        for _ in 0..2000 {
+            match greedy.socket.write(commands.as_bytes()) {
+                Ok(_) => refused = 0,
+                Err(err) if err.kind() == ErrorKind::WouldBlock => {
+                    refused += 1;
+                    // A turn of the server's, at least.
+                    first.expect(200, "NOOP");
+                }
+                Err(err) => panic!("{err}"),
+            }
+            if refused > 20 {
+                break;
+            }
+        }
+        let peak = PEAK.load(Relaxed) - before;
+        assert!(peak <= 64 * 1024, "{command:?}: {peak} bytes");
+    }
+}
+
+/// Those that were held back come when the client reads: each command has one.
+#[test]
+fn replies_that_are_read_late_all_come() {
+    let (server, _one) = counted();
+    for number in 0..200 {
+        server.write(&format!("file{number}"), "");
+    }
+    let mut first = server.login();
+    for commands in [1, 7, 600] {
+        let mut late = server.login();
+        late.send("STAT /\r\n".repeat(commands));
+        late.send("NOOP\r\n");
+        live(&mut first);
+        for _ in 0..commands {
+            late.expect_reply(213);
+        }
+        late.expect_reply(200);
+    }
+}
+
+const SESSIONS: usize = 200;
