@@ -898,8 +898,9 @@ fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64) {
 /// Bytes that one connection moves in one turn, so that others have theirs soon.
 const TURN_BUDGET: usize = 128 * 1024;
 
-/// Bytes spliced at once.
-const CHUNK: usize = 256 * 1024;
+/// Bytes spliced at once, a fifth of a millisecond. Half of it costs a third more
+/// for each byte, twice as much saves nothing.
+const CHUNK: usize = 512 * 1024;
 
 /// What moving anything costs of the budget, however little it is.
 const MIN_COST: usize = 1024;
