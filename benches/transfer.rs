@@ -2,7 +2,8 @@
 //!
 //! FTPDLIB_BENCH_MIB sets the size, FTPDLIB_BENCH_ROUNDS the rounds,
 //! FTPDLIB_BENCH_DIR the file system (a disk's writing back is not the
-//! server's, but it takes its time: one in memory is calmer).
+//! server's, but it takes its time: one in memory is calmer). `cargo bench --bench transfer -- retr` does the downloads only,
+//! `stor` the uploads.
 
 mod common;
 
@@ -11,7 +12,7 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use common::{Samples, Server, Table, Target, home, millis, rounds, servers, setting};
+use common::{Samples, Server, Table, Target, home, millis, rounds, servers, setting, wanted};
 
 fn main() {
     let mib = setting("FTPDLIB_BENCH_MIB", 1024).max(16);
@@ -74,6 +75,9 @@ fn run(
     target: Target,
     measure: impl Fn(&Server) -> (f64, f64),
 ) {
+    if !wanted(&work[..4].to_lowercase()) {
+        return;
+    }
     let mut cpu = vec![Samples::default(); servers.len()];
     let mut wall = cpu.clone();
     for _ in 0..rounds() {

@@ -59,6 +59,8 @@ pub struct ListingStyle {
     /// Encoded and padded, ready for a line.
     users: HashMap<u32, Box<[u8]>>,
     groups: HashMap<u32, Box<[u8]>>,
+    /// The columns last shown, and whose they are.
+    owners: (Option<(u32, u32)>, Vec<u8>),
 }
 
 impl ListingStyle {
@@ -83,6 +85,7 @@ impl ListingStyle {
             calendar: Calendar::new(zone),
             users: HashMap::new(),
             groups: HashMap::new(),
+            owners: (None, Vec::new()),
         }
     }
 
@@ -97,12 +100,7 @@ impl ListingStyle {
         out.push(b' ');
         push_number(out, stat.nlink.max(1), 3);
         out.push(b' ');
-        let (encoding, errors) = (&self.encoding, self.unicode_errors);
-        let owner = |name: String| owner_column(encoding, errors, &name);
-        let user = self.users.entry(stat.uid);
-        out.extend_from_slice(user.or_insert_with(|| owner((names.user)(stat.uid))));
-        let group = self.groups.entry(stat.gid);
-        out.extend_from_slice(group.or_insert_with(|| owner((names.group)(stat.gid))));
+        self.push_owners(names, stat, out);
         push_number(out, stat.size, 8);
         out.push(b' ');
         self.push_list_time(stat.mtime, out);
@@ -161,6 +159,20 @@ impl ListingStyle {
         out.push(b' ');
         self.push_name(entry.name, out);
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// Both columns of owners; most entries have those of the one before.
+    fn push_owners(&mut self, names: Names<'_>, stat: &Stat, out: &mut Vec<u8>) {
+        if self.owners.0 != Some((stat.uid, stat.gid)) {
+            let (encoding, errors) = (&self.encoding, self.unicode_errors);
+            let owner = |name: String| owner_column(encoding, errors, &name);
+            let user = self.users.entry(stat.uid);
+            let user = user.or_insert_with(|| owner((names.user)(stat.uid)));
+            let group = self.groups.entry(stat.gid);
+            let group = group.or_insert_with(|| owner((names.group)(stat.gid)));
+            self.owners = (Some((stat.uid, stat.gid)), [&**user, &**group].concat());
+        }
+        out.extend_from_slice(&self.owners.1);
     }
 
     /// `Sep 02 03:40`, or `Sep 02  2007` for what is older than six months.

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -297,14 +298,16 @@ impl Listing {
             Names::Stream => self.dir.next_name(),
             Names::Gather { .. } => None,
             Names::Merge { least, runs } => {
-                let Some(Reverse((name, index))) = least.pop() else {
+                let Some(mut top) = least.peek_mut() else {
                     // Beyond what is sorted, unless that was all.
                     self.names = Names::Stream;
                     return self.dir.next_name();
                 };
-                if let Some(next) = runs[index].next() {
-                    least.push(Reverse((next, index)));
-                }
+                let index = top.0.1;
+                let name = match runs[index].next() {
+                    Some(next) => std::mem::replace(&mut top.0.0, next),
+                    None => PeekMut::pop(top).0.0,
+                };
                 Some(Ok(name))
             }
         }
@@ -391,7 +394,7 @@ const GATHER_STEP: usize = 128;
 const FIRST_STEPS: usize = 8;
 
 /// Names sorted at once.
-const RUN: usize = 4096;
+const RUN: usize = 8192;
 
 /// Memory for names to be sorted; the rest follows as the system gives it.
 const SORTED_MAX: usize = 8 * 1024 * 1024;

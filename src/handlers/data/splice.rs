@@ -73,5 +73,6 @@ fn leave_splice(receiving: &mut Receiving, at: u64) -> Result<(), TransferError>
     moved.map(drop).map_err(TransferError::File)
 }
 
-/// Bytes spliced at once.
-const CHUNK: usize = 256 * 1024;
+/// Bytes spliced at once, a fifth of a millisecond. Half of it costs a third more
+/// for each byte, twice as much saves nothing.
+const CHUNK: usize = 512 * 1024;
