@@ -1,0 +1,340 @@
+//! Conversations, and the channels that begin them: as pyftpdlib's `TestAsyncChat`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+#[path = "common/thread.rs"]
+mod thread;
+
+use std::any::Any;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use common::{DEADLINE, pattern, read_all};
+use ftpdlib::ioloop::{
+    Acceptor, AsyncChat, ChatChannel, ChatHandler, Connector, IOLoop, Io, Stream,
+};
+use ftpdlib::producers::{More, Producer};
+use ftpdlib::proto::line::Terminator;
+use thread::{MS, Thread, next};
+
+/// Tells what happens, and does what the pieces say.
+struct Chat {
+    told: mpsc::Sender<String>,
+}
+
+impl Chat {
+    fn tell(&self, text: impl Into<String>) {
+        let _ = self.told.send(text.into());
+    }
+}
+
+impl ChatHandler for Chat {
+    fn on_connect(&mut self, chat: &mut AsyncChat, _io: &mut Io<'_>) {
+        chat.set_limit(100);
+        self.tell("connect");
+    }
+
+    fn found_terminator(&mut self, chat: &mut AsyncChat, piece: &[u8]) {
+        let piece = String::from_utf8_lossy(piece).into_owned();
+        match piece.split_once(' ') {
+            Some(("count", count)) => {
+                chat.set_terminator(Terminator::Count(count.parse().unwrap()));
+            }
+            Some(("until", end)) => {
+                chat.set_terminator(Terminator::Bytes(end.as_bytes().to_vec().into()));
+            }
+            Some(("send", size)) => chat.push(&pattern(size.parse().unwrap())),
+            Some(("produce", size)) => {
+                let left = size.parse().unwrap();
+                chat.push(b"<");
+                chat.push_with_producer(Box::new(Ones { left, idle: false }));
+                chat.push(b">");
+            }
+            _ if piece == "any" => chat.set_terminator(Terminator::None),
+            _ if piece == "panic" => panic!("a bug"),
+            _ if piece == "close" => chat.close(),
+            _ if piece == "done" => chat.close_when_done(),
+            _ => {}
+        }
+        self.tell(piece);
+    }
+
+    fn input_too_long(&mut self, _chat: &mut AsyncChat) {
+        self.tell("too long");
+    }
+
+    fn message(&mut self, chat: &mut AsyncChat, message: Box<dyn Any + Send>) {
+        chat.push(message.downcast::<String>().unwrap().as_bytes());
+    }
+
+    fn on_disconnect(&mut self) {
+        self.tell("disconnect");
+    }
+}
+
+/// Makes ones, some at a time, and every other time none.
+struct Ones {
+    left: usize,
+    idle: bool,
+}
+
+impl Producer for Ones {
+    fn more(&mut self, out: &mut Vec<u8>) -> io::Result<More> {
+        self.idle = !self.idle;
+        if self.idle {
+            return Ok(More::Yes);
+        }
+        let size = self.left.min(10_000);
+        self.left -= size;
+        out.resize(out.len() + size, b'1');
+        Ok(if self.left == 0 { More::End } else { More::Yes })
+    }
+}
+
+fn chat() -> (Thread, SocketAddr, mpsc::Receiver<String>) {
+    let (told, tells) = mpsc::channel();
+    let (bound, address) = mpsc::channel();
+    let thread = Thread::start(move |ioloop| {
+        let acceptor =
+            Acceptor::bind("127.0.0.1", 0, move |_| Chat { told: told.clone() }).unwrap();
+        bound.send(acceptor.local_addr().unwrap()).unwrap();
+        ioloop.add(acceptor);
+    });
+    (thread, address.recv_timeout(DEADLINE).unwrap(), tells)
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    common::connect_data(address)
+}
+
+#[track_caller]
+fn expect(tells: &mpsc::Receiver<String>, texts: &[&str]) {
+    for text in texts {
+        assert_eq!(&next(tells), text);
+    }
+}
+
+#[test]
+fn terminators() {
+    let (_thread, address, tells) = chat();
+    let mut socket = connect(address);
+    socket
+        .write_all(b"a\r\n\r\nb\r\ncount 5\r\n12345\r\n678until ;\r\n")
+        .unwrap();
+    expect(&tells, &["connect", "a", "", "b", "count 5"]);
+    expect(&tells, &["12345", "\r\n678"]);
+    // The count goes on: "until", then " ;\r\n" waits for one more.
+    expect(&tells, &["until"]);
+    socket.write_all(b"x").unwrap();
+    expect(&tells, &[" ;\r\nx"]);
+}
+
+#[test]
+fn terminators_change_in_the_middle() {
+    let (_thread, address, tells) = chat();
+    let mut socket = connect(address);
+    socket
+        .write_all(b"until ;;\r\na;b;;until \r\n;;c\r\nany\r\nxyz")
+        .unwrap();
+    expect(&tells, &["connect", "until ;;", "a;b", "until \r\n", "c"]);
+    expect(&tells, &["any", "xyz"]);
+    socket.write_all(b"more").unwrap();
+    let mut rest = String::new();
+    while rest != "more" {
+        rest.push_str(&next(&tells));
+    }
+}
+
+/// As in asynchat, zero bytes stand for "whatever comes".
+#[test]
+fn a_count_of_zero() {
+    let (_thread, address, tells) = chat();
+    let mut socket = connect(address);
+    socket.write_all(b"count 0\r\n").unwrap();
+    expect(&tells, &["connect", "count 0"]);
+    socket.write_all(b"x").unwrap();
+    expect(&tells, &["x"]);
+}
+
+#[test]
+fn limits() {
+    let (_thread, address, tells) = chat();
+    let mut socket = connect(address);
+    let longest = "x".repeat(100);
+    socket.write_all(longest.as_bytes()).unwrap();
+    socket.write_all(b"\r\n").unwrap();
+    expect(&tells, &["connect", &longest]);
+    for size in [101, 5000, 200_000] {
+        socket.write_all(&b"y".repeat(size)).unwrap();
+        socket.write_all(b"\r\nz\r\n").unwrap();
+        expect(&tells, &["too long", "z"]);
+    }
+}
+
+/// While a peer does not take the output, its input waits.
+#[test]
+fn back_pressure() {
+    let (_thread, address, tells) = chat();
+    let mut socket = connect(address);
+    socket2::SockRef::from(&socket)
+        .set_recv_buffer_size(64 << 10)
+        .unwrap();
+    socket
+        .write_all(b"send 8388608\r\nafter\r\ndone\r\n")
+        .unwrap();
+    expect(&tells, &["connect", "send 8388608"]);
+    // Others are served meanwhile, and it is not.
+    let mut other = connect(address);
+    other.write_all(b"other\r\n").unwrap();
+    expect(&tells, &["connect", "other"]);
+    drop(other);
+    expect(&tells, &["disconnect"]);
+    assert!(tells.try_recv().is_err());
+    let bytes = read_all(&mut socket);
+    assert!(bytes == pattern(1 << 23));
+    expect(&tells, &["after", "done", "disconnect"]);
+}
+
+#[test]
+fn producers() {
+    let (_thread, address, tells) = chat();
+    let mut socket = connect(address);
+    socket
+        .write_all(b"produce 300000\r\nproduce 0\r\ndone\r\n")
+        .unwrap();
+    let bytes = read_all(&mut socket);
+    assert_eq!(bytes.len(), 300_000 + 4);
+    assert!(bytes.starts_with(b"<11") && bytes.ends_with(b"11><>"));
+    expect(&tells, &["connect", "produce 300000", "produce 0", "done"]);
+    expect(&tells, &["disconnect"]);
+}
+
+#[test]
+fn ends_of_conversations() {
+    let (thread, address, tells) = chat();
+    for line in ["close", "done"] {
+        let mut socket = connect(address);
+        socket.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        assert_eq!(read_all(&mut socket), b"");
+        expect(&tells, &["connect", line, "disconnect"]);
+    }
+    // The handler panics, and is told the end.
+    let mut socket = connect(address);
+    socket.write_all(b"panic\r\n").unwrap();
+    assert_eq!(read_all(&mut socket), b"");
+    expect(&tells, &["connect", "disconnect"]);
+    // The peer goes, with a line that is not whole, and by a reset.
+    let mut socket = connect(address);
+    socket.write_all(b"whole\r\nhalf").unwrap();
+    drop(socket);
+    expect(&tells, &["connect", "whole", "disconnect"]);
+    let socket = connect(address);
+    expect(&tells, &["connect"]);
+    socket2::SockRef::from(&socket)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(socket);
+    expect(&tells, &["disconnect"]);
+    // Half closed: what was asked for is sent.
+    let mut socket = connect(address);
+    socket.write_all(b"send 1000000\r\n").unwrap();
+    socket.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut socket).len(), 1_000_000);
+    expect(&tells, &["connect", "send 1000000", "disconnect"]);
+    // The loop ends.
+    let mut socket = connect(address);
+    expect(&tells, &["connect"]);
+    drop(thread);
+    expect(&tells, &["disconnect"]);
+    assert_eq!(read_all(&mut socket), b"");
+    assert!(tells.recv().is_err());
+}
+
+#[test]
+fn a_connector_gives_up_in_time() {
+    // Somebody who does not accept, and whose queue is full.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener: TcpListener = socket.into();
+    let address = listener.local_addr().unwrap();
+    let mut fillers = Vec::new();
+    for _ in 0..4 {
+        let filler =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        filler.set_nonblocking(true).unwrap();
+        let _ = filler.connect(&address.into());
+        fillers.push(filler);
+    }
+    let (told, tells) = mpsc::channel();
+    let mut ioloop = IOLoop::new().unwrap();
+    let connector =
+        Connector::connect("127.0.0.1", address.port(), 20 * MS, Chat { told }).unwrap();
+    ioloop.add(connector);
+    ioloop.run().unwrap();
+    assert_eq!(tells.iter().collect::<Vec<_>>(), ["disconnect"]);
+}
+
+/// A conversation is reached from other threads by its name.
+#[test]
+fn messages_to_a_conversation() {
+    let (told, tells) = mpsc::channel();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = connect(listener.local_addr().unwrap());
+    let (mut peer, _) = listener.accept().unwrap();
+    let thread = Thread::start(|_| {});
+    let id = thread.ask(move |io| {
+        socket.set_nonblocking(true).unwrap();
+        let stream = Stream::new(mio::net::TcpStream::from_std(socket));
+        io.add(ChatChannel::new(stream, Chat { told }))
+    });
+    expect(&tells, &["connect"]);
+    thread.remote.send(id, Box::new("hello".to_owned()));
+    let mut hello = [0; 5];
+    peer.read_exact(&mut hello).unwrap();
+    assert_eq!(&hello, b"hello");
+    drop(peer);
+    expect(&tells, &["disconnect"]);
+    thread.remote.send(id, Box::new("late".to_owned()));
+    assert!(thread.ask(|_| true));
+}
+
+/// Says hello in a moment, by a message to itself.
+struct Later;
+
+impl ChatHandler for Later {
+    fn on_connect(&mut self, _chat: &mut AsyncChat, io: &mut Io<'_>) {
+        let id = io.id().unwrap();
+        io.call_later(MS, move |io| io.send(id, Box::new("hello\r\n")));
+    }
+
+    fn found_terminator(&mut self, _chat: &mut AsyncChat, _piece: &[u8]) {}
+
+    fn message(&mut self, chat: &mut AsyncChat, message: Box<dyn Any + Send>) {
+        chat.push(message.downcast_ref::<&str>().unwrap().as_bytes());
+        chat.close_when_done();
+    }
+}
+
+#[test]
+fn an_accepted_conversation_knows_its_name() {
+    let mut ioloop = IOLoop::new().unwrap();
+    let acceptor = Acceptor::bind("127.0.0.1", 0, |_| Later).unwrap();
+    let address = acceptor.local_addr().unwrap();
+    ioloop.add(acceptor);
+    let client = std::thread::spawn(move || {
+        let mut text = String::new();
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.read_to_string(&mut text).unwrap();
+        text
+    });
+    while !client.is_finished() {
+        ioloop.turn(Some(MS)).unwrap();
+    }
+    assert_eq!(client.join().unwrap(), "hello\r\n");
+}
