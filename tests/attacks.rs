@@ -145,9 +145,65 @@ impl Swapper {
     }
 }
 
+/// Gives commands over and over, for as long as the attack lasts.
+fn repeat(server: &Server, commands: &'static [&'static str]) -> JoinHandle<()> {
+    let mut client = server.login();
+    std::thread::spawn(move || {
+        let start = Instant::now();
+        while start.elapsed() < ATTACK {
+            for command in commands {
+                let (_, text) = client.command(command);
+                assert!(!text.contains("SECRET"), "{command}: {text}");
+            }
+        }
+    })
+}
+
+/// Fetches and stores what lies in the directory that is swapped.
+fn transfer(server: &Server, client: &mut Client) {
+    server.write("own", b"own");
+    for command in ["RETR dir/secret", "RETR dir/victim", "NLST dir", "MLSD dir"] {
+        let mut data = client.pasv();
+        if matches!(client.command(command).0, 125 | 150) {
+            let bytes = read_all(&mut data);
+            let holds = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+            assert!(!holds(b"SECRET"), "{command}");
+            // A name that is outside only: sessions make the others inside.
+            assert!(!holds(b"outsider"), "{command}");
+            client.expect_reply(226);
+        }
+    }
+    for command in ["STOR dir/victim", "APPE dir/secret2", "STOU dir/unique"] {
+        let mut data = client.pasv();
+        if matches!(client.command(command).0, 125 | 150) {
+            std::io::Write::write_all(&mut data, b"written").unwrap();
+            drop(data);
+            client.expect_reply(226);
+        }
+    }
+    // What was stored inside is taken away again.
+    client.command("DELE dir/victim");
+}
+
+/// That nothing outside was made, changed or taken away.
+fn assert_untouched(outside: &Path) {
+    let names: Vec<_> = entries(outside)
+        .into_iter()
+        .map(|path| path.file_name().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["emptydir", "outsider", "secret", "victim"]);
+    for name in ["secret", "victim"] {
+        let path = outside.join(name);
+        assert_eq!(fs::read(&path).unwrap(), b"SECRET", "{name}");
+        let changed = fs::metadata(&path).unwrap();
+        assert!(changed.modified().unwrap().elapsed().unwrap() < Duration::from_secs(3600));
+        let mode = std::os::unix::fs::PermissionsExt::mode(&changed.permissions());
+        assert_ne!(mode & 0o777, 0o777, "{name}");
+    }
+}
+
 /// Files that a session makes in `dir`, and takes away, while it is swapped.
 #[test]
-#[allow(clippy::too_many_lines, reason = "one attack, at all places at once")]
 fn directory_swapped_for_a_link() {
     let server = Server::start();
     let outside = tempfile::tempdir().unwrap();
@@ -156,87 +212,43 @@ fn directory_swapped_for_a_link() {
     }
     fs::create_dir(outside.path().join("emptydir")).unwrap();
     let swapper = Swapper::start(server.home.path(), outside.path());
-    let work = |commands: &'static [&'static str]| {
-        let mut client = server.login();
-        std::thread::spawn(move || {
-            let start = Instant::now();
-            let mut done = 0;
-            while start.elapsed() < Duration::from_millis(300) {
-                for command in commands {
-                    let (code, text) = client.command(command);
-                    assert!(!text.contains("SECRET"), "{command}: {text}");
-                    done += u32::from(code < 400);
-                }
-            }
-            done
-        })
-    };
-    let workers = [
-        work(&[
-            "DELE dir/victim",
-            "RMD dir/emptydir",
-            "MKD dir/made",
-            "RMD dir/made",
-        ]),
-        work(&[
-            "RNFR dir/victim",
-            "RNTO stolen",
-            "RNFR own",
-            "RNTO dir/planted",
-        ]),
-        work(&[
-            "SITE CHMOD 777 dir/victim",
-            "MFMT 20000101000000 dir/victim",
-            "SIZE dir/victim",
-        ]),
-        work(&["CWD dir", "MKD made2", "DELE victim", "CWD /"]),
-    ];
+    let workers = MEDDLING.map(|commands| repeat(&server, commands));
     let mut client = server.login();
     let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(300) {
-        server.write("own", b"own");
-        for command in ["RETR dir/secret", "RETR dir/victim", "NLST dir", "MLSD dir"] {
-            let mut data = client.pasv();
-            if matches!(client.command(command).0, 125 | 150) {
-                let bytes = read_all(&mut data);
-                assert!(!bytes.windows(6).any(|part| part == b"SECRET"), "{command}");
-                // A name that is outside only: sessions make the others inside.
-                assert!(
-                    !bytes.windows(8).any(|part| part == b"outsider"),
-                    "{command}"
-                );
-                client.expect_reply(226);
-            }
-        }
-        for command in ["STOR dir/victim", "APPE dir/secret2", "STOU dir/unique"] {
-            let mut data = client.pasv();
-            if matches!(client.command(command).0, 125 | 150) {
-                std::io::Write::write_all(&mut data, b"written").unwrap();
-                drop(data);
-                client.expect_reply(226);
-            }
-        }
-        // What was stored inside is taken away again.
-        client.command("DELE dir/victim");
+    while start.elapsed() < ATTACK {
+        transfer(&server, &mut client);
     }
     for worker in workers {
         worker.join().unwrap();
     }
     assert!(swapper.stop() > 10);
-    let names: Vec<_> = entries(outside.path())
-        .into_iter()
-        .map(|path| path.file_name().unwrap().to_owned())
-        .collect();
-    assert_eq!(names, ["emptydir", "outsider", "secret", "victim"]);
-    for name in ["secret", "victim"] {
-        let path = outside.path().join(name);
-        assert_eq!(fs::read(&path).unwrap(), b"SECRET", "{name}");
-        let changed = fs::metadata(&path).unwrap();
-        assert!(changed.modified().unwrap().elapsed().unwrap() < Duration::from_secs(3600));
-        let mode = std::os::unix::fs::PermissionsExt::mode(&changed.permissions());
-        assert_ne!(mode & 0o777, 0o777, "{name}");
-    }
+    assert_untouched(outside.path());
 }
+
+/// What sessions try in the directory that is swapped: one each, at the same time.
+const MEDDLING: [&[&str]; 4] = [
+    &[
+        "DELE dir/victim",
+        "RMD dir/emptydir",
+        "MKD dir/made",
+        "RMD dir/made",
+    ],
+    &[
+        "RNFR dir/victim",
+        "RNTO stolen",
+        "RNFR own",
+        "RNTO dir/planted",
+    ],
+    &[
+        "SITE CHMOD 777 dir/victim",
+        "MFMT 20000101000000 dir/victim",
+        "SIZE dir/victim",
+    ],
+    &["CWD dir", "MKD made2", "DELE victim", "CWD /"],
+];
+
+/// How long the directory is swapped.
+const ATTACK: Duration = Duration::from_millis(300);
 
 #[test]
 fn stou_of_a_reader_leaves_no_trace() {
