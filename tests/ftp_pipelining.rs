@@ -2,9 +2,7 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::Server;
+use common::{Server, wait_for};
 
 #[test]
 fn listings_are_made_one_at_a_time() {
@@ -16,8 +14,18 @@ fn listings_are_made_one_at_a_time() {
     let mut client = server.login();
     client.send("STAT /\r\n".repeat(COUNT));
     client.send("NOOP\r\n");
-    // The first fills the connection; those behind it hold no descriptors.
-    std::thread::sleep(Duration::from_millis(300));
+    // The first fills the connection, until no more comes while others are
+    // served; those behind it hold no descriptors.
+    let mut other = server.login();
+    let mut arrived = vec![0; 16 << 20];
+    let mut before = 0;
+    wait_for("a full connection", || {
+        for _ in 0..20 {
+            other.expect(200, "NOOP");
+        }
+        let size = client.socket.peek(&mut arrived).unwrap();
+        std::mem::replace(&mut before, size) == size
+    });
     let root = server.home.path().canonicalize().unwrap();
     let open = std::fs::read_dir("/proc/self/fd").unwrap().filter(|entry| {
         let target = std::fs::read_link(entry.as_ref().unwrap().path());
