@@ -50,7 +50,10 @@ impl fmt::Display for FSError {
         match self {
             Self::Io(err) => f.write_str(&strerror(err)),
             Self::Filesystem(err) => err.fmt(f),
-            Self::Outside => f.write_str("Path is outside the user's root directory"),
+            // The root stands for whatever it is, as in pyftpdlib.
+            Self::Outside => {
+                f.write_str("'/' points to a path which is outside the user's root directory")
+            }
         }
     }
 }

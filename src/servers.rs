@@ -244,7 +244,7 @@ where
             factory,
             ..
         } = self;
-        listener.accept(io, |io, socket, peer| {
+        listener.accept_all(io, |io, socket, peer| {
             if !sys::INHERITS_OPTIONS {
                 sys::control_options(&socket, config.tcp_no_delay);
             }

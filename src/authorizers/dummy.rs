@@ -260,12 +260,21 @@ impl Authorizer for DummyAuthorizer {
         self.users.contains_key(username)
     }
 
-    /// Links in `path` are not followed: a link from elsewhere into a directory
-    /// whose permissions are overridden has those of where it lies.
+    /// With overrides, what `path` names and what it leads to both have to be
+    /// permitted, and a directory with an overridden one in it keeps its name.
     fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
         self.users.get(username).is_some_and(|user| {
             // A link is no way around an override: what it leads to counts too.
             let real = path.filter(|_| !user.overrides.is_empty()).map(resolved);
+            // Nor is another name of its directory, or of one above.
+            let moves = |path: &Path| {
+                user.overrides
+                    .iter()
+                    .any(|over| over.directory.starts_with(path))
+            };
+            if perm == Perm::Rename && real.as_deref().is_some_and(moves) {
+                return false;
+            }
             user.perms_at(path).has(perm) && user.perms_at(real.as_deref().or(path)).has(perm)
         })
     }

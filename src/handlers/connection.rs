@@ -20,7 +20,7 @@ use crate::authorizers::LoginAnswer;
 use crate::ioloop::stream::is_disconnect;
 use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::limits::Admission;
-use crate::proto::command::CommandLine;
+use crate::proto::command::{CommandLine, connects, transfers};
 use crate::proto::line::Step;
 
 /// A session and the user's handler.
@@ -58,6 +58,8 @@ impl<H: FTPHandler> Connection<H> {
 
     fn work(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let mut spent = false;
+        // Some commands take much longer than others: the clock decides.
+        let end = Instant::now() + TURN_TIME;
         for _ in 0..ROUNDS {
             if dispatchers::drive_passive(&mut self.handler, &mut self.session) {
                 io.again();
@@ -73,11 +75,15 @@ impl<H: FTPHandler> Connection<H> {
                 }
                 Some(Drive::Wait) | None => false,
             };
-            if !self.drive_commands(io)? && !finished {
+            let moved = self.drive_commands(io, end)?;
+            if !moved && !finished {
                 if spent {
                     io.again();
                 }
                 return Ok(());
+            }
+            if Instant::now() >= end {
+                break;
             }
         }
         io.again();
@@ -104,7 +110,7 @@ impl<H: FTPHandler> Connection<H> {
 
     /// Reads commands and carries them out, as long as the session takes them.
     /// Returns whether there were any.
-    fn drive_commands(&mut self, io: &mut Io<'_>) -> io::Result<bool> {
+    fn drive_commands(&mut self, io: &mut Io<'_>, end: Instant) -> io::Result<bool> {
         if !takes_commands(&mut self.session)? {
             let chat = &self.session.chat;
             if chat.has_output() && !chat.is_blocked() {
@@ -114,12 +120,12 @@ impl<H: FTPHandler> Connection<H> {
             return Ok(false);
         }
         let mut buffer = io.take_buffer();
-        let result = self.take_input(&mut buffer);
+        let result = self.take_input(&mut buffer, end);
         io.return_buffer(buffer);
         result
     }
 
-    fn take_input(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+    fn take_input(&mut self, buffer: &mut [u8], end: Instant) -> io::Result<bool> {
         let s = &mut self.session;
         let input = s.chat.read_into(buffer)?;
         let mut rest = &buffer[..input.size];
@@ -148,8 +154,8 @@ impl<H: FTPHandler> Connection<H> {
                 Step::More => break,
             }
             match takes_commands(s) {
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(true) if Instant::now() < end => {}
+                Ok(_) => break,
                 Err(err) => {
                     s.chat.keep(rest);
                     return Err(err);
@@ -189,7 +195,7 @@ impl<H: FTPHandler> Connection<H> {
             DataState::Listening(passive) if passive.registered => Ok(()),
             DataState::Listening(passive) => {
                 passive.registered = true;
-                io.register(&mut passive.listener, LISTENER, Interest::READABLE)
+                io.register(&mut passive.listener.socket, LISTENER, Interest::READABLE)
             }
             DataState::Connecting(active) => {
                 let interest = Some(Interest::WRITABLE);
@@ -215,7 +221,7 @@ impl<H: FTPHandler> Connection<H> {
         s.chat.last_flush();
         data::finish(&mut self.handler, s, Outcome::Silent);
         s.data = DataState::None;
-        s.pending = None;
+        data::forget_pending(&mut self.handler, s, None);
         login::drop_refusal(&mut self.handler, s);
         s.log("FTP session closed (disconnect).");
         if s.greeted {
@@ -249,8 +255,8 @@ impl<H: FTPHandler> Connection<H> {
                 }
             }
             DataState::Listening(passive) if due(passive.deadline) => h.handle_passive_timeout(s),
-            DataState::Listening(passive) if due(passive.retry_at) => {
-                passive.retry_at = None;
+            DataState::Listening(passive) if due(passive.listener.retry_at) => {
+                passive.listener.retry_at = None;
                 passive.ready = true;
             }
             DataState::Connecting(active) if due(active.deadline) => h.handle_active_timeout(s),
@@ -317,7 +323,7 @@ impl<H: FTPHandler> Channel for Connection<H> {
         let data = match &s.data {
             DataState::None => None,
             DataState::Listening(passive) => {
-                let deadlines = [passive.retry_at, passive.deadline];
+                let deadlines = [passive.listener.retry_at, passive.deadline];
                 deadlines.into_iter().flatten().min()
             }
             DataState::Connecting(active) => active.deadline,
@@ -351,6 +357,7 @@ impl<H: FTPHandler> Channel for Connection<H> {
 /// Whether the session takes another command: not while the client does not
 /// read the replies, nor while a login is being decided.
 fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
+    s.waits_for_room = false;
     if s.is_closing() || s.quit_pending || s.login.is_waiting() {
         return Ok(false);
     }
@@ -380,20 +387,12 @@ fn must_hold(s: &FTPSession, piece: &[u8]) -> bool {
         }
         DataState::Open(open) if open.channel.transfer_in_progress() => {
             let verb = verb();
-            transfers(&verb) || matches!(&*verb, "PASV" | "EPSV" | "PORT" | "EPRT")
+            transfers(&verb) || connects(&verb)
         }
         // Another one would take the place of that which had its 150 for it.
         DataState::Listening(passive) if passive.claimed => transfers(&verb()),
         _ => false,
     }
-}
-
-/// Whether a command needs a data connection.
-fn transfers(verb: &str) -> bool {
-    matches!(
-        verb,
-        "RETR" | "STOR" | "STOU" | "APPE" | "LIST" | "NLST" | "MLSD"
-    )
 }
 
 /// Carries out a command line.
@@ -412,6 +411,7 @@ fn line<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, piece: &[u8]) {
         Ok(decoded) => h.pre_process_command(s, &CommandLine::parse(&decoded)),
         Err(_) => s.respond("501 Can't decode command."),
     }
+    data::forget_replaced(h, s);
 }
 
 /// Whether the first line of a client is a request of HTTP.
@@ -431,6 +431,9 @@ const DATA: Source = 3;
 
 /// How often one call looks at everything.
 const ROUNDS: usize = 8;
+
+/// How long one call goes on: then the others have their turn.
+const TURN_TIME: Duration = Duration::from_millis(1);
 
 /// Commands between two looks at the data connection.
 const LINES: usize = 16;

@@ -3,12 +3,13 @@
 //! [`ProtoCmds`](crate::proto::command::ProtoCmds) and nowhere else.
 
 use std::borrow::Cow;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{FTPHandler, FTPSession, TransferLog};
 use crate::authorizers::Perm;
+use crate::error::FSError;
 use crate::filesystems::{FSState, OpenMode};
 use crate::proto::command::{Arg, CommandLine, leading_flags};
 use crate::proto::encoding::UnicodeErrors;
@@ -77,13 +78,18 @@ pub fn pre_process_command<H: FTPHandler + ?Sized>(
     let config = std::sync::Arc::clone(&s.config);
     let text = String::from_utf8_lossy(line.arg);
     let Some((name, cmd)) = line.resolve(&config.proto_cmds) else {
+        // The verb is in the reply, and that in the log.
+        let verb = match line.hides_password() {
+            true => "PASS",
+            false => &line.verb,
+        };
         refuse(
             h,
             s,
-            &line.verb,
+            verb,
             &text,
             500,
-            &format!("Command \"{}\" not understood.", line.verb),
+            &format!("Command \"{verb}\" not understood."),
         );
         return;
     };
@@ -194,11 +200,7 @@ fn with_path<H: FTPHandler + ?Sized>(
         return;
     }
     let Some(path) = real_path(s, name, arg) else {
-        let fs = s.config.abstracted_fs.as_ref();
-        let shown = s.fs().map(|state| fs.fs2ftp(state, &outside_path(s, arg)));
-        let shown = shown.unwrap_or_else(|| OsString::from("/"));
-        let shown = repr(&shown.to_string_lossy());
-        let text = format!("{shown} points to a path which is outside the user's root directory.");
+        let text = format!("{}.", FSError::Outside);
         refuse(h, s, name, &String::from_utf8_lossy(arg), 550, &text);
         return;
     };
@@ -241,13 +243,6 @@ fn real_path(s: &FTPSession, name: &str, arg: &[u8]) -> Option<PathBuf> {
         Some(found.unwrap_or(path))
     })
     .flatten()
-}
-
-fn outside_path(s: &FTPSession, _arg: &[u8]) -> PathBuf {
-    // As pyftpdlib, which shows a path outside of the root as the root.
-    s.fs()
-        .map(|state| state.root().to_owned())
-        .unwrap_or_default()
 }
 
 /// Whether a command only looks at what is there.
@@ -448,4 +443,4 @@ const LOGGED: [&str; 12] = [
 const INVALID_NAME: &str = "Invalid character in path name.";
 
 /// Entries of a directory that are looked at for a name as it is listed.
-const LOOK_UP_MAX: usize = 10_000;
+const LOOK_UP_MAX: usize = 1000;

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use log::Level;
@@ -14,22 +14,20 @@ use super::data::{self, DataChannel, DataConnection, Outcome, Outgoing, Upload};
 use super::session::DataState;
 use super::{CmdArg, FTPHandler, FTPSession, TransferType};
 use crate::error::strerror;
-use crate::ioloop::Stream;
+use crate::ioloop::{Listener, Stream, after};
 use crate::limits::Seat;
 use crate::proto::address::{self, EprtProto};
 use crate::sys;
 
 /// A listener that waits for the client's data connection.
 pub(crate) struct PassiveDTP {
-    pub(crate) listener: TcpListener,
+    pub(crate) listener: Listener,
     pub(crate) registered: bool,
     /// Whether somebody may be waiting to be accepted.
     pub(crate) ready: bool,
     /// Whether a transfer was promised for this very connection.
     pub(crate) claimed: bool,
     pub(crate) deadline: Option<Instant>,
-    /// When to try again after the system was out of descriptors.
-    pub(crate) retry_at: Option<Instant>,
     _seat: Seat,
 }
 
@@ -155,7 +153,7 @@ fn make_eport<H: FTPHandler + ?Sized>(
             let timeout = s.config.active_dtp.timeout;
             s.data = DataState::Connecting(Box::new(ActiveDTP {
                 stream: Stream::new(TcpStream::from_std(socket)),
-                deadline: timeout.map(|timeout| s.now + timeout),
+                deadline: timeout.map(|timeout| after(s.now, timeout)),
                 cmd,
                 target,
                 seat: s.server.seat(),
@@ -247,12 +245,11 @@ fn make_epasv<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, extended: b
     };
     let timeout = s.config.passive_dtp.timeout;
     s.data = DataState::Listening(Box::new(PassiveDTP {
-        listener,
+        listener: Listener::new(listener),
         registered: false,
         ready: false,
         claimed: false,
-        deadline: timeout.map(|timeout| s.now + timeout),
-        retry_at: None,
+        deadline: timeout.map(|timeout| after(s.now, timeout)),
         _seat: s.server.seat(),
     }));
     if extended {
@@ -272,11 +269,12 @@ fn listen(s: &FTPSession) -> io::Result<(TcpListener, u16)> {
     let mut local = s.local_addr();
     let backlog = s.config.passive_dtp.backlog.unwrap_or(s.server.backlog());
     if let Some(ports) = &s.config.passive_ports {
-        let start = random_below(ports.len());
-        for port in ports[start..].iter().chain(&ports[..start]) {
-            local.set_port(*port);
+        let mut ports = ports.clone();
+        while !ports.is_empty() {
+            let port = ports.swap_remove(random_below(ports.len()));
+            local.set_port(port);
             match sys::listen(local, backlog, true) {
-                Ok(listener) => return Ok((TcpListener::from_std(listener), *port)),
+                Ok(listener) => return Ok((TcpListener::from_std(listener), port)),
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse => {}
                 Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
                     s.log_at(
@@ -309,27 +307,13 @@ fn random_below(bound: usize) -> usize {
 pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
     // Strangers are turned away, some in a turn.
     for _ in 0..ACCEPTS {
-        let DataState::Listening(passive) = &mut s.data else {
-            return false;
-        };
-        if !passive.ready {
-            return false;
-        }
-        passive.retry_at = None;
-        match crate::ioloop::stream::retry(|| passive.listener.accept()) {
-            Ok(Some((socket, peer))) => h.handle_accepted(s, socket, peer),
-            Ok(None) => passive.ready = false,
-            Err(err) if crate::ioloop::stream::is_exhaustion(&err) => {
-                passive.ready = false;
-                passive.retry_at = Some(s.now + RETRY_DELAY);
-                s.log_at(
-                    Level::Error,
-                    format_args!("cannot accept: {err}; trying again soon"),
-                );
-                return false;
-            }
-            // Of a connection that was gone before it was accepted.
-            Err(_) => {}
+        let now = s.now;
+        match &mut s.data {
+            DataState::Listening(passive) if passive.ready => match passive.listener.accept(now) {
+                Some((socket, peer)) => h.handle_accepted(s, socket, peer),
+                None => passive.ready = false,
+            },
+            _ => return false,
         }
     }
     matches!(&s.data, DataState::Listening(passive) if passive.ready)
@@ -363,11 +347,11 @@ pub fn handle_accepted<H: FTPHandler + ?Sized>(
 }
 
 /// Stock [`FTPHandler::handle_passive_timeout`].
-pub fn handle_passive_timeout<H: FTPHandler + ?Sized>(_h: &mut H, s: &mut FTPSession) {
+pub fn handle_passive_timeout<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
     s.data = DataState::None;
-    // The transfer that waited for it will not come; this is its reply too.
-    s.pending = None;
     s.respond_at(Level::Info, "421 Passive data channel timed out.");
+    // The transfer that waited for it will not come; that was its reply too.
+    data::forget_pending(h, s, None);
 }
 
 // --- both
@@ -381,9 +365,17 @@ fn open(s: &mut FTPSession, stream: Stream, seat: Seat) {
     start_pending(s);
 }
 
+/// Begins a transfer if its data connection is there, or else when it comes.
+pub(crate) fn promise(s: &mut FTPSession, transfer: PendingTransfer) {
+    s.replaced = s.pending.replace(Box::new(transfer));
+    start_pending(s);
+}
+
 /// Begins the transfer that waits, if the data connection is there.
-pub(crate) fn start_pending(s: &mut FTPSession) {
+fn start_pending(s: &mut FTPSession) {
     let open = match &mut s.data {
+        // It is not for another transfer: that waits for the next one.
+        DataState::Open(open) if open.channel.transfer_in_progress() => return,
         DataState::Open(open) => open,
         DataState::Listening(passive) => {
             passive.claimed = true;
@@ -411,7 +403,14 @@ fn close_data<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
             data::finish(h, s, outcome);
         }
         DataState::Connecting(_) => fail_active(h, s),
-        DataState::Listening(_) | DataState::None => s.data = DataState::None,
+        DataState::Listening(passive) => {
+            let claimed = passive.claimed;
+            s.data = DataState::None;
+            if claimed {
+                data::forget_pending(h, s, Some("426 Transfer aborted; 0 bytes transmitted."));
+            }
+        }
+        DataState::None => {}
     }
 }
 
@@ -423,13 +422,7 @@ fn accepts_new_cons(s: &mut FTPSession) -> bool {
     accepts
 }
 
-/// The address of the client as text, for STAT.
-pub(crate) fn local_text(s: &FTPSession) -> (IpAddr, u16) {
-    let local = s.local_addr();
-    (local.ip(), local.port())
-}
-
-/// What a data connection shares with its session.
+/// Whether a transfer is going on.
 pub(crate) fn transfer_active(s: &FTPSession) -> bool {
     s.data_channel()
         .is_some_and(DataChannel::transfer_in_progress)
@@ -437,6 +430,3 @@ pub(crate) fn transfer_active(s: &FTPSession) -> bool {
 
 /// Connections looked at in one turn of a session.
 const ACCEPTS: usize = 8;
-
-/// How long to wait for descriptors.
-const RETRY_DELAY: std::time::Duration = std::time::Duration::from_millis(100);

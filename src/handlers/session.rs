@@ -13,7 +13,7 @@ use super::commands::login::Login;
 use super::dispatchers::{ActiveDTP, PassiveDTP, PendingTransfer};
 use super::{FTPConfig, TransferType, data};
 use crate::filesystems::{AbstractedFS, FSState};
-use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
+use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream, after};
 use crate::limits::{Seat, ServerState};
 use crate::log::{TARGET, escape};
 use crate::proto::address::canonical;
@@ -46,6 +46,8 @@ pub struct FTPSession {
 
     pub(crate) data: DataState,
     pub(crate) pending: Option<Box<PendingTransfer>>,
+    /// A promised transfer that another has taken the place of, to be ended.
+    pub(crate) replaced: Option<Box<PendingTransfer>>,
     pub(crate) rnfr: Option<PathBuf>,
     pub(crate) rest: u64,
     pub(crate) facts: MlsxFacts,
@@ -108,7 +110,10 @@ impl FTPSession {
         let peer = SocketAddr::new(canonical(arrival.peer.ip()), arrival.peer.port());
         Self {
             chat,
-            idle: arrival.config.timeout.map(|timeout| arrival.now + timeout),
+            idle: arrival
+                .config
+                .timeout
+                .map(|timeout| after(arrival.now, timeout)),
             config: arrival.config,
             server: arrival.server,
             _seat: arrival.seat,
@@ -125,6 +130,7 @@ impl FTPSession {
             fs: None,
             data: DataState::None,
             pending: None,
+            replaced: None,
             rnfr: None,
             rest: 0,
             facts: MlsxFacts::default(),
@@ -367,7 +373,7 @@ impl FTPSession {
     }
 
     fn add_timer(&mut self, delay: Duration, every: Option<Duration>) -> TimerId {
-        let deadline = self.now + delay.min(LONGEST_DELAY);
+        let deadline = after(self.now, delay);
         let timers = self.timers.get_or_insert_default();
         timers.last = timers.last.wrapping_add(1);
         let id = TimerId(timers.last);
@@ -392,7 +398,7 @@ impl FTPSession {
         let id = timer.id;
         match timer.every {
             // Never due again within the same call.
-            Some(delay) => timer.deadline = now + delay.max(Duration::from_millis(1)),
+            Some(delay) => timer.deadline = after(now, delay.max(Duration::from_millis(1))),
             None => drop(timers.list.swap_remove(index)),
         }
         Some(id)
@@ -405,7 +411,7 @@ impl FTPSession {
 
     /// The client's silence counts from now.
     pub(crate) fn restart_idle(&mut self) {
-        self.idle = self.config.timeout.map(|timeout| self.now + timeout);
+        self.idle = self.config.timeout.map(|timeout| after(self.now, timeout));
     }
 
     // --- log
@@ -468,9 +474,6 @@ const LINE_LIMIT: usize = 2048;
 
 /// Timers of a session.
 pub(crate) const TIMERS_MAX: usize = 64;
-
-/// Delays are cut to this, so that adding one to the clock cannot overflow.
-const LONGEST_DELAY: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 // An idle session is to take less than 1 KiB in all.
 const _: () = assert!(size_of::<FTPSession>() <= 768);

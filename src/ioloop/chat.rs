@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Interest;
 
@@ -279,6 +279,7 @@ impl Output {
 
     fn flush(&mut self, stream: &mut Stream) -> io::Result<bool> {
         let mut budget = OUTPUT_BUDGET;
+        let end = self.queue.as_ref().map(|_| Instant::now() + OUTPUT_TIME);
         loop {
             while self.sent < self.bytes.len() {
                 if budget == 0 {
@@ -292,7 +293,8 @@ impl Output {
             }
             self.sent = 0;
             self.bytes.clear();
-            if budget == 0 && self.queue.is_some() {
+            let late = || end.is_some_and(|end| Instant::now() >= end);
+            if self.queue.is_some() && (budget == 0 || late()) {
                 return Ok(true);
             }
             if !self.refill(&mut budget)? {
@@ -311,7 +313,12 @@ impl Output {
         match queue.pop_front() {
             Some(Item::Bytes(bytes)) => self.bytes = bytes,
             Some(Item::Producer(mut producer)) => {
-                if producer.more(&mut self.bytes)? == More::Yes {
+                let more = producer.more(&mut self.bytes).unwrap_or_else(|err| {
+                    // Of the producer, not of the connection: what follows goes on.
+                    log::warn!(target: crate::log::TARGET, "output ends early: {err}");
+                    More::End
+                });
+                if more == More::Yes {
                     queue.push_front(Item::Producer(producer));
                     // Work that yields nothing has its price too.
                     *budget = budget.saturating_sub(1024);
@@ -518,6 +525,9 @@ const LONGEST_PIECE: usize = 32 * 1024;
 
 /// Reads of one call.
 const READS: usize = 8;
+
+/// How long output is made in one call.
+const OUTPUT_TIME: Duration = Duration::from_millis(1);
 
 /// Bytes sent in one call.
 const OUTPUT_BUDGET: usize = 64 * 1024;

@@ -106,7 +106,7 @@ where
 
     fn ready(&mut self, io: &mut Io<'_>, _source: Source, _readiness: Readiness) {
         let factory = &mut self.factory;
-        self.listener.accept(io, |io, socket, peer| {
+        self.listener.accept_all(io, |io, socket, peer| {
             io.add(ChatChannel::new(Stream::new(socket), factory(peer)));
         });
     }
@@ -146,6 +146,8 @@ pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     /// When to try again: no new event comes for connections that wait already.
     pub(crate) retry_at: Option<Instant>,
+    /// Whether the last try has failed: that is said once, however long it lasts.
+    failing: bool,
 }
 
 impl Listener {
@@ -153,6 +155,7 @@ impl Listener {
         Self {
             socket,
             retry_at: None,
+            failing: false,
         }
     }
 
@@ -162,27 +165,42 @@ impl Listener {
         }
     }
 
+    /// The next connection that waits. `None`: there is none, or none can be
+    /// taken; an event, or `retry_at`, will tell when to ask again.
+    pub(crate) fn accept(&mut self, now: Instant) -> Option<(TcpStream, SocketAddr)> {
+        self.retry_at = None;
+        for _ in 0..FAILURES {
+            match stream::retry(|| self.socket.accept()) {
+                Ok(accepted) => {
+                    self.failing = false;
+                    return accepted;
+                }
+                Err(err) if stream::is_exhaustion(&err) => return self.pause(now, &err),
+                // Of a connection that was gone before it was accepted, mostly.
+                Err(err) => log::debug!(target: crate::log::TARGET, "accept: {err}"),
+            }
+        }
+        self.pause(now, &io::Error::other("it fails again and again"))
+    }
+
+    fn pause<T>(&mut self, now: Instant, err: &io::Error) -> Option<T> {
+        if !std::mem::replace(&mut self.failing, true) {
+            log::error!(target: crate::log::TARGET, "cannot accept: {err}; trying again until it works");
+        }
+        self.retry_at = Some(now + RETRY_DELAY);
+        None
+    }
+
     /// Accepts what waits, some connections a turn.
-    pub(crate) fn accept(
+    pub(crate) fn accept_all(
         &mut self,
         io: &mut Io<'_>,
         mut accepted: impl FnMut(&mut Io<'_>, TcpStream, SocketAddr),
     ) {
-        // Said once, however long it lasts.
-        let known = self.retry_at.take().is_some();
         for _ in 0..ACCEPTS {
-            match stream::retry(|| self.socket.accept()) {
-                Ok(Some((socket, peer))) => accepted(io, socket, peer),
-                Ok(None) => return,
-                Err(err) if stream::is_exhaustion(&err) => {
-                    if !known {
-                        log::error!(target: crate::log::TARGET, "cannot accept: {err}; trying again until it works");
-                    }
-                    self.retry_at = Some(io.now() + RETRY_DELAY);
-                    return;
-                }
-                // Of a connection that was gone before it was accepted.
-                Err(err) => log::debug!(target: crate::log::TARGET, "accept: {err}"),
+            match self.accept(io.now()) {
+                Some((socket, peer)) => accepted(io, socket, peer),
+                None => return,
             }
         }
         io.again();
@@ -273,6 +291,9 @@ impl<H: ChatHandler> fmt::Debug for Connector<H> {
 
 /// Connections accepted in one turn.
 const ACCEPTS: usize = 32;
+
+/// Failures in a row after which a listener pauses.
+const FAILURES: usize = 8;
 
 /// How long to wait for descriptors.
 const RETRY_DELAY: Duration = Duration::from_millis(100);

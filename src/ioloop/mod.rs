@@ -34,6 +34,7 @@ pub use chat::{AsyncChat, ChatChannel, ChatHandler};
 pub(crate) use endpoints::Listener;
 pub use endpoints::{Acceptor, Connector, bind_af_unspecified, connect_af_unspecified};
 pub use stream::Stream;
+pub(crate) use timers::after;
 pub use timers::{CallLater, DeadlineHeap};
 
 pub use crate::proto::line::Terminator;
@@ -591,7 +592,7 @@ impl Core {
     }
 
     /// How long the poll may wait.
-    fn sleep_at_most(&self, timeout: Option<Duration>) -> Option<Duration> {
+    fn sleep_at_most(&mut self, timeout: Option<Duration>) -> Option<Duration> {
         if !self.next_round.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -601,14 +602,11 @@ impl Core {
         }
     }
 
-    fn time_to_next(&self) -> Option<Duration> {
+    fn time_to_next(&mut self) -> Option<Duration> {
         if !self.next_round.is_empty() {
             return Some(Duration::ZERO);
         }
-        let scheduled = match self.scheduler.is_empty() {
-            true => None,
-            false => self.scheduler.next_deadline(),
-        };
+        let scheduled = self.scheduler.next_deadline();
         let next = [self.deadlines.next_deadline(), scheduled, self.lines_due];
         let next = next.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))

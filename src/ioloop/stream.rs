@@ -1,5 +1,5 @@
 //! A connected socket, plain or (one day) TLS, and what is known of its
-//! readiness. The only place that sees `WouldBlock` and `Interrupted`.
+//! readiness. The only place that sees `WouldBlock` and `Interrupted` of sockets.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -121,9 +121,7 @@ pub struct CallLater(Arc<Call>);
 impl CallLater {
     /// The callback will not be called (again).
     pub fn cancel(&self) {
-        if !self.0.cancelled.swap(true, Relaxed) {
-            self.0.cancellations.fetch_add(1, Relaxed);
-        }
+        self.0.cancel();
     }
 
     /// The delay starts anew. Without effect once cancelled.
@@ -157,6 +155,21 @@ struct Call {
     cancelled: AtomicBool,
     /// Of the scheduler: its cancelled entries that are still in the heap.
     cancellations: Arc<AtomicUsize>,
+}
+
+impl Call {
+    fn cancel(&self) {
+        if !self.cancelled.swap(true, Relaxed) {
+            self.cancellations.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A cancelled entry has left the heap.
+    fn left(&self) {
+        // Another thread may cancel while the heap is rebuilt: never below zero.
+        let less = |count: usize| Some(count.saturating_sub(1));
+        let _ = self.cancellations.fetch_update(Relaxed, Relaxed, less);
+    }
 }
 
 /// Calls functions when their time has come.
@@ -194,7 +207,7 @@ impl Scheduler {
     }
 
     fn register(&mut self, delay: Duration, callback: Callback) -> CallLater {
-        let deadline = Instant::now() + delay.min(LONGEST);
+        let deadline = after(Instant::now(), delay);
         let call = Arc::new(Call {
             delay: delay.min(LONGEST),
             deadline: AtomicU64::new(nanos(deadline)),
@@ -212,7 +225,7 @@ impl Scheduler {
         let mut due = Vec::new();
         while let Some((_, task)) = self.heap.pop_due(now) {
             if task.call.cancelled.load(Relaxed) {
-                self.cancellations.fetch_sub(1, Relaxed);
+                task.call.left();
                 continue;
             }
             let deadline = instant(task.call.deadline.load(Relaxed));
@@ -230,7 +243,7 @@ impl Scheduler {
     pub(super) fn put_back(&mut self, task: DueTask) {
         let call = &task.0.call;
         if call.cancelled.load(Relaxed) {
-            self.cancellations.fetch_sub(1, Relaxed);
+            call.left();
             return;
         }
         let deadline = Instant::now() + call.delay;
@@ -247,12 +260,17 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.heap.next_deadline()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.heap.len() <= self.cancellations.load(Relaxed)
+    /// The nearest deadline of what is not cancelled; that at the top is let go.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        while let Some(Reverse(next)) = self.heap.heap.peek() {
+            if !next.item.call.cancelled.load(Relaxed) {
+                return Some(next.deadline);
+            }
+            if let Some(Reverse(entry)) = self.heap.heap.pop() {
+                entry.item.call.left();
+            }
+        }
+        None
     }
 
     pub(super) fn clear(&mut self) {
@@ -296,13 +314,16 @@ impl DueTask {
             (Ok(()), again) => again,
             (Err(_), again) => {
                 log::error!(target: crate::log::TARGET, "a scheduled function panicked");
-                if let Some(task) = again {
-                    task.0.call.cancelled.store(true, Relaxed);
-                }
-                None
+                // Put back, a cancelled task is counted out.
+                again.inspect(|task| task.0.call.cancel())
             }
         }
     }
+}
+
+/// `delay` from `now`, as far as there is a time for it.
+pub(crate) fn after(now: Instant, delay: Duration) -> Instant {
+    now + delay.min(LONGEST)
 }
 
 fn nanos(instant: Instant) -> u64 {

@@ -203,12 +203,18 @@ impl<'a> CommandLine<'a> {
         let end = word.iter().position(|byte| !is_letter(byte));
         let word = word.get(..end.unwrap_or(word.len())).unwrap_or_default();
         if word.eq_ignore_ascii_case(b"PASS") {
-            return Cow::Owned(format!("{} ******", String::from_utf8_lossy(word)));
+            return Cow::Owned(format!("{} {MASK}", String::from_utf8_lossy(word)));
         }
         match String::from_utf8_lossy(self.line) {
             Cow::Borrowed(line) => sanitize(line),
             Cow::Owned(line) => Cow::Owned(sanitize(&line).into_owned()),
         }
+    }
+
+    /// Whether the line may hold a password, whatever its verb is taken for.
+    #[must_use]
+    pub fn hides_password(&self) -> bool {
+        self.for_log().ends_with(MASK)
     }
 }
 
@@ -315,6 +321,22 @@ const STOCK: [Row; 47] = rows! {
     "XPWD"       []          user   Forbidden "Syntax: XPWD (obsolete; get current dir)."
     "XRMD"       [Delete]    user   Required  "Syntax: XRMD <SP> dir-name (obsolete; remove directory)."
 };
+
+/// What stands for a password in the log.
+const MASK: &str = "******";
+
+/// Whether a command of the stock table sends or receives on the data connection.
+pub(crate) fn transfers(verb: &str) -> bool {
+    matches!(
+        verb,
+        "RETR" | "STOR" | "STOU" | "APPE" | "LIST" | "NLST" | "MLSD"
+    )
+}
+
+/// Whether a command of the stock table makes a data connection.
+pub(crate) fn connects(verb: &str) -> bool {
+    matches!(verb, "PASV" | "EPSV" | "PORT" | "EPRT")
+}
 
 #[cfg(test)]
 mod tests {

@@ -30,7 +30,8 @@ mod linux {
         /// For a directory from whose handle nothing was read.
         pub(crate) fn new(_dir: BorrowedFd<'_>) -> io::Result<Self> {
             Ok(Self {
-                buffer: vec![0; BUFFER].into_boxed_slice(),
+                // Made when first read: a listing may wait long for its connection.
+                buffer: Box::default(),
                 at: 0,
                 len: 0,
             })
@@ -40,6 +41,9 @@ mod linux {
         pub(crate) fn next_name(&mut self, dir: BorrowedFd<'_>) -> Next {
             loop {
                 if self.at >= self.len {
+                    if self.buffer.is_empty() {
+                        self.buffer = vec![0; BUFFER].into_boxed_slice();
+                    }
                     match getdents(dir, &mut self.buffer) {
                         Ok(0) => return None,
                         Ok(len) => (self.at, self.len) = (0, len),

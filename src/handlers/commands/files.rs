@@ -1,6 +1,5 @@
 //! Files and directories: CWD, PWD, MKD, RMD, DELE, RNFR, RNTO, SIZE, MDTM, MFMT.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -183,7 +182,7 @@ fn respond_quoted(s: &mut FTPSession, before: &str, name: &[u8], after: &str) {
 /// Doubles the quotes in a name (RFC 959, appendix II).
 fn doubled(name: &[u8]) -> Vec<u8> {
     let mut doubled = Vec::with_capacity(name.len());
-    for byte in OsStr::from_bytes(name).as_bytes() {
+    for byte in name {
         if *byte == b'"' {
             doubled.push(b'"');
         }

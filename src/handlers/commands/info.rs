@@ -1,7 +1,6 @@
 //! Settings and questions that touch no file: TYPE, STRU, MODE, ALLO, NOOP,
 //! SYST, STAT without a path, FEAT, OPTS, HELP.
 
-use super::super::dispatchers::local_text;
 use super::super::session::DataState;
 use super::super::{FTPSession, TransferType};
 
@@ -57,7 +56,8 @@ pub fn syst(s: &mut FTPSession) {
 
 /// STAT without a path.
 pub(super) fn stat(s: &mut FTPSession) {
-    let (ip, port) = local_text(s);
+    let local = s.local_addr();
+    let (ip, port) = (local.ip(), local.port());
     s.push_line("211-FTP server status:");
     s.push_line(&format!(" Connected to: {ip}:{port}"));
     let login = match (s.authenticated(), s.username()) {

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 use std::vec;
 
 use super::super::FTPSession;
@@ -239,17 +239,25 @@ impl Listing {
         self
     }
 
-    /// Fails if nothing matches among the first names, and they are all.
+    /// Looks for the first name that matches. Fails if none does, as far as can
+    /// be told in a moment.
     fn matching(mut self) -> Result<Self, FSError> {
-        for _ in 0..FIRST_STEPS {
-            self.gather()?;
-        }
-        match &self.names {
-            Names::Merge { least, .. } if least.is_empty() => {
-                Err(FSError::from_errno(libc::ENOENT))
+        let end = Instant::now() + STEP_TIME;
+        let Names::Gather { run, .. } = &mut self.names else {
+            return Ok(self);
+        };
+        while Instant::now() < end {
+            let Some(name) = self.dir.next_name() else {
+                return Err(FSError::from_errno(libc::ENOENT));
+            };
+            let name = name?;
+            let matches = |(pattern, _): &(Pattern, OsString)| pattern.matches(name.as_bytes());
+            if self.pattern.as_ref().is_some_and(matches) {
+                run.push(name);
+                break;
             }
-            _ => Ok(self),
         }
+        Ok(self)
     }
 
     /// Reads and sorts a run of names. When there are no more, they are merged.
@@ -258,7 +266,12 @@ impl Listing {
             return Ok(());
         };
         let mut ended = false;
-        for _ in 0..GATHER_STEP {
+        let end = Instant::now() + STEP_TIME;
+        for count in 1..=GATHER_STEP {
+            // A pattern may take some time for each name.
+            if count % 8 == 0 && Instant::now() >= end {
+                break;
+            }
             if ended || *room == 0 {
                 ended = true;
                 break;
@@ -363,6 +376,9 @@ impl Producer for Listing {
             return Ok(More::Yes);
         }
         for _ in 0..LINES {
+            if out.len() > LINES_SIZE {
+                break;
+            }
             match self.next_name() {
                 Some(name) => self.line(&name?, out),
                 None => return Ok(More::End),
@@ -390,9 +406,6 @@ fn prefix(s: &FTPSession, dir: &Path) -> OsString {
 /// that the steps of a turn take some milliseconds at most.
 const GATHER_STEP: usize = 128;
 
-/// Steps after which a pattern without a match is known to have none.
-const FIRST_STEPS: usize = 8;
-
 /// Names sorted at once.
 const RUN: usize = 8192;
 
@@ -404,6 +417,12 @@ const STAT_SORTED_MAX: usize = 16 * 1024;
 
 /// What a name takes besides its bytes.
 const NAME_COST: usize = 48;
+
+/// How long a step of matching names takes.
+const STEP_TIME: Duration = Duration::from_micros(500);
+
+/// Bytes of lines after which a step ends.
+const LINES_SIZE: usize = 16 * 1024;
 
 /// Entries looked up in one step.
 const LINES: usize = 20;

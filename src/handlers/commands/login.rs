@@ -13,6 +13,7 @@ use super::super::{FTPHandler, FTPSession, TransferType};
 use crate::authorizers::{LaterVerdict, MSG_QUIT, Verdict};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::FSState;
+use crate::ioloop::after;
 
 /// How far the login has come.
 #[derive(Default)]
@@ -167,7 +168,10 @@ pub fn handle_auth_success<H: FTPHandler + ?Sized>(
     s.log(format_args!("USER '{}' logged in.", s.username));
     s.login = Login::Done;
     password.clone_into(&mut s.password);
-    s.attempted_logins = 0;
+    // Who may enter without a password must not wash guesses clean.
+    if s.username != "anonymous" {
+        s.attempted_logins = 0;
+    }
     let cwd = s.config.abstracted_fs.initial_cwd(home);
     s.fs = Some(FSState::new(home, cwd));
     let username = s.username.clone();
@@ -182,7 +186,7 @@ pub fn handle_auth_failed(s: &mut FTPSession, err: &AuthenticationFailed, passwo
         _ => "Authentication failed.".to_owned(),
     };
     s.login = Login::Refused(Box::new(Refused {
-        until: s.now + s.config.auth_failed_timeout,
+        until: after(s.now, s.config.auth_failed_timeout),
         username: mem::take(&mut s.username),
         password: password.to_owned(),
         text,
@@ -255,7 +259,7 @@ pub fn flush_account<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
     s.transfer_type = TransferType::default();
     s.rest = 0;
     s.quit_pending = false;
-    s.pending = None;
+    data::forget_pending(h, s, None);
     s.rnfr = None;
 }
 

@@ -15,7 +15,6 @@ use crate::authorizers::Perm;
 use crate::error::FSError;
 use crate::filesystems::{FSFile, OpenMode};
 use crate::proto::address::parse_offset;
-use crate::proto::reply::repr;
 
 /// Stock [`FTPHandler::ftp_retr`].
 pub fn retr(s: &mut FTPSession, path: &Path) {
@@ -94,12 +93,11 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
             return Err(FSError::Outside);
         }
         // Before anything is made: somebody who may not write leaves no trace.
-        let permitted = |path: &Path| {
-            s.config
-                .authorizer
-                .has_perm(&s.username, Perm::Write, Some(path))
-        };
-        if !permitted(&dir.join(&prefix)) {
+        // Asked of a name that is not there, since it is too long to be.
+        let mut name = prefix.clone();
+        name.push("x".repeat(NAME_MAX));
+        let (authorizer, name) = (&s.config.authorizer, dir.join(name));
+        if !authorizer.has_perm(&s.username, Perm::Write, Some(&name)) {
             return Ok(None);
         }
         fs.mkstemp(state, &dir, &prefix).map(Some)
@@ -111,12 +109,7 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
             receive_dtp_data(s, file, Some(0), "STOU", Some(&name));
         }
         Ok(None) => s.respond("550 Not enough privileges."),
-        Err(FSError::Outside) => {
-            let shown = repr("/");
-            s.respond(&format!(
-                "550 {shown} points to a path which is outside the user's root directory."
-            ));
-        }
+        Err(err @ FSError::Outside) => refuse(s, &err),
         Err(err) if err.raw_os_error() == Some(libc::EEXIST) => {
             s.respond("450 No usable unique file name found.");
         }
@@ -144,7 +137,8 @@ pub fn rest(s: &mut FTPSession, line: &str) {
 /// A transfer that was begun ends with a 426 of its own before the reply to
 /// ABOR. One that was only promised, with 150, is forgotten.
 pub fn abor<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
-    let promised = s.pending.take().is_some();
+    let promised = s.pending.is_some();
+    data::forget_pending(h, s, None);
     let reply = match &s.data {
         DataState::None if promised => ABORTED,
         DataState::None => "225 No transfer to abort.",
@@ -174,8 +168,7 @@ pub fn push_dtp_data(s: &mut FTPSession, outgoing: Outgoing, cmd: impl Into<Cow<
     let reply = opening(s).unwrap_or(ABOUT_TO_OPEN).to_owned();
     s.respond(&reply);
     let transfer = PendingTransfer::Send(outgoing, cmd.into(), s.transfer_type);
-    s.pending = Some(Box::new(transfer));
-    dispatchers::start_pending(s);
+    dispatchers::promise(s, transfer);
 }
 
 /// Receives a file on the data connection, as [`push_dtp_data`] sends. With
@@ -199,15 +192,18 @@ pub fn receive_dtp_data(
         position,
         transfer_type: s.transfer_type,
     };
-    s.pending = Some(Box::new(PendingTransfer::Receive(upload, cmd.into())));
-    dispatchers::start_pending(s);
+    dispatchers::promise(s, PendingTransfer::Receive(upload, cmd.into()));
 }
 
 /// The reply if the data connection is there already.
 fn opening(s: &FTPSession) -> Option<&'static str> {
-    s.data_channel()
-        .map(|_| "125 Data connection already open. Transfer starting.")
+    let open = s.data_channel()?;
+    // One that is in use is not for another transfer.
+    (!open.transfer_in_progress()).then_some("125 Data connection already open. Transfer starting.")
 }
+
+/// Longer than any name of a file.
+const NAME_MAX: usize = 256;
 
 const ABOUT_TO_OPEN: &str = "150 File status okay. About to open data connection.";
 

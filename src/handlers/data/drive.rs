@@ -3,13 +3,14 @@
 
 use std::borrow::Cow;
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Interest;
 
 use super::{DTPHandler, DataChannel, Outgoing, Received, Transfer, TransferError, Upload};
 use crate::error::strerror;
 use crate::handlers::TransferType;
+use crate::ioloop::after;
 use crate::ioloop::stream::{is_disconnect, readable};
 use crate::producers::More;
 
@@ -133,13 +134,13 @@ impl DataConnection {
             return Ok(drive);
         }
         let mut budget = TURN_BUDGET;
-        let mut steps = PRODUCER_STEPS;
-        while budget > 0 && steps > 0 {
+        let end = Instant::now() + PRODUCER_TIME;
+        while budget > 0 && Instant::now() < end {
             let d = &mut self.channel;
             if d.is_sleeping() || !d.stream.is_writable() {
                 return Ok(Drive::Wait);
             }
-            if !d.fill(&mut steps)? {
+            if !d.fill(end)? {
                 return Ok(Drive::Finished(Outcome::Complete));
             }
             let Some(bytes) = d.take_out() else { continue };
@@ -173,7 +174,7 @@ impl DataConnection {
         let timeout = self.channel.config.dtp.timeout?;
         let d = &self.channel;
         let since = d.wake_at.unwrap_or(d.last_progress).max(d.last_progress);
-        Some(since + timeout)
+        Some(after(since, timeout))
     }
 
     /// What becomes of it if the client has stalled for too long.
@@ -244,7 +245,7 @@ impl DataChannel {
     }
 
     /// Makes bytes to send, if there are none; false at the end.
-    fn fill(&mut self, steps: &mut usize) -> Result<bool, TransferError> {
+    fn fill(&mut self, end: Instant) -> Result<bool, TransferError> {
         let wanted = self.ac_out_buffer_size;
         let Transfer::Sending(sending) = &mut self.transfer else {
             return Ok(false);
@@ -255,10 +256,9 @@ impl DataChannel {
         sending.out.clear();
         sending.sent = 0;
         while let Some(producer) = sending.producer.as_mut().filter(|_| !sending.ended) {
-            if sending.out.len() >= wanted || *steps == 0 {
+            if sending.out.len() >= wanted || Instant::now() >= end {
                 return Ok(true);
             }
-            *steps -= 1;
             match producer.more(&mut sending.out) {
                 Ok(More::Yes) => {}
                 Ok(More::End) => sending.ended = true,
@@ -292,5 +292,5 @@ const TURN_BUDGET: usize = 128 * 1024;
 /// What moving anything costs of the budget, however little it is.
 const MIN_COST: usize = 1024;
 
-/// Times that a producer is asked in one turn.
-const PRODUCER_STEPS: usize = 64;
+/// How long a producer is asked in one turn.
+const PRODUCER_TIME: Duration = Duration::from_millis(1);

@@ -1,13 +1,15 @@
-//! The end of a data connection, always in the same order: close the socket,
-//! close the file, reply, log, callback.
+//! The end of a transfer, always in the same order: close the socket, close the
+//! file, reply, log, callback.
 
 use std::mem;
+use std::time::Duration;
 
 use log::Level;
 
 use super::drive::{DataConnection, Outcome};
-use super::{DataChannel, Transfer};
+use super::{DataChannel, Outgoing, Transfer};
 use crate::error::strerror;
+use crate::handlers::dispatchers::PendingTransfer;
 use crate::handlers::session::DataState;
 use crate::handlers::{FTPHandler, FTPSession, TransferLog};
 
@@ -37,28 +39,86 @@ pub(crate) fn finish<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, outc
     let completed = matches!(outcome, Outcome::Complete);
     reply(s, &outcome, bytes);
     if let Some(filename) = &file_name {
-        h.log_transfer(
-            s,
-            &TransferLog {
-                cmd: &cmd,
-                filename,
-                receive,
-                completed,
-                elapsed,
-                bytes,
-            },
-        );
-        match (receive, completed) {
-            (true, true) => h.on_file_received(s, filename),
-            (false, true) => h.on_file_sent(s, filename),
-            (true, false) => h.on_incomplete_file_received(s, filename),
-            (false, false) => h.on_incomplete_file_sent(s, filename),
-        }
+        let transfer = TransferLog {
+            cmd: &cmd,
+            filename,
+            receive,
+            completed,
+            elapsed,
+            bytes,
+        };
+        tell(h, s, &transfer);
     }
     if matches!(outcome, Outcome::TimedOut) || s.quit_pending {
         s.close_when_done();
     }
     s.restart_idle();
+}
+
+/// Forgets the transfer that was promised with 150, if there is one: its data
+/// connection will not come. `reply` is its final one, unless another reply
+/// stands for it.
+pub(crate) fn forget_pending<H: FTPHandler + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    reply: Option<&str>,
+) {
+    if let Some(pending) = s.pending.take() {
+        forget(h, s, *pending, reply);
+    }
+}
+
+/// Forgets the transfer whose place another has taken, if there is one.
+pub(crate) fn forget_replaced<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if let Some(replaced) = s.replaced.take() {
+        forget(h, s, *replaced, None);
+    }
+}
+
+fn forget<H: FTPHandler + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    pending: PendingTransfer,
+    reply: Option<&str>,
+) {
+    let (file_name, cmd, receive) = match pending {
+        PendingTransfer::Send(Outgoing::File(name, mut producer), cmd, _) => {
+            producer.finish(false);
+            (Some(name), cmd, false)
+        }
+        PendingTransfer::Send(_, cmd, _) => (None, cmd, false),
+        PendingTransfer::Receive(mut upload, cmd) => {
+            // The transfer has failed already.
+            let _ = upload.file.finish(false);
+            (Some(upload.file.name().to_owned()), cmd, true)
+        }
+    };
+    if let Some(reply) = reply {
+        s.respond(reply);
+    }
+    if let Some(filename) = &file_name {
+        let transfer = TransferLog {
+            cmd: &cmd,
+            filename,
+            receive,
+            completed: false,
+            elapsed: Duration::ZERO,
+            bytes: 0,
+        };
+        tell(h, s, &transfer);
+    }
+}
+
+/// Logs the transfer of a file, and calls one of the four callbacks of files.
+fn tell<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, transfer: &TransferLog<'_>) {
+    h.log_transfer(s, transfer);
+    let filename = transfer.filename;
+    match (transfer.receive, transfer.completed) {
+        (true, true) => h.on_file_received(s, filename),
+        (false, true) => h.on_file_sent(s, filename),
+        (true, false) => h.on_incomplete_file_received(s, filename),
+        (false, false) => h.on_incomplete_file_sent(s, filename),
+    }
 }
 
 /// Closes the file; an upload that cannot be closed well is not complete.

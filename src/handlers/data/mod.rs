@@ -20,14 +20,14 @@ use std::time::{Duration, Instant};
 use super::{FTPConfig, TransferType};
 use crate::error::strerror;
 use crate::filesystems::FSFile;
-use crate::ioloop::Stream;
+use crate::ioloop::{Stream, after};
 use crate::limits::Seat;
 use crate::producers::{FileProducer, Producer};
 use crate::proto::ascii::FromNetwork;
 use crate::sys::Pipe;
 
 pub(crate) use self::drive::{DataConnection, Drive, Outcome};
-pub(crate) use self::finish::finish;
+pub(crate) use self::finish::{finish, forget_pending, forget_replaced};
 use self::splice::splice;
 
 /// What a data connection does: as pyftpdlib's `DTPHandler`, to be overridden
@@ -352,7 +352,7 @@ impl DataChannel {
 
     /// Neither sends nor receives for a while.
     pub fn sleep(&mut self, pause: Duration) {
-        self.wake_at = Some(self.now + pause);
+        self.wake_at = Some(after(self.now, pause));
     }
 
     /// Whether it sleeps.
