@@ -297,6 +297,8 @@ pub struct OwnFile {
     /// Closing it fails with this number.
     pub finish_fails: Option<i32>,
     pub dropped: Option<Box<dyn FnMut() + Send>>,
+    /// Called when a transfer ends: whether the file is whole.
+    pub finished: Option<Box<dyn FnMut(bool) + Send>>,
 }
 
 impl OwnFile {
@@ -308,6 +310,7 @@ impl OwnFile {
             fails: None,
             finish_fails: None,
             dropped: None,
+            finished: None,
         }
     }
 
@@ -373,7 +376,10 @@ impl FSFile for OwnFile {
         Ok(self.file.metadata()?.len())
     }
 
-    fn finish(&mut self, _completed: bool) -> io::Result<()> {
+    fn finish(&mut self, completed: bool) -> io::Result<()> {
+        if let Some(finished) = &mut self.finished {
+            finished(completed);
+        }
         match self.finish_fails {
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),
             None => Ok(()),
