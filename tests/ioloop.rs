@@ -9,6 +9,7 @@ mod thread;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use common::DEADLINE;
@@ -233,6 +234,59 @@ fn remote_call_and_send_wake_a_sleeping_loop() {
     // A function that panics is no reason to stop.
     thread.remote.call(|_| panic!("a bug"));
     assert!(thread.ask(|_| true));
+}
+
+/// That a function is called in a while, on a loop that nothing else wakes.
+#[track_caller]
+fn assert_calls_later(thread: &Thread) {
+    let (told, called) = mpsc::channel();
+    thread.ask(move |io| drop(io.call_later(MS, move |_| told.send(()).unwrap())));
+    assert_eq!(called.recv_timeout(DEADLINE), Ok(()));
+}
+
+/// Those that were cancelled are counted, so that the loop need not wake for
+/// them: one that counts twice, or after it is gone, would hide one that waits.
+#[test]
+fn call_every_cancelled_by_itself_in_a_panic() {
+    let thread = Thread::start(|_| {});
+    for _ in 0..3 {
+        let (told, called) = mpsc::channel();
+        thread.ask(move |io| {
+            let own = Rc::new(RefCell::new(None::<CallLater>));
+            let handle = Rc::clone(&own);
+            let every = io.call_every(MS, move |_| {
+                handle.borrow().as_ref().unwrap().cancel();
+                told.send(()).unwrap();
+                panic!("a bug");
+            });
+            *own.borrow_mut() = Some(every);
+        });
+        assert_eq!(called.recv_timeout(DEADLINE), Ok(()));
+        assert!(called.recv().is_err(), "once only, and it is dropped");
+    }
+    assert_calls_later(&thread);
+}
+
+/// The same, while the loop throws away those that are cancelled.
+#[test]
+fn cancel_from_another_thread() {
+    const HANDLES: usize = 1500;
+    let thread = Thread::start(|_| {});
+    for _ in 0..20 {
+        // Without a delay: each turn of the loop looks whether there are too many.
+        let (busy, handles) = thread.ask(|io| {
+            let busy = io.call_every(Duration::ZERO, |_| {});
+            let hour = Duration::from_secs(3600);
+            let handles: Vec<_> = (0..HANDLES).map(|_| io.call_later(hour, |_| {})).collect();
+            (busy, handles)
+        });
+        for handle in &handles {
+            handle.cancel();
+        }
+        busy.cancel();
+        assert!(handles.iter().all(CallLater::cancelled));
+        assert_calls_later(&thread);
+    }
 }
 
 #[test]
