@@ -12,7 +12,7 @@ use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{Client, Server};
+use common::{Client, Server, wait_for};
 use ftpdlib::handlers::StockHandler;
 
 /// Counts what the threads take that want to be counted: servers, not clients.
@@ -172,6 +172,68 @@ fn replies_that_are_read_late_all_come() {
             late.expect_reply(213);
         }
         late.expect_reply(200);
+    }
+}
+
+/// A promised listing waits with the little it has read for a connection that
+/// may never come.
+#[test]
+fn promised_listings_hold_little() {
+    let (server, _one) = counted();
+    std::fs::create_dir(server.path("dir")).unwrap();
+    for number in 0..2000 {
+        server.write(&format!("dir/{number:0>200}"), "");
+    }
+    let mut first = server.login();
+    let mut once = server.login();
+    for command in [
+        "NLST dir/*0*",
+        "NLST dir/*",
+        "LIST dir/*1*",
+        "NLST dir",
+        "MLSD dir",
+    ] {
+        // Once before, for what happens once.
+        once.expect(150, command);
+        let before = live(&mut first);
+        let mut client = server.login();
+        client.expect(150, command);
+        let taken = live(&mut first).saturating_sub(before);
+        assert!(taken <= 64 * 1024, "{command:?}: {taken} bytes");
+        client.expect(221, "QUIT");
+    }
+}
+
+/// Long lines do not make the part of a listing long that is made at once.
+#[test]
+fn listings_of_long_lines_hold_little() {
+    let (server, _one) = counted();
+    std::fs::create_dir(server.path("dir")).unwrap();
+    let target = "x".repeat(3000);
+    for number in 0..1000 {
+        let name = server.path(&format!("dir/link{number}"));
+        std::os::unix::fs::symlink(&target, name).unwrap();
+    }
+    let mut first = server.login();
+    first.expect(213, "STAT dir");
+    let before = live(&mut first);
+    let mut client = server.login();
+    client.send("STAT dir\r\n".repeat(10));
+    // Until the connection is full: no more comes while others are served.
+    let mut arrived = vec![0; 16 << 20];
+    let mut seen = 0;
+    wait_for("a full connection", || {
+        for _ in 0..20 {
+            first.expect(200, "NOOP");
+        }
+        let size = client.socket.peek(&mut arrived).unwrap();
+        std::mem::replace(&mut seen, size) == size
+    });
+    let taken = live(&mut first).saturating_sub(before);
+    assert!(taken <= 64 * 1024, "{taken} bytes");
+    for _ in 0..10 {
+        let text = client.expect_reply(213);
+        assert_eq!(text.lines().count(), 1002);
     }
 }
 
