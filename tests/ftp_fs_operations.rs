@@ -326,11 +326,15 @@ fn names_that_are_not_utf8() {
     assert_eq!(client.download(b"RETR caf\xe9.txt"), b"latin");
     assert_eq!(client.download("RETR caf?.txt"), b"latin");
     assert_eq!(client.expect(213, "SIZE caf?.txt"), "213 5");
-    // What changes something takes its argument at its word.
-    client.expect(550, "DELE caf?.txt");
-    client.expect(350, b"RNFR caf\xe9.txt");
+    // What makes a file takes its argument at its word.
+    client.upload("STOR caf?.txt", "new");
+    assert_eq!(server.read("caf?.txt"), b"new");
+    assert_eq!(client.download(b"RETR caf\xe9.txt"), b"latin");
+    client.expect(250, "DELE caf?.txt");
+    client.expect(350, "RNFR caf?.txt");
     client.expect(250, b"RNTO th\xe9.txt");
-    client.expect(250, b"DELE th\xe9.txt");
+    client.expect(250, "DELE th?.txt");
+    client.expect(550, "DELE th?.txt");
     // Two that are listed alike: neither is meant.
     for name in [&b"\xe9"[..], b"\xe8"] {
         fs::write(server.home.path().join(OsStr::from_bytes(name)), name).unwrap();

@@ -1,6 +1,7 @@
 //! The settings that all sessions share: the class attributes of pyftpdlib's
 //! `FTPHandler`, `DTPHandler`, `PassiveDTP` and `ActiveDTP`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -52,6 +53,9 @@ pub struct FTPConfig {
     /// What precedes each line of the log: `{remote_ip}`, `{remote_port}` and
     /// `{username}` are replaced.
     pub log_prefix: String,
+    /// The commands that are logged at level `info`: those that change files or
+    /// the current directory, and REIN.
+    pub log_cmds_list: Vec<Cow<'static, str>>,
     /// How long the reply to a wrong password is held back. 3 s.
     pub auth_failed_timeout: Duration,
     /// Who may log in. An empty [`DummyAuthorizer`]: nobody.
@@ -138,6 +142,7 @@ impl Default for FTPConfig {
             encoding: Encoding::UTF_8,
             unicode_errors: UnicodeErrors::Replace,
             log_prefix: "{remote_ip}:{remote_port}-[{username}]".to_owned(),
+            log_cmds_list: LOGGED.map(Cow::Borrowed).to_vec(),
             auth_failed_timeout: Duration::from_secs(3),
             authorizer: Arc::new(DummyAuthorizer::new()),
             abstracted_fs: Arc::new(LocalFS::new()),
@@ -172,3 +177,19 @@ impl fmt::Debug for FTPConfig {
             .finish_non_exhaustive()
     }
 }
+
+/// The commands that are logged at level `info`: as pyftpdlib's `log_cmds_list`.
+const LOGGED: [&str; 12] = [
+    "DELE",
+    "RNFR",
+    "RNTO",
+    "MKD",
+    "RMD",
+    "CWD",
+    "XMKD",
+    "XRMD",
+    "XCWD",
+    "REIN",
+    "SITE CHMOD",
+    "MFMT",
+];

@@ -337,11 +337,12 @@ impl<H: FTPHandler> Channel for Connection<H> {
 
     fn message(&mut self, io: &mut Io<'_>, message: Box<dyn Any + Send>) {
         self.session.now = io.now();
-        if let Ok(answer) = message.downcast::<LoginAnswer>() {
-            let LoginAnswer { number, result } = *answer;
-            login::answer_later(&mut self.handler, &mut self.session, number, result);
-            self.run(io);
+        let (h, s) = (&mut self.handler, &mut self.session);
+        match message.downcast::<LoginAnswer>() {
+            Ok(answer) => login::answer_later(h, s, answer.number, answer.result),
+            Err(message) => h.on_message(s, message),
         }
+        self.run(io);
     }
 
     fn close(&mut self, _io: &mut Io<'_>) {

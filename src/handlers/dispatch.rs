@@ -245,11 +245,12 @@ fn real_path(s: &FTPSession, name: &str, arg: &[u8]) -> Option<PathBuf> {
     .flatten()
 }
 
-/// Whether a command only looks at what is there.
+/// Whether a command is about something that is there. (What STOR would write
+/// over is not: it makes a file of that very name.)
 fn looks_up(name: &str) -> bool {
-    matches!(
+    !matches!(
         name,
-        "RETR" | "SIZE" | "MDTM" | "MLST" | "MLSD" | "LIST" | "NLST" | "STAT" | "CWD" | "XCWD"
+        "STOR" | "STOU" | "MKD" | "XMKD" | "RNTO" | "CDUP" | "XCUP"
     )
 }
 
@@ -392,7 +393,7 @@ fn call_with_text<H: FTPHandler + ?Sized>(
 pub fn log_cmd(s: &FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str) {
     use log::Level::{Debug, Info};
     let target = crate::log::TARGET;
-    if !LOGGED.contains(&cmd)
+    if !s.config.log_cmds_list.iter().any(|logged| logged == cmd)
         || log::log_enabled!(target: target, Debug)
         || !log::log_enabled!(target: target, Info)
     {
@@ -422,22 +423,6 @@ pub fn log_transfer(s: &FTPSession, transfer: &TransferLog<'_>) {
         filename.display()
     ));
 }
-
-/// The commands that are logged at level `info`: as pyftpdlib's `log_cmds_list`.
-const LOGGED: [&str; 12] = [
-    "DELE",
-    "RNFR",
-    "RNTO",
-    "MKD",
-    "RMD",
-    "CWD",
-    "XMKD",
-    "XRMD",
-    "XCWD",
-    "REIN",
-    "SITE CHMOD",
-    "MFMT",
-];
 
 /// Of a path with a line break or a NUL in it.
 const INVALID_NAME: &str = "Invalid character in path name.";

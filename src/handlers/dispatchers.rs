@@ -217,7 +217,7 @@ pub fn handle_connect<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
     s.respond("200 Active data connection established.");
     let text = "Active data connection established.";
     h.log_cmd(s, cmd, &CmdArg::Text(&target.to_string()), 200, text);
-    open(s, stream, seat);
+    open(h, s, stream, seat);
 }
 
 /// Stock [`FTPHandler::handle_active_timeout`].
@@ -322,7 +322,7 @@ pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSessio
 /// Stock [`FTPHandler::handle_accepted`]: turns away whoever is not the client,
 /// unless foreign addresses are permitted, and goes on listening.
 pub fn handle_accepted<H: FTPHandler + ?Sized>(
-    _h: &mut H,
+    h: &mut H,
     s: &mut FTPSession,
     socket: TcpStream,
     peer: SocketAddr,
@@ -343,7 +343,7 @@ pub fn handle_accepted<H: FTPHandler + ?Sized>(
     // One connection is all that is accepted: the listener goes with its state.
     s.data = DataState::None;
     let seat = s.server.seat();
-    open(s, Stream::new(socket), seat);
+    open(h, s, Stream::new(socket), seat);
 }
 
 /// Stock [`FTPHandler::handle_passive_timeout`].
@@ -357,9 +357,9 @@ pub fn handle_passive_timeout<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSess
 // --- both
 
 /// The data connection is made: begins the transfer that waits for it.
-fn open(s: &mut FTPSession, stream: Stream, seat: Seat) {
-    let channel = DataChannel::new(stream, &s.config, seat, s.now);
-    let dtp = (s.config.dtp_handler)();
+fn open<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, seat: Seat) {
+    let dtp = h.dtp_handler(s);
+    let channel = DataChannel::new(stream, s, seat);
     s.data = DataState::Open(Box::new(DataConnection::new(channel, dtp)));
     s.idle = None;
     start_pending(s);
@@ -422,10 +422,12 @@ fn accepts_new_cons(s: &mut FTPSession) -> bool {
     accepts
 }
 
-/// Whether a transfer is going on.
+/// Whether a transfer is going on, as far as the data handler says.
 pub(crate) fn transfer_active(s: &FTPSession) -> bool {
-    s.data_channel()
-        .is_some_and(DataChannel::transfer_in_progress)
+    match &s.data {
+        DataState::Open(open) => open.dtp.transfer_in_progress(&open.channel),
+        _ => false,
+    }
 }
 
 /// Connections looked at in one turn of a session.

@@ -1,5 +1,6 @@
 //! The trait that users override.
 
+use std::any::Any;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,7 +10,7 @@ use mio::net::TcpStream;
 
 use super::commands;
 use super::dispatch::{self, CmdArg, Command};
-use super::{FTPSession, TimerId, dispatchers};
+use super::{DTPHandler, FTPSession, TimerId, dispatchers};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::OpenMode;
 use crate::proto::command::CommandLine;
@@ -59,6 +60,10 @@ pub trait FTPHandler {
 
     /// A timer of [`FTPSession::call_later`] or [`FTPSession::call_every`] is due.
     fn on_timer(&mut self, s: &mut FTPSession, id: TimerId) {}
+
+    /// A message came, from [`Remote::send`](crate::ioloop::Remote::send) with
+    /// [`FTPSession::id`]: the way back from another thread.
+    fn on_message(&mut self, s: &mut FTPSession, message: Box<dyn Any + Send>) {}
 
     // --- the life of a session
 
@@ -134,6 +139,12 @@ pub trait FTPHandler {
     }
 
     // --- data connections that are not made yet
+
+    /// Makes the handler of a data connection: the stock body as the
+    /// [settings](crate::FTPConfig::dtp_handler) say.
+    fn dtp_handler(&mut self, s: &FTPSession) -> Box<dyn DTPHandler> {
+        (s.config().dtp_handler)()
+    }
 
     /// Somebody has connected to the passive listener: as `PassiveDTP.handle_accepted`.
     fn handle_accepted(&mut self, s: &mut FTPSession, socket: TcpStream, peer: SocketAddr) {

@@ -228,6 +228,28 @@ impl FTPSession {
         }
     }
 
+    /// The name of the session on its loop.
+    #[must_use]
+    pub fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    /// What reaches its loop from hooks and from other threads: for functions to
+    /// run there, channels to add, and messages to this session or another, which
+    /// come to [`on_message`](super::FTPHandler::on_message).
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Ends the transfer in progress, if there is one, with this reply in place of
+    /// 226: as a cut one, as soon as the hook has returned.
+    pub fn end_transfer(&mut self, reply: impl Into<String>) {
+        if let DataState::Open(open) = &mut self.data {
+            open.channel.end(reply);
+        }
+    }
+
     /// The time of the call in progress.
     #[must_use]
     pub fn now(&self) -> Instant {

@@ -53,6 +53,7 @@ pub fn connect_af_unspecified(
     source: Option<IpAddr>,
 ) -> io::Result<TcpStream> {
     let mut error = io::Error::new(io::ErrorKind::NotFound, "no address of that name");
+    let host = host.trim_matches(['[', ']']);
     for address in (host, port).to_socket_addrs()? {
         match sys::connect(address, source) {
             Ok(stream) => return Ok(TcpStream::from_std(stream)),

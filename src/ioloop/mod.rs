@@ -443,8 +443,9 @@ impl Core {
             id: Some(id),
             again: false,
         };
-        if catch_unwind(AssertUnwindSafe(|| call(&mut *channel, &mut io))).is_err() {
-            log::error!(target: crate::log::TARGET, "a channel panicked and is closed");
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call(&mut *channel, &mut io))) {
+            let text = panic_text(&*panic);
+            log::error!(target: crate::log::TARGET, "a channel panicked and is closed: {text}");
             let closed = catch_unwind(AssertUnwindSafe(|| channel.close(&mut io)));
             if closed.is_err() || !channel.is_closed() {
                 log::error!(target: crate::log::TARGET, "it panicked again while it was closed");
@@ -575,8 +576,9 @@ impl Core {
                 }
                 Letter::Call(function) => {
                     let mut io = self.io();
-                    if catch_unwind(AssertUnwindSafe(|| function(&mut io))).is_err() {
-                        log::error!(target: crate::log::TARGET, "a function of another thread panicked");
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| function(&mut io))) {
+                        let text = panic_text(&*panic);
+                        log::error!(target: crate::log::TARGET, "a function of another thread panicked: {text}");
                     }
                 }
             }
@@ -611,6 +613,13 @@ impl Core {
         let next = next.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
 }
 
 /// The token of the waker: no channel has it, since no slab grows so far.

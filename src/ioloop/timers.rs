@@ -312,8 +312,9 @@ impl DueTask {
         };
         match (result, again) {
             (Ok(()), again) => again,
-            (Err(_), again) => {
-                log::error!(target: crate::log::TARGET, "a scheduled function panicked");
+            (Err(panic), again) => {
+                let text = super::panic_text(&*panic);
+                log::error!(target: crate::log::TARGET, "a scheduled function panicked: {text}");
                 // Put back, a cancelled task is counted out.
                 again.inspect(|task| task.0.call.cancel())
             }

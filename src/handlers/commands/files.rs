@@ -141,8 +141,15 @@ pub fn mfmt(s: &mut FTPSession, path: &Path, timeval: &str) {
         return;
     };
     match on_fs(s, |fs, state| {
+        let before = fs.getmtime(state, path)?;
         fs.utime(state, path, seconds)?;
-        Ok((fs.getmtime(state, path)?, fs.fs2ftp(state, path)))
+        let after = fs.getmtime(state, path)?;
+        if after != seconds {
+            // A time that this file system does not have: as if nothing was.
+            fs.utime(state, path, before)?;
+            return Err(FSError::from_errno(libc::ERANGE));
+        }
+        Ok((after, fs.fs2ftp(state, path)))
     }) {
         Err(err) => refuse(s, &err),
         Ok((seconds, shown)) => match format_timeval(seconds, s.config.use_gmt_times) {

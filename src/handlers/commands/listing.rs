@@ -67,9 +67,8 @@ pub fn mlst(s: &mut FTPSession, path: &Path) {
     match on_fs(s, |fs, state| {
         let stat = fs.stat(state, path)?;
         let shown = fs.fs2ftp(state, path);
-        // Fully qualified, since TVFS is supported (RFC 3659 §6).
         let entry = ListEntry {
-            name: &shown,
+            name: OsStr::new(""),
             stat: &stat,
             target: None,
         };
@@ -79,8 +78,9 @@ pub fn mlst(s: &mut FTPSession, path: &Path) {
         Err(err) => refuse(s, &err),
         Ok(shown) => {
             s.push_bytes_line(&[b"250-Listing \"", shown.as_bytes(), b"\":"].concat());
-            s.chat.push(b" ");
-            s.chat.push(&line);
+            // Fully qualified, since TVFS is supported (RFC 3659 §6).
+            let facts = line.trim_ascii_end();
+            s.push_bytes_line(&[b" ", facts, b" ", shown.as_bytes()].concat());
             s.respond("250 End MLST.");
         }
     }

@@ -150,8 +150,9 @@ pub fn abor<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
             dispatchers::fail_active(h, s);
             CLOSED
         }
-        DataState::Open(open) if open.channel.transfer_in_progress() => {
-            data::finish(h, s, Outcome::Aborted("426 Transfer aborted via ABOR."));
+        DataState::Open(_) if dispatchers::transfer_active(s) => {
+            let reply = Cow::Borrowed("426 Transfer aborted via ABOR.");
+            data::finish(h, s, Outcome::Ended(reply));
             ABORTED
         }
         DataState::Open(_) => {

@@ -31,8 +31,8 @@ pub(crate) enum Outcome {
     Failed(String),
     /// The client stalls: 421, and the session ends.
     TimedOut,
-    /// A command has closed it: with a reply of its own.
-    Aborted(&'static str),
+    /// A command or a hook has ended it: with a reply of its own.
+    Ended(Cow<'static, str>),
     /// The session is over, or there was no transfer: no reply.
     Silent,
 }
@@ -89,9 +89,17 @@ impl DataConnection {
 
     /// Moves what can be moved within a turn's budget.
     pub(crate) fn drive(&mut self, now: Instant) -> Drive {
+        let drive = self.go_on(now);
+        match self.channel.ending.take() {
+            Some(reply) => Drive::Finished(Outcome::Ended(Cow::Owned(reply))),
+            None => drive,
+        }
+    }
+
+    fn go_on(&mut self, now: Instant) -> Drive {
         let d = &mut self.channel;
         d.now = now;
-        if d.is_sleeping() {
+        if d.is_sleeping() || d.ending.is_some() {
             return Drive::Wait;
         }
         if let Some(wake_at) = d.wake_at.take() {
@@ -110,7 +118,7 @@ impl DataConnection {
     fn drive_receiving(&mut self) -> Result<Drive, TransferError> {
         let d = &mut self.channel;
         let mut budget = TURN_BUDGET;
-        while budget > 0 && !d.is_sleeping() {
+        while budget > 0 && !d.is_sleeping() && d.ending.is_none() {
             match self.dtp.handle_read(d)? {
                 Received::Bytes(size) => budget = budget.saturating_sub(size.max(MIN_COST)),
                 Received::Nothing => return Ok(Drive::Wait),
@@ -137,7 +145,7 @@ impl DataConnection {
         let end = Instant::now() + PRODUCER_TIME;
         while budget > 0 && Instant::now() < end {
             let d = &mut self.channel;
-            if d.is_sleeping() || !d.stream.is_writable() {
+            if d.is_sleeping() || d.ending.is_some() || !d.stream.is_writable() {
                 return Ok(Drive::Wait);
             }
             if !d.fill(end)? {
@@ -171,7 +179,7 @@ impl DataConnection {
     }
 
     fn stall_at(&self) -> Option<Instant> {
-        let timeout = self.channel.config.dtp.timeout?;
+        let timeout = self.channel.timeout?;
         let d = &self.channel;
         let since = d.wake_at.unwrap_or(d.last_progress).max(d.last_progress);
         Some(after(since, timeout))

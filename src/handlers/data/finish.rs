@@ -145,7 +145,7 @@ fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64) {
         Outcome::Cut => s.respond(&format!("426 Transfer aborted; {bytes} bytes transmitted.")),
         Outcome::Failed(text) => s.respond_w_warning(&format!("426 {text}; transfer aborted.")),
         Outcome::TimedOut => s.respond_at(Level::Info, "421 Data connection timed out."),
-        Outcome::Aborted(text) => s.respond_at(Level::Info, text),
+        Outcome::Ended(text) => s.respond_at(Level::Info, text),
         Outcome::Silent => {}
     }
 }

@@ -13,11 +13,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{FTPConfig, TransferType};
+use super::{FTPConfig, FTPSession, TransferType};
 use crate::error::strerror;
 use crate::filesystems::FSFile;
 use crate::ioloop::{Stream, after};
@@ -220,6 +221,9 @@ pub struct DataChannel {
     transfer: Transfer,
     file_name: Option<PathBuf>,
     transfer_type: TransferType,
+    username: String,
+    /// How long it may make no progress.
+    pub timeout: Option<Duration>,
     /// Bytes received at once, when they go through our memory. At most 65,536.
     pub ac_in_buffer_size: usize,
     /// Bytes sent at once, when they go through our memory.
@@ -230,6 +234,8 @@ pub struct DataChannel {
     last_progress: Instant,
     now: Instant,
     wake_at: Option<Instant>,
+    /// The reply with which it is to end now.
+    ending: Option<String>,
     /// The loop's buffer and pipe, while the connection runs.
     pub(crate) lent: Lent,
 }
@@ -269,8 +275,12 @@ struct Receiving {
 }
 
 impl DataChannel {
-    pub(crate) fn new(stream: Stream, config: &Arc<FTPConfig>, seat: Seat, now: Instant) -> Self {
+    pub(crate) fn new(stream: Stream, s: &FTPSession, seat: Seat) -> Self {
+        let (config, now) = (&s.config, s.now);
         Self {
+            username: s.username.clone(),
+            timeout: config.dtp.timeout,
+            ending: None,
             stream,
             config: Arc::clone(config),
             _seat: seat,
@@ -294,6 +304,28 @@ impl DataChannel {
     #[must_use]
     pub fn config(&self) -> &FTPConfig {
         &self.config
+    }
+
+    /// The user whose session it belongs to.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The address at the other end.
+    ///
+    /// # Errors
+    /// Where it is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    /// Ends the transfer with this reply in place of 226: as a cut one, as soon as
+    /// the hook has returned. `552 Quota exceeded.`, for one.
+    pub fn end(&mut self, reply: impl Into<String>) {
+        if self.transfer_in_progress() {
+            self.ending = Some(reply.into());
+        }
     }
 
     /// The command that the transfer belongs to, `""` before.
