@@ -255,7 +255,6 @@ pub fn flush_account<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
     s.username = String::new();
     s.password = String::new();
     s.fs = None;
-    s.attempted_logins = 0;
     s.transfer_type = TransferType::default();
     s.rest = 0;
     s.quit_pending = false;
