@@ -83,7 +83,7 @@ fn commands_are_spread(files: &[String], command: &str) {
             break text[4..].parse::<usize>().unwrap();
         }
     };
-    assert!(turns >= COMMANDS / 10, "{turns} turns");
+    assert!(turns >= COMMANDS / 20, "{turns} turns");
 }
 
 /// A pattern whose stars try each name at each of its bytes.
@@ -99,7 +99,7 @@ fn costly_patterns_leave_turns_to_others() {
 /// A `?` may stand for a byte that the encoding does not have: names are looked through.
 #[test]
 fn costly_names_leave_turns_to_others() {
-    let names: Vec<_> = (0..2000).map(|number| format!("file{number}")).collect();
+    let names: Vec<_> = (0..5000).map(|number| format!("file{number}")).collect();
     commands_are_spread(&names, "SIZE dir/zz?");
 }
 
