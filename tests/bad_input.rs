@@ -8,8 +8,11 @@ mod common;
 mod tools;
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+#[cfg(feature = "cli")]
+use std::io::ErrorKind;
+use std::io::{Read, Write};
 use std::net::Shutdown;
+#[cfg(feature = "cli")]
 use std::time::{Duration, Instant};
 
 use common::{Client, DEADLINE, Server, connect_data, parse_227, pattern, read_all};
@@ -92,6 +95,7 @@ fn endless_line() {
 }
 
 /// Sends until the server does not take any more.
+#[cfg(feature = "cli")]
 fn flood(client: &mut Client, bytes: &[u8], max: usize) -> usize {
     client.socket.set_nonblocking(true).unwrap();
     let mut sent = 0;

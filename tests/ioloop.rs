@@ -272,7 +272,7 @@ fn call_every_cancelled_by_itself_in_a_panic() {
 fn cancel_from_another_thread() {
     const HANDLES: usize = 1500;
     let thread = Thread::start(|_| {});
-    for _ in 0..20 {
+    for _ in 0..100 {
         // Without a delay: each turn of the loop looks whether there are too many.
         let (busy, handles) = thread.ask(|io| {
             let busy = io.call_every(Duration::ZERO, |_| {});
