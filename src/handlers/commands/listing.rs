@@ -375,8 +375,9 @@ impl Producer for Listing {
             self.gather()?;
             return Ok(More::Yes);
         }
+        let start = out.len();
         for _ in 0..LINES {
-            if out.len() > LINES_SIZE {
+            if out.len() - start > LINES_SIZE {
                 break;
             }
             match self.next_name() {
