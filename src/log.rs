@@ -46,7 +46,7 @@ pub fn config_logging(level: LevelFilter) -> Result<(), SetLoggerError> {
 
 /// Writes the lines that were gathered; a few nanoseconds where there are none.
 ///
-/// Where standard error is no terminal, lines of level info and below may be
+/// Where standard error is no terminal and the level is info, lines may be
 /// written together. That begins with the first call of this function, which is
 /// a promise to call it again soon: the event loop does at the end of each turn.
 /// [`write_through`] ends it.
@@ -208,7 +208,9 @@ impl Log for StderrLogger {
         // Before the lock: the arguments may be a user's, and log or panic themselves.
         let message = text(record.args());
         let level = record.level();
-        let at_once = self.terminal || level <= Level::Warn || !GATHERING.load(Ordering::Relaxed);
+        // Whoever asked for each line wants to see it now.
+        let watched = self.terminal || log::max_level() >= LevelFilter::Debug;
+        let at_once = watched || level <= Level::Warn || !GATHERING.load(Ordering::Relaxed);
 
         let mut output = self.lock();
         let Output {
