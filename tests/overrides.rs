@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::any::Any;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{PASSWORD, Server, USER};
@@ -337,4 +338,101 @@ fn messages() {
     let reply = client.expect(230, format!("PASS {PASSWORD}"));
     assert_eq!(reply, format!("230-{long}\r\n230 "));
     assert_eq!(client.expect(221, "QUIT"), "221 See you.");
+}
+
+// --- hooks and other threads
+
+/// Ends uploads that grow beyond a quota, and answers `SITE SUM` from a thread.
+#[derive(Default)]
+struct Hooked {
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+struct Quota;
+
+impl DTPHandler for Quota {
+    fn use_splice(&self, _d: &DataChannel) -> bool {
+        false
+    }
+
+    fn recv(&mut self, d: &mut DataChannel, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let received = data::recv(d, buffer)?;
+        if d.username() == USER && d.tot_bytes_received() > 100_000 {
+            d.end("552 Quota exceeded.");
+        }
+        Ok(received)
+    }
+}
+
+impl FTPHandler for Hooked {
+    fn dtp_handler(&mut self, s: &FTPSession) -> Box<dyn DTPHandler> {
+        match s.username() {
+            "anonymous" => (s.config().dtp_handler)(),
+            _ => Box::new(Quota),
+        }
+    }
+
+    fn on_incomplete_file_received(&mut self, _s: &mut FTPSession, _file: &Path) {
+        self.events.lock().unwrap().push("incomplete".to_owned());
+    }
+
+    fn on_timer(&mut self, s: &mut FTPSession, _id: TimerId) {
+        s.end_transfer("426 Time is up.");
+    }
+
+    fn ftp_noop(&mut self, s: &mut FTPSession) {
+        let (remote, id) = (s.remote(), s.id());
+        // Work for another thread, whose result comes back as a message.
+        std::thread::spawn(move || remote.send(id, Box::new("sum: 42".to_owned())));
+    }
+
+    fn ftp_allo(&mut self, s: &mut FTPSession, _line: &str) {
+        s.call_later(Duration::from_millis(1));
+        s.respond("202 Soon.");
+    }
+
+    fn on_message(&mut self, s: &mut FTPSession, message: Box<dyn Any + Send>) {
+        let text = message.downcast::<String>().unwrap();
+        s.respond(&format!("200 {text}"));
+    }
+}
+
+#[test]
+fn a_hook_ends_a_transfer_with_its_own_reply() {
+    let events = Arc::default();
+    let seen = Arc::clone(&events);
+    let server = Server::with_handler(
+        |_| {},
+        move |_| Hooked {
+            events: Arc::clone(&seen),
+        },
+    );
+    let mut client = server.login();
+    let mut data = client.pasv();
+    let code = client.command("STOR large").0;
+    assert!(matches!(code, 125 | 150), "{code}");
+    // The server hangs up in the midst of it.
+    let _ = data.write_all(&common::pattern(1 << 20));
+    assert_eq!(client.expect_reply(552), "552 Quota exceeded.");
+    assert_eq!(*events.lock().unwrap(), ["incomplete"]);
+    client.upload("STOR small", "small");
+    // From a timer, while the client neither sends nor closes.
+    let mut data = client.pasv();
+    let code = client.command("STOR slow").0;
+    assert!(matches!(code, 125 | 150), "{code}");
+    data.write_all(b"part").unwrap();
+    common::wait_for("the part", || {
+        fs::read(server.path("slow")).unwrap() == b"part"
+    });
+    client.expect(202, "ALLO 1");
+    assert_eq!(client.expect_reply(426), "426 Time is up.");
+    assert_eq!(events.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn another_thread_answers_a_command() {
+    let server = Server::with_handler(|_| {}, |_| Hooked::default());
+    let mut client = server.connect();
+    assert_eq!(client.expect(200, "NOOP"), "200 sum: 42");
+    client.expect(215, "SYST");
 }

@@ -112,11 +112,6 @@ impl<H: FTPHandler> Connection<H> {
     /// Returns whether there were any.
     fn drive_commands(&mut self, io: &mut Io<'_>, end: Instant) -> io::Result<bool> {
         if !takes_commands(&mut self.session)? {
-            let chat = &self.session.chat;
-            if chat.has_output() && !chat.is_blocked() {
-                // No event tells when it is sent: commands may wait behind it.
-                io.again();
-            }
             return Ok(false);
         }
         let mut buffer = io.take_buffer();
