@@ -2,7 +2,6 @@
 //! `ActiveDTP` connects to it. PORT, PASV, EPRT and EPSV (RFC 959, RFC 2428,
 //! with the checks of RFC 2577).
 
-use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -10,9 +9,9 @@ use std::time::Instant;
 use log::Level;
 use mio::net::{TcpListener, TcpStream};
 
-use super::data::{self, DataChannel, DataConnection, Outcome, Outgoing, Upload};
+use super::data::{self, DataChannel, DataConnection, Outcome, PendingTransfer};
 use super::session::DataState;
-use super::{CmdArg, FTPHandler, FTPSession, TransferType};
+use super::{CmdArg, FTPHandler, FTPSession};
 use crate::error::strerror;
 use crate::ioloop::{Listener, Stream, after};
 use crate::limits::Seat;
@@ -38,12 +37,6 @@ pub(crate) struct ActiveDTP {
     cmd: &'static str,
     target: SocketAddr,
     seat: Seat,
-}
-
-/// A transfer whose data connection is not there yet: 150 was replied.
-pub(crate) enum PendingTransfer {
-    Send(Outgoing, Cow<'static, str>, TransferType),
-    Receive(Upload, Cow<'static, str>),
 }
 
 // --- commands

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
 
-use super::commands::login::Login;
-use super::dispatchers::{ActiveDTP, PassiveDTP, PendingTransfer};
+use super::data::PendingTransfer;
+use super::dispatchers::{ActiveDTP, PassiveDTP};
 use super::{FTPConfig, TransferType, data};
 use crate::filesystems::{AbstractedFS, FSState};
 use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream, after};
@@ -63,6 +63,51 @@ pub struct FTPSession {
     pub(crate) idle: Option<Instant>,
     pub(crate) last_response: String,
     timers: Option<Box<Timers>>,
+}
+
+/// How far the login has come.
+#[derive(Default)]
+pub(crate) enum Login {
+    #[default]
+    No,
+    /// The authorizer answers later; until then no command is looked at.
+    Asked(Box<Asked>),
+    /// Refused; the reply is held back, and no command is looked at.
+    Refused(Box<Refused>),
+    Done,
+}
+
+/// A question to the authorizer.
+pub(crate) struct Asked {
+    /// Names it, so that the answer to another one is not taken for its own.
+    pub(crate) number: u64,
+    pub(crate) password: String,
+}
+
+/// A refusal that is held back.
+pub(crate) struct Refused {
+    pub(crate) until: Instant,
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) text: String,
+}
+
+impl Login {
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Whether commands have to wait.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self, Self::Asked(_) | Self::Refused(_))
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Refused(refused) => Some(refused.until),
+            _ => None,
+        }
+    }
 }
 
 /// The data connection in its stages.

@@ -6,6 +6,7 @@
 
 mod calendar;
 mod facts;
+mod stat;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -17,9 +18,9 @@ use jiff::tz::TimeZone;
 use self::calendar::Calendar;
 use self::facts::Fact;
 use super::encoding::{Encoding, UnicodeErrors};
-use crate::filesystems::Stat;
 
 pub use self::facts::{InvalidFacts, MlsxFacts};
+pub use self::stat::Stat;
 
 /// A file to be listed.
 #[derive(Debug, Clone, Copy)]

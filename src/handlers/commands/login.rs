@@ -2,63 +2,17 @@
 
 use std::mem;
 use std::path::Path;
-use std::time::Instant;
 
 use log::Level;
 
 use super::super::data::{self, Outcome};
 use super::super::dispatchers;
-use super::super::session::DataState;
+use super::super::session::{Asked, DataState, Login, Refused};
 use super::super::{FTPHandler, FTPSession, TransferType};
 use crate::authorizers::{LaterVerdict, MSG_QUIT, Verdict};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::FSState;
 use crate::ioloop::after;
-
-/// How far the login has come.
-#[derive(Default)]
-pub(crate) enum Login {
-    #[default]
-    No,
-    /// The authorizer answers later; until then no command is looked at.
-    Asked(Box<Asked>),
-    /// Refused; the reply is held back, and no command is looked at.
-    Refused(Box<Refused>),
-    Done,
-}
-
-/// A question to the authorizer.
-pub(crate) struct Asked {
-    /// Names it, so that the answer to another one is not taken for its own.
-    pub(crate) number: u64,
-    password: String,
-}
-
-/// A refusal that is held back.
-pub(crate) struct Refused {
-    until: Instant,
-    username: String,
-    password: String,
-    text: String,
-}
-
-impl Login {
-    pub(crate) fn is_done(&self) -> bool {
-        matches!(self, Self::Done)
-    }
-
-    /// Whether commands have to wait.
-    pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self, Self::Asked(_) | Self::Refused(_))
-    }
-
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        match self {
-            Self::Refused(refused) => Some(refused.until),
-            _ => None,
-        }
-    }
-}
 
 /// Stock [`FTPHandler::handle`].
 pub fn handle<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {

@@ -6,8 +6,8 @@ use std::io::SeekFrom;
 use std::mem;
 use std::path::Path;
 
-use super::super::data::{self, Outcome, Outgoing, Upload};
-use super::super::dispatchers::{self, PendingTransfer};
+use super::super::data::{self, Outcome, Outgoing, PendingTransfer, Upload};
+use super::super::dispatchers;
 use super::super::session::DataState;
 use super::super::{FTPHandler, FTPSession, TransferType};
 use super::{on_fs, refuse};

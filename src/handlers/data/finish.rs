@@ -7,9 +7,8 @@ use std::time::Duration;
 use log::Level;
 
 use super::drive::{DataConnection, Outcome};
-use super::{DataChannel, Outgoing, Transfer};
+use super::{DataChannel, Outgoing, PendingTransfer, Transfer};
 use crate::error::strerror;
-use crate::handlers::dispatchers::PendingTransfer;
 use crate::handlers::session::DataState;
 use crate::handlers::{FTPHandler, FTPSession, TransferLog};
 

@@ -212,6 +212,12 @@ impl fmt::Debug for Upload {
     }
 }
 
+/// A transfer whose data connection is not there yet: 150 was replied.
+pub(crate) enum PendingTransfer {
+    Send(Outgoing, Cow<'static, str>, TransferType),
+    Receive(Upload, Cow<'static, str>),
+}
+
 /// The state of one data connection.
 pub struct DataChannel {
     pub(crate) stream: Stream,
