@@ -572,7 +572,6 @@ fn guesses_that_are_pipelined() {
     client.send("USER user\r\nPASS a\r\n".repeat(20) + "USER user\r\nPASS 12345\r\n");
     let mut other = server.login();
     other.expect(200, "NOOP");
-    assert!(start.elapsed() < Duration::from_millis(1100), "others wait");
     for _ in 0..3 {
         client.expect_reply(331);
         let reply = client.expect_reply(530);

@@ -149,7 +149,7 @@ fn open(s: &FTPSession, path: &Path, form: Form, sorted_max: usize) -> Result<Ou
             let mut listing = Listing::new(s, dir, form).sorted(sorted_max);
             let pattern = Pattern::new(name.as_bytes());
             listing.pattern = Some((pattern, prefix(s, parent)));
-            let listing = listing.matching()?;
+            let listing = listing.matching(name.len())?;
             Ok(Outgoing::Producer(Box::new(listing)))
         }
         Err(err) => Err(err),
@@ -239,14 +239,15 @@ impl Listing {
         self
     }
 
-    /// Looks for the first name that matches. Fails if none does, as far as can
-    /// be told in a moment.
-    fn matching(mut self) -> Result<Self, FSError> {
-        let end = Instant::now() + STEP_TIME;
+    /// Looks for the first name that matches a pattern of that size. Fails if none
+    /// does, as far as can be told with little work (not in a certain time: the
+    /// reply must not depend on how busy the machine is).
+    fn matching(mut self, pattern_size: usize) -> Result<Self, FSError> {
+        let mut work = MATCH_WORK;
         let Names::Gather { run, .. } = &mut self.names else {
             return Ok(self);
         };
-        while Instant::now() < end {
+        while work > 0 {
             let Some(name) = self.dir.next_name() else {
                 return Err(FSError::from_errno(libc::ENOENT));
             };
@@ -256,6 +257,7 @@ impl Listing {
                 run.push(name);
                 break;
             }
+            work = work.saturating_sub(NAME_WORK + pattern_size * name.len());
         }
         Ok(self)
     }
@@ -418,6 +420,12 @@ const STAT_SORTED_MAX: usize = 16 * 1024;
 
 /// What a name takes besides its bytes.
 const NAME_COST: usize = 48;
+
+/// Comparisons, of bytes, in search of the first match: some milliseconds.
+const MATCH_WORK: usize = 2_000_000;
+
+/// What reading a name counts in that.
+const NAME_WORK: usize = 2_000;
 
 /// How long a step of matching names takes.
 const STEP_TIME: Duration = Duration::from_micros(500);
