@@ -82,13 +82,17 @@ mod servers;
     reason = "the one place for system calls that std does not have"
 )]
 mod sys;
+mod tls;
 
 pub use error::{AuthenticationFailed, AuthorizerError, FSError, FilesystemError, strerror};
 pub use handlers::{
     ActiveDTPConfig, DTPConfig, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPSession,
     PassiveDTPConfig, ThrottledDTPHandler,
 };
+/// What TLS is made with: for [`TlsConfig::ssl_context`].
+pub use rustls;
 pub use servers::FTPServer;
+pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion};
 
 /// The Rust code of the README, compiled with the tests.
 #[cfg(doctest)]

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::tls::TlsAcceptor;
+
 /// What the sessions of a server share besides the settings: its limits.
 pub(crate) struct ServerState {
     pub(crate) max_cons: AtomicUsize,
@@ -17,6 +19,8 @@ pub(crate) struct ServerState {
     /// Control connections by address.
     per_ip: Mutex<HashMap<IpAddr, usize>>,
     numbers: AtomicU64,
+    /// FTPS, if there is any.
+    pub(crate) tls: Option<TlsAcceptor>,
 }
 
 /// Whether a new connection is let in.
@@ -28,7 +32,7 @@ pub(crate) enum Admission {
 }
 
 impl ServerState {
-    pub(crate) fn new(backlog: i32) -> Self {
+    pub(crate) fn new(backlog: i32, tls: Option<TlsAcceptor>) -> Self {
         Self {
             max_cons: AtomicUsize::new(MAX_CONS),
             max_cons_per_ip: AtomicUsize::new(0),
@@ -36,6 +40,7 @@ impl ServerState {
             sockets: AtomicUsize::new(1),
             per_ip: Mutex::new(HashMap::new()),
             numbers: AtomicU64::new(0),
+            tls,
         }
     }
 

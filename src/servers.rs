@@ -20,6 +20,7 @@ use crate::limits::ServerState;
 use crate::log::TARGET;
 use crate::proto::address::canonical;
 use crate::sys;
+use crate::tls::TlsAcceptor;
 
 /// An FTP server on its own loop: as pyftpdlib's `FTPServer`.
 ///
@@ -110,10 +111,12 @@ impl FTPServer {
         H: FTPHandler + 'static,
         F: FnMut(SocketAddr) -> H + 'static,
     {
+        let tls = config.tls.as_ref().map(TlsAcceptor::new).transpose();
+        let tls = tls.map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err))?;
         sys::control_options(&listener, config.tcp_no_delay);
         let address = listener.local_addr()?;
         let config = Arc::new(config);
-        let state = Arc::new(ServerState::new(backlog));
+        let state = Arc::new(ServerState::new(backlog, tls));
         let mut ioloop = IOLoop::new()?;
         ioloop.add(ServerChannel {
             listener: Listener::new(listener),

@@ -13,6 +13,7 @@ use crate::filesystems::{AbstractedFS, LocalFS};
 use crate::handlers::data::{DTPHandler, StockDTPHandler};
 use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
+use crate::tls::TlsConfig;
 
 /// Makes the [`DTPHandler`] of each data connection.
 pub type DTPFactory = Arc<dyn Fn() -> Box<dyn DTPHandler> + Send + Sync>;
@@ -64,6 +65,8 @@ pub struct FTPConfig {
     pub abstracted_fs: Arc<dyn AbstractedFS>,
     /// The commands: one table of what each needs.
     pub proto_cmds: ProtoCmds,
+    /// FTPS; `None`: there is none.
+    pub tls: Option<TlsConfig>,
     /// Data connections.
     pub dtp: DTPConfig,
     /// Passive data connections that are not yet connected.
@@ -147,6 +150,7 @@ impl Default for FTPConfig {
             authorizer: Arc::new(DummyAuthorizer::new()),
             abstracted_fs: Arc::new(LocalFS::new()),
             proto_cmds: ProtoCmds::default(),
+            tls: None,
             dtp: DTPConfig {
                 timeout: Some(Duration::from_secs(300)),
                 ac_in_buffer_size: 65_536,
