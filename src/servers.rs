@@ -115,6 +115,10 @@ impl FTPServer {
         let tls = tls.map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err))?;
         sys::control_options(&listener, config.tcp_no_delay);
         let address = listener.local_addr()?;
+        let mut config = config;
+        if tls.is_some() {
+            config.proto_cmds.insert_tls();
+        }
         let config = Arc::new(config);
         let state = Arc::new(ServerState::new(backlog, tls));
         let mut ioloop = IOLoop::new()?;
