@@ -120,6 +120,10 @@ impl FTPServer {
     {
         sys::control_options(&listener, config.tcp_no_delay);
         let address = listener.local_addr()?;
+        let mut config = config;
+        if tls.is_some() {
+            config.proto_cmds.insert_tls();
+        }
         let config = Arc::new(config);
         let state = Arc::new(ServerState::new(backlog, tls));
         let mut ioloop = IOLoop::new()?;

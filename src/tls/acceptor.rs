@@ -10,7 +10,8 @@ use rustls::version::TLS13;
 
 use super::certificates::{authorities, check_chain, load};
 use super::resolver::Certificates;
-use super::{CertFiles, ClientAuth, TlsConfig, TlsError, TlsVersion};
+use super::tickets::without_tickets;
+use super::{CertFiles, ClientAuth, SessionReuse, SessionTickets, TlsConfig, TlsError, TlsVersion};
 
 /// The settings of a server with what was made of their files.
 pub(crate) struct TlsAcceptor {
@@ -41,8 +42,29 @@ impl TlsAcceptor {
         config.certfile.is_some() || !config.certificates.is_empty() || config.client_ca.is_some()
     }
 
+    /// What the handshake of a control connection goes by, whose session has
+    /// these tickets.
+    pub(crate) fn control_config(&self, tickets: &Arc<SessionTickets>) -> Arc<ServerConfig> {
+        match self.config.session_reuse {
+            SessionReuse::Off => Arc::new(without_tickets(&self.base())),
+            _ => tickets.config(&self.base(), CONTROL_TICKETS),
+        }
+    }
+
+    /// What the handshake of a data connection of that session goes by.
+    pub(crate) fn data_config(
+        &self,
+        tickets: &Arc<SessionTickets>,
+        downloads: bool,
+    ) -> Arc<ServerConfig> {
+        match self.config.session_reuse {
+            SessionReuse::Off => Arc::new(without_tickets(&self.base())),
+            _ => tickets.config(&self.base(), usize::from(downloads)),
+        }
+    }
+
     /// What a handshake that begins now goes by, but for its tickets.
-    pub(crate) fn base(&self) -> Arc<ServerConfig> {
+    fn base(&self) -> Arc<ServerConfig> {
         let base = self.base.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&base)
     }
@@ -137,6 +159,9 @@ fn client_verifier(config: &TlsConfig) -> Result<Arc<dyn ClientCertVerifier>, Tl
     let verifier = builder.build();
     verifier.map_err(|err| TlsError::of(path, &err.to_string()))
 }
+
+/// Tickets of a control connection, in TLS 1.3: for clients that use each once.
+const CONTROL_TICKETS: usize = 4;
 
 /// What does the arithmetic.
 pub(super) fn provider() -> Arc<CryptoProvider> {
