@@ -45,9 +45,10 @@ impl TlsAcceptor {
     /// What the handshake of a control connection goes by, whose session has
     /// these tickets.
     pub(crate) fn control_config(&self, tickets: &Arc<SessionTickets>) -> Arc<ServerConfig> {
+        let base = tickets.base(|| self.base());
         match self.config.session_reuse {
-            SessionReuse::Off => Arc::new(without_tickets(&self.base())),
-            _ => tickets.config(&self.base(), CONTROL_TICKETS),
+            SessionReuse::Off => Arc::new(without_tickets(base)),
+            _ => tickets.config(base, CONTROL_TICKETS),
         }
     }
 
@@ -57,9 +58,10 @@ impl TlsAcceptor {
         tickets: &Arc<SessionTickets>,
         downloads: bool,
     ) -> Arc<ServerConfig> {
+        let base = tickets.base(|| self.base());
         match self.config.session_reuse {
-            SessionReuse::Off => Arc::new(without_tickets(&self.base())),
-            _ => tickets.config(&self.base(), usize::from(downloads)),
+            SessionReuse::Off => Arc::new(without_tickets(base)),
+            _ => tickets.config(base, usize::from(downloads)),
         }
     }
 
