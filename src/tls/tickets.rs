@@ -9,7 +9,7 @@
 //! connection.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, StoresServerSessions};
@@ -24,6 +24,9 @@ pub(crate) struct SessionTickets {
     bond: AtomicU8,
     /// Whether a data connection has resumed the session.
     resumed: AtomicBool,
+    /// What the handshake of the control connection went by. Certificates may have
+    /// been replaced since, but there are clients that want the same on both.
+    base: OnceLock<Arc<ServerConfig>>,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,12 @@ impl SessionTickets {
         config.send_tls13_tickets = count;
         config.max_tls13_tickets = count.saturating_mul(2);
         Arc::new(config)
+    }
+
+    /// What all handshakes of the session go by, but for tickets; `current` from
+    /// the first one on.
+    pub(super) fn base(&self, current: impl FnOnce() -> Arc<ServerConfig>) -> &ServerConfig {
+        self.base.get_or_init(current)
     }
 
     /// Whether the last handshake, of a data connection, is good enough; if not,
