@@ -412,16 +412,11 @@ impl Samples {
     }
 
     fn text(&self) -> String {
-        let (low, high) = (self.quantile(0.0), self.quantile(1.0));
+        let at = |quantile| number(self.quantile(quantile));
         match self.0.len() {
             0 => "-".into(),
-            1 => number(self.median()),
-            _ => format!(
-                "{} ({}..{})",
-                number(self.median()),
-                number(low),
-                number(high)
-            ),
+            1 => at(0.5),
+            _ => format!("{} ({}..{})", at(0.5), at(0.0), at(1.0)),
         }
     }
 }
