@@ -15,6 +15,7 @@ use crate::config::table::{Flag, SETTINGS};
 /// The headings of the help.
 pub(crate) const SHARING: &str = "What to share, and with whom";
 pub(crate) const NETWORK: &str = "Network";
+pub(crate) const TLS: &str = "TLS";
 pub(crate) const SESSIONS: &str = "Sessions";
 pub(crate) const LIMITS: &str = "Limits";
 pub(crate) const PROGRAM: &str = "Program";
@@ -28,6 +29,8 @@ pub(crate) struct Flags {
     pub(crate) debug: bool,
     /// The flags that take the place of the file's accounts.
     pub(crate) accounts: AccountFlags,
+    /// Whether TLS was asked for by its name.
+    pub(crate) tls: bool,
     /// The flags of settings that were given, with their values.
     pub(crate) given: Vec<(Flag, Option<String>)>,
 }
@@ -70,9 +73,15 @@ impl Flags {
         Ok(Self {
             config: path(&mut matches, "config"),
             debug: matches.get_flag("debug"),
+            tls: matches.get_flag("tls"),
             accounts: AccountFlags::from_matches(&mut matches)?,
             given,
         })
+    }
+
+    /// Whether this flag of a setting was given.
+    pub(crate) fn gave(&self, long: &str) -> bool {
+        self.given.iter().any(|(flag, _)| flag.long == long)
     }
 }
 
@@ -127,6 +136,9 @@ fn command() -> Command {
             .value_name("WORD")
             .help("The password of that user"),
     ];
+    let tls = named("tls")
+        .action(ArgAction::SetTrue)
+        .help("Offer FTPS; needs --certfile, or [tls] in the file");
     let program = [
         named("config")
             .value_name("FILE")
@@ -145,6 +157,9 @@ fn command() -> Command {
             .action(ArgAction::Version)
             .help("Print the version"),
     ];
+    // `--tls` stands first under its heading, and that after the network's.
+    let of_network = setting_flags().filter(|flag| flag.group == NETWORK);
+    let others = setting_flags().filter(|flag| flag.group != NETWORK);
     Command::new("ftpdlib")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Shares a directory by FTP: read-only, with everybody, unless told otherwise.")
@@ -154,7 +169,9 @@ fn command() -> Command {
         // As with other programs, the last of two wins.
         .args_override_self(true)
         .args(own.map(|arg| arg.help_heading(SHARING)))
-        .args(setting_flags().map(setting_arg))
+        .args(of_network.map(setting_arg))
+        .arg(tls.help_heading(TLS))
+        .args(others.map(setting_arg))
         .args(program.map(|arg| arg.help_heading(PROGRAM)))
 }
 

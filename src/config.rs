@@ -7,6 +7,7 @@
 mod accounts;
 mod file;
 pub(crate) mod table;
+mod tls;
 mod value;
 
 use std::env;
@@ -20,6 +21,7 @@ use ftpdlib::handlers::ThrottledDTPHandler;
 use crate::cli::{AccountFlags, Flags};
 use crate::config::file::Document;
 use crate::config::table::SETTINGS;
+use crate::config::tls::TlsSettings;
 use crate::config::value::Value;
 
 /// All that a server is made from.
@@ -40,6 +42,9 @@ pub(crate) struct Settings {
     /// What is shared, if one account says it all.
     pub(crate) share: Option<Share>,
     limits: Limits,
+    tls: TlsSettings,
+    /// What relative paths are relative to, while the file is read.
+    base: PathBuf,
 }
 
 /// One account that was not read from a file, as the user should be told of it.
@@ -59,7 +64,7 @@ struct Limits {
 }
 
 /// Why there is no server to start: a line for the one who wanted one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfigError(String);
 
 impl Settings {
@@ -70,11 +75,13 @@ impl Settings {
         if let Some(path) = &flags.config {
             let text = file::read(path)?;
             let document = Document::new(path, &text);
+            settings.base = document.directory().to_owned();
             let accounts = document.apply(&mut settings)?;
             if !flags.accounts.any() && !accounts.is_empty() {
                 authorizer = Some(accounts.register(&document)?);
             }
         }
+        settings.tls.make_way(flags);
         settings.apply_flags(flags)?;
         let authorizer = match authorizer {
             Some(authorizer) => authorizer,
@@ -82,6 +89,7 @@ impl Settings {
         };
         settings.handler.set_authorizer(authorizer);
         settings.apply_limits();
+        settings.apply_tls(flags)?;
         Ok(settings)
     }
 
@@ -166,6 +174,8 @@ impl Default for Settings {
                 write_limit: 0,
                 auto_sized_buffers: true,
             },
+            tls: TlsSettings::default(),
+            base: PathBuf::new(),
         }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::log::{config_logging, escape, write_through};
-use ftpdlib::{FTPServer, strerror};
+use ftpdlib::{FTPServer, TlsError, strerror};
 use log::{LevelFilter, error, info};
 use signal_hook::consts::signal::SIGXFSZ;
 
@@ -59,6 +59,8 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
 
     let settings = Settings::load(flags).map_err(|err| err.to_string())?;
     let (address, port) = (settings.address, settings.port);
+    let tls = settings.handler.tls.as_ref();
+    let implicit = tls.map(|tls| tls.implicit);
     let mut server = FTPServer::bind_with(
         &address,
         port,
@@ -66,23 +68,29 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
         settings.handler,
         |_peer| StockHandler,
     )
-    .map_err(|err| {
-        let address = if address.is_empty() { "*" } else { &address };
-        format!(
-            "cannot listen on {address}, port {port}: {}",
-            strerror(&err)
-        )
-    })?;
+    .map_err(|err| explain(&err, &address, port))?;
     server.set_max_cons(settings.max_cons);
     server.set_max_cons_per_ip(settings.max_cons_per_ip);
     if let Some(share) = settings.share {
-        info!(target: "ftpdlib", "{}", invitation(&share, server.address()));
+        info!(target: "ftpdlib", "{}", invitation(&share, implicit, server.address()));
     }
     Ok(server)
 }
 
-/// What is shared, and the address to give to a client.
-fn invitation(share: &Share, address: SocketAddr) -> String {
+/// Why there is no server.
+fn explain(err: &io::Error, address: &str, port: u16) -> String {
+    match err.get_ref().filter(|inner| inner.is::<TlsError>()) {
+        Some(inner) => format!("TLS: {inner}"),
+        None => {
+            let address = if address.is_empty() { "*" } else { address };
+            format!("cannot listen on {address}, port {port}: {}", strerror(err))
+        }
+    }
+}
+
+/// What is shared, and the address to give to a client; `implicit` is of TLS, if
+/// there is any.
+fn invitation(share: &Share, implicit: Option<bool>, address: SocketAddr) -> String {
     let host = match address {
         // Bound to all: this host's name for itself is right for a first try.
         _ if address.ip().is_unspecified() => "localhost".to_owned(),
@@ -100,7 +108,12 @@ fn invitation(share: &Share, address: SocketAddr) -> String {
         "read-only"
     };
     let (name, port) = (&share.username, address.port());
-    format!("sharing {directory} ({mode}) with {name} on ftp://{user}{host}:{port}/")
+    let (scheme, tls) = match implicit {
+        Some(true) => ("ftps", ""),
+        Some(false) => ("ftp", " (TLS after AUTH)"),
+        None => ("ftp", ""),
+    };
+    format!("sharing {directory} ({mode}) with {name} on {scheme}://{user}{host}:{port}/{tls}")
 }
 
 /// RFC 3986 §2.1, for the user in a URL.
@@ -143,12 +156,16 @@ mod tests {
     use super::*;
 
     fn invite(username: &str, address: &str, write: bool) -> String {
+        invite_with(None, username, address, write)
+    }
+
+    fn invite_with(tls: Option<bool>, username: &str, address: &str, write: bool) -> String {
         let share = Share {
             username: username.into(),
             directory: "/srv/ftp".into(),
             write,
         };
-        invitation(&share, address.parse().unwrap())
+        invitation(&share, tls, address.parse().unwrap())
     }
 
     #[test]
@@ -164,5 +181,8 @@ mod tests {
         for all in ["0.0.0.0:2121", "[::]:2121"] {
             assert!(invite("anonymous", all, false).ends_with(" on ftp://localhost:2121/"));
         }
+        let invite = |implicit| invite_with(Some(implicit), "joe", "127.0.0.1:2121", false);
+        assert!(invite(true).ends_with(" on ftps://joe@127.0.0.1:2121/"));
+        assert!(invite(false).ends_with(" on ftp://joe@127.0.0.1:2121/ (TLS after AUTH)"));
     }
 }

@@ -51,7 +51,8 @@ impl FTPServer {
     /// `factory` makes the handler of each session.
     ///
     /// # Errors
-    /// Of an address that is wrong or in use.
+    /// Of an address that is wrong or in use; a [`TlsError`] inside of one of the
+    /// kind `InvalidInput` if TLS cannot be set up.
     pub fn bind<H, F>(address: &str, config: FTPConfig, factory: F) -> io::Result<Self>
     where
         H: FTPHandler + 'static,
@@ -68,7 +69,8 @@ impl FTPServer {
     /// system's choice); at most `backlog` connections wait to be accepted.
     ///
     /// # Errors
-    /// Of an address that is wrong or in use.
+    /// Of an address that is wrong or in use; a [`TlsError`] inside of one of the
+    /// kind `InvalidInput` if TLS cannot be set up.
     pub fn bind_with<H, F>(
         host: &str,
         port: u16,
@@ -80,14 +82,16 @@ impl FTPServer {
         H: FTPHandler + 'static,
         F: FnMut(SocketAddr) -> H + 'static,
     {
+        // What is wrong with TLS is told before anybody can connect.
+        let tls = acceptor(&config)?;
         let listener = bind_af_unspecified(host, port, backlog)?;
-        Self::with_listener(listener, backlog, config, factory)
+        Self::with_listener(listener, backlog, config, tls, factory)
     }
 
     /// Serves on a socket that listens already.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Those of the system, and of TLS as before.
     pub fn from_listener<H, F>(
         listener: StdListener,
         config: FTPConfig,
@@ -97,24 +101,29 @@ impl FTPServer {
         H: FTPHandler + 'static,
         F: FnMut(SocketAddr) -> H + 'static,
     {
+        let tls = acceptor(&config)?;
         listener.set_nonblocking(true)?;
-        Self::with_listener(TcpListener::from_std(listener), BACKLOG, config, factory)
+        let listener = TcpListener::from_std(listener);
+        Self::with_listener(listener, BACKLOG, config, tls, factory)
     }
 
     fn with_listener<H, F>(
         listener: TcpListener,
         backlog: i32,
         config: FTPConfig,
+        tls: Option<TlsAcceptor>,
         factory: F,
     ) -> io::Result<Self>
     where
         H: FTPHandler + 'static,
         F: FnMut(SocketAddr) -> H + 'static,
     {
-        let tls = config.tls.as_ref().map(TlsAcceptor::new).transpose();
-        let tls = tls.map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err))?;
         sys::control_options(&listener, config.tcp_no_delay);
         let address = listener.local_addr()?;
+        let mut config = config;
+        if tls.is_some() {
+            config.proto_cmds.insert_tls();
+        }
         let config = Arc::new(config);
         let state = Arc::new(ServerState::new(backlog, tls));
         let mut ioloop = IOLoop::new()?;
@@ -216,6 +225,12 @@ impl Drop for FTPServer {
     fn drop(&mut self) {
         self.close_all();
     }
+}
+
+/// Reads what TLS needs.
+fn acceptor(config: &FTPConfig) -> io::Result<Option<TlsAcceptor>> {
+    let tls = config.tls.as_ref().map(TlsAcceptor::new).transpose();
+    tls.map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err))
 }
 
 fn limit_text(limit: &AtomicUsize) -> String {

@@ -122,7 +122,6 @@ fn what_is_wrong_in_the_file_is_named_with_its_line() {
         ),
         ("# comment\n[sever]", "ftpd.toml:2: sever: unknown section"),
         ("[server\nport = 1", "ftpd.toml:1: "),
-        ("[tls]\ncertfile = 'cert.pem'", "ftpd.toml:1: tls: "),
         (
             "[server]\nconcurrency = 'multi-thread'",
             "ftpd.toml:2: server.concurrency: ",

@@ -46,9 +46,9 @@ struct OverridePerm {
 }
 
 impl Accounts {
-    pub(super) fn new(file: &Path) -> Self {
+    pub(super) fn new(base: &Path) -> Self {
         Self {
-            base: file.parent().unwrap_or(Path::new("")).to_owned(),
+            base: base.to_owned(),
             list: Vec::new(),
             any: false,
         }

@@ -53,18 +53,20 @@ impl<'a> Document<'a> {
     /// Applies all sections but those of accounts, which are returned.
     pub(super) fn apply(&self, settings: &mut Settings) -> Result<Accounts, ConfigError> {
         let root = DeTable::parse(self.text).map_err(|err| self.syntax_error(&err))?;
-        let mut accounts = Accounts::new(self.path);
+        let mut accounts = Accounts::new(self.directory());
         for (name, value) in in_order(root.get_ref()) {
             let section = name.get_ref().as_ref();
             match section {
                 "users" => accounts.read_users(self, value)?,
                 "anonymous" => accounts.read_anonymous(self, value)?,
-                "tls" => {
-                    let text = "TLS is not there yet in this version";
-                    return Err(self.error(&name.span(), section, text));
-                }
                 _ if SETTINGS.iter().any(|setting| setting.section == section) => {
                     self.apply_section(section, value, settings)?;
+                    if section == "tls" {
+                        let text = "this key is missing";
+                        settings
+                            .tls
+                            .section(self.error(&name.span(), "tls.certfile", text));
+                    }
                 }
                 _ => return Err(self.unknown_section(name)),
             }
@@ -91,6 +93,11 @@ impl<'a> Document<'a> {
             })?;
         }
         Ok(())
+    }
+
+    /// What relative paths in the file are relative to.
+    pub(super) fn directory(&self) -> &'a Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     /// The table that a section must be.

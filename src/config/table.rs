@@ -3,10 +3,11 @@
 //! Accounts are not in it: they are lists, and flags replace them as a whole.
 
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
+use ftpdlib::{ClientAuth, SessionReuse, TlsVersion};
 
 use super::Settings;
 use super::value::Value;
-use crate::cli::{LIMITS, NETWORK, PROGRAM, SESSIONS};
+use crate::cli::{LIMITS, NETWORK, PROGRAM, SESSIONS, TLS};
 
 /// A setting: where it stands in the file, its flag if it has one, and what it does.
 #[derive(Debug)]
@@ -123,6 +124,74 @@ pub(crate) const SETTINGS: &[Setting] = &[
     .flag(PRIVILEGED),
     Setting::new("server", "backlog", |s, v| {
         v.integer(0..=i32::MAX.into()).map(|n| s.backlog = n)
+    }),
+    Setting::new("tls", "certfile", |s, v| {
+        v.path(&s.base)
+            .map(|path| s.tls.config.certfile = Some(path))
+    })
+    .flag(CERTFILE),
+    Setting::new("tls", "keyfile", |s, v| {
+        v.path(&s.base)
+            .map(|path| s.tls.config.keyfile = Some(path))
+    })
+    .flag(KEYFILE),
+    Setting::new("tls", "certificates", |s, v| {
+        v.cert_files(&s.base)
+            .map(|files| s.tls.config.certificates = files)
+    }),
+    Setting::new("tls", "self_signed", |s, v| {
+        v.boolean().map(|b| s.tls.self_signed = b)
+    })
+    .flag(SELF_SIGNED),
+    Setting::new("tls", "tls_control_required", |s, v| {
+        v.boolean().map(|b| s.tls.config.tls_control_required = b)
+    })
+    .flag(CONTROL_REQUIRED),
+    Setting::new("tls", "tls_data_required", |s, v| {
+        v.boolean().map(|b| s.tls.config.tls_data_required = b)
+    })
+    .flag(DATA_REQUIRED),
+    Setting::new("tls", "implicit", |s, v| {
+        v.boolean().map(|b| s.tls.config.implicit = b)
+    })
+    .flag(IMPLICIT),
+    Setting::new("tls", "min_version", |s, v| {
+        v.one_of(&[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)])
+            .map(|version| s.tls.config.min_version = version)
+    })
+    .flag(MIN_VERSION),
+    Setting::new("tls", "client_auth", |s, v| {
+        v.one_of(&[
+            ("off", ClientAuth::Off),
+            ("optional", ClientAuth::Optional),
+            ("required", ClientAuth::Required),
+        ])
+        .map(|auth| s.tls.config.client_auth = auth)
+    })
+    .flag(CLIENT_AUTH),
+    Setting::new("tls", "client_ca", |s, v| {
+        v.path(&s.base)
+            .map(|path| s.tls.config.client_ca = Some(path))
+    })
+    .flag(CLIENT_CA),
+    Setting::new("tls", "session_reuse", |s, v| {
+        v.one_of(&[
+            ("off", SessionReuse::Off),
+            ("prefer", SessionReuse::Prefer),
+            ("require", SessionReuse::Require),
+        ])
+        .map(|reuse| s.tls.config.session_reuse = reuse)
+    })
+    .flag(SESSION_REUSE),
+    Setting::new("tls", "strict_eof", |s, v| {
+        v.boolean().map(|b| s.tls.config.strict_eof = b)
+    }),
+    Setting::new("tls", "handshake_timeout", |s, v| match v.timeout()? {
+        Some(time) => {
+            s.tls.config.handshake_timeout = time;
+            Ok(())
+        }
+        None => Err("must be more than 0: who never shakes hands must go".to_owned()),
     }),
     Setting::new("handler", "banner", |s, v| {
         v.text().map(|t| s.handler.banner = t)
@@ -261,6 +330,66 @@ const PRIVILEGED: Flag = Flag::switch(
     "permit-privileged-ports",
     true,
     "Allow active data connections to ports below 1024",
+);
+const CERTFILE: Flag = Flag::new(
+    TLS,
+    "certfile",
+    "PATH",
+    "The certificate chain, in PEM; needs --tls",
+);
+const KEYFILE: Flag = Flag::new(
+    TLS,
+    "keyfile",
+    "PATH",
+    "Its private key, in PEM [default: in the certfile]",
+);
+const SELF_SIGNED: Flag = Flag::switch(
+    TLS,
+    "tls-self-signed",
+    true,
+    "FTPS with a certificate made for this run; its fingerprint is logged. Needs no --tls",
+);
+const CONTROL_REQUIRED: Flag = Flag::switch(
+    TLS,
+    "tls-control-required",
+    true,
+    "Nobody logs in without TLS",
+);
+const DATA_REQUIRED: Flag = Flag::switch(
+    TLS,
+    "tls-data-required",
+    true,
+    "No transfers and no listings without TLS",
+);
+const IMPLICIT: Flag = Flag::switch(
+    TLS,
+    "tls-implicit",
+    true,
+    "TLS from the first byte (ftps://), not after AUTH; the port stays that of --port",
+);
+const MIN_VERSION: Flag = Flag::new(
+    TLS,
+    "tls-min-version",
+    "VERSION",
+    "The oldest version of TLS to accept, 1.2 or 1.3 [default: 1.2]",
+);
+const CLIENT_AUTH: Flag = Flag::new(
+    TLS,
+    "tls-client-auth",
+    "WHETHER",
+    "Ask clients for a certificate: off, optional, required [default: off]",
+);
+const CLIENT_CA: Flag = Flag::new(
+    TLS,
+    "tls-client-ca",
+    "PATH",
+    "The authorities that certificates of clients must come from, in PEM",
+);
+const SESSION_REUSE: Flag = Flag::new(
+    TLS,
+    "tls-session-reuse",
+    "WHETHER",
+    "Whether data connections resume the session's TLS: off, prefer, require [default: prefer]",
 );
 const BANNER: Flag = Flag::new(SESSIONS, "banner", "TEXT", "Greet clients with this text");
 const ENCODING: Flag = Flag::new(

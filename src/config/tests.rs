@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ftpdlib::authorizers::Perm;
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
+use ftpdlib::{ClientAuth, SessionReuse, TlsVersion};
 
 use super::*;
 use crate::cli::Stop;
@@ -96,8 +97,29 @@ write_limit = 200
 auto_sized_buffers = false
 passive_timeout = 0
 active_timeout = 4
+
+[tls]
+certfile = "cert.pem"
+keyfile = "/key.pem"
+tls_control_required = true
+tls_data_required = true
+implicit = true
+self_signed = false
+min_version = "1.3"
+client_auth = "optional"
+client_ca = "ca.pem"
+session_reuse = "require"
+strict_eof = true
+handshake_timeout = 5
+
+[[tls.certificates]]
+certfile = "b.pem"
+[[tls.certificates]]
+certfile = "c.pem"
+keyfile = "c.key"
 "#;
-    let settings = load(text, &[]).unwrap();
+    let dir = directory(text);
+    let settings = load_from(dir.path(), &[]).unwrap();
     assert_eq!(settings.address, "127.0.0.1");
     assert_eq!((settings.port, settings.backlog), (0, 5));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (7, 3));
@@ -122,15 +144,38 @@ active_timeout = 4
     let limits = &settings.limits;
     assert_eq!((limits.read_limit, limits.write_limit), (100, 200));
     assert!(!limits.auto_sized_buffers);
+
+    let tls = handler.tls.as_ref().unwrap();
+    let file = |name: &str| Some(dir.path().join(name));
+    assert_eq!(tls.certfile, file("cert.pem"));
+    assert_eq!(tls.keyfile, Some("/key.pem".into()));
+    assert!(tls.tls_control_required && tls.tls_data_required);
+    assert!(tls.implicit && tls.strict_eof);
+    assert_eq!(tls.min_version, TlsVersion::V1_3);
+    assert_eq!(tls.client_auth, ClientAuth::Optional);
+    assert_eq!(tls.client_ca, file("ca.pem"));
+    assert_eq!(tls.session_reuse, SessionReuse::Require);
+    assert_eq!(tls.handshake_timeout, Duration::from_secs(5));
+    let [b, c] = &tls.certificates[..] else {
+        panic!("{:?}", tls.certificates);
+    };
+    assert_eq!(
+        (Some(&b.certfile), &b.keyfile),
+        (file("b.pem").as_ref(), &None)
+    );
+    assert_eq!(
+        (Some(&c.certfile), &c.keyfile),
+        (file("c.pem").as_ref(), &file("c.key"))
+    );
 }
 
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 29);
+    assert_eq!(keys.len(), 42);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 29);
+    assert_eq!(keys.len(), 42);
 }
 
 #[test]
@@ -200,6 +245,86 @@ fn every_flag_does_something() {
     assert!(handler.encoding != Encoding::UTF_8);
     assert!(!handler.use_gmt_times && !handler.use_sendfile);
     assert_eq!(handler.max_login_attempts, 4);
+}
+
+#[test]
+fn every_flag_of_tls_does_something() {
+    let settings = Settings::load(&flags(&[
+        "--tls",
+        "--certfile",
+        "c",
+        "--keyfile",
+        "k",
+        "--tls-control-required",
+        "--tls-data-required",
+        "--tls-implicit",
+        "--tls-min-version",
+        "1.3",
+        "--tls-client-auth",
+        "required",
+        "--tls-client-ca",
+        "a",
+        "--tls-session-reuse",
+        "off",
+    ]))
+    .unwrap();
+    let tls = settings.handler.tls.unwrap();
+    assert_eq!(tls.certfile, Some("c".into()));
+    assert_eq!(tls.keyfile, Some("k".into()));
+    assert!(tls.tls_control_required && tls.tls_data_required && tls.implicit);
+    assert_eq!(tls.min_version, TlsVersion::V1_3);
+    assert_eq!(tls.client_auth, ClientAuth::Required);
+    assert_eq!(tls.client_ca, Some("a".into()));
+    assert_eq!(tls.session_reuse, SessionReuse::Off);
+}
+
+#[test]
+fn a_flag_brings_another_certificate_with_its_key() {
+    let text = "[tls]\ncertfile = 'c'\nkeyfile = 'k'\ntls_data_required = true\n";
+    let dir = directory(text);
+    let tls = |args: &[&str]| load_from(dir.path(), args).unwrap().handler.tls.unwrap();
+    let file = |name: &str| Some(dir.path().join(name));
+    for args in [[].as_slice(), &["--tls"]] {
+        let tls = tls(args);
+        assert_eq!((tls.certfile, tls.keyfile), (file("c"), file("k")));
+        assert!(tls.tls_data_required && !tls.tls_control_required);
+    }
+    let config = tls(&["--tls", "--certfile", "other"]);
+    assert_eq!(
+        (config.certfile, config.keyfile),
+        (Some("other".into()), None)
+    );
+    assert!(config.tls_data_required);
+    let config = tls(&["--tls", "--keyfile", "other"]);
+    assert_eq!(
+        (config.certfile, config.keyfile),
+        (file("c"), Some("other".into()))
+    );
+}
+
+#[test]
+fn tls_is_not_half_wanted() {
+    assert!(load("", &[]).unwrap().handler.tls.is_none());
+    let error = |args: &[&str]| load("", args).unwrap_err();
+    let text = "--tls requires --certfile (or use --tls-self-signed)";
+    assert_eq!(error(&["--tls"]), text);
+    assert_eq!(error(&["--tls", "--keyfile", "k"]), text);
+    let text = "--keyfile and --certfile require --tls";
+    assert_eq!(error(&["--certfile", "c"]), text);
+    assert_eq!(error(&["--keyfile", "k"]), text);
+    assert_eq!(error(&["--tls-self-signed", "--certfile", "c"]), text);
+    let text = "--tls-control-required requires --tls";
+    assert_eq!(error(&["--tls-control-required"]), text);
+    let text = "a certfile and a self-signed certificate exclude each other";
+    let args = ["--tls", "--tls-self-signed", "--certfile", "c"];
+    assert_eq!(error(&args), text);
+    let both = "[tls]\nself_signed = true\ncertfile = 'c'";
+    assert_eq!(load(both, &[]).unwrap_err(), text);
+    let text = "a self-signed certificate has a key of its own: there is no keyfile";
+    let with_key = "[tls]\nself_signed = true\nkeyfile = 'k'";
+    assert_eq!(load(with_key, &[]).unwrap_err(), text);
+    let args = ["--tls", "--tls-self-signed", "--keyfile", "k"];
+    assert_eq!(error(&args), text);
 }
 
 #[test]
@@ -294,8 +419,41 @@ const ERRORS: &[(&str, &str)] = &[
         "2: handler.unicode_errors: must be 'replace', 'strict' or 'surrogateescape', not 'x'",
     ),
     (
-        "[tls]\ncertfile = 'x'",
-        "1: tls: TLS is not there yet in this version",
+        "\n[tls]\nkeyfile = 'x'",
+        "2: tls.certfile: this key is missing",
+    ),
+    ("[tls]\ncertfile = ''", "2: tls.certfile: must not be empty"),
+    (
+        "[tls]\nmin_version = '1.1'",
+        "2: tls.min_version: must be one of '1.2', '1.3', not '1.1'",
+    ),
+    (
+        "[tls]\nmin_version = 1.2",
+        "2: tls.min_version: must be a string, not a float",
+    ),
+    (
+        "[tls]\nclient_auth = true",
+        "2: tls.client_auth: must be a string, not a boolean",
+    ),
+    (
+        "[tls]\nhandshake_timeout = 0",
+        "2: tls.handshake_timeout: must be more than 0: who never shakes hands must go",
+    ),
+    (
+        "[tls]\ncertificates = 'x'",
+        "2: tls.certificates: must be a list of tables: [[tls.certificates]]",
+    ),
+    (
+        "[tls]\ncertfile = 'x'\n[[tls.certificates]]\nkeyfile = 'x'",
+        "3: tls.certificates: each certificate has a certfile",
+    ),
+    (
+        "[tls]\ncertfile = 'x'\n[[tls.certificates]]\ncertfil = 'x'",
+        "3: tls.certificates: unknown key 'certfil'",
+    ),
+    (
+        "[tls]\ncertfile = 'x'\n[[tls.certificates]]\ncertfile = 5",
+        "3: tls.certificates: certfile must be a string, not an integer",
     ),
     ("[server]\nport = 1\nport = 2", "3: duplicate key: 'port'"),
     (

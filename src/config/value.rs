@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -30,6 +31,28 @@ impl Value<'_> {
             Self::Toml(DeValue::String(text)) => Ok(text.as_ref().to_owned()),
             _ => Err(self.must_be("a string")),
         }
+    }
+
+    /// A path: one of the file is relative to `base`.
+    pub(crate) fn path(&self, base: &Path) -> Result<PathBuf, String> {
+        match self {
+            Self::Text("") => Err("must not be empty".to_owned()),
+            Self::Text(path) => Ok(PathBuf::from(path)),
+            _ => match self.text()?.as_str() {
+                "" => Err("must not be empty".to_owned()),
+                path => Ok(base.join(path)),
+            },
+        }
+    }
+
+    /// One of some words, for what it stands for.
+    pub(crate) fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, String> {
+        let text = self.text()?;
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let words: Vec<_> = words.iter().map(|(word, _)| format!("'{word}'")).collect();
+            format!("must be one of {}, not '{text}'", words.join(", "))
+        })
     }
 
     /// `true` or `false`.

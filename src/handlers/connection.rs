@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use mio::Interest;
 
-use super::commands::login;
+use super::commands::{login, tls};
 use super::data::{self, Drive, Outcome};
 use super::session::{Arrival, DataState, TIMERS_MAX};
 use super::{FTPHandler, FTPSession, dispatchers};
@@ -75,8 +75,10 @@ impl<H: FTPHandler> Connection<H> {
                 }
                 Some(Drive::Wait) | None => false,
             };
+            let shaken = self.session.chat.stream.is_handshaking()
+                && tls::shake(&mut self.handler, &mut self.session);
             let moved = self.drive_commands(io, end)?;
-            if !moved && !finished {
+            if !moved && !finished && !shaken {
                 if spent {
                     io.again();
                 }
@@ -214,6 +216,9 @@ impl<H: FTPHandler> Connection<H> {
         }
         let s = &mut self.session;
         s.chat.last_flush();
+        if s.tls.as_ref().is_some_and(|tls| tls.deadline.is_none()) {
+            self.handler.handle_ssl_shutdown(s);
+        }
         data::finish(&mut self.handler, s, Outcome::Silent);
         s.data = DataState::None;
         data::forget_pending(&mut self.handler, s, None);
@@ -235,6 +240,11 @@ impl<H: FTPHandler> Connection<H> {
                 true => s.close(),
                 false => h.handle_timeout(s),
             }
+        }
+        if due(s.handshake_deadline()) {
+            h.handle_timeout(s);
+            // Whatever a method of one's own says.
+            s.close();
         }
         if due(s.login.next_timeout()) {
             login::end_refusal(h, s);
@@ -271,6 +281,11 @@ impl<H: FTPHandler> Channel for Connection<H> {
     fn opened(&mut self, io: &mut Io<'_>) {
         let (h, s) = (&mut self.handler, &mut self.session);
         s.log("FTP session opened (connect)");
+        s.reset_prot();
+        if s.prot {
+            // Implicit: what is replied from here on waits for the handshake.
+            h.secure_connection(s);
+        }
         match self.admission {
             Admission::Admitted => {
                 s.greeted = true;
@@ -324,7 +339,8 @@ impl<H: FTPHandler> Channel for Connection<H> {
             DataState::Connecting(active) => active.deadline,
             DataState::Open(open) => open.next_timeout(),
         };
-        [s.idle, s.login.next_timeout(), data, s.next_timer()]
+        let login = s.login.next_timeout();
+        [s.idle, s.handshake_deadline(), login, data, s.next_timer()]
             .into_iter()
             .flatten()
             .min()
@@ -355,6 +371,9 @@ impl<H: FTPHandler> Channel for Connection<H> {
 fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
     s.waits_for_room = false;
     if s.is_closing() || s.quit_pending || s.login.is_waiting() {
+        return Ok(false);
+    }
+    if s.chat.stream.is_handshaking() {
         return Ok(false);
     }
     if !has_room(s) {

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::commands::tls;
 use super::{FTPHandler, FTPSession, TransferLog};
 use crate::authorizers::Perm;
 use crate::error::FSError;
@@ -309,6 +310,7 @@ pub fn process_command<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, cm
     }
     s.last_response.clear();
     match cmd.arg {
+        _ if tls::refuses(s, cmd.name) => {}
         CmdArg::Path(path) => call_with_path(h, s, cmd, path),
         CmdArg::Mode(mode, path) => h.ftp_site_chmod(s, path, mode),
         CmdArg::Time(timeval, path) => h.ftp_mfmt(s, path, timeval),
@@ -364,6 +366,7 @@ fn call_with_text<H: FTPHandler + ?Sized>(
     match cmd.name {
         "ABOR" => h.ftp_abor(s),
         "ALLO" => h.ftp_allo(s, text),
+        "AUTH" => h.ftp_auth(s, text),
         "EPRT" => h.ftp_eprt(s, text),
         "EPSV" => h.ftp_epsv(s, text),
         "FEAT" => h.ftp_feat(s),
@@ -373,7 +376,9 @@ fn call_with_text<H: FTPHandler + ?Sized>(
         "OPTS" => h.ftp_opts(s, text),
         "PASS" => h.ftp_pass(s, text),
         "PASV" => h.ftp_pasv(s),
+        "PBSZ" => h.ftp_pbsz(s, text),
         "PORT" => h.ftp_port(s, text),
+        "PROT" => h.ftp_prot(s, text),
         "PWD" => h.ftp_pwd(s),
         "QUIT" => h.ftp_quit(s),
         "REIN" => h.ftp_rein(s),

@@ -351,8 +351,11 @@ pub fn handle_passive_timeout<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSess
 
 /// The data connection is made: begins the transfer that waits for it.
 fn open<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, seat: Seat) {
-    let dtp = h.dtp_handler(s);
-    let channel = DataChannel::new(stream, s, seat);
+    let mut dtp = h.dtp_handler(s);
+    let mut channel = DataChannel::new(stream, s, seat);
+    if s.prot {
+        dtp.secure_connection(&mut channel);
+    }
     s.data = DataState::Open(Box::new(DataConnection::new(channel, dtp)));
     s.idle = None;
     start_pending(s);
@@ -360,6 +363,13 @@ fn open<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, s
 
 /// Begins a transfer if its data connection is there, or else when it comes.
 pub(crate) fn promise(s: &mut FTPSession, transfer: PendingTransfer) {
+    // PROT P may have come after the connection.
+    if let DataState::Open(open) = &mut s.data
+        && s.prot
+        && !open.channel.transfer_in_progress()
+    {
+        open.dtp.secure_connection(&mut open.channel);
+    }
     s.replaced = s.pending.replace(Box::new(transfer));
     start_pending(s);
 }

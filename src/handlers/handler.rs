@@ -126,6 +126,24 @@ pub trait FTPHandler {
         commands::handle_auth_success(self, s, home, password, msg_login);
     }
 
+    // --- TLS on the control connection
+
+    /// Begins TLS, after AUTH was replied to, or at once where TLS is implicit.
+    fn secure_connection(&mut self, s: &mut FTPSession) {
+        commands::secure_connection(s);
+    }
+
+    /// The handshake of the control connection is finished.
+    fn handle_ssl_established(&mut self, s: &mut FTPSession) {}
+
+    /// The control connection has said good-bye under TLS; it is closed after this.
+    fn handle_ssl_shutdown(&mut self, s: &mut FTPSession) {}
+
+    /// The handshake of the control connection has failed, which is logged: closes.
+    fn handle_failed_ssl_handshake(&mut self, s: &mut FTPSession) {
+        commands::handle_failed_ssl_handshake(s);
+    }
+
     // --- log
 
     /// Logs a command and its reply: the stock body logs those that change files.
@@ -398,6 +416,21 @@ pub trait FTPHandler {
     /// XRMD (RFC 775), as RMD.
     fn ftp_xrmd(&mut self, s: &mut FTPSession, path: &Path) {
         self.ftp_rmd(s, path);
+    }
+
+    /// AUTH (RFC 4217 §4): 234, then TLS; 502, 503.
+    fn ftp_auth(&mut self, s: &mut FTPSession, line: &str) {
+        commands::auth(self, s, line);
+    }
+
+    /// PBSZ (RFC 4217 §8): 200, 503.
+    fn ftp_pbsz(&mut self, s: &mut FTPSession, line: &str) {
+        commands::pbsz(s);
+    }
+
+    /// PROT (RFC 4217 §9): 200, 502, 503, 521.
+    fn ftp_prot(&mut self, s: &mut FTPSession, line: &str) {
+        commands::prot(s, line);
     }
 
     /// A command that was added to [`proto_cmds`](crate::FTPConfig::proto_cmds).

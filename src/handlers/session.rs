@@ -13,12 +13,14 @@ use super::data::PendingTransfer;
 use super::dispatchers::{ActiveDTP, PassiveDTP};
 use super::{FTPConfig, TransferType, data};
 use crate::filesystems::{AbstractedFS, FSState};
+use crate::ioloop::tls::Tls;
 use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream, after};
 use crate::limits::{Seat, ServerState};
 use crate::log::{TARGET, escape};
 use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
 use crate::proto::reply::{sanitize, sanitize_bytes};
+use crate::tls::SessionTickets;
 
 /// The state of one control connection, which every method of
 /// [`FTPHandler`](super::FTPHandler) gets: as the attributes of pyftpdlib's `FTPHandler`.
@@ -43,6 +45,13 @@ pub struct FTPSession {
     pub(crate) password: String,
     pub(crate) attempted_logins: u32,
     pub(crate) fs: Option<FSState>,
+
+    /// TLS, once AUTH was accepted.
+    pub(crate) tls: Option<Box<ControlTls>>,
+    /// Whether PBSZ was given.
+    pub(crate) pbsz: bool,
+    /// Whether data connections are to be under TLS.
+    pub(crate) prot: bool,
 
     pub(crate) data: DataState,
     pub(crate) pending: Option<Box<PendingTransfer>>,
@@ -110,6 +119,14 @@ impl Login {
     }
 }
 
+/// What a control connection under TLS knows of it.
+pub(crate) struct ControlTls {
+    /// What ties data connections to it.
+    pub(crate) tickets: Arc<SessionTickets>,
+    /// When the handshake has to be finished, until it is.
+    pub(crate) deadline: Option<Instant>,
+}
+
 /// The data connection in its stages.
 #[derive(Default)]
 pub(crate) enum DataState {
@@ -173,6 +190,9 @@ impl FTPSession {
             password: String::new(),
             attempted_logins: 0,
             fs: None,
+            tls: None,
+            pbsz: false,
+            prot: false,
             data: DataState::None,
             pending: None,
             replaced: None,
@@ -256,6 +276,20 @@ impl FTPSession {
     #[must_use]
     pub fn fs(&self) -> Option<&FSState> {
         self.fs.as_ref()
+    }
+
+    /// Whether the control connection is under TLS, at least as far as the
+    /// handshake: as pyftpdlib's `_ssl_requested`.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// What TLS says of the control connection: version, cipher suite, the
+    /// client's certificates.
+    #[must_use]
+    pub fn tls_state(&self) -> Option<&rustls::CommonState> {
+        self.chat.stream().tls().map(Tls::state_of)
     }
 
     /// The representation type that TYPE has set.
@@ -474,6 +508,19 @@ impl FTPSession {
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         let timers = self.timers.as_ref()?;
         timers.list.iter().map(|timer| timer.deadline).min()
+    }
+
+    /// When the handshake has to be finished.
+    pub(crate) fn handshake_deadline(&self) -> Option<Instant> {
+        self.tls.as_ref().and_then(|tls| tls.deadline)
+    }
+
+    /// Data connections as a new session has them: in clear, unless TLS is implicit.
+    pub(crate) fn reset_prot(&mut self) {
+        let tls = self.server.tls.as_ref();
+        let implicit = tls.is_some_and(|tls| tls.config.implicit);
+        self.pbsz = implicit;
+        self.prot = implicit;
     }
 
     /// The client's silence counts from now.

@@ -7,9 +7,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
+use rustls::ServerConfig;
 
 use super::stream::{self, Stream};
 use super::{Channel, Io, Readiness, Source};
@@ -160,9 +162,21 @@ impl AsyncChat {
         self.splitter.next(&self.terminator, self.limit, input)
     }
 
-    /// Keeps what is left of the input for the next time.
+    /// Keeps what is left of the input for the next time. If TLS has begun
+    /// meanwhile it is part of the handshake, where no command can hide.
     pub(crate) fn keep(&mut self, rest: &[u8]) {
-        self.input = rest.to_vec();
+        if self.stream.is_handshaking() {
+            self.stream.put_back(rest);
+        } else {
+            self.input = rest.to_vec();
+        }
+    }
+
+    /// From now on under TLS, as the server. What waits to be sent goes out in
+    /// clear before.
+    pub(crate) fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        let sent_in_clear = self.output.take_bytes();
+        self.stream.secure(config, sent_in_clear)
     }
 
     /// Sends what the peer takes. Returns whether to go on in the next round.
@@ -170,8 +184,9 @@ impl AsyncChat {
         if self.end == End::Closed {
             return Ok(false);
         }
+        self.stream.flush()?;
         let again = self.output.flush(&mut self.stream)?;
-        if self.end == End::WhenDone && self.output.is_empty() {
+        if self.end == End::WhenDone && self.output.is_empty() && self.stream.finish()? {
             self.end = End::Closed;
         }
         Ok(again)
@@ -180,6 +195,7 @@ impl AsyncChat {
     /// Sends what the peer takes at the end, without waiting.
     pub(crate) fn last_flush(&mut self) {
         let _ = self.output.flush(&mut self.stream);
+        let _ = self.stream.finish();
     }
 
     /// Output that waits to be sent, but for what producers will make.
@@ -248,6 +264,14 @@ enum Item {
 impl Output {
     fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.queue.is_none()
+    }
+
+    /// Takes the bytes out that come before all producers.
+    fn take_bytes(&mut self) -> Vec<u8> {
+        let bytes = self.bytes.split_off(self.sent);
+        self.bytes = Vec::new();
+        self.sent = 0;
+        bytes
     }
 
     fn size(&self) -> usize {

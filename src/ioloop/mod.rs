@@ -15,6 +15,7 @@ mod chat;
 mod endpoints;
 pub(crate) mod stream;
 mod timers;
+pub(crate) mod tls;
 
 use std::any::Any;
 use std::collections::VecDeque;

@@ -1,41 +1,29 @@
-//! A connected socket, plain or (one day) TLS, and what is known of its
-//! readiness. The only place that sees `WouldBlock` and `Interrupted` of sockets.
+//! A connected socket, plain or TLS, and what is known of its readiness. The only
+//! place that sees `WouldBlock` and `Interrupted` of sockets.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 
 use mio::Interest;
 use mio::net::TcpStream;
+use rustls::ServerConfig;
 
+use super::tls::Tls;
 use super::{Io, Readiness, Source};
 use crate::sys;
 
-/// A connected socket.
+/// A connected socket, in clear or under TLS.
 ///
 /// It remembers what the loop's events said, so that it makes no system call
-/// that would be refused: reading ends with the first short read (the socket is
-/// empty then, and an event will tell when it is not), unless the peer has sent
-/// its last byte or urgent data waits, where a short read does not mean that.
-#[derive(Debug)]
+/// that would be refused.
 pub struct Stream {
-    socket: Socket,
-    readable: bool,
-    writable: bool,
-    /// Until a read is refused, however short it is.
-    read_on: bool,
-    /// The peer has sent its last byte.
-    read_closed: bool,
-    /// The peer has sent urgent data.
-    urgent: bool,
+    raw: RawStream,
     /// What the loop watches it for.
     registered: Option<Interest>,
-}
-
-/// What is behind a stream. TLS will be the other variant.
-#[derive(Debug)]
-enum Socket {
-    Plain(TcpStream),
+    tls: Option<Box<Tls>>,
 }
 
 impl Stream {
@@ -43,70 +31,58 @@ impl Stream {
     #[must_use]
     pub fn new(socket: TcpStream) -> Self {
         Self {
-            socket: Socket::Plain(socket),
-            // Nothing is known yet; the first event, or the first try, will tell.
-            readable: false,
-            writable: true,
-            read_on: false,
-            read_closed: false,
-            urgent: false,
+            raw: RawStream::new(socket),
             registered: None,
+            tls: None,
         }
     }
 
     /// Takes note of an event.
     pub fn on_ready(&mut self, readiness: Readiness) {
-        self.readable |= readiness.readable;
-        self.writable |= readiness.writable;
-        self.read_on |= readiness.read_closed || readiness.urgent;
-        self.read_closed |= readiness.read_closed;
-        self.urgent |= readiness.urgent;
+        let raw = &mut self.raw;
+        raw.readable |= readiness.readable;
+        raw.writable |= readiness.writable;
+        raw.read_on |= readiness.read_closed || readiness.urgent;
+        raw.read_closed |= readiness.read_closed;
+        raw.urgent |= readiness.urgent;
     }
 
     /// Whether a read may bring something.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.readable
+        self.raw.readable || self.tls.as_ref().is_some_and(|tls| tls.is_readable())
     }
 
     /// Whether there may be room for a write.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.writable
+        let ready = |tls: &Tls| !tls.is_handshaking() && !tls.has_outgoing();
+        self.raw.writable && self.tls.as_deref().is_none_or(ready)
     }
 
     /// Whether the peer has sent its last byte (which may still have to be read).
     #[must_use]
     pub fn is_read_closed(&self) -> bool {
-        self.read_closed
+        self.raw.read_closed
     }
 
     /// Whether the peer has ever sent urgent data, before which a splice stops
     /// for good.
     pub(crate) fn is_urgent(&self) -> bool {
-        self.urgent
+        self.raw.urgent
     }
 
-    /// Reads what is there. `None`: nothing, an event will tell; `Some(0)`: the end.
+    /// Reads what is there. `None`: nothing; if it is still
+    /// [readable](Self::is_readable), try again in the next round, or else an event
+    /// will tell. `Some(0)`: the end.
     ///
     /// # Errors
     /// Those of the connection, never `WouldBlock`.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        if !self.readable {
-            return Ok(None);
+        match &mut self.tls {
+            None => self.raw.read(buffer),
+            Some(tls) => tls.read(&mut self.raw, buffer),
         }
-        let Socket::Plain(socket) = &mut self.socket;
-        let read = retry(|| socket.read(buffer))?;
-        self.readable = match read {
-            None => false,
-            Some(0) => true,
-            Some(size) => size == buffer.len() || self.read_on,
-        };
-        if read.is_none() {
-            // Past the urgent data; the end, if there is one, stays.
-            self.read_on = self.read_closed;
-        }
-        Ok(read)
     }
 
     /// Writes what there is room for. `None`: nothing, an event will tell.
@@ -114,13 +90,10 @@ impl Stream {
     /// # Errors
     /// Those of the connection, never `WouldBlock`.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        if !self.writable {
-            return Ok(None);
+        match &mut self.tls {
+            None => self.raw.write(bytes),
+            Some(tls) => tls.write(&mut self.raw, bytes),
         }
-        let Socket::Plain(socket) = &mut self.socket;
-        let written = retry(|| socket.write(bytes))?;
-        self.writable = written.is_some();
-        Ok(written)
     }
 
     /// Sends bytes of a file from `offset`, by the kernel alone. `Some(0)`: its end.
@@ -134,12 +107,14 @@ impl Stream {
         offset: u64,
         count: usize,
     ) -> io::Result<Option<usize>> {
-        if !self.writable {
+        self.in_clear()?;
+        let raw = &mut self.raw;
+        if !raw.writable {
             return Ok(None);
         }
-        let Socket::Plain(socket) = &self.socket;
+        let socket = &raw.socket;
         let sent = retry(|| socket.try_io(|| sys::sendfile(socket, file, offset, count)))?;
-        self.writable = sent.is_some();
+        raw.writable = sent.is_some();
         Ok(sent)
     }
 
@@ -149,23 +124,34 @@ impl Stream {
     /// # Errors
     /// As [`sendfile`](Self::sendfile).
     pub(crate) fn splice(&mut self, pipe: &sys::Pipe, count: usize) -> io::Result<Option<usize>> {
-        if !self.readable {
+        self.in_clear()?;
+        let raw = &mut self.raw;
+        if !raw.readable {
             return Ok(None);
         }
-        let Socket::Plain(socket) = &self.socket;
+        let socket = &raw.socket;
         let moved = retry(|| socket.try_io(|| pipe.fill_from(socket, count)))?;
         // A pipe can be full before `count` bytes: only a refusal means "empty".
-        self.readable = moved.is_some();
+        raw.readable = moved.is_some();
         Ok(moved)
+    }
+
+    /// What the kernel does by itself goes past TLS.
+    fn in_clear(&self) -> io::Result<()> {
+        match self.tls {
+            None => Ok(()),
+            Some(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Whether the peer has left, and nothing that it has sent is left to read.
     pub(crate) fn is_abandoned(&self) -> bool {
-        let Socket::Plain(socket) = &self.socket;
-        self.read_closed && !matches!(retry(|| socket.peek(&mut [0])), Ok(Some(1..)))
+        let peek = || retry(|| self.raw.socket.peek(&mut [0]));
+        self.raw.read_closed && !matches!(peek(), Ok(Some(1..)))
     }
 
-    /// Makes the loop watch it for `interest`, or for nothing.
+    /// Makes the loop watch it for `interest`, or for nothing. TLS adds what it
+    /// waits for itself.
     ///
     /// # Errors
     /// Where the system refuses.
@@ -175,10 +161,14 @@ impl Stream {
         source: Source,
         interest: Option<Interest>,
     ) -> io::Result<()> {
+        let interest = match &self.tls {
+            Some(tls) => tls.interest(interest),
+            None => interest,
+        };
         if interest == self.registered {
             return Ok(());
         }
-        let Socket::Plain(socket) = &mut self.socket;
+        let socket = &mut self.raw.socket;
         match (self.registered, interest) {
             (None, Some(interest)) => io.register(socket, source, interest)?,
             (Some(_), Some(interest)) => io.reregister(socket, source, interest)?,
@@ -190,8 +180,7 @@ impl Stream {
 
     /// The error that the system holds for it, such as that of a connect.
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        let Socket::Plain(socket) = &self.socket;
-        socket.take_error()
+        self.raw.socket.take_error()
     }
 
     /// Tells the peer that nothing more will be sent.
@@ -199,8 +188,7 @@ impl Stream {
     /// # Errors
     /// Where it is not connected any more.
     pub fn shutdown(&self) -> io::Result<()> {
-        let Socket::Plain(socket) = &self.socket;
-        socket.shutdown(Shutdown::Write)
+        self.raw.socket.shutdown(Shutdown::Write)
     }
 
     /// The address at this end.
@@ -208,8 +196,7 @@ impl Stream {
     /// # Errors
     /// Those of the system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        let Socket::Plain(socket) = &self.socket;
-        socket.local_addr()
+        self.raw.socket.local_addr()
     }
 
     /// The address at the other end.
@@ -217,8 +204,163 @@ impl Stream {
     /// # Errors
     /// Where it is not connected any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let Socket::Plain(socket) = &self.socket;
-        socket.peer_addr()
+        self.raw.socket.peer_addr()
+    }
+
+    // --- TLS
+
+    /// From now on under TLS, as the server: a handshake comes first.
+    /// `sent_in_clear`: what the peer has to get before it.
+    ///
+    /// # Errors
+    /// If it is under TLS already, or `config` cannot be used.
+    pub(crate) fn secure(
+        &mut self,
+        config: Arc<ServerConfig>,
+        sent_in_clear: Vec<u8>,
+    ) -> io::Result<()> {
+        self.in_clear()?;
+        self.tls = Some(Box::new(Tls::new(config, sent_in_clear)?));
+        Ok(())
+    }
+
+    /// TLS, if it is under it.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_deref()
+    }
+
+    /// Whether it is under TLS, at least as far as the handshake.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether a handshake has to be finished before anything is read or written.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Goes on with the handshake. Returns whether it is finished.
+    ///
+    /// # Errors
+    /// Those of the connection; `InvalidData` if the handshake has failed,
+    /// `UnexpectedEof` if the peer has left.
+    pub(crate) fn handshake(&mut self) -> io::Result<bool> {
+        match &mut self.tls {
+            None => Ok(true),
+            Some(tls) => tls.handshake(&mut self.raw),
+        }
+    }
+
+    /// Takes back bytes that were read before the handshake has begun.
+    pub(crate) fn put_back(&mut self, received: &[u8]) {
+        if let Some(tls) = &mut self.tls {
+            tls.put_back(received);
+        }
+    }
+
+    /// Sends what TLS holds back. Returns whether nothing is left.
+    ///
+    /// # Errors
+    /// Those of the connection, never `WouldBlock`.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        match &mut self.tls {
+            None => Ok(true),
+            Some(tls) => tls.flush(&mut self.raw),
+        }
+    }
+
+    /// Throws away what has come meanwhile: unread, it would make the system cut
+    /// the connection, with what the peer has not got yet.
+    pub(crate) fn discard_input(&mut self) {
+        let mut bytes = [0; 4096];
+        self.raw.readable = true;
+        let _ = self.raw.read(&mut bytes);
+    }
+
+    /// Says good-bye under TLS (`close_notify`), after all that was written.
+    /// Returns whether it is sent; if not, an event will tell when to go on.
+    ///
+    /// # Errors
+    /// Those of the connection, never `WouldBlock`.
+    pub(crate) fn finish(&mut self) -> io::Result<bool> {
+        match &mut self.tls {
+            None => Ok(true),
+            Some(tls) => tls.finish(&mut self.raw),
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("socket", &self.raw.socket)
+            .field("registered", &self.registered)
+            .field("secure", &self.is_secure())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A socket and what is known of it.
+///
+/// Reading ends with the first short read (the socket is empty then, and an event
+/// will tell when it is not), unless the peer has sent its last byte or urgent
+/// data waits, where a short read does not mean that.
+pub(crate) struct RawStream {
+    socket: TcpStream,
+    readable: bool,
+    writable: bool,
+    /// Until a read is refused, however short it is.
+    read_on: bool,
+    /// The peer has sent its last byte.
+    read_closed: bool,
+    /// The peer has sent urgent data.
+    urgent: bool,
+}
+
+impl RawStream {
+    fn new(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            // Nothing is known yet; the first event, or the first try, will tell.
+            readable: false,
+            writable: true,
+            read_on: false,
+            read_closed: false,
+            urgent: false,
+        }
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        self.readable
+    }
+
+    /// As [`Stream::read`].
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if !self.readable {
+            return Ok(None);
+        }
+        let read = retry(|| self.socket.read(buffer))?;
+        self.readable = match read {
+            None => false,
+            Some(0) => true,
+            Some(size) => size == buffer.len() || self.read_on,
+        };
+        if read.is_none() {
+            // Past the urgent data; the end, if there is one, stays.
+            self.read_on = self.read_closed;
+        }
+        Ok(read)
+    }
+
+    /// As [`Stream::write`].
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        if !self.writable {
+            return Ok(None);
+        }
+        let written = retry(|| self.socket.write(bytes))?;
+        self.writable = written.is_some();
+        Ok(written)
     }
 }
 

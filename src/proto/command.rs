@@ -93,6 +93,16 @@ impl ProtoCmds {
         Some(self.table.remove(at).1)
     }
 
+    /// Adds AUTH, PBSZ and PROT (RFC 4217), unless they are there.
+    pub fn insert_tls(&mut self) {
+        for row in TLS {
+            if !self.contains(row.0) {
+                let (name, cmd) = entry(row);
+                self.insert(name, cmd);
+            }
+        }
+    }
+
     /// The commands, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ProtoCmd)> {
         self.table.iter().map(|(name, cmd)| (&**name, cmd))
@@ -127,19 +137,7 @@ impl ProtoCmds {
 
 impl Default for ProtoCmds {
     fn default() -> Self {
-        let mut table = Vec::with_capacity(STOCK.len());
-        for (name, perm, auth, arg, help) in STOCK {
-            let help = Cow::Borrowed(help);
-            table.push((
-                Cow::Borrowed(name),
-                ProtoCmd {
-                    perm,
-                    auth,
-                    arg,
-                    help,
-                },
-            ));
-        }
+        let mut table: Vec<_> = STOCK.into_iter().map(entry).collect();
         table.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Self { table }
     }
@@ -260,6 +258,16 @@ fn upper(verb: &[u8]) -> Cow<'_, str> {
 /// Name, permission, login, argument, help.
 type Row = (&'static str, Option<Perm>, bool, Arg, &'static str);
 
+fn entry((name, perm, auth, arg, help): Row) -> (Cow<'static, str>, ProtoCmd) {
+    let cmd = ProtoCmd {
+        perm,
+        auth,
+        arg,
+        help: Cow::Borrowed(help),
+    };
+    (Cow::Borrowed(name), cmd)
+}
+
 /// A row to a line: `name [permission] login argument help`.
 macro_rules! rows {
     ($($name:literal [$($perm:ident)?] $auth:ident $arg:ident $help:literal)*) => {
@@ -320,6 +328,13 @@ const STOCK: [Row; 47] = rows! {
     "XMKD"       [Mkdir]     user   Required  "Syntax: XMKD <SP> dir-name (obsolete; create directory)."
     "XPWD"       []          user   Forbidden "Syntax: XPWD (obsolete; get current dir)."
     "XRMD"       [Delete]    user   Required  "Syntax: XRMD <SP> dir-name (obsolete; remove directory)."
+};
+
+/// The commands of a server with TLS, with pyftpdlib's help texts.
+const TLS: [Row; 3] = rows! {
+    "AUTH"       []          anyone Required  "Syntax: AUTH <SP> TLS|SSL (set up secure control channel)."
+    "PBSZ"       []          anyone Required  "Syntax: PBSZ <SP> 0 (negotiate TLS buffer)."
+    "PROT"       []          anyone Required  "Syntax: PROT <SP> [C|P] (set up un/secure data channel)."
 };
 
 /// What stands for a password in the log.

@@ -7,7 +7,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::NoClientAuth;
 
 use super::certificates::load;
-use super::{TlsConfig, TlsError};
+use super::tickets::without_tickets;
+use super::{SessionReuse, SessionTickets, TlsConfig, TlsError};
 
 /// The settings of a server with what was made of their files.
 pub(crate) struct TlsAcceptor {
@@ -32,8 +33,29 @@ impl TlsAcceptor {
         Ok(())
     }
 
+    /// What the handshake of a control connection goes by, whose session has
+    /// these tickets.
+    pub(crate) fn control_config(&self, tickets: &Arc<SessionTickets>) -> Arc<ServerConfig> {
+        match self.config.session_reuse {
+            SessionReuse::Off => Arc::new(without_tickets(&self.base())),
+            _ => tickets.config(&self.base(), CONTROL_TICKETS),
+        }
+    }
+
+    /// What the handshake of a data connection of that session goes by.
+    pub(crate) fn data_config(
+        &self,
+        tickets: &Arc<SessionTickets>,
+        downloads: bool,
+    ) -> Arc<ServerConfig> {
+        match self.config.session_reuse {
+            SessionReuse::Off => Arc::new(without_tickets(&self.base())),
+            _ => tickets.config(&self.base(), usize::from(downloads)),
+        }
+    }
+
     /// What a handshake that begins now goes by, but for its tickets.
-    pub(crate) fn base(&self) -> Arc<ServerConfig> {
+    fn base(&self) -> Arc<ServerConfig> {
         let base = self.base.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&base)
     }
@@ -61,6 +83,9 @@ fn from_files(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
         .with_client_cert_verifier(Arc::new(NoClientAuth))
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified))))
 }
+
+/// Tickets of a control connection, in TLS 1.3: for clients that use each once.
+const CONTROL_TICKETS: usize = 4;
 
 /// What does the arithmetic.
 pub(super) fn provider() -> Arc<CryptoProvider> {

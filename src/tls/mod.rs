@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 pub(crate) use acceptor::TlsAcceptor;
-pub(crate) use tickets::{Bond, SessionTickets};
+pub(crate) use tickets::SessionTickets;
 
 /// How a server does FTPS (RFC 4217): the class attributes of pyftpdlib's
 /// `TLS_FTPHandler`, and more. A server without one answers AUTH with 500.

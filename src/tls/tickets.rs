@@ -8,11 +8,13 @@
 //! once: many clients resume every data connection with the one from the control
 //! connection.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, StoresServerSessions};
+
+use super::SessionReuse;
 
 /// The tickets of one control session.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub(crate) struct SessionTickets {
     kept: Mutex<Vec<Ticket>>,
     /// What the last handshake brought.
     bond: AtomicU8,
+    /// Whether a data connection has resumed the session.
+    resumed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -28,35 +32,40 @@ struct Ticket {
     secret: Vec<u8>,
 }
 
-/// How a handshake is tied to the control session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Bond {
-    /// It brought no ticket.
-    None = 0,
-    /// It brought one that this session has not given.
-    Foreign = 1,
-    /// It brought one of this session's.
-    Own = 2,
-}
+/// What a handshake has brought: no ticket, one that this session has not given,
+/// one of its own.
+const NONE: u8 = 0;
+const FOREIGN: u8 = 1;
+const OWN: u8 = 2;
 
 impl SessionTickets {
     /// A copy of `base` whose handshakes give and take the tickets of this
     /// session: `count` of them in TLS 1.3.
     pub(crate) fn config(self: &Arc<Self>, base: &ServerConfig, count: usize) -> Arc<ServerConfig> {
-        self.bond.store(Bond::None as u8, Relaxed);
+        self.bond.store(NONE, Relaxed);
         let mut config = without_tickets(base);
         config.session_storage = Arc::<Self>::clone(self);
         config.send_tls13_tickets = count;
         Arc::new(config)
     }
 
-    /// How the last handshake is tied to the session, as far as its tickets say.
-    pub(crate) fn bond(&self) -> Bond {
+    /// Whether the last handshake, of a data connection, is good enough; if not,
+    /// why.
+    pub(crate) fn judge(&self, reuse: SessionReuse, resumed: bool) -> Result<(), &'static str> {
+        if resumed {
+            self.resumed.store(true, Relaxed);
+            return Ok(());
+        }
+        let wanted = match reuse {
+            SessionReuse::Off => false,
+            SessionReuse::Prefer => self.resumed.load(Relaxed),
+            SessionReuse::Require => true,
+        };
         match self.bond.load(Relaxed) {
-            0 => Bond::None,
-            1 => Bond::Foreign,
-            _ => Bond::Own,
+            _ if !wanted => Ok(()),
+            NONE => Err("no ticket"),
+            FOREIGN => Err("a ticket of another session"),
+            _ => Err("a ticket that does not fit"),
         }
     }
 
@@ -85,14 +94,18 @@ impl StoresServerSessions for SessionTickets {
     }
 
     fn get(&self, number: &[u8]) -> Option<Vec<u8>> {
-        let kept = self.kept();
-        let found = kept.iter().find(|ticket| ticket.number == number);
-        let bond = match found {
-            Some(_) => Bond::Own,
-            None => Bond::Foreign,
+        let mut kept = self.kept();
+        let found = kept.iter().position(|ticket| ticket.number == number);
+        let Some(found) = found else {
+            self.bond.fetch_max(FOREIGN, Relaxed);
+            return None;
         };
-        self.bond.fetch_max(bond as u8, Relaxed);
-        found.map(|ticket| ticket.secret.clone())
+        self.bond.fetch_max(OWN, Relaxed);
+        // Those that are in use are forgotten last.
+        let ticket = kept.remove(found);
+        let secret = ticket.secret.clone();
+        kept.push(ticket);
+        Some(secret)
     }
 
     /// Keeps it: it may be used again.

@@ -109,6 +109,10 @@ pub fn feat(s: &mut FTPSession) {
     if cmds.contains("REST") {
         features.push("REST STREAM".to_owned());
     }
+    if s.server.tls.is_some() {
+        let tls = ["AUTH SSL", "AUTH TLS", "PBSZ", "PROT"];
+        features.extend(tls.map(str::to_owned));
+    }
     features.sort_unstable();
     s.push_line("211-Features supported:");
     for feature in features {

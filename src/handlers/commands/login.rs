@@ -38,6 +38,11 @@ pub fn handle_max_cons_per_ip(s: &mut FTPSession) {
 
 /// Stock [`FTPHandler::handle_timeout`].
 pub fn handle_timeout(s: &mut FTPSession) {
+    if s.chat.stream.is_handshaking() {
+        s.log("SSL handshake timeout");
+        s.close();
+        return;
+    }
     s.respond_at(Level::Info, "421 Control connection timed out.");
     s.close_when_done();
 }
@@ -211,6 +216,7 @@ pub fn flush_account<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
     s.fs = None;
     s.transfer_type = TransferType::default();
     s.rest = 0;
+    s.reset_prot();
     s.quit_pending = false;
     data::forget_pending(h, s, None);
     s.rnfr = None;

@@ -9,6 +9,7 @@ mod info;
 mod listing;
 pub(crate) mod login;
 mod site;
+pub(crate) mod tls;
 mod transfer;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ pub use self::login::{
     handle_max_cons_per_ip, handle_timeout, pass, quit, rein, user,
 };
 pub use self::site::{site_chmod, site_help};
+pub use self::tls::{auth, handle_failed_ssl_handshake, pbsz, prot, secure_connection};
 pub use self::transfer::{abor, appe, push_dtp_data, receive_dtp_data, rest, retr, stor, stou};
 pub use super::dispatchers::{eprt, epsv, pasv, port};
 

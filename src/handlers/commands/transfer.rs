@@ -10,7 +10,7 @@ use super::super::data::{self, Outcome, Outgoing, PendingTransfer, Upload};
 use super::super::dispatchers;
 use super::super::session::DataState;
 use super::super::{FTPHandler, FTPSession, TransferType};
-use super::{on_fs, refuse};
+use super::{on_fs, refuse, tls};
 use crate::authorizers::Perm;
 use crate::error::FSError;
 use crate::filesystems::{FSFile, OpenMode};
@@ -166,6 +166,10 @@ pub fn abor<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
 /// Sends something on the data connection: at once with 125, or with 150 when
 /// there will be one. For commands of one's own: as pyftpdlib's.
 pub fn push_dtp_data(s: &mut FTPSession, outgoing: Outgoing, cmd: impl Into<Cow<'static, str>>) {
+    if tls::lacks_data_tls(s) {
+        s.respond(tls::DATA_REQUIRED);
+        return;
+    }
     let reply = opening(s).unwrap_or(ABOUT_TO_OPEN).to_owned();
     s.respond(&reply);
     let transfer = PendingTransfer::Send(outgoing, cmd.into(), s.transfer_type);
@@ -181,6 +185,10 @@ pub fn receive_dtp_data(
     cmd: impl Into<Cow<'static, str>>,
     unique: Option<&str>,
 ) {
+    if tls::lacks_data_tls(s) {
+        s.respond(tls::DATA_REQUIRED);
+        return;
+    }
     let open = opening(s);
     let reply = match (unique, open) {
         (Some(name), Some(_)) => format!("125 FILE: {name}"),

@@ -85,6 +85,7 @@ impl DataConnection {
         self.channel.transfer_type = transfer_type;
         self.channel.now = now;
         self.channel.last_progress = now;
+        self.channel.await_handshake();
     }
 
     /// Moves what can be moved within a turn's budget.
@@ -97,8 +98,14 @@ impl DataConnection {
     }
 
     fn go_on(&mut self, now: Instant) -> Drive {
+        self.channel.now = now;
+        if let Some(drive) = self.shake() {
+            return drive;
+        }
         let d = &mut self.channel;
-        d.now = now;
+        if d.stream.flush().is_err() && d.transfer_in_progress() {
+            return Drive::Finished(Outcome::Cut);
+        }
         if d.is_sleeping() || d.ending.is_some() {
             return Drive::Wait;
         }
@@ -121,7 +128,10 @@ impl DataConnection {
         while budget > 0 && !d.is_sleeping() && d.ending.is_none() {
             match self.dtp.handle_read(d)? {
                 Received::Bytes(size) => budget = budget.saturating_sub(size.max(MIN_COST)),
+                // Under TLS there may be more than no event tells of.
+                Received::Nothing if d.stream.is_readable() => return Ok(Drive::Again),
                 Received::Nothing => return Ok(Drive::Wait),
+                Received::End if d.is_truncated() => return Ok(Drive::Finished(Outcome::Cut)),
                 Received::End => return Ok(Drive::Finished(Outcome::Complete)),
             }
         }
@@ -149,7 +159,11 @@ impl DataConnection {
                 return Ok(Drive::Wait);
             }
             if !d.fill(end)? {
-                return Ok(Drive::Finished(Outcome::Complete));
+                let finished = d.stream.finish().map_err(TransferError::Connection)?;
+                return Ok(match finished {
+                    true => Drive::Finished(Outcome::Complete),
+                    false => Drive::Wait,
+                });
             }
             let Some(bytes) = d.take_out() else { continue };
             let end = bytes.0.len().min(bytes.1 + d.ac_out_buffer_size.max(1));
@@ -167,6 +181,8 @@ impl DataConnection {
             return None;
         }
         match &d.transfer {
+            _ if d.has_failed() => None,
+            _ if d.is_handshaking() => Some(readable()),
             Transfer::None | Transfer::Receiving(_) => Some(readable()),
             Transfer::Sending(_) => Some(Interest::WRITABLE),
         }
@@ -175,7 +191,9 @@ impl DataConnection {
     /// When something has to be done without an event.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         // Who sleeps does not stall, however short the timeout is.
-        self.channel.wake_at.or_else(|| self.stall_at())
+        let next = self.channel.wake_at.or_else(|| self.stall_at());
+        let handshake = self.channel.handshake_deadline();
+        next.into_iter().chain(handshake).min()
     }
 
     fn stall_at(&self) -> Option<Instant> {
@@ -187,6 +205,12 @@ impl DataConnection {
 
     /// What becomes of it if the client has stalled for too long.
     pub(crate) fn has_stalled(&mut self, now: Instant) -> Option<Outcome> {
+        let deadline = self.channel.handshake_deadline();
+        if deadline.is_some_and(|deadline| deadline <= now)
+            && let Drive::Finished(outcome) = self.time_out_handshake()
+        {
+            return Some(outcome);
+        }
         self.stall_at().filter(|stall| *stall <= now)?;
         let d = &mut self.channel;
         if !d.transfer_in_progress() && d.stream.is_abandoned() {

@@ -22,6 +22,12 @@ pub(crate) fn finish<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, outc
         mut channel,
         mut dtp,
     } = *open;
+    if matches!(outcome, Outcome::Complete) && channel.stream.is_secure() {
+        // Whoever sees the end shall know that nothing was cut off.
+        let _ = channel.stream.finish();
+        channel.stream.discard_input();
+        dtp.handle_ssl_shutdown(&mut channel);
+    }
     dtp.close(&mut channel);
     let bytes = dtp.get_transmitted_bytes(&channel);
     let elapsed = dtp.get_elapsed_time(&channel);

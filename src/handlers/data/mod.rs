@@ -7,6 +7,7 @@
 
 mod drive;
 mod finish;
+mod secure;
 mod splice;
 
 use std::borrow::Cow;
@@ -29,6 +30,8 @@ use crate::sys::Pipe;
 
 pub(crate) use self::drive::{DataConnection, Drive, Outcome};
 pub(crate) use self::finish::{finish, forget_pending, forget_replaced};
+use self::secure::DataTls;
+pub use self::secure::secure_connection;
 use self::splice::splice;
 
 /// What a data connection does: as pyftpdlib's `DTPHandler`, to be overridden
@@ -37,6 +40,27 @@ use self::splice::splice;
 pub trait DTPHandler {
     /// The connection is made; no transfer has begun.
     fn on_open(&mut self, d: &mut DataChannel) {
+        let _ = d;
+    }
+
+    /// Puts the connection under TLS, before a transfer begins: the client's
+    /// handshake is waited for.
+    fn secure_connection(&mut self, d: &mut DataChannel) {
+        secure_connection(d);
+    }
+
+    /// The handshake is finished, and belongs to this session.
+    fn handle_ssl_established(&mut self, d: &mut DataChannel) {
+        let _ = d;
+    }
+
+    /// All is transferred, and good-bye is said under TLS.
+    fn handle_ssl_shutdown(&mut self, d: &mut DataChannel) {
+        let _ = d;
+    }
+
+    /// The handshake has failed, which is logged: the transfer ends with 522.
+    fn handle_failed_ssl_handshake(&mut self, d: &mut DataChannel) {
         let _ = d;
     }
 
@@ -221,6 +245,7 @@ pub(crate) enum PendingTransfer {
 /// The state of one data connection.
 pub struct DataChannel {
     pub(crate) stream: Stream,
+    tls: Option<Box<DataTls>>,
     config: Arc<FTPConfig>,
     _seat: Seat,
     pub(crate) cmd: Cow<'static, str>,
@@ -287,6 +312,7 @@ impl DataChannel {
             username: s.username.clone(),
             timeout: config.dtp.timeout,
             ending: None,
+            tls: DataTls::of(s),
             stream,
             config: Arc::clone(config),
             _seat: seat,
@@ -422,7 +448,8 @@ impl fmt::Debug for DataChannel {
 /// Stock [`DTPHandler::use_sendfile`]: as the server is set up.
 #[must_use]
 pub fn use_sendfile(d: &DataChannel) -> bool {
-    d.config.use_sendfile
+    // What the kernel sends by itself is not encrypted.
+    d.config.use_sendfile && !d.is_secure()
 }
 
 /// Stock [`DTPHandler::push`].

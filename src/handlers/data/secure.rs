@@ -1,0 +1,216 @@
+//! TLS on a data connection: a handshake that begins with the client's first
+//! byte, before or after the command, and is tied to the control connection.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::drive::{DataConnection, Drive, Outcome};
+use super::{DataChannel, Transfer};
+use crate::handlers::FTPSession;
+use crate::ioloop::after;
+use crate::limits::ServerState;
+use crate::tls::{SessionTickets, TlsAcceptor};
+
+/// TLS as far as a data connection has to do with it.
+pub(crate) struct DataTls {
+    server: Arc<ServerState>,
+    tickets: Arc<SessionTickets>,
+    stage: Stage,
+    /// When the handshake has to be finished.
+    deadline: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Not asked for.
+    Clear,
+    /// For the first byte of the client.
+    Waiting,
+    Handshaking,
+    Open,
+    /// With this reply to the transfer.
+    Failed(Cow<'static, str>),
+}
+
+impl DataTls {
+    /// If the control connection is under TLS.
+    pub(super) fn of(s: &FTPSession) -> Option<Box<Self>> {
+        let tls = s.tls.as_ref()?;
+        Some(Box::new(Self {
+            server: Arc::clone(&s.server),
+            tickets: Arc::clone(&tls.tickets),
+            stage: Stage::Clear,
+            deadline: None,
+        }))
+    }
+
+    fn is_pending(&self) -> bool {
+        matches!(self.stage, Stage::Waiting | Stage::Handshaking)
+    }
+
+    fn acceptor(&self) -> Option<&TlsAcceptor> {
+        self.server.tls.as_ref()
+    }
+
+    fn timeout(&self) -> Duration {
+        let config = self.acceptor().map(|acceptor| &acceptor.config);
+        config.map_or(Duration::ZERO, |config| config.handshake_timeout)
+    }
+}
+
+impl DataChannel {
+    /// Whether it is under TLS, or is to be.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        let stage = self.tls.as_ref().map(|tls| &tls.stage);
+        stage.is_some_and(|stage| !matches!(stage, Stage::Clear))
+    }
+
+    /// Whether a handshake has to be finished before anything is transferred.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_pending())
+    }
+
+    /// Whether nothing can be transferred any more, since the handshake has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| matches!(tls.stage, Stage::Failed(_)))
+    }
+
+    /// When the handshake has to be finished.
+    pub(super) fn handshake_deadline(&self) -> Option<Instant> {
+        let pending = self.tls.as_ref().filter(|tls| tls.is_pending());
+        pending.and_then(|tls| tls.deadline)
+    }
+
+    /// A transfer waits for the handshake: from now on it has its time.
+    pub(super) fn await_handshake(&mut self) {
+        let now = self.now;
+        if let Some(tls) = self.tls.as_mut().filter(|tls| tls.is_pending()) {
+            tls.deadline = Some(after(now, tls.timeout()));
+        }
+    }
+
+    /// Whether what was received lacks its end, as far as TLS can tell.
+    pub(super) fn is_truncated(&self) -> bool {
+        let Some(tls) = self.stream.tls() else {
+            return false;
+        };
+        let acceptor = self.tls.as_ref().and_then(|tls| tls.acceptor());
+        let strict = acceptor.is_some_and(|acceptor| acceptor.config.strict_eof);
+        !tls.end_received() && (strict || tls.has_partial_record())
+    }
+
+    /// Begins the handshake, now that the client's first bytes are here.
+    fn begin_handshake(&mut self) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(());
+        };
+        if tls.deadline.is_none() {
+            tls.deadline = Some(after(self.now, tls.timeout()));
+        }
+        tls.stage = Stage::Handshaking;
+        let Some(acceptor) = &tls.server.tls else {
+            return Ok(());
+        };
+        // Some clients that only send never read a ticket, and cut the connection
+        // for it when they close.
+        let downloads = matches!(self.transfer, Transfer::Sending(_));
+        let config = acceptor.data_config(&tls.tickets, downloads);
+        self.stream.secure(config, Vec::new())
+    }
+
+    /// Whether the handshake that was finished belongs to this session.
+    fn judge(&self) -> Result<(), Cow<'static, str>> {
+        let (Some(tls), Some(stream)) = (&self.tls, self.stream.tls()) else {
+            return Ok(());
+        };
+        let Some(acceptor) = tls.acceptor() else {
+            return Ok(());
+        };
+        let reuse = acceptor.config.session_reuse;
+        let judgement = tls.tickets.judge(reuse, stream.is_resumed());
+        judgement.map_err(|reason| {
+            format!("522 SSL session reuse required on the data channel ({reason}).").into()
+        })
+    }
+}
+
+impl DataConnection {
+    /// Goes on with the handshake. `None`: there is none that has to be waited for.
+    pub(super) fn shake(&mut self) -> Option<Drive> {
+        let d = &mut self.channel;
+        match &d.tls.as_ref()?.stage {
+            Stage::Clear | Stage::Open => return None,
+            Stage::Failed(reply) => {
+                let reply = reply.clone();
+                return Some(d.fail_transfer(reply));
+            }
+            Stage::Waiting if !d.stream.is_readable() => return Some(Drive::Wait),
+            Stage::Waiting => {
+                if let Err(err) = d.begin_handshake() {
+                    return Some(self.fail(&err.to_string(), FAILED.into()));
+                }
+            }
+            Stage::Handshaking => {}
+        }
+        match self.channel.stream.handshake() {
+            Ok(false) => Some(Drive::Wait),
+            Ok(true) => match self.channel.judge() {
+                Ok(()) => {
+                    self.channel.set_stage(Stage::Open);
+                    self.dtp.handle_ssl_established(&mut self.channel);
+                    None
+                }
+                Err(reply) => Some(self.fail(&reply.clone(), reply)),
+            },
+            Err(err) => Some(self.fail(&err.to_string(), FAILED.into())),
+        }
+    }
+
+    /// The time for the handshake is over.
+    pub(super) fn time_out_handshake(&mut self) -> Drive {
+        self.fail("it takes too long", "522 SSL handshake timed out.".into())
+    }
+
+    fn fail(&mut self, reason: &str, reply: Cow<'static, str>) -> Drive {
+        let d = &mut self.channel;
+        log::info!(
+            target: crate::log::TARGET,
+            "SSL handshake on the data channel of [{}] failed: {reason}",
+            crate::log::escape(&d.username)
+        );
+        d.set_stage(Stage::Failed(reply.clone()));
+        self.dtp.handle_failed_ssl_handshake(d);
+        d.fail_transfer(reply)
+    }
+}
+
+impl DataChannel {
+    fn set_stage(&mut self, stage: Stage) {
+        if let Some(tls) = &mut self.tls {
+            tls.stage = stage;
+        }
+    }
+
+    /// A transfer that has not begun has its reply when it does.
+    fn fail_transfer(&self, reply: Cow<'static, str>) -> Drive {
+        match self.transfer_in_progress() {
+            true => Drive::Finished(Outcome::Ended(reply)),
+            false => Drive::Wait,
+        }
+    }
+}
+
+/// Stock [`DTPHandler::secure_connection`](super::DTPHandler::secure_connection):
+/// the client's handshake is waited for. Nothing happens unless the control
+/// connection is under TLS.
+pub fn secure_connection(d: &mut DataChannel) {
+    if !d.is_secure() {
+        d.set_stage(Stage::Waiting);
+    }
+}
+
+const FAILED: &str = "522 SSL handshake failed.";

@@ -1,0 +1,395 @@
+//! TLS between a socket and whoever reads and writes it: rustls without buffers
+//! of its own, so that a connection at rest holds none.
+//!
+//! Ciphertext is read into a buffer that the thread lends, and decrypted there; a
+//! record that has not come whole is kept until it has. What is written is
+//! encrypted by whole records into the same buffer; what the socket does not take
+//! is kept.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+
+use mio::Interest;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
+use rustls::{CommonState, HandshakeKind, ServerConfig};
+
+use super::stream::{RawStream, readable};
+
+/// The server's side of TLS on one connection.
+pub(crate) struct Tls {
+    connection: UnbufferedServerConnection,
+    /// Received, but not a whole record or message yet. Empty at rest.
+    incoming: Vec<u8>,
+    /// Decrypted, but not read yet. Empty at rest.
+    plain: Vec<u8>,
+    /// Bytes of `plain` that are read.
+    taken: usize,
+    /// Encrypted, but not taken by the socket yet. Empty at rest.
+    outgoing: Vec<u8>,
+    /// Whether part of `incoming` was not looked at yet.
+    put_back: bool,
+    /// Whether the peer has sent its `close_notify`.
+    end_received: bool,
+    /// Whether ours is sent, or waits to be.
+    end_sent: bool,
+}
+
+impl Tls {
+    /// `sent_in_clear`: what the peer has to get before the handshake.
+    pub(crate) fn new(config: Arc<ServerConfig>, sent_in_clear: Vec<u8>) -> io::Result<Self> {
+        Ok(Self {
+            connection: UnbufferedServerConnection::new(config).map_err(failed)?,
+            incoming: Vec::new(),
+            plain: Vec::new(),
+            taken: 0,
+            outgoing: sent_in_clear,
+            put_back: false,
+            end_received: false,
+            end_sent: false,
+        })
+    }
+
+    /// Bytes that were received before; they belong to the handshake.
+    pub(crate) fn put_back(&mut self, received: &[u8]) {
+        self.incoming.extend_from_slice(received);
+        self.put_back = !self.incoming.is_empty();
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// What rustls says of the connection.
+    pub(crate) fn state_of(&self) -> &CommonState {
+        &self.connection
+    }
+
+    /// Whether the handshake has resumed an earlier session.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// Whether decrypted bytes, or the end, wait to be read.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.has_plain() || self.end_received
+    }
+
+    fn has_plain(&self) -> bool {
+        !self.plain.is_empty()
+    }
+
+    /// Whether encrypted bytes wait to be sent.
+    pub(crate) fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Whether the peer has said that it sends no more; otherwise the end of the
+    /// connection may be somebody else's doing.
+    pub(crate) fn end_received(&self) -> bool {
+        self.end_received
+    }
+
+    /// Whether part of a record has come.
+    pub(crate) fn has_partial_record(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    /// What to watch the socket for, when `wanted` is what the state above calls for.
+    pub(crate) fn interest(&self, wanted: Option<Interest>) -> Option<Interest> {
+        let wanted = match self.is_handshaking() {
+            true => Some(readable()),
+            false => wanted,
+        };
+        let sends = self.has_outgoing().then_some(Interest::WRITABLE);
+        match (wanted, sends) {
+            (Some(wanted), Some(sends)) => Some(wanted | sends),
+            (wanted, sends) => wanted.or(sends),
+        }
+    }
+
+    /// Goes on with the handshake as far as it goes. Returns whether it is finished.
+    ///
+    /// # Errors
+    /// Those of the connection; `InvalidData` if the handshake has failed,
+    /// `UnexpectedEof` if the peer has left.
+    pub(crate) fn handshake(&mut self, socket: &mut RawStream) -> io::Result<bool> {
+        let mut scratch = Scratch::lend();
+        self.flush(socket)?;
+        // What was put back has no event to come for it.
+        let mut is_there = std::mem::take(&mut self.put_back);
+        while is_there || socket.is_readable() {
+            let mut size = self.take_incoming(&mut scratch.0)?;
+            if socket.is_readable() {
+                match socket.read(&mut scratch.0[size..size + RECORD])? {
+                    Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    read => size += read.unwrap_or(0),
+                }
+            }
+            is_there = false;
+            let result = self.process(&mut scratch.0, size, &mut []);
+            // Also the alert that tells the peer why.
+            let flushed = self.flush(socket);
+            result?;
+            flushed?;
+            if !self.is_handshaking() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads what is there, decrypted. `None`: nothing; `Some(0)`: the end.
+    ///
+    /// # Errors
+    /// Those of the connection; `InvalidData` for what is not TLS.
+    pub(crate) fn read(
+        &mut self,
+        socket: &mut RawStream,
+        buffer: &mut [u8],
+    ) -> io::Result<Option<usize>> {
+        if self.has_plain() {
+            return Ok(Some(self.take_plain(buffer)));
+        }
+        let mut scratch = Scratch::lend();
+        for _ in 0..READS {
+            if self.end_received {
+                return Ok(Some(0));
+            }
+            if !socket.is_readable() {
+                return Ok(None);
+            }
+            let mut size = self.take_incoming(&mut scratch.0)?;
+            // As much as the caller has room for, but a whole record at least.
+            let end = (size + RECORD).max(buffer.len()).min(scratch.0.len());
+            match socket.read(&mut scratch.0[size..end]) {
+                Ok(Some(0)) => {
+                    self.incoming.extend_from_slice(&scratch.0[..size]);
+                    return Ok(Some(0));
+                }
+                Ok(read) => size += read.unwrap_or(0),
+                Err(err) => return Err(err),
+            }
+            let result = self.process(&mut scratch.0, size, buffer);
+            let flushed = self.flush(socket);
+            let decrypted = result?;
+            flushed?;
+            if decrypted > 0 {
+                return Ok(Some(decrypted));
+            }
+        }
+        // Records without data: the caller comes again.
+        Ok(None)
+    }
+
+    /// Encrypts and sends what there is room for. `None`: nothing.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(crate) fn write(
+        &mut self,
+        socket: &mut RawStream,
+        bytes: &[u8],
+    ) -> io::Result<Option<usize>> {
+        if self.is_handshaking() || !self.flush(socket)? {
+            return Ok(None);
+        }
+        let size = bytes.len().min(BATCH);
+        let mut scratch = Scratch::lend();
+        let encrypted = self.encrypt(&bytes[..size], &mut scratch.0)?;
+        self.send(socket, &scratch.0[..encrypted])?;
+        Ok(Some(size))
+    }
+
+    /// Sends `close_notify` and all that waits before it. Returns whether all is sent.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(crate) fn finish(&mut self, socket: &mut RawStream) -> io::Result<bool> {
+        if !self.is_handshaking() && !std::mem::replace(&mut self.end_sent, true) {
+            let mut scratch = Scratch::lend();
+            let mut size = 0;
+            if let ConnectionState::WriteTraffic(mut traffic) = self.state()? {
+                let queued = traffic.queue_close_notify(&mut scratch.0);
+                size = queued.map_err(io::Error::other)?;
+            }
+            self.outgoing.extend_from_slice(&scratch.0[..size]);
+        }
+        self.flush(socket)
+    }
+
+    /// Sends what waits to be sent. Returns whether all is.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(crate) fn flush(&mut self, socket: &mut RawStream) -> io::Result<bool> {
+        if self.outgoing.is_empty() {
+            return Ok(true);
+        }
+        let outgoing = std::mem::take(&mut self.outgoing);
+        self.send(socket, &outgoing)?;
+        Ok(self.outgoing.is_empty())
+    }
+
+    /// Sends what the socket takes, and keeps the rest.
+    fn send(&mut self, socket: &mut RawStream, encrypted: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < encrypted.len() {
+            match socket.write(&encrypted[sent..])? {
+                Some(size) => sent += size,
+                None => break,
+            }
+        }
+        self.outgoing = encrypted[sent..].to_vec();
+        Ok(())
+    }
+
+    /// The bytes that wait for more, at the start of `space`; leaves room for a
+    /// record behind them.
+    fn take_incoming(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let kept = std::mem::take(&mut self.incoming);
+        if kept.len() + RECORD > space.len() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a message is too long",
+            ));
+        }
+        space[..kept.len()].copy_from_slice(&kept);
+        Ok(kept.len())
+    }
+
+    fn take_plain(&mut self, buffer: &mut [u8]) -> usize {
+        let rest = &self.plain[self.taken..];
+        let size = rest.len().min(buffer.len());
+        buffer[..size].copy_from_slice(&rest[..size]);
+        self.taken += size;
+        if self.taken == self.plain.len() {
+            self.plain = Vec::new();
+            self.taken = 0;
+        }
+        size
+    }
+
+    /// Looks at `received[..size]`: data goes to `buffer`, and to `plain` when that
+    /// is full; answers go to `outgoing`. Returns the size of the data in `buffer`.
+    fn process(
+        &mut self,
+        received: &mut [u8],
+        size: usize,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        let mut done = 0;
+        let mut decrypted = 0;
+        let mut failure = None;
+        loop {
+            let records = &mut received[done..size];
+            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(records);
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let payload = record.map_err(failed)?.payload;
+                        let fits = payload.len().min(buffer.len() - decrypted);
+                        buffer[decrypted..decrypted + fits].copy_from_slice(&payload[..fits]);
+                        decrypted += fits;
+                        self.plain.extend_from_slice(&payload[fits..]);
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    encode(&mut data, &mut self.outgoing)?;
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::PeerClosed) => self.end_received = true,
+                // More has to come; or it is closed.
+                Ok(_) => {
+                    done += discard;
+                    break;
+                }
+                // An alert may have to be sent.
+                Err(err) if failure.is_none() => failure = Some(err),
+                Err(_) => break,
+            }
+            done += discard;
+        }
+        if let Some(err) = failure {
+            return Err(failed(err));
+        }
+        self.incoming.extend_from_slice(&received[done..size]);
+        Ok(decrypted)
+    }
+
+    /// What the connection is ready for. (It wants to see what is kept, of which it
+    /// knows the places.)
+    fn state(&mut self) -> io::Result<State<'_>> {
+        let status = self.connection.process_tls_records(&mut self.incoming);
+        debug_assert_eq!(status.discard, 0, "what is kept was looked at");
+        status.state.map_err(failed)
+    }
+
+    fn encrypt(&mut self, bytes: &[u8], space: &mut [u8]) -> io::Result<usize> {
+        match self.state()? {
+            ConnectionState::WriteTraffic(mut traffic) => {
+                traffic.encrypt(bytes, space).map_err(io::Error::other)
+            }
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+}
+
+type State<'a> = ConnectionState<'a, 'a, ServerConnectionData>;
+
+/// Puts a message of the handshake behind what is to be sent.
+fn encode(
+    data: &mut EncodeTlsData<'_, ServerConnectionData>,
+    outgoing: &mut Vec<u8>,
+) -> io::Result<()> {
+    let start = outgoing.len();
+    let Err(EncodeError::InsufficientSize(size)) = data.encode(&mut []) else {
+        return Ok(());
+    };
+    outgoing.resize(start + size.required_size, 0);
+    let encoded = data.encode(&mut outgoing[start..]);
+    outgoing.truncate(start + encoded.map_err(io::Error::other)?);
+    Ok(())
+}
+
+fn failed(err: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, err)
+}
+
+/// The buffer of this thread, lent until it is dropped.
+struct Scratch(Vec<u8>);
+
+impl Scratch {
+    fn lend() -> Self {
+        match SCRATCH.take() {
+            lent if lent.is_empty() => Self(vec![0; SCRATCH_SIZE]),
+            lent => Self(lent),
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        // At the end of the thread there is nobody to lend it to.
+        let _ = SCRATCH.try_with(|scratch| scratch.set(buffer));
+    }
+}
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Bytes encrypted and sent at once: four records.
+const BATCH: usize = 64 * 1024;
+
+/// The longest record, with its header (RFC 8446 §5.2, RFC 5246 §6.2.3).
+const RECORD: usize = 5 + 16_384 + 2048;
+
+/// Room for a batch with its headers, and for a long message with a record
+/// behind it.
+const SCRATCH_SIZE: usize = 96 * 1024;
+
+/// Reads of one call.
+const READS: usize = 4;
