@@ -15,7 +15,7 @@ use rcgen::{
 };
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::version::TLS12;
 use rustls::{
@@ -141,9 +141,7 @@ fn any_server(
     versions: &[&'static SupportedProtocolVersion],
     schemes: &'static [SignatureScheme],
 ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
-    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(versions)
-        .unwrap()
+    ClientConfig::builder_with_protocol_versions(versions)
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyServer(schemes)))
 }
@@ -169,7 +167,8 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        let provider = CryptoProvider::get_default().unwrap();
+        let algorithms = provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signed, &algorithms)
     }
 
@@ -179,7 +178,8 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        let provider = CryptoProvider::get_default().unwrap();
+        let algorithms = provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms)
     }
 
