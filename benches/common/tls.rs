@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::TLS13;
@@ -33,8 +33,8 @@ impl Tls {
             .add(CertificateDer::from_pem_file(file.path()).unwrap())
             .unwrap();
         let provider = CryptoProvider {
-            cipher_suites: vec![ring::cipher_suite::TLS13_AES_256_GCM_SHA384],
-            ..ring::default_provider()
+            cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
+            ..aws_lc_rs::default_provider()
         };
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&TLS13])
