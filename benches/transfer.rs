@@ -4,8 +4,8 @@
 //! FTPDLIB_BENCH_MIB sets the size, FTPDLIB_BENCH_ROUNDS the rounds,
 //! FTPDLIB_BENCH_DIR the file system (a disk's writing back is not the
 //! server's, but it takes its time: one in memory is calmer). `cargo bench --bench
-//! transfer -- retr` does the downloads only, `stor` the uploads, `tls` what is done
-//! with TLS, `retr-tls` what is in both.
+//! transfer -- retr` does the downloads only, `stor` the uploads, `retr-tls` the
+//! downloads with TLS.
 
 mod common;
 
@@ -37,18 +37,21 @@ fn main() {
 }
 
 fn clear(table: &mut Table, home: &Path, (mib, ascii): (usize, usize), line: &[u8]) {
+    if !wanted("retr-clear") && !wanted("stor-clear") {
+        return;
+    }
     let servers = servers(Speech::Clear, home);
     run(
         table,
         &servers,
-        ("retr", &format!("RETR of {mib} MiB, binary: CPU ms")),
+        ("retr-clear", &format!("RETR of {mib} MiB, binary: CPU ms")),
         Target::Ratio(1.0),
         |server| retr(server, "I", "large"),
     );
     run(
         table,
         &servers,
-        ("stor", &format!("STOR of {mib} MiB, binary: CPU ms")),
+        ("stor-clear", &format!("STOR of {mib} MiB, binary: CPU ms")),
         Target::Ratio(0.65),
         |server| stor(server, home, "I", &[0; MIB], mib),
     );
@@ -58,7 +61,7 @@ fn clear(table: &mut Table, home: &Path, (mib, ascii): (usize, usize), line: &[u
     run(
         table,
         &servers,
-        ("retr", &format!("RETR of {ascii} MiB, ASCII: CPU ms")),
+        ("retr-clear", &format!("RETR of {ascii} MiB, ASCII: CPU ms")),
         Target::None,
         |server| retr(server, "A", "text"),
     );
@@ -66,7 +69,7 @@ fn clear(table: &mut Table, home: &Path, (mib, ascii): (usize, usize), line: &[u
     run(
         table,
         &servers,
-        ("stor", &format!("STOR of {ascii} MiB, ASCII: CPU ms")),
+        ("stor-clear", &format!("STOR of {ascii} MiB, ASCII: CPU ms")),
         Target::None,
         |server| stor(server, home, "A", lines.as_bytes(), count),
     );
