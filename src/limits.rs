@@ -19,6 +19,8 @@ pub(crate) struct ServerState {
     /// Control connections by address.
     per_ip: Mutex<HashMap<IpAddr, usize>>,
     numbers: AtomicU64,
+    /// Sessions of this process.
+    pub(crate) sessions: AtomicUsize,
     /// FTPS, if there is any.
     pub(crate) tls: Option<TlsAcceptor>,
 }
@@ -40,6 +42,7 @@ impl ServerState {
             sockets: AtomicUsize::new(1),
             per_ip: Mutex::new(HashMap::new()),
             numbers: AtomicU64::new(0),
+            sessions: AtomicUsize::new(0),
             tls,
         }
     }
@@ -68,6 +71,16 @@ impl ServerState {
         Seat {
             state: Arc::clone(self),
             ip: None,
+            counts: true,
+        }
+    }
+
+    /// For a connection that is counted in another process.
+    pub(crate) fn no_seat(self: &Arc<Self>) -> Seat {
+        Seat {
+            state: Arc::clone(self),
+            ip: None,
+            counts: false,
         }
     }
 
@@ -100,10 +113,14 @@ impl fmt::Debug for ServerState {
 pub(crate) struct Seat {
     state: Arc<ServerState>,
     ip: Option<IpAddr>,
+    counts: bool,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        if !self.counts {
+            return;
+        }
         self.state.sockets.fetch_sub(1, Relaxed);
         let Some(ip) = self.ip else { return };
         let mut per_ip = self

@@ -6,6 +6,7 @@ mod dir;
 mod kernel;
 mod openat;
 mod passwd;
+mod process;
 mod socket;
 
 pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
@@ -15,4 +16,7 @@ pub(crate) use openat::{
     O_PATH, mkdirat, openat, openat_beneath, readlinkat, renameat, rmdirat, unlinkat,
 };
 pub(crate) use passwd::{group_name, user_name};
-pub(crate) use socket::{INHERITS_OPTIONS, connect, control_options, listen};
+pub(crate) use process::{Fork, Pid, fork, kill, own_pid, signal_at_death_of_parent, wait};
+pub(crate) use socket::{
+    INHERITS_OPTIONS, connect, control_options, listen, listen_beside, share_port,
+};
