@@ -54,7 +54,7 @@ type Job = Box<dyn FnOnce() + Send>;
 struct Pool {
     process: u32,
     /// That of a child, which has to leave this one as it was at the fork.
-    next: OnceLock<Box<Pool>>,
+    next: OnceLock<Box<Self>>,
     threads_max: usize,
     jobs_max: usize,
     patience: Duration,
