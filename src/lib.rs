@@ -48,13 +48,15 @@
 //! | [`authorizers`] | who may log in, where, and what they may do |
 //! | [`filesystems`] | files inside a user's home; nothing of sessions |
 //! | [`log`] | how a line of the log looks |
+//! | `offload` | threads for slow work; nothing of sessions |
 //! | `servers` | the listening socket and its limits: [`FTPServer`] |
 //! | `sys` | every `unsafe` block: the system calls that std does not have |
 //!
 //! # What always holds
 //!
-//! - All runs on the thread that calls [`FTPServer::serve_forever`]. No method waits
-//!   for a client, for another session, or for another thread.
+//! - All runs on the thread that calls [`FTPServer::serve_forever`], but for what is
+//!   given to [`FTPSession::offload`]. No method waits for a client, for another
+//!   session, or for another thread.
 //! - No operation on files leaves the user's home, whatever links are put in its
 //!   way meanwhile; none follows a path that was checked before.
 //! - One final reply for each command, in the order of the commands, and none that
@@ -74,6 +76,7 @@ pub mod handlers;
 pub mod ioloop;
 mod limits;
 pub mod log;
+mod offload;
 pub mod prefork;
 pub mod producers;
 pub mod proto;
@@ -90,6 +93,7 @@ pub use handlers::{
     ActiveDTPConfig, DTPConfig, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPSession,
     PassiveDTPConfig, ThrottledDTPHandler,
 };
+pub use offload::PoolFull;
 /// What TLS is made with: for [`TlsConfig::ssl_context`].
 pub use rustls;
 pub use servers::{FTPServer, MultiprocessFTPServer, ThreadedFTPServer};

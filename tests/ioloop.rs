@@ -329,6 +329,24 @@ fn a_panic_closes_its_channel_only() {
     assert_eq!(next(&heard_by_good), "closed");
 }
 
+/// What a message is made of may be anybody's.
+#[test]
+fn a_late_message_that_panics_when_dropped_harms_nobody() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a bug");
+        }
+    }
+    let thread = Thread::start(|_| {});
+    let (gone, _) = quiet(&thread);
+    let (other, heard) = quiet(&thread);
+    thread.remote.send(gone, Box::new("close"));
+    thread.remote.send(gone, Box::new(Bomb));
+    thread.remote.send(other, Box::new("hello"));
+    assert_eq!(next(&heard), "hello");
+}
+
 #[test]
 fn run_ends_when_no_channel_is_left() {
     let mut ioloop = IOLoop::new().unwrap();

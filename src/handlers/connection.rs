@@ -16,8 +16,9 @@ use mio::Interest;
 
 use super::commands::{login, tls};
 use super::data::{self, Drive, Outcome};
+use super::parking::Done;
 use super::session::{Arrival, DataState, Leaving, TIMERS_MAX};
-use super::{FTPHandler, FTPSession, dispatchers};
+use super::{FTPHandler, FTPSession, dispatchers, parking};
 use crate::authorizers::LoginAnswer;
 use crate::ioloop::stream::is_disconnect;
 use crate::ioloop::{Channel, Io, Readiness, Source};
@@ -179,7 +180,7 @@ impl<H: FTPHandler> Connection<H> {
         }
         s.chat.keep(rest);
         let gone = input.eof || (held && s.chat.stream.is_read_closed());
-        if gone && (!moved || held) && !s.is_leaving() && !s.login.is_waiting() {
+        if gone && (!moved || held) && !s.is_leaving() && !s.is_waiting() {
             // RFC 959: without its control connection a transfer ends too.
             data::finish(&mut self.handler, s, Outcome::Silent);
             s.close_when_done();
@@ -203,6 +204,7 @@ impl<H: FTPHandler> Connection<H> {
             let last = s.now + CLOSE_PATIENCE;
             s.idle = Some(s.idle.map_or(last, |idle| idle.min(last)));
         }
+        // Who is parked is watched, to hear when nobody is there any more.
         let listens = !s.login.is_waiting() && !s.is_leaving();
         s.chat.watch(io, CONTROL, listens)?;
         match &mut s.data {
@@ -252,7 +254,7 @@ impl<H: FTPHandler> Connection<H> {
         let (h, s) = (&mut self.handler, &mut self.session);
         let now = s.now;
         let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if due(s.idle) {
+        if due(s.idle_deadline()) {
             s.idle = None;
             match s.is_closing() {
                 true => s.close(),
@@ -301,7 +303,7 @@ impl<H> Drop for Connection<H> {
     }
 }
 
-impl<H: FTPHandler> Channel for Connection<H> {
+impl<H: FTPHandler + 'static> Channel for Connection<H> {
     fn opened(&mut self, io: &mut Io<'_>) {
         let (h, s) = (&mut self.handler, &mut self.session);
         s.log("FTP session opened (connect)");
@@ -325,7 +327,13 @@ impl<H: FTPHandler> Channel for Connection<H> {
         self.session.now = io.now();
         let s = &mut self.session;
         match (source, &mut s.data) {
-            (CONTROL, _) => s.chat.stream.on_ready(readiness),
+            (CONTROL, _) => {
+                s.chat.stream.on_ready(readiness);
+                // Not read until then, it would be noticed late.
+                if readiness.write_closed && s.is_parked() {
+                    s.close();
+                }
+            }
             (LISTENER, DataState::Listening(passive)) => passive.ready = true,
             (CONNECTOR, DataState::Connecting(_)) => {
                 dispatchers::drive_active(&mut self.handler, s);
@@ -364,10 +372,16 @@ impl<H: FTPHandler> Channel for Connection<H> {
             DataState::Open(open) => open.next_timeout(),
         };
         let login = s.login.next_timeout();
-        [s.idle, s.handshake_deadline(), login, data, s.next_timer()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            s.idle_deadline(),
+            s.handshake_deadline(),
+            login,
+            data,
+            s.next_timer(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn message(&mut self, io: &mut Io<'_>, message: Box<dyn Any + Send>) {
@@ -379,7 +393,10 @@ impl<H: FTPHandler> Channel for Connection<H> {
         }
         match message.downcast::<LoginAnswer>() {
             Ok(answer) => login::answer_later(h, s, answer.number, answer.result),
-            Err(message) => h.on_message(s, message),
+            Err(message) => match message.downcast::<Done>() {
+                Ok(done) => parking::come_back(h, s, *done),
+                Err(message) => h.on_message(s, message),
+            },
         }
         self.run(io);
     }
@@ -395,10 +412,10 @@ impl<H: FTPHandler> Channel for Connection<H> {
 }
 
 /// Whether the session takes another command: not while the client does not
-/// read the replies, nor while a login is being decided.
+/// read the replies, nor while a login is being decided or work is done for it.
 fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
     s.waits_for_room = false;
-    if s.is_closing() || s.is_leaving() || s.login.is_waiting() {
+    if s.is_closing() || s.is_leaving() || s.is_waiting() {
         return Ok(false);
     }
     if s.chat.stream.is_handshaking() {

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::commands::tls;
-use super::{FTPHandler, FTPSession, TransferLog};
+use super::{FTPHandler, FTPSession, TransferLog, parking};
 use crate::authorizers::Perm;
 use crate::error::FSError;
 use crate::filesystems::{FSState, OpenMode};
@@ -318,11 +318,25 @@ pub fn process_command<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, cm
         CmdArg::Text(text) => call_with_text(h, s, cmd, text),
         CmdArg::None => call_with_text(h, s, cmd, ""),
     }
-    let response = std::mem::take(&mut s.last_response);
-    if let Some(code) = response.get(..3).and_then(|code| code.parse().ok()) {
-        let text = response.get(4..).unwrap_or_default();
-        h.log_cmd(s, cmd.name, &cmd.arg, code, text);
+    if !log_reply(h, s, cmd.name, &cmd.arg) {
+        parking::reply_late(s, cmd);
     }
+}
+
+/// Logs a command, if it was replied to; returns whether it was.
+pub(super) fn log_reply<H: FTPHandler + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    cmd: &str,
+    arg: &CmdArg<'_>,
+) -> bool {
+    let response = std::mem::take(&mut s.last_response);
+    let Some(code) = response.get(..3).and_then(|code| code.parse().ok()) else {
+        return false;
+    };
+    let text = response.get(4..).unwrap_or_default();
+    h.log_cmd(s, cmd, arg, code, text);
+    true
 }
 
 fn call_with_path<H: FTPHandler + ?Sized>(

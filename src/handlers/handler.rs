@@ -22,7 +22,8 @@ use crate::proto::command::CommandLine;
 ///
 /// Callbacks (`on_*`) are empty. Every other method has the body of pyftpdlib's,
 /// which is also a function, to be called as "super". All run on the loop, so
-/// none may wait. A panic in one of them is logged and ends this session only.
+/// none may wait: [`FTPSession::offload`] does what is slow. A panic in one of them
+/// is logged and ends this session only.
 ///
 /// Methods for commands reply with [`FTPSession::respond`]: exactly one final
 /// reply for each command. A path that they get is a real path, checked to lie

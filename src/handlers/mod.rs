@@ -16,6 +16,7 @@ pub mod data;
 pub mod dispatch;
 pub mod dispatchers;
 mod handler;
+mod parking;
 mod session;
 mod throttled;
 

@@ -11,6 +11,7 @@ use log::Level;
 
 use super::data::PendingTransfer;
 use super::dispatchers::{ActiveDTP, PassiveDTP};
+use super::parking::Parked;
 use super::{FTPConfig, TransferType, data};
 use crate::filesystems::{AbstractedFS, FSState};
 use crate::ioloop::tls::Tls;
@@ -68,6 +69,8 @@ pub struct FTPSession {
     pub(crate) spoken: bool,
     /// Whether commands wait until the client has read replies.
     pub(crate) waits_for_room: bool,
+    /// Work off the loop that commands wait for.
+    pub(crate) parked: Option<Box<Parked>>,
     /// When the client will have been silent for too long.
     pub(crate) idle: Option<Instant>,
     pub(crate) last_response: String,
@@ -216,6 +219,7 @@ impl FTPSession {
             greeted: false,
             spoken: false,
             waits_for_room: false,
+            parked: None,
             last_response: String::new(),
             timers: None,
         }
@@ -536,7 +540,7 @@ impl FTPSession {
         let transfers = self
             .data_channel()
             .is_some_and(|d| d.transfer_in_progress());
-        !transfers && self.pending.is_none()
+        !transfers && self.pending.is_none() && !self.is_parked()
     }
 
     /// Data connections as a new session has them: in clear, unless TLS is implicit.
@@ -545,6 +549,17 @@ impl FTPSession {
         let implicit = tls.is_some_and(|tls| tls.config.implicit);
         self.pbsz = implicit;
         self.prot = implicit;
+    }
+
+    /// Whether commands wait for an answer from elsewhere, or for their time.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.login.is_waiting() || self.is_parked()
+    }
+
+    /// When the client will have been silent for too long: not while it is the
+    /// one who waits.
+    pub(crate) fn idle_deadline(&self) -> Option<Instant> {
+        self.idle.filter(|_| !self.is_parked() || self.is_closing())
     }
 
     /// The client's silence counts from now.

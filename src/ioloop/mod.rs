@@ -490,9 +490,7 @@ impl Core {
 
     fn remove(&mut self, id: ChannelId, channel: Box<dyn Channel>) {
         self.slots.try_remove(id.slot as usize);
-        if catch_unwind(AssertUnwindSafe(|| drop(channel))).is_err() {
-            log::error!(target: crate::log::TARGET, "a channel panicked while it was dropped");
-        }
+        drop_guarded("a channel", channel);
     }
 
     /// Puts a channel back after a call.
@@ -598,9 +596,10 @@ impl Core {
         );
         for letter in letters {
             match letter {
-                Letter::Message(to, message) => {
+                Letter::Message(to, message) if self.slot(to).is_some() => {
                     self.dispatch(to, |channel, io| channel.message(io, message));
                 }
+                Letter::Message(_, message) => drop_guarded("a message to nobody", message),
                 Letter::Call(function) => {
                     let mut io = self.io();
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| function(&mut io))) {
@@ -642,8 +641,15 @@ impl Core {
     }
 }
 
+/// Drops what is not ours, which may panic.
+fn drop_guarded<T>(what: &str, value: T) {
+    if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+        log::error!(target: crate::log::TARGET, "{what} panicked while it was dropped");
+    }
+}
+
 /// What a panic said.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no text")

@@ -57,7 +57,7 @@ pub(crate) fn finish<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, outc
         };
         tell(h, s, &transfer);
     }
-    if matches!(outcome, Outcome::TimedOut) || s.leaving == Leaving::Quit {
+    if matches!(outcome, Outcome::TimedOut) || (s.leaving == Leaving::Quit && !s.is_parked()) {
         s.close_when_done();
     }
     s.restart_idle();

@@ -1,0 +1,104 @@
+//! Checksums of files of any size, made by other threads: XCRC, and each upload
+//! in the log. `cargo run --example offload [DIRECTORY]`, then
+//! `curl -T FILE -Q '-XCRC FILE' -v ftp://user:12345@127.0.0.1:2121/`.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use ftpdlib::authorizers::{DummyAuthorizer, Perm};
+use ftpdlib::filesystems::{FSFile, OpenMode};
+use ftpdlib::handlers::{CmdArg, commands};
+use ftpdlib::proto::command::{Arg, ProtoCmd};
+use ftpdlib::{FSError, FTPConfig, FTPHandler, FTPServer, FTPSession, FilesystemError};
+
+#[derive(Default)]
+struct Sums {
+    made: u32,
+}
+
+impl FTPHandler for Sums {
+    fn ftp_custom(&mut self, s: &mut FTPSession, cmd: &str, arg: CmdArg<'_>) {
+        let ("XCRC", CmdArg::Path(path)) = (cmd, arg) else {
+            return commands::custom(s, cmd); // super
+        };
+        let file = match open(s, path) {
+            Ok(file) => file,
+            Err(err) => return s.respond(&format!("550 {err}.")),
+        };
+        // This session's commands wait until it has replied, the others go on.
+        let given = s.offload_with(
+            move || crc32(file),
+            |handler: &mut Self, s, sum| match sum {
+                Ok(sum) => {
+                    handler.made += 1;
+                    s.respond(&format!("250 {sum:08X}"));
+                }
+                Err(err) => s.respond(&format!("550 {}.", FSError::Io(err))),
+            },
+        );
+        if let Err(full) = given {
+            s.respond(&format!("450 {full}."));
+        }
+    }
+
+    fn on_file_received(&mut self, s: &mut FTPSession, path: &Path) {
+        let Ok(file) = open(s, path) else { return };
+        let path = path.to_owned();
+        let given = s.offload(
+            move || crc32(file),
+            move |s, sum| match sum {
+                Ok(sum) => s.log(format_args!("{} has CRC {sum:08X}", path.display())),
+                Err(err) => s.log(format_args!("cannot read {}: {err}", path.display())),
+            },
+        );
+        if let Err(full) = given {
+            s.log(format_args!("no CRC: {full}"));
+        }
+    }
+
+    fn on_disconnect(&mut self, s: &mut FTPSession) {
+        s.log(format_args!("has asked for {} sums", self.made));
+    }
+}
+
+/// Through the file system, which keeps inside the user's home: the work gets a
+/// file, and no path.
+fn open(s: &FTPSession, path: &Path) -> Result<Box<dyn FSFile>, FSError> {
+    let state = s.fs();
+    let state = state.ok_or_else(|| FilesystemError::new("Not logged in"))?;
+    s.run_as_current_user(|s| s.config().abstracted_fs.open(state, path, OpenMode::Read))
+}
+
+fn crc32(mut file: Box<dyn FSFile>) -> io::Result<u32> {
+    let mut buffer = vec![0; 65_536];
+    let mut crc = !0;
+    loop {
+        let size = file.read(&mut buffer)?;
+        if size == 0 {
+            return Ok(!crc);
+        }
+        for byte in &buffer[..size] {
+            crc = (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                crc >> 1 ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+            });
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ftpdlib::log::config_logging(log::LevelFilter::Info)?;
+    let home = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
+    let xcrc = ProtoCmd {
+        perm: Some(Perm::Read),
+        auth: true,
+        arg: Arg::Required,
+        help: "Syntax: XCRC <SP> path.".into(),
+    };
+    config.proto_cmds.insert("XCRC", xcrc);
+    FTPServer::bind("127.0.0.1:2121", config, |_peer| Sums::default())?.serve_forever()?;
+    Ok(())
+}
