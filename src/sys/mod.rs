@@ -6,6 +6,10 @@ mod dir;
 mod kernel;
 mod openat;
 mod passwd;
+#[cfg(test)]
+pub(crate) mod process_for_tests;
+mod rlimit;
+mod shared;
 mod socket;
 
 pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
@@ -15,4 +19,6 @@ pub(crate) use openat::{
     O_PATH, mkdirat, openat, openat_beneath, readlinkat, renameat, rmdirat, unlinkat,
 };
 pub(crate) use passwd::{group_name, user_name};
+pub(crate) use rlimit::{open_files, raise_open_files};
+pub(crate) use shared::SharedWords;
 pub(crate) use socket::{INHERITS_OPTIONS, connect, control_options, listen};
