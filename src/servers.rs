@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -155,6 +156,13 @@ impl FTPServer {
         self.state.max_cons_per_ip.store(max_cons_per_ip, Relaxed);
     }
 
+    /// How many control connections one user, anonymous among them, may be logged
+    /// in on: those beyond get 530. 0: no limit, the default.
+    pub fn set_max_cons_per_user(&mut self, max_cons_per_user: usize) {
+        let state = &self.state;
+        state.max_cons_per_user.store(max_cons_per_user, Relaxed);
+    }
+
     /// The address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -167,12 +175,14 @@ impl FTPServer {
     }
 
     /// Serves until SIGINT or SIGTERM, then closes all. Logs start and stop. If
-    /// there is TLS with files, SIGHUP has them read again.
+    /// there is TLS with files, SIGHUP has them read again. First the process is
+    /// allowed as many open files as the system grants (`ulimit -Hn`).
     ///
     /// # Errors
     /// Those of the system's poll.
     pub fn serve_forever(&mut self) -> io::Result<()> {
         let signals = Signals::new(&self.state)?;
+        self.state.raise_open_files(1);
         self.log_start();
         self.ioloop.add(signals);
         let result = self.ioloop.run();
@@ -231,6 +241,7 @@ impl FTPServer {
         log::debug!(target: TARGET, "use sendfile(2): {}", config.use_sendfile);
         log::debug!(target: TARGET, "max connections: {}", limit_text(&self.state.max_cons));
         log::debug!(target: TARGET, "max connections per ip: {}", limit_text(&self.state.max_cons_per_ip));
+        log::debug!(target: TARGET, "max connections per user: {}", limit_text(&self.state.max_cons_per_user));
         log::debug!(target: TARGET, "timeout: {:?}", config.timeout);
         log::debug!(target: TARGET, "banner: {:?}", config.banner);
         log::debug!(target: TARGET, "max login attempts: {}", config.max_login_attempts);
@@ -283,7 +294,7 @@ where
             if !sys::INHERITS_OPTIONS {
                 sys::control_options(&socket, config.tcp_no_delay);
             }
-            let (seat, admission) = state.admit(canonical(peer.ip()));
+            let (seat, admission) = state.admit(canonical(peer.ip()), socket.as_fd());
             // A panic there is of this connection only: the listener goes on.
             let Ok(handler) = catch_unwind(AssertUnwindSafe(|| factory(peer))) else {
                 log::error!(target: TARGET, "making the handler of {peer} panicked");
