@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) max_cons: usize,
     /// Connections at once from one address; 0: no limit.
     pub(crate) max_cons_per_ip: usize,
+    /// Connections at once that one user is logged in on; 0: no limit.
+    pub(crate) max_cons_per_user: usize,
     /// What sessions need to know.
     pub(crate) handler: FTPConfig,
     /// What is shared, if one account says it all.
@@ -170,6 +172,7 @@ impl Default for Settings {
             backlog: 100,
             max_cons: 512,
             max_cons_per_ip: 0,
+            max_cons_per_user: 0,
             handler: FTPConfig::default(),
             share: None,
             fingerprint: None,
