@@ -144,7 +144,14 @@ impl ServerState {
     /// the transfers of those who are there: the system hands out the lowest that
     /// is free.
     fn is_reserved(&self, socket: BorrowedFd<'_>) -> bool {
-        u64::try_from(socket.as_raw_fd()).unwrap_or_default() >= self.reserve_from.load(Relaxed)
+        let number = u64::try_from(socket.as_raw_fd()).unwrap_or_default();
+        if number < self.reserve_from.load(Relaxed) {
+            return false;
+        }
+        // The user of the library may have raised the limit meanwhile.
+        let usable = reserve_from(sys::open_files().unwrap_or(u64::MAX));
+        self.reserve_from.store(usable, Relaxed);
+        number >= usable
     }
 
     // --- seats

@@ -1,6 +1,5 @@
 //! Seats of one process and of several.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -137,17 +136,11 @@ fn the_last_descriptors_are_not_for_newcomers() {
     assert_eq!(reserve_from(1024), 960);
     assert_eq!(reserve_from(1 << 20), (1 << 20) - 256);
     assert_eq!(reserve_from(u64::MAX), u64::MAX - 256);
+    // One that was raised since is found out.
     let state = local();
-    limit(&state, 0, 0, 0);
-    let file = File::open("/").unwrap();
-    let number = u64::try_from(file.as_raw_fd()).unwrap();
-    state.reserve_from.store(number + 1, Relaxed);
-    assert_eq!(state.admit(IP, file.as_fd()).1, Admission::Admitted);
-    state.reserve_from.store(number, Relaxed);
-    let (seat, admission) = state.admit(IP, file.as_fd());
-    assert_eq!(admission, Admission::MaxCons);
-    drop(seat);
-    assert_eq!(state.sockets.load(Relaxed), 1);
+    state.reserve_from.store(0, Relaxed);
+    admitted(&state, IP);
+    assert!(state.reserve_from.load(Relaxed) > 0);
 }
 
 /// A pipe between processes: bytes tell how far the other has come.
