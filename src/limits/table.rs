@@ -438,9 +438,12 @@ mod tests {
             let mut words = words();
             let mut table = Table::new(&mut words, CAPACITY);
             let mut model = Model::new();
-            for step in &steps {
+            for (number, step) in steps.iter().enumerate() {
                 apply(step, &mut table, &mut model);
                 prop_assert_eq!(table.taken(), model.len());
+                if number % 16 > 0 {
+                    continue;
+                }
                 let counts = counts(&model);
                 for (key, count) in &counts {
                     prop_assert_eq!(table.count(*key), *count);
