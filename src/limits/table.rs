@@ -433,6 +433,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn does_as_a_list_of_seats(steps in vec(step(), 0..600)) {
             let mut words = words();
