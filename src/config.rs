@@ -14,6 +14,7 @@ mod value;
 use std::env;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ftpdlib::FTPConfig;
 use ftpdlib::authorizers::{DummyAuthorizer, Perms, UserOptions};
@@ -40,6 +41,12 @@ pub(crate) struct Settings {
     pub(crate) max_cons_per_ip: usize,
     /// Connections at once that one user is logged in on; 0: no limit.
     pub(crate) max_cons_per_user: usize,
+    /// Where sessions run.
+    pub(crate) concurrency: Concurrency,
+    /// Processes of pre-fork; 0: one for each CPU.
+    pub(crate) workers: usize,
+    /// How long transfers may go on at the end.
+    pub(crate) drain_timeout: Duration,
     /// What sessions need to know.
     pub(crate) handler: FTPConfig,
     /// What is shared, if one account says it all.
@@ -50,6 +57,15 @@ pub(crate) struct Settings {
     tls: TlsSettings,
     /// What relative paths are relative to, while the file is read.
     base: PathBuf,
+}
+
+/// Where sessions run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Concurrency {
+    Async,
+    Threads,
+    Processes,
+    Prefork,
 }
 
 /// One account that was not read from a file, as the user should be told of it.
@@ -173,6 +189,9 @@ impl Default for Settings {
             max_cons: 512,
             max_cons_per_ip: 0,
             max_cons_per_user: 0,
+            concurrency: Concurrency::Async,
+            workers: 0,
+            drain_timeout: Duration::from_secs(3),
             handler: FTPConfig::default(),
             share: None,
             fingerprint: None,

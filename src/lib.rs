@@ -74,6 +74,7 @@ pub mod handlers;
 pub mod ioloop;
 mod limits;
 pub mod log;
+pub mod prefork;
 pub mod producers;
 pub mod proto;
 mod servers;
@@ -91,7 +92,7 @@ pub use handlers::{
 };
 /// What TLS is made with: for [`TlsConfig::ssl_context`].
 pub use rustls;
-pub use servers::FTPServer;
+pub use servers::{FTPServer, MultiprocessFTPServer, ThreadedFTPServer};
 pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion, fingerprint};
 
 /// The Rust code of the README, compiled with the tests.

@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::log::{config_logging, escape, write_through};
-use ftpdlib::{FTPServer, TlsError, strerror};
+use ftpdlib::{FTPConfig, FTPServer, MultiprocessFTPServer, ThreadedFTPServer, TlsError, strerror};
 use log::{LevelFilter, error, info};
 use signal_hook::consts::signal::SIGXFSZ;
 
 use crate::cli::{Flags, Stop};
-use crate::config::{Settings, Share};
+use crate::config::{Concurrency, Settings, Share};
 
 fn main() -> ExitCode {
     let flags = match Flags::parse(env::args_os()) {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let result = server.serve_forever();
     write_through();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(server.exit_status()),
         Err(err) => fail(1, &strerror(&err)),
     }
 }
@@ -61,14 +61,13 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     let (address, port) = (settings.address, settings.port);
     let tls = settings.handler.tls.as_ref();
     let implicit = tls.map(|tls| tls.implicit);
-    let mut server = FTPServer::bind_with(
-        &address,
-        port,
-        settings.backlog,
-        settings.handler,
-        |_peer| StockHandler,
-    )
-    .map_err(|err| explain(&err, &address, port))?;
+    let (concurrency, handler) = (settings.concurrency, settings.handler);
+    let mut server = bind(concurrency, &address, port, settings.backlog, handler)
+        .map_err(|err| explain(&err, &address, port))?;
+    if concurrency == Concurrency::Prefork {
+        server.set_worker_processes(settings.workers);
+    }
+    server.set_drain_timeout(settings.drain_timeout);
     server.set_max_cons(settings.max_cons);
     server.set_max_cons_per_ip(settings.max_cons_per_ip);
     server.set_max_cons_per_user(settings.max_cons_per_user);
@@ -79,6 +78,29 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
         info!(target: "ftpdlib", "{}", invitation(&share, implicit, server.address()));
     }
     Ok(server)
+}
+
+/// The server of a model.
+fn bind(
+    concurrency: Concurrency,
+    address: &str,
+    port: u16,
+    backlog: i32,
+    handler: FTPConfig,
+) -> io::Result<FTPServer> {
+    let factory = |_peer: SocketAddr| StockHandler;
+    match concurrency {
+        Concurrency::Async | Concurrency::Prefork => {
+            FTPServer::bind_with(address, port, backlog, handler, factory)
+        }
+        Concurrency::Threads => {
+            ThreadedFTPServer::bind_with(address, port, backlog, handler, factory).map(Into::into)
+        }
+        Concurrency::Processes => {
+            let bound = MultiprocessFTPServer::bind_with(address, port, backlog, handler, factory);
+            bound.map(Into::into)
+        }
+    }
 }
 
 /// Why there is no server.

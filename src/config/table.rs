@@ -5,8 +5,8 @@
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
 use ftpdlib::{ClientAuth, SessionReuse, TlsVersion};
 
-use super::Settings;
 use super::value::Value;
+use super::{Concurrency, Settings};
 use crate::cli::{LIMITS, NETWORK, PROGRAM, SESSIONS, TLS};
 
 /// A setting: where it stands in the file, its flag if it has one, and what it does.
@@ -261,11 +261,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
             .map(|n| s.handler.max_login_attempts = n)
     })
     .flag(MAX_LOGIN_ATTEMPTS),
-    Setting::new("server", "concurrency", |_, v| check_concurrency(v)).flag(CONCURRENCY),
-    // Of use to pre-fork alone, which is not there yet: checked, and that is all.
-    Setting::new("server", "workers", |_, v| {
-        v.integer::<u32>(0..=MAX_WORKERS).map(drop)
-    }),
+    Setting::new("server", "concurrency", set_concurrency).flag(CONCURRENCY),
+    Setting::new("server", "workers", |s, v| {
+        v.integer(0..=MAX_WORKERS).map(|n| s.workers = n)
+    })
+    .flag(WORKERS),
+    Setting::new("server", "drain_timeout", |s, v| {
+        v.time().map(|t| s.drain_timeout = t)
+    })
+    .flag(DRAIN_TIMEOUT),
 ];
 
 fn set_encoding(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
@@ -282,17 +286,20 @@ fn set_unicode_errors(settings: &mut Settings, value: &Value<'_>) -> Result<(), 
     Ok(())
 }
 
-fn check_concurrency(value: &Value<'_>) -> Result<(), String> {
-    match value.text()?.as_str() {
-        "async" => Ok(()),
-        name @ ("multi-thread" | "multi-proc" | "pre-fork") => Err(format!(
-            "'{name}' is not there yet in this version: only 'async' is"
-        )),
-        name => Err(format!(
-            "invalid concurrency '{name}'; choose between: \
-             'async', 'multi-thread', 'multi-proc', 'pre-fork'"
-        )),
-    }
+fn set_concurrency(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
+    settings.concurrency = match value.text()?.as_str() {
+        "async" => Concurrency::Async,
+        "multi-thread" => Concurrency::Threads,
+        "multi-proc" => Concurrency::Processes,
+        "pre-fork" => Concurrency::Prefork,
+        name => {
+            return Err(format!(
+                "invalid concurrency '{name}'; choose between: \
+                 'async', 'multi-thread', 'multi-proc', 'pre-fork'"
+            ));
+        }
+    };
+    Ok(())
 }
 
 const INTERFACE: Flag = Flag::new(
@@ -448,7 +455,20 @@ const CONCURRENCY: Flag = Flag::new(
     PROGRAM,
     "concurrency",
     "MODEL",
-    "Serve clients in this way; only async is there yet [default: async]",
+    "Serve clients in this way: async (all in one loop), multi-thread, multi-proc, \
+     pre-fork (a loop in each of some workers) [default: async]",
+);
+const WORKERS: Flag = Flag::new(
+    PROGRAM,
+    "workers",
+    "N",
+    "With pre-fork: so many workers; 0: one for each CPU [default: 0]",
+);
+const DRAIN_TIMEOUT: Flag = Flag::new(
+    PROGRAM,
+    "drain-timeout",
+    "SECONDS",
+    "Let transfers go on for so long when told to end [default: 3]",
 );
 
 /// 16 MiB: more helps no transfer.

@@ -8,13 +8,15 @@
 
 use std::any::Any;
 use std::io;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use log::Level;
 use mio::Interest;
 
 use super::commands::{login, tls};
 use super::data::{self, Drive, Outcome};
-use super::session::{Arrival, DataState, TIMERS_MAX};
+use super::session::{Arrival, DataState, Leaving, TIMERS_MAX};
 use super::{FTPHandler, FTPSession, dispatchers};
 use crate::authorizers::LoginAnswer;
 use crate::ioloop::stream::is_disconnect;
@@ -22,6 +24,7 @@ use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::limits::Admission;
 use crate::proto::command::{CommandLine, connects, transfers};
 use crate::proto::line::Step;
+use crate::servers::Drain;
 
 /// A session and the user's handler.
 pub(crate) struct Connection<H> {
@@ -33,6 +36,7 @@ pub(crate) struct Connection<H> {
 
 impl<H: FTPHandler> Connection<H> {
     pub(crate) fn new(arrival: Arrival, handler: H, admission: Admission) -> Self {
+        arrival.server.sessions.fetch_add(1, Relaxed);
         Self {
             session: FTPSession::new(arrival),
             handler,
@@ -77,6 +81,7 @@ impl<H: FTPHandler> Connection<H> {
             };
             let shaken = self.session.chat.stream.is_handshaking()
                 && tls::shake(&mut self.handler, &mut self.session);
+            self.leave();
             let moved = self.drive_commands(io, end)?;
             if !moved && !finished && !shaken {
                 if spent {
@@ -90,6 +95,15 @@ impl<H: FTPHandler> Connection<H> {
         }
         io.again();
         Ok(())
+    }
+
+    /// Says good-bye, if the server is to end and the session has come to rest.
+    fn leave(&mut self) {
+        let s = &mut self.session;
+        if s.leaving == Leaving::Drained && !s.is_closing() && s.is_at_rest() {
+            s.respond_at(Level::Info, "421 Service is shutting down.");
+            s.close_when_done();
+        }
     }
 
     /// Moves data, with the loop's buffer and pipe.
@@ -165,7 +179,7 @@ impl<H: FTPHandler> Connection<H> {
         }
         s.chat.keep(rest);
         let gone = input.eof || (held && s.chat.stream.is_read_closed());
-        if gone && (!moved || held) && !s.quit_pending && !s.login.is_waiting() {
+        if gone && (!moved || held) && !s.is_leaving() && !s.login.is_waiting() {
             // RFC 959: without its control connection a transfer ends too.
             data::finish(&mut self.handler, s, Outcome::Silent);
             s.close_when_done();
@@ -189,7 +203,7 @@ impl<H: FTPHandler> Connection<H> {
             let last = s.now + CLOSE_PATIENCE;
             s.idle = Some(s.idle.map_or(last, |idle| idle.min(last)));
         }
-        let listens = !s.login.is_waiting() && !s.quit_pending;
+        let listens = !s.login.is_waiting() && !s.is_leaving();
         s.chat.watch(io, CONTROL, listens)?;
         match &mut s.data {
             DataState::None => Ok(()),
@@ -281,6 +295,12 @@ impl<H: FTPHandler> Connection<H> {
     }
 }
 
+impl<H> Drop for Connection<H> {
+    fn drop(&mut self) {
+        self.session.server.sessions.fetch_sub(1, Relaxed);
+    }
+}
+
 impl<H: FTPHandler> Channel for Connection<H> {
     fn opened(&mut self, io: &mut Io<'_>) {
         let (h, s) = (&mut self.handler, &mut self.session);
@@ -353,6 +373,10 @@ impl<H: FTPHandler> Channel for Connection<H> {
     fn message(&mut self, io: &mut Io<'_>, message: Box<dyn Any + Send>) {
         self.session.now = io.now();
         let (h, s) = (&mut self.handler, &mut self.session);
+        if message.is::<Drain>() {
+            s.leaving = Leaving::Drained;
+            return self.run(io);
+        }
         match message.downcast::<LoginAnswer>() {
             Ok(answer) => login::answer_later(h, s, answer.number, answer.result),
             Err(message) => h.on_message(s, message),
@@ -374,7 +398,7 @@ impl<H: FTPHandler> Channel for Connection<H> {
 /// read the replies, nor while a login is being decided.
 fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
     s.waits_for_room = false;
-    if s.is_closing() || s.quit_pending || s.login.is_waiting() {
+    if s.is_closing() || s.is_leaving() || s.login.is_waiting() {
         return Ok(false);
     }
     if s.chat.stream.is_handshaking() {

@@ -62,7 +62,7 @@ pub struct FTPSession {
     pub(crate) facts: MlsxFacts,
     pub(crate) transfer_type: TransferType,
     pub(crate) epsv_all: bool,
-    pub(crate) quit_pending: bool,
+    pub(crate) leaving: Leaving,
     pub(crate) greeted: bool,
     /// Whether any command has come yet.
     pub(crate) spoken: bool,
@@ -117,6 +117,17 @@ impl Login {
             _ => None,
         }
     }
+}
+
+/// Whether the session ends when its transfer does; until then no command is
+/// looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    No,
+    /// By QUIT, which was replied to.
+    Quit,
+    /// Since the server is to end.
+    Drained,
 }
 
 /// What a control connection under TLS knows of it.
@@ -201,7 +212,7 @@ impl FTPSession {
             facts: MlsxFacts::default(),
             transfer_type: TransferType::default(),
             epsv_all: false,
-            quit_pending: false,
+            leaving: Leaving::No,
             greeted: false,
             spoken: false,
             waits_for_room: false,
@@ -513,6 +524,19 @@ impl FTPSession {
     /// When the handshake has to be finished.
     pub(crate) fn handshake_deadline(&self) -> Option<Instant> {
         self.tls.as_ref().and_then(|tls| tls.deadline)
+    }
+
+    /// Whether it ends when its transfer does.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving != Leaving::No
+    }
+
+    /// Whether nothing is going on that could be finished.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let transfers = self
+            .data_channel()
+            .is_some_and(|d| d.transfer_in_progress());
+        !transfers && self.pending.is_none()
     }
 
     /// Data connections as a new session has them: in clear, unless TLS is implicit.

@@ -82,6 +82,22 @@ impl IOLoop {
         self.core.add(Box::new(channel))
     }
 
+    /// Does something as a function that is called on the loop does.
+    pub(crate) fn with_io<T>(&mut self, function: impl FnOnce(&mut Io<'_>) -> T) -> T {
+        function(&mut self.core.io())
+    }
+
+    /// Whether [`Io::stop`] was called since [`run`](Self::run), or
+    /// [`go_on`](Self::go_on).
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.core.stopped
+    }
+
+    /// Forgets that it was stopped.
+    pub(crate) fn go_on(&mut self) {
+        self.core.stopped = false;
+    }
+
     /// Calls a function after `delay`.
     pub fn call_later(
         &mut self,
@@ -283,6 +299,16 @@ impl Io<'_> {
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.core.remote.clone()
+    }
+
+    /// Sends a message to all channels that there are.
+    pub(crate) fn tell_all<M: Any + Send>(&mut self, message: impl Fn() -> M) {
+        let ids: Vec<_> = self.core.slots.iter().map(|(_, slot)| slot.id).collect();
+        for id in ids {
+            let message = Box::new(message());
+            self.core
+                .dispatch(id, |channel, io| channel.message(io, message));
+        }
     }
 
     /// Ends [`IOLoop::run`] after this turn.

@@ -40,6 +40,8 @@ pub(crate) struct ServerState {
     /// Whether the limit of open files was raised.
     raised: AtomicBool,
     numbers: AtomicU64,
+    /// Sessions of this process.
+    pub(crate) sessions: AtomicUsize,
     /// FTPS, if there is any.
     pub(crate) tls: Option<TlsAcceptor>,
 }
@@ -67,6 +69,7 @@ impl ServerState {
             reserve_from: AtomicU64::new(reserve_from(open_files)),
             raised: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
+            sessions: AtomicUsize::new(0),
             tls,
         }
     }

@@ -6,6 +6,7 @@ mod dir;
 mod kernel;
 mod openat;
 mod passwd;
+mod process;
 #[cfg(test)]
 pub(crate) mod process_for_tests;
 mod rlimit;
@@ -19,6 +20,9 @@ pub(crate) use openat::{
     O_PATH, mkdirat, openat, openat_beneath, readlinkat, renameat, rmdirat, unlinkat,
 };
 pub(crate) use passwd::{group_name, user_name};
+pub(crate) use process::{Fork, Pid, fork, kill, own_pid, signal_at_death_of_parent, wait};
 pub(crate) use rlimit::{open_files, raise_open_files};
 pub(crate) use shared::SharedWords;
-pub(crate) use socket::{INHERITS_OPTIONS, connect, control_options, listen};
+pub(crate) use socket::{
+    INHERITS_OPTIONS, connect, control_options, listen, listen_beside, share_port,
+};

@@ -21,6 +21,32 @@ pub(crate) fn listen(address: SocketAddr, backlog: i32, reuse: bool) -> io::Resu
     Ok(socket.into())
 }
 
+/// Lets others listen on the port of a listening socket too, so that the kernel
+/// spreads connections over all of them. Only Linux does that.
+#[cfg(target_os = "linux")]
+pub(crate) fn share_port(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_reuse_port(true)
+}
+
+/// Elsewhere there is one socket for all.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn share_port(_socket: &impl AsFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Another socket that listens on the port of one with [`share_port`].
+pub(crate) fn listen_beside(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = new(address)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    share_port(&socket)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
 /// A socket that begins to connect, from an address of our own if one is given.
 pub(crate) fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = new(address)?;

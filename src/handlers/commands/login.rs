@@ -7,7 +7,7 @@ use log::Level;
 
 use super::super::data::{self, Outcome};
 use super::super::dispatchers;
-use super::super::session::{Asked, DataState, Login, Refused};
+use super::super::session::{Asked, DataState, Leaving, Login, Refused};
 use super::super::{FTPHandler, FTPSession, TransferType};
 use crate::authorizers::{LaterVerdict, MSG_QUIT, Verdict};
 use crate::error::AuthenticationFailed;
@@ -229,7 +229,7 @@ pub fn flush_account<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
     s.transfer_type = TransferType::default();
     s.rest = 0;
     s.reset_prot();
-    s.quit_pending = false;
+    s.leaving = Leaving::No;
     data::forget_pending(h, s, None);
     s.rnfr = None;
 }
@@ -246,7 +246,7 @@ pub fn quit<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
     s.respond_message(221, &msg_quit);
     if dispatchers::transfer_active(s) {
         // RFC 959: the transfer ends with its reply before the connection does.
-        s.quit_pending = true;
+        s.leaving = Leaving::Quit;
     } else {
         s.close_when_done();
     }

@@ -9,7 +9,7 @@ use log::Level;
 use super::drive::{DataConnection, Outcome};
 use super::{DataChannel, Outgoing, PendingTransfer, Transfer};
 use crate::error::strerror;
-use crate::handlers::session::DataState;
+use crate::handlers::session::{DataState, Leaving};
 use crate::handlers::{FTPHandler, FTPSession, TransferLog};
 
 /// Ends the data connection of a session: closes the socket, closes the file,
@@ -57,7 +57,7 @@ pub(crate) fn finish<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, outc
         };
         tell(h, s, &transfer);
     }
-    if matches!(outcome, Outcome::TimedOut) || s.quit_pending {
+    if matches!(outcome, Outcome::TimedOut) || s.leaving == Leaving::Quit {
         s.close_when_done();
     }
     s.restart_idle();

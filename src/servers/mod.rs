@@ -1,0 +1,538 @@
+//! The server: a listening socket whose connections become sessions, within
+//! limits; and how it ends.
+
+mod accept;
+mod signals;
+mod spawners;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use signal_hook::consts::SIGTERM;
+
+use self::accept::{Host, Newcomer, OnLoop, ServerChannel};
+use self::signals::Signals;
+pub use self::spawners::{MultiprocessFTPServer, ThreadedFTPServer};
+use self::spawners::{Processes, Threads};
+use crate::handlers::{FTPConfig, FTPHandler};
+use crate::ioloop::{IOLoop, Listener, bind_af_unspecified};
+use crate::limits::ServerState;
+use crate::log::TARGET;
+use crate::prefork::{self, Role};
+use crate::sys;
+use crate::tls::{TlsAcceptor, TlsError};
+
+/// An FTP server on its own loop: as pyftpdlib's `FTPServer`.
+///
+/// ```no_run
+/// use ftpdlib::authorizers::DummyAuthorizer;
+/// use ftpdlib::handlers::StockHandler;
+/// use ftpdlib::{FTPConfig, FTPServer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut authorizer = DummyAuthorizer::new();
+/// authorizer.add_user("user", "12345", "/home/user", "elradfmwMT")?;
+/// let mut config = FTPConfig::default();
+/// config.set_authorizer(authorizer);
+/// FTPServer::bind("127.0.0.1:2121", config, |_peer| StockHandler)?.serve_forever()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct FTPServer {
+    ioloop: IOLoop,
+    /// What listens, until it is put on the loop.
+    unopened: Option<Unopened>,
+    model: Model,
+    state: Arc<ServerState>,
+    config: Arc<FTPConfig>,
+    address: SocketAddr,
+    /// Processes to be forked; `None`: this one serves.
+    workers: Option<usize>,
+    drain_timeout: Duration,
+    /// The last signal that was to end the server.
+    signal: Arc<AtomicUsize>,
+    status: u8,
+}
+
+struct Unopened {
+    listener: TcpListener,
+    host: Box<dyn Host>,
+}
+
+/// Where sessions run.
+enum Model {
+    /// On the loop of the server.
+    Async,
+    Threads(Arc<Threads>),
+    Processes(Processes),
+}
+
+/// The message that all channels get when the server is to end: nobody is let in
+/// any more, and sessions end when they are at rest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drain;
+
+impl FTPServer {
+    /// Listens on `host:port` (`[::]:2121`, `:2121` for all addresses);
+    /// `factory` makes the handler of each session.
+    ///
+    /// # Errors
+    /// Of an address that is wrong or in use; a [`TlsError`] inside of one of the
+    /// kind `InvalidInput` if TLS cannot be set up.
+    pub fn bind<H, F>(address: &str, config: FTPConfig, factory: F) -> io::Result<Self>
+    where
+        H: FTPHandler + 'static,
+        F: FnMut(SocketAddr) -> H + 'static,
+    {
+        let (host, port) = parse(address)?;
+        Self::bind_with(host, port, BACKLOG, config, factory)
+    }
+
+    /// Listens on `host` (`""` for all addresses) and `port` (0: one of the
+    /// system's choice); at most `backlog` connections wait to be accepted.
+    ///
+    /// # Errors
+    /// Of an address that is wrong or in use; a [`TlsError`] inside of one of the
+    /// kind `InvalidInput` if TLS cannot be set up.
+    pub fn bind_with<H, F>(
+        host: &str,
+        port: u16,
+        backlog: i32,
+        config: FTPConfig,
+        factory: F,
+    ) -> io::Result<Self>
+    where
+        H: FTPHandler + 'static,
+        F: FnMut(SocketAddr) -> H + 'static,
+    {
+        let on_loop = Box::new(OnLoop(factory));
+        Self::bind_as(host, port, backlog, config, Model::Async, on_loop)
+    }
+
+    /// Serves on a socket that listens already.
+    ///
+    /// # Errors
+    /// Those of the system, and of TLS as before.
+    pub fn from_listener<H, F>(
+        listener: StdListener,
+        config: FTPConfig,
+        factory: F,
+    ) -> io::Result<Self>
+    where
+        H: FTPHandler + 'static,
+        F: FnMut(SocketAddr) -> H + 'static,
+    {
+        let on_loop = Box::new(OnLoop(factory));
+        Self::listen_as(listener, config, Model::Async, on_loop)
+    }
+
+    fn bind_as(
+        name: &str,
+        port: u16,
+        backlog: i32,
+        config: FTPConfig,
+        model: Model,
+        host: Box<dyn Host>,
+    ) -> io::Result<Self> {
+        // What is wrong with TLS is told before anybody can connect.
+        let tls = acceptor(&config)?;
+        let listener = bind_af_unspecified(name, port, backlog)?;
+        let state = ServerState::new(backlog, tls);
+        Self::new(Unopened { listener, host }, config, state, model)
+    }
+
+    fn listen_as(
+        listener: StdListener,
+        config: FTPConfig,
+        model: Model,
+        host: Box<dyn Host>,
+    ) -> io::Result<Self> {
+        let tls = acceptor(&config)?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener);
+        let state = ServerState::new(BACKLOG, tls);
+        Self::new(Unopened { listener, host }, config, state, model)
+    }
+
+    fn new(
+        unopened: Unopened,
+        mut config: FTPConfig,
+        state: ServerState,
+        model: Model,
+    ) -> io::Result<Self> {
+        sys::control_options(&unopened.listener, config.tcp_no_delay);
+        if state.tls.is_some() {
+            config.proto_cmds.insert_tls();
+        }
+        Ok(Self {
+            ioloop: IOLoop::new()?,
+            address: unopened.listener.local_addr()?,
+            unopened: Some(unopened),
+            model,
+            state: Arc::new(state),
+            config: Arc::new(config),
+            workers: None,
+            drain_timeout: DRAIN_TIMEOUT,
+            signal: Arc::default(),
+            status: 0,
+        })
+    }
+
+    /// How many sockets there may be at once - control connections, data
+    /// connections and passive listeners, and that of the server: clients beyond
+    /// get 421. 512; 0: no limit.
+    pub fn set_max_cons(&mut self, max_cons: usize) {
+        self.state.max_cons.store(max_cons, Relaxed);
+    }
+
+    /// How many control connections may come from one address: those beyond get
+    /// 421. 0: no limit, the default.
+    pub fn set_max_cons_per_ip(&mut self, max_cons_per_ip: usize) {
+        self.state.max_cons_per_ip.store(max_cons_per_ip, Relaxed);
+    }
+
+    /// How many control connections one user, anonymous among them, may be logged
+    /// in on: those beyond get 530. 0: no limit, the default.
+    pub fn set_max_cons_per_user(&mut self, max_cons_per_user: usize) {
+        let state = &self.state;
+        state.max_cons_per_user.store(max_cons_per_user, Relaxed);
+    }
+
+    /// Has [`serve_forever`](Self::serve_forever) fork so many workers (0: one for
+    /// each CPU), which serve in place of this process: as `serve_forever`'s
+    /// `worker_processes`. See [`prefork`](crate::prefork).
+    pub fn set_worker_processes(&mut self, number: usize) {
+        self.workers = Some(number);
+    }
+
+    /// How long transfers may go on when the server is to end. 3 s.
+    pub fn set_drain_timeout(&mut self, timeout: Duration) {
+        self.drain_timeout = timeout;
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The loop, to put other channels on it. Not before a fork.
+    pub fn ioloop(&mut self) -> &mut IOLoop {
+        self.open();
+        &mut self.ioloop
+    }
+
+    /// Serves until SIGINT or SIGTERM. Then it stops listening, sessions at rest
+    /// get 421, and transfers may finish within
+    /// [`drain_timeout`](Self::set_drain_timeout); a second signal ends all at once.
+    /// Logs start and stop. If there is TLS with files, SIGHUP has them read again.
+    ///
+    /// # Errors
+    /// Those of the system's poll, and of [`prefork`].
+    pub fn serve_forever(&mut self) -> io::Result<()> {
+        if let Some(workers) = self.workers {
+            self.log_start("prefork + ");
+            if let Role::Master(status) = self.fork(workers)? {
+                self.status = status;
+                return Ok(());
+            }
+        } else {
+            self.log_start("");
+        }
+        let (address, pid) = (self.address, process::id());
+        let signals = Signals::new(&self.state, &self.signal)?;
+        self.open();
+        self.ioloop.add(signals);
+        log::info!(target: TARGET, ">>> starting FTP server on {address}, pid={pid} <<<");
+        let result = self.serve();
+        log::info!(
+            target: TARGET,
+            ">>> shutting down FTP server, pid={pid}, {} open socket(s) <<<",
+            self.state.sockets.load(Relaxed)
+        );
+        let result = result.and_then(|()| self.drain());
+        self.close_all();
+        crate::log::write_through();
+        result
+    }
+
+    /// The status to end the process with, after
+    /// [`serve_forever`](Self::serve_forever): 0, or 128 and the signal if sessions
+    /// had to be cut at a second one.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        self.status
+    }
+
+    /// One turn of the loop, which waits for at most `timeout`: for a loop of
+    /// one's own, as `serve_forever(blocking=False)`. Returns the time to the
+    /// next deadline.
+    ///
+    /// # Errors
+    /// Those of the system's poll.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        self.open();
+        let next = self.ioloop.turn(timeout)?;
+        self.run_processes();
+        Ok(next)
+    }
+
+    /// Stops listening and closes every session.
+    pub fn close_all(&mut self) {
+        self.unopened = None;
+        self.ioloop.close();
+        match &mut self.model {
+            Model::Async => {}
+            Model::Threads(threads) => threads.end_all(JOIN_TIMEOUT),
+            Model::Processes(processes) => processes.end_all(JOIN_TIMEOUT),
+        }
+    }
+
+    /// Reads the files of certificates again, for connections to come; sessions
+    /// go on with what they have. [`serve_forever`](Self::serve_forever) does so at
+    /// SIGHUP.
+    ///
+    /// # Errors
+    /// What is wrong with the files: all stays as it was.
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        match &self.state.tls {
+            Some(tls) => tls.reload(),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts what listens on the loop.
+    fn open(&mut self) {
+        if let Some(Unopened { listener, host }) = self.unopened.take() {
+            self.ioloop.add(ServerChannel {
+                listener: Some(Listener::new(listener)),
+                config: Arc::clone(&self.config),
+                state: Arc::clone(&self.state),
+                host,
+            });
+        }
+    }
+
+    /// Forks the workers; in each there is a loop and a listening socket of its own.
+    fn fork(&mut self, workers: usize) -> io::Result<Role> {
+        let Some(Unopened { listener, .. }) = &self.unopened else {
+            return Err(io::Error::other(
+                "workers are forked before anything is put on the loop",
+            ));
+        };
+        let others = spread(
+            listener,
+            self.address,
+            prefork::count(workers),
+            self.state.backlog(),
+        );
+        let patience = self.drain_timeout + MASTER_PATIENCE;
+        let role = prefork::supervise(workers, MAX_RESTARTS, patience, &mut |_| {})?;
+        if let Role::Worker(number) = role {
+            self.ioloop = IOLoop::new()?;
+            // The others' are closed here; the first is that of worker 0, or of all.
+            if let Some(Unopened { listener, .. }) = &mut self.unopened
+                && let Some(own) = number
+                    .checked_sub(1)
+                    .and_then(|at| others.into_iter().nth(at))
+            {
+                *listener = own;
+            }
+        }
+        Ok(role)
+    }
+
+    /// Until a signal.
+    fn serve(&mut self) -> io::Result<()> {
+        if prefork::was_stopped() {
+            return Ok(());
+        }
+        self.ioloop.go_on();
+        while !self.ioloop.is_stopped() && !self.ioloop.is_empty() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    /// Lets sessions come to their end.
+    fn drain(&mut self) -> io::Result<()> {
+        let end = Instant::now() + self.drain_timeout;
+        self.ioloop.with_io(|io| io.tell_all(|| Drain));
+        match &self.model {
+            Model::Async => {}
+            Model::Threads(threads) => threads.call_all(|io| io.tell_all(|| Drain)),
+            Model::Processes(processes) => processes.kill_all(SIGTERM),
+        }
+        self.ioloop.go_on();
+        signals::last(&self.signal);
+        while self.has_sessions() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.turn(Some(left))?;
+            if self.ioloop.is_stopped() {
+                let signal = signals::last(&self.signal);
+                self.status = u8::try_from(128 + signal).unwrap_or(u8::MAX);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_sessions(&self) -> bool {
+        let processes = match &self.model {
+            Model::Processes(processes) => !processes.is_empty(),
+            Model::Async | Model::Threads(_) => false,
+        };
+        processes || self.state.sessions.load(Relaxed) > 0
+    }
+
+    /// Gives those who have connected their processes, and forgets those that
+    /// have ended.
+    fn run_processes(&mut self) {
+        let Model::Processes(processes) = &mut self.model else {
+            return;
+        };
+        processes.reap(|_| {});
+        if let Some(newcomer) = processes.start() {
+            self.serve_one(newcomer);
+        }
+    }
+
+    /// In a process of its own: serves one session, and ends.
+    fn serve_one(&mut self, newcomer: Newcomer) -> ! {
+        let served = self.try_serve_one(newcomer);
+        if let Err(err) = &served {
+            log::error!(target: TARGET, "a connection has no loop: {err}");
+        }
+        crate::log::write_through();
+        process::exit(i32::from(served.is_err()))
+    }
+
+    fn try_serve_one(&mut self, newcomer: Newcomer) -> io::Result<()> {
+        // What was on the old loop is closed in this process, the listener too.
+        self.ioloop = IOLoop::new()?;
+        self.state.sessions.store(0, Relaxed);
+        let signals = Signals::new(&self.state, &self.signal)?;
+        self.ioloop.add(signals);
+        let Model::Processes(processes) = &self.model else {
+            return Ok(());
+        };
+        self.ioloop.with_io(|io| processes.settle(io, newcomer));
+        self.ioloop.go_on();
+        while !self.ioloop.is_stopped() && self.state.sessions.load(Relaxed) > 0 {
+            self.ioloop.turn(None)?;
+        }
+        if self.ioloop.is_stopped() {
+            self.drain()?;
+        }
+        self.ioloop.close();
+        Ok(())
+    }
+
+    fn log_start(&self, prefork: &str) {
+        let config = &self.config;
+        let none = || "None".to_owned();
+        let ports = config.passive_ports.as_ref();
+        let ports = ports.and_then(|ports| Some(format!("{}->{}", ports.first()?, ports.last()?)));
+        let masquerade = config.masquerade_address.clone();
+        let model = match self.model {
+            Model::Async => "async",
+            Model::Threads(_) => "multi-thread",
+            Model::Processes(_) => "multi-process",
+        };
+        log::info!(target: TARGET, "concurrency model: {prefork}{model}");
+        log::info!(target: TARGET, "masquerade (NAT) address: {}", masquerade.unwrap_or_else(none));
+        log::info!(target: TARGET, "passive ports: {}", ports.unwrap_or_else(none));
+        if let Some(tls) = &config.tls {
+            log::info!(target: TARGET, "TLS: {}", if tls.implicit { "implicit" } else { "explicit" });
+        }
+        log::debug!(target: TARGET, "use sendfile(2): {}", config.use_sendfile);
+        log::debug!(target: TARGET, "max connections: {}", limit_text(&self.state.max_cons));
+        log::debug!(target: TARGET, "max connections per ip: {}", limit_text(&self.state.max_cons_per_ip));
+        log::debug!(target: TARGET, "max connections per user: {}", limit_text(&self.state.max_cons_per_user));
+        log::debug!(target: TARGET, "timeout: {:?}", config.timeout);
+        log::debug!(target: TARGET, "banner: {:?}", config.banner);
+        log::debug!(target: TARGET, "max login attempts: {}", config.max_login_attempts);
+    }
+}
+
+impl fmt::Debug for FTPServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FTPServer")
+            .field("address", &self.address)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for FTPServer {
+    fn drop(&mut self) {
+        self.close_all();
+    }
+}
+
+/// `host:port` taken apart.
+fn parse(address: &str) -> io::Result<(&str, u16)> {
+    let parts = address.rsplit_once(':');
+    let parts = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    parts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "expected host:port"))
+}
+
+/// A listening socket for each worker but the first, which has `first`: then the
+/// kernel spreads connections evenly. The master keeps them all, so that what waits
+/// at one whose worker has died waits for its successor. None if the system cannot:
+/// then all share `first`.
+fn spread(
+    first: &TcpListener,
+    address: SocketAddr,
+    workers: usize,
+    backlog: i32,
+) -> Vec<TcpListener> {
+    let others = sys::share_port(first).and_then(|()| {
+        let listeners = (1..workers).map(|_| sys::listen_beside(address, backlog));
+        listeners.collect::<io::Result<Vec<_>>>()
+    });
+    match others {
+        Ok(others) => others.into_iter().map(TcpListener::from_std).collect(),
+        Err(err) => {
+            log::debug!(target: TARGET, "workers share one socket: {err}");
+            Vec::new()
+        }
+    }
+}
+
+/// Reads what TLS needs.
+fn acceptor(config: &FTPConfig) -> io::Result<Option<TlsAcceptor>> {
+    let tls = config.tls.as_ref().map(TlsAcceptor::new).transpose();
+    tls.map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err))
+}
+
+fn limit_text(limit: &AtomicUsize) -> String {
+    match limit.load(Relaxed) {
+        0 => "unlimited".to_owned(),
+        limit => limit.to_string(),
+    }
+}
+
+/// Connections that wait to be accepted by default: as pyftpdlib.
+const BACKLOG: i32 = 100;
+
+/// How long transfers may go on at the end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long workers may take for the rest of their end.
+const MASTER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long threads and processes that had to be cut may take to end.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Workers that are started anew: as pyftpdlib.
+const MAX_RESTARTS: usize = 100;

@@ -1,0 +1,140 @@
+//! The signals of a server that serves: SIGINT and SIGTERM end it, SIGHUP has
+//! certificates read again, SIGCHLD tells of a child.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use mio::Interest;
+use mio::net::UnixStream;
+use signal_hook::SigId;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+
+use crate::ioloop::{Channel, Io, Readiness, Source};
+use crate::limits::ServerState;
+use crate::log::TARGET;
+use crate::tls::TlsAcceptor;
+
+/// The signals as a channel: it stops the loop at each that is to end the server.
+pub(super) struct Signals {
+    stop: UnixStream,
+    /// If there are files to read again.
+    reload: Option<UnixStream>,
+    /// Wakes the loop up, and that is all.
+    child: UnixStream,
+    state: Arc<ServerState>,
+    handlers: Vec<SigId>,
+}
+
+impl Signals {
+    /// `last` is set to the number of the last signal that is to end the server.
+    pub(super) fn new(state: &Arc<ServerState>, last: &Arc<AtomicUsize>) -> io::Result<Self> {
+        let mut handlers = Vec::new();
+        for (signal, number) in [(SIGINT, 2), (SIGTERM, 15)] {
+            let last = Arc::clone(last);
+            handlers.push(signal_hook::flag::register_usize(signal, last, number)?);
+        }
+        let stop = notified(&[SIGINT, SIGTERM], &mut handlers)?;
+        let child = notified(&[SIGCHLD], &mut handlers)?;
+        // Without files to read, SIGHUP does what it does to any program.
+        let has_files = state.tls.as_ref().is_some_and(TlsAcceptor::has_files);
+        let reload = has_files.then(|| notified(&[SIGHUP], &mut handlers));
+        Ok(Self {
+            stop,
+            reload: reload.transpose()?,
+            child,
+            state: Arc::clone(state),
+            handlers,
+        })
+    }
+
+    fn reload_tls(&self) {
+        match self.state.tls.as_ref().map(TlsAcceptor::reload) {
+            Some(Ok(())) => log::info!(target: TARGET, "TLS: certificates read again"),
+            Some(Err(err)) => log::warn!(target: TARGET, "TLS: certificates not replaced: {err}"),
+            None => {}
+        }
+    }
+}
+
+/// A socket that becomes readable at these signals.
+fn notified(signals: &[i32], handlers: &mut Vec<SigId>) -> io::Result<UnixStream> {
+    let (read, write) = std::os::unix::net::UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    for signal in signals {
+        handlers.push(signal_hook::low_level::pipe::register(
+            *signal,
+            write.try_clone()?,
+        )?);
+    }
+    Ok(UnixStream::from_std(read))
+}
+
+/// However many signals there were, they count once.
+fn any(pipe: &mut UnixStream) -> bool {
+    let mut any = false;
+    while matches!(pipe.read(&mut [0; 16]), Ok(1..)) {
+        any = true;
+    }
+    any
+}
+
+impl Channel for Signals {
+    fn opened(&mut self, io: &mut Io<'_>) {
+        let pipes = [
+            (Some(&mut self.stop), STOP),
+            (self.reload.as_mut(), RELOAD),
+            (Some(&mut self.child), CHILD),
+        ];
+        for (pipe, source) in pipes {
+            let Some(pipe) = pipe else { continue };
+            if let Err(err) = io.register(pipe, source, Interest::READABLE) {
+                log::error!(target: TARGET, "cannot watch for signals: {err}");
+            }
+        }
+    }
+
+    fn ready(&mut self, io: &mut Io<'_>, source: Source, _readiness: Readiness) {
+        match source {
+            STOP if any(&mut self.stop) => {
+                log::info!(target: TARGET, "received interrupt signal");
+                io.stop();
+            }
+            RELOAD if self.reload.as_mut().is_some_and(any) => self.reload_tls(),
+            CHILD => drop(any(&mut self.child)),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, _io: &mut Io<'_>) {
+        self.forget();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.handlers.is_empty()
+    }
+}
+
+impl Signals {
+    fn forget(&mut self) {
+        for handler in self.handlers.drain(..) {
+            signal_hook::low_level::unregister(handler);
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+/// The signal that was the last to end the server, 0 if there was none.
+pub(super) fn last(last: &AtomicUsize) -> usize {
+    last.swap(0, Relaxed)
+}
+
+/// The sources of the channel.
+const STOP: Source = 0;
+const RELOAD: Source = 1;
+const CHILD: Source = 2;

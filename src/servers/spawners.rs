@@ -1,0 +1,352 @@
+//! Servers for handlers that block: a thread, or a process, for each connection,
+//! with a loop of its own.
+
+use std::io;
+use std::mem;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::ops::{Deref, DerefMut};
+use std::process;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGKILL, SIGTERM};
+use slab::Slab;
+
+use super::accept::{Host, Newcomer};
+use super::{BACKLOG, FTPServer, Model, parse};
+use crate::handlers::{FTPConfig, FTPHandler};
+use crate::ioloop::{IOLoop, Io, Remote};
+use crate::limits::{Admission, Seat};
+use crate::log::{TARGET, write_through};
+use crate::sys::{self, Fork, Pid};
+
+/// A server with a thread for each connection: as pyftpdlib's `ThreadedFTPServer`.
+///
+/// Methods of the handler may block there: they hold up their own session only.
+/// What it is set up with is that of [`FTPServer`], which it stands for.
+#[derive(Debug)]
+pub struct ThreadedFTPServer(FTPServer);
+
+/// A server with a process for each connection: as pyftpdlib's
+/// `MultiprocessFTPServer`.
+///
+/// The process that makes it must have no other threads when it serves. What it is
+/// set up with is that of [`FTPServer`], which it stands for.
+#[derive(Debug)]
+pub struct MultiprocessFTPServer(FTPServer);
+
+macro_rules! spawner {
+    ($name:ident, $model:ident, $($bound:tt)*) => {
+        impl $name {
+            /// As [`FTPServer::bind`].
+            ///
+            /// # Errors
+            /// As there.
+            pub fn bind<H, F>(address: &str, config: FTPConfig, factory: F) -> io::Result<Self>
+            where
+                H: FTPHandler + 'static,
+                F: Fn(SocketAddr) -> H + $($bound)* + 'static,
+            {
+                let (host, port) = parse(address)?;
+                Self::bind_with(host, port, BACKLOG, config, factory)
+            }
+
+            /// As [`FTPServer::bind_with`].
+            ///
+            /// # Errors
+            /// As there.
+            pub fn bind_with<H, F>(
+                host: &str,
+                port: u16,
+                backlog: i32,
+                config: FTPConfig,
+                factory: F,
+            ) -> io::Result<Self>
+            where
+                H: FTPHandler + 'static,
+                F: Fn(SocketAddr) -> H + $($bound)* + 'static,
+            {
+                let (model, host_of) = $model(factory);
+                FTPServer::bind_as(host, port, backlog, config, model, host_of).map(Self)
+            }
+
+            /// As [`FTPServer::from_listener`].
+            ///
+            /// # Errors
+            /// As there.
+            pub fn from_listener<H, F>(
+                listener: StdListener,
+                config: FTPConfig,
+                factory: F,
+            ) -> io::Result<Self>
+            where
+                H: FTPHandler + 'static,
+                F: Fn(SocketAddr) -> H + $($bound)* + 'static,
+            {
+                let (model, host_of) = $model(factory);
+                FTPServer::listen_as(listener, config, model, host_of).map(Self)
+            }
+        }
+
+        impl From<$name> for FTPServer {
+            fn from(server: $name) -> Self {
+                server.0
+            }
+        }
+
+        impl Deref for $name {
+            type Target = FTPServer;
+
+            fn deref(&self) -> &FTPServer {
+                &self.0
+            }
+        }
+
+        impl DerefMut for $name {
+            fn deref_mut(&mut self) -> &mut FTPServer {
+                &mut self.0
+            }
+        }
+    };
+}
+
+spawner!(ThreadedFTPServer, in_threads, Send + Sync);
+spawner!(MultiprocessFTPServer, in_processes, Send);
+
+// --- threads
+
+fn in_threads<H, F>(factory: F) -> (Model, Box<dyn Host>)
+where
+    H: FTPHandler + 'static,
+    F: Fn(SocketAddr) -> H + Send + Sync + 'static,
+{
+    let threads = Arc::new(Threads::default());
+    let host = InThreads {
+        factory: Arc::new(factory),
+        threads: Arc::clone(&threads),
+    };
+    (Model::Threads(threads), Box::new(host))
+}
+
+/// The threads of a server, by their loops.
+#[derive(Default)]
+pub(super) struct Threads {
+    running: Mutex<Running>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct Running {
+    loops: Slab<Remote>,
+    /// Whether all are to end; none begins any more.
+    over: bool,
+}
+
+impl Threads {
+    /// Calls a function on each loop.
+    pub(super) fn call_all(&self, function: fn(&mut Io<'_>)) {
+        for (_, remote) in &self.running().loops {
+            remote.call(function);
+        }
+    }
+
+    /// Ends the loops of all, and waits for them; those that block are left alone.
+    pub(super) fn end_all(&self, patience: Duration) {
+        self.running().over = true;
+        self.call_all(|io| io.stop());
+        let end = Instant::now() + patience;
+        let mut running = self.running();
+        while !running.loops.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let count = running.loops.len();
+                log::warn!(target: TARGET, "{count} threads remained alive after {patience:?}");
+                return;
+            }
+            let waited = self.ended.wait_timeout(running, left);
+            running = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A loop begins; `None`: none begins any more.
+    fn begin(&self, remote: Remote) -> Option<usize> {
+        let mut running = self.running();
+        (!running.over).then(|| running.loops.insert(remote))
+    }
+
+    fn end(&self, number: usize) {
+        self.running().loops.try_remove(number);
+        self.ended.notify_all();
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct InThreads<F> {
+    factory: Arc<F>,
+    threads: Arc<Threads>,
+}
+
+impl<H, F> Host for InThreads<F>
+where
+    H: FTPHandler + 'static,
+    F: Fn(SocketAddr) -> H + Send + Sync + 'static,
+{
+    fn welcome(&mut self, io: &mut Io<'_>, newcomer: Newcomer) {
+        if newcomer.admission != Admission::Admitted {
+            // Who is turned away is not worth a thread.
+            return newcomer.settle(io, &*self.factory);
+        }
+        let (factory, threads) = (Arc::clone(&self.factory), Arc::clone(&self.threads));
+        let server = io.remote();
+        let builder = thread::Builder::new().name(newcomer.peer.to_string());
+        let spawned = builder.spawn(move || {
+            if let Err(err) = run_thread(newcomer, &*factory, &threads) {
+                log::error!(target: TARGET, "a connection has no loop: {err}");
+            }
+            // The server may wait for the last to end.
+            server.call(|_| {});
+        });
+        if let Err(err) = spawned {
+            log::error!(target: TARGET, "cannot start a thread: {err}");
+        }
+    }
+}
+
+fn run_thread<H: FTPHandler + 'static>(
+    newcomer: Newcomer,
+    factory: &impl Fn(SocketAddr) -> H,
+    threads: &Threads,
+) -> io::Result<()> {
+    let mut ioloop = IOLoop::new()?;
+    let Some(number) = threads.begin(ioloop.remote()) else {
+        return Ok(());
+    };
+    ioloop.with_io(|io| newcomer.settle(io, factory));
+    let result = ioloop.run();
+    ioloop.close();
+    drop(ioloop);
+    threads.end(number);
+    result
+}
+
+// --- processes
+
+fn in_processes<H, F>(factory: F) -> (Model, Box<dyn Host>)
+where
+    H: FTPHandler + 'static,
+    F: Fn(SocketAddr) -> H + Send + 'static,
+{
+    let (queue, newcomers) = mpsc::channel();
+    let factory = Arc::new(factory);
+    let host = InProcesses {
+        factory: Arc::clone(&factory),
+        queue,
+    };
+    let settle = move |io: &mut Io<'_>, newcomer: Newcomer| newcomer.settle(io, &*factory);
+    let processes = Processes {
+        newcomers,
+        settle: Box::new(settle),
+        children: Vec::new(),
+    };
+    (Model::Processes(processes), Box::new(host))
+}
+
+/// Those who have connected and the processes that they have got.
+pub(super) struct Processes {
+    newcomers: Receiver<Newcomer>,
+    settle: Box<dyn Fn(&mut Io<'_>, Newcomer)>,
+    children: Vec<(Pid, Seat)>,
+}
+
+struct InProcesses<F> {
+    factory: Arc<F>,
+    queue: Sender<Newcomer>,
+}
+
+impl<H, F> Host for InProcesses<F>
+where
+    H: FTPHandler + 'static,
+    F: Fn(SocketAddr) -> H + Send + 'static,
+{
+    /// Forked is between two turns of the loop, where all of it can be dropped in
+    /// the new process.
+    fn welcome(&mut self, io: &mut Io<'_>, newcomer: Newcomer) {
+        if newcomer.admission == Admission::Admitted {
+            let _ = self.queue.send(newcomer);
+        } else {
+            newcomer.settle(io, &*self.factory);
+        }
+    }
+}
+
+impl Processes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    /// Makes a process for each that has connected. Returns, in that process, who
+    /// is to be served there.
+    pub(super) fn start(&mut self) -> Option<Newcomer> {
+        let parent = sys::own_pid();
+        while let Ok(newcomer) = self.newcomers.try_recv() {
+            // What is not written yet would be written twice.
+            write_through();
+            match sys::fork() {
+                Ok(Fork::Parent(pid)) => self.children.push((pid, newcomer.seat)),
+                Ok(Fork::Child) => {
+                    // The seats are those of the old process.
+                    mem::forget(mem::take(&mut self.children));
+                    if sys::signal_at_death_of_parent(parent, SIGTERM).is_err() {
+                        process::exit(1);
+                    }
+                    return Some(newcomer);
+                }
+                Err(err) => log::error!(target: TARGET, "cannot start a process: {err}"),
+            }
+        }
+        None
+    }
+
+    /// Serves somebody in this process, as [`Newcomer::settle`].
+    pub(super) fn settle(&self, io: &mut Io<'_>, newcomer: Newcomer) {
+        (self.settle)(io, newcomer);
+    }
+
+    /// Forgets those that have ended; `ended` hears of each.
+    pub(super) fn reap(&mut self, mut ended: impl FnMut(Pid)) {
+        self.children.retain(|(pid, _)| match sys::wait(*pid) {
+            Ok(None) => true,
+            Ok(Some(status)) => {
+                if !status.success() {
+                    log::warn!(target: TARGET, "the process {pid} of a connection has ended: {status}");
+                }
+                ended(*pid);
+                false
+            }
+            Err(_) => false,
+        });
+    }
+
+    /// Ends all, if need be by force.
+    pub(super) fn end_all(&mut self, patience: Duration) {
+        self.kill_all(SIGTERM);
+        let end = Instant::now() + patience;
+        while !self.is_empty() && Instant::now() < end {
+            self.reap(|_| {});
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.kill_all(SIGKILL);
+        self.reap(|_| {});
+    }
+
+    pub(super) fn kill_all(&self, signal: i32) {
+        for (pid, _) in &self.children {
+            sys::kill(*pid, signal);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Processes: fork, wait, signals to children.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+/// The number of a process.
+pub(crate) type Pid = libc::pid_t;
+
+/// On which side of a fork one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fork {
+    /// In the new process.
+    Child,
+    /// In the old one; the new one has this number.
+    Parent(Pid),
+}
+
+/// Makes a copy of this process, which must have a single thread: in the copy
+/// there would be no other, while the locks they hold would stay locked.
+pub(crate) fn fork() -> io::Result<Fork> {
+    if threads() > 1 {
+        return Err(io::Error::other("a process with threads cannot be forked"));
+    }
+    // SAFETY: this is the only thread, so that the copy is as whole as this process.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(pid)),
+    }
+}
+
+/// How many threads this process has; 1 where the system does not tell.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// How a child has ended, if it has.
+pub(crate) fn wait(child: Pid) -> io::Result<Option<ExitStatus>> {
+    let mut status = 0;
+    // SAFETY: `status` is writable.
+    match unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        _ => Ok(Some(ExitStatus::from_raw(status))),
+    }
+}
+
+/// Sends a signal to a child that was not waited for yet, so that its number is
+/// still its own.
+pub(crate) fn kill(child: Pid, signal: i32) {
+    // SAFETY: a call with two numbers. It can only fail if the child has just ended.
+    unsafe { libc::kill(child, signal) };
+}
+
+/// Has the system send `signal` to this process when its parent dies, whoever
+/// kills that. Only Linux can.
+#[cfg(target_os = "linux")]
+pub(crate) fn signal_at_death_of_parent(parent: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: a call with two numbers.
+    let set = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
+    if set == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a call without arguments.
+    if unsafe { libc::getppid() } != parent {
+        return Err(io::Error::other("the parent has died"));
+    }
+    Ok(())
+}
+
+/// Elsewhere it is not noticed.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn signal_at_death_of_parent(_parent: Pid, _signal: i32) -> io::Result<()> {
+    Ok(())
+}
+
+/// The number of this process.
+pub(crate) fn own_pid() -> Pid {
+    // SAFETY: a call without arguments.
+    unsafe { libc::getpid() }
+}
