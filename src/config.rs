@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) max_cons: usize,
     /// Connections at once from one address; 0: no limit.
     pub(crate) max_cons_per_ip: usize,
+    /// Connections at once that one user is logged in on; 0: no limit.
+    pub(crate) max_cons_per_user: usize,
     /// Where sessions run.
     pub(crate) concurrency: Concurrency,
     /// Processes of pre-fork; 0: one for each CPU.
@@ -186,6 +188,7 @@ impl Default for Settings {
             backlog: 100,
             max_cons: 512,
             max_cons_per_ip: 0,
+            max_cons_per_user: 0,
             concurrency: Concurrency::Async,
             workers: 0,
             drain_timeout: Duration::from_secs(3),

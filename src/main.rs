@@ -70,6 +70,7 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     server.set_drain_timeout(settings.drain_timeout);
     server.set_max_cons(settings.max_cons);
     server.set_max_cons_per_ip(settings.max_cons_per_ip);
+    server.set_max_cons_per_user(settings.max_cons_per_user);
     if let Some(fingerprint) = settings.fingerprint {
         info!(target: "ftpdlib", "self-signed certificate, SHA-256 fingerprint {fingerprint}");
     }

@@ -581,37 +581,7 @@ fn guesses_that_are_pipelined() {
     assert!(start.elapsed() >= Duration::from_millis(1200));
 }
 
-// --- descriptors
-
-#[cfg(feature = "cli")]
-#[test]
-fn without_descriptors_it_neither_spins_nor_stops_listening() {
-    let program = Program::start_after("ulimit -n 20", &[]);
-    let mut first = program.login();
-    // More than it has descriptors for: the rest waits to be accepted.
-    let crowd: Vec<_> = (0..30)
-        .map(|_| std::net::TcpStream::connect(program.address).unwrap())
-        .collect();
-    common::wait_for("the lack", || program.log().contains("cannot accept"));
-    let before = program.cpu_time();
-    std::thread::park_timeout(Duration::from_millis(500));
-    let spent = program.cpu_time() - before;
-    assert!(spent <= Duration::from_millis(100), "{spent:?}");
-    // Whoever is in is served, and told what is not possible.
-    first.expect(200, "NOOP");
-    let code = first.command("PASV").0;
-    assert!(matches!(code, 227 | 425), "{code}");
-    if code == 227 {
-        first.expect(225, "ABOR");
-    }
-    let code = first.command("MLST .").0;
-    assert!(matches!(code, 250 | 550), "{code}");
-    drop(crowd);
-    let mut late = program.login();
-    late.expect(200, "NOOP");
-    assert_eq!(late.download("NLST"), b"");
-    first.expect(200, "NOOP");
-}
+// --- the size of files
 
 /// Beyond the limit of a file's size the system would kill the process.
 #[cfg(feature = "cli")]

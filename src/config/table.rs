@@ -252,6 +252,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         v.integer(0..=MAX_COUNT).map(|n| s.max_cons_per_ip = n)
     })
     .flag(MAX_CONS_PER_IP),
+    Setting::new("server", "max_cons_per_user", |s, v| {
+        v.integer(0..=MAX_COUNT).map(|n| s.max_cons_per_user = n)
+    })
+    .flag(MAX_CONS_PER_USER),
     Setting::new("handler", "max_login_attempts", |s, v| {
         v.integer(1..=MAX_COUNT)
             .map(|n| s.handler.max_login_attempts = n)
@@ -434,6 +438,12 @@ const MAX_CONS_PER_IP: Flag = Flag::new(
     "max-cons-per-ip",
     "N",
     "Hold at most N connections from one address; 0: any number [default: 0]",
+);
+const MAX_CONS_PER_USER: Flag = Flag::new(
+    LIMITS,
+    "max-cons-per-user",
+    "N",
+    "Hold at most N connections that one user is logged in on; 0: any number [default: 0]",
 );
 const MAX_LOGIN_ATTEMPTS: Flag = Flag::new(
     LIMITS,

@@ -69,6 +69,7 @@ port = 0
 backlog = 5
 max_cons = 7
 max_cons_per_ip = 3
+max_cons_per_user = 2
 concurrency = "async"
 workers = 2
 
@@ -102,6 +103,7 @@ active_timeout = 4
     assert_eq!(settings.address, "127.0.0.1");
     assert_eq!((settings.port, settings.backlog), (0, 5));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (7, 3));
+    assert_eq!(settings.max_cons_per_user, 2);
     let handler = &settings.handler;
     assert_eq!(handler.timeout, None);
     assert_eq!(handler.banner, "Welcome.");
@@ -177,10 +179,10 @@ keyfile = "c.key"
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 42);
+    assert_eq!(keys.len(), 43);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 42);
+    assert_eq!(keys.len(), 43);
 }
 
 #[test]
@@ -188,6 +190,7 @@ fn nothing_said_is_as_pyftpdlib() {
     let settings = Settings::load(&flags(&[])).unwrap();
     assert_eq!((settings.address.as_str(), settings.port), ("", 2121));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (512, 0));
+    assert_eq!(settings.max_cons_per_user, 0);
     let share = settings.share.unwrap();
     assert_eq!(share.username, "anonymous");
     let here = env::current_dir().unwrap().canonicalize().unwrap();
@@ -232,6 +235,8 @@ fn every_flag_does_something() {
         "--max-cons",
         "1",
         "--max-cons-per-ip=2",
+        "--max-cons-per-user",
+        "3",
         "--max-login-attempts",
         "4",
         "--concurrency",
@@ -242,6 +247,7 @@ fn every_flag_does_something() {
     .unwrap();
     assert_eq!((settings.address.as_str(), settings.port), ("::1", 2123));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (1, 2));
+    assert_eq!(settings.max_cons_per_user, 3);
     let handler = &settings.handler;
     assert_eq!(handler.masquerade_address.as_deref(), Some("192.0.2.1"));
     assert_eq!(handler.passive_ports, Some(vec![8000, 8001]));

@@ -83,6 +83,17 @@ pub trait FTPHandler {
         commands::handle_max_cons_per_ip(s);
     }
 
+    /// Turns away a client over
+    /// [`max_cons_per_user`](crate::FTPServer::set_max_cons_per_user), whose password
+    /// was right: 530, and the connection is closed. It does not count as a failed
+    /// login, and does not make those before forgotten.
+    ///
+    /// Closed as in proftpd and pure-ftpd: who cannot log in would only hold one of
+    /// the connections of all, and could guess on.
+    fn handle_max_cons_per_user(&mut self, s: &mut FTPSession) {
+        commands::handle_max_cons_per_user(s);
+    }
+
     /// The client was silent for [`timeout`](crate::FTPConfig::timeout): 421.
     fn handle_timeout(&mut self, s: &mut FTPSession) {
         commands::handle_timeout(s);

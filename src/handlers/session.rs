@@ -32,7 +32,7 @@ pub struct FTPSession {
     pub(crate) config: Arc<FTPConfig>,
     pub(crate) server: Arc<ServerState>,
     /// Its place among the connections of the server, given back when dropped.
-    _seat: Seat,
+    pub(crate) seat: Seat,
     pub(crate) remote: Remote,
     pub(crate) id: ChannelId,
     peer: SocketAddr,
@@ -192,7 +192,7 @@ impl FTPSession {
                 .map(|timeout| after(arrival.now, timeout)),
             config: arrival.config,
             server: arrival.server,
-            _seat: arrival.seat,
+            seat: arrival.seat,
             remote: arrival.remote,
             id: arrival.id,
             peer,

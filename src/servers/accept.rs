@@ -1,8 +1,8 @@
 //! The listening socket of a server as a channel, and who gets what it accepts.
 
 use std::any::Any;
-use std::mem;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,13 +29,6 @@ pub(super) struct Newcomer {
 }
 
 impl Newcomer {
-    /// The same in another process, where it has no seat to give back.
-    pub(super) fn without_seat(mut self) -> Self {
-        let seat = mem::replace(&mut self.seat, self.state.no_seat());
-        mem::forget(seat);
-        self
-    }
-
     /// Becomes a session of this loop.
     pub(super) fn settle<H: FTPHandler + 'static>(
         self,
@@ -104,7 +97,7 @@ impl ServerChannel {
             if !sys::INHERITS_OPTIONS {
                 sys::control_options(&socket, config.tcp_no_delay);
             }
-            let (seat, admission) = state.admit(canonical(peer.ip()));
+            let (seat, admission) = state.admit(canonical(peer.ip()), socket.as_fd());
             let newcomer = Newcomer {
                 socket,
                 peer,

@@ -197,6 +197,13 @@ impl FTPServer {
         self.state.max_cons_per_ip.store(max_cons_per_ip, Relaxed);
     }
 
+    /// How many control connections one user, anonymous among them, may be logged
+    /// in on: those beyond get 530. 0: no limit, the default.
+    pub fn set_max_cons_per_user(&mut self, max_cons_per_user: usize) {
+        let state = &self.state;
+        state.max_cons_per_user.store(max_cons_per_user, Relaxed);
+    }
+
     /// Has [`serve_forever`](Self::serve_forever) fork so many workers (0: one for
     /// each CPU), which serve in place of this process: as `serve_forever`'s
     /// `worker_processes`. See [`prefork`](crate::prefork).
@@ -450,6 +457,7 @@ impl FTPServer {
         log::debug!(target: TARGET, "use sendfile(2): {}", config.use_sendfile);
         log::debug!(target: TARGET, "max connections: {}", limit_text(&self.state.max_cons));
         log::debug!(target: TARGET, "max connections per ip: {}", limit_text(&self.state.max_cons_per_ip));
+        log::debug!(target: TARGET, "max connections per user: {}", limit_text(&self.state.max_cons_per_user));
         log::debug!(target: TARGET, "timeout: {:?}", config.timeout);
         log::debug!(target: TARGET, "banner: {:?}", config.banner);
         log::debug!(target: TARGET, "max login attempts: {}", config.max_login_attempts);

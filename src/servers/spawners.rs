@@ -301,7 +301,6 @@ impl Processes {
                 Ok(Fork::Child) => {
                     // The seats are those of the old process.
                     mem::forget(mem::take(&mut self.children));
-                    let newcomer = newcomer.without_seat();
                     if sys::signal_at_death_of_parent(parent, SIGTERM).is_err() {
                         process::exit(1);
                     }

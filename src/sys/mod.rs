@@ -7,6 +7,10 @@ mod kernel;
 mod openat;
 mod passwd;
 mod process;
+#[cfg(test)]
+pub(crate) mod process_for_tests;
+mod rlimit;
+mod shared;
 mod socket;
 
 pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
@@ -17,6 +21,8 @@ pub(crate) use openat::{
 };
 pub(crate) use passwd::{group_name, user_name};
 pub(crate) use process::{Fork, Pid, fork, kill, own_pid, signal_at_death_of_parent, wait};
+pub(crate) use rlimit::{open_files, raise_open_files};
+pub(crate) use shared::SharedWords;
 pub(crate) use socket::{
     INHERITS_OPTIONS, connect, control_options, listen, listen_beside, share_port,
 };

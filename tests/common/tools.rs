@@ -477,6 +477,14 @@ impl Program {
         pages * 4096
     }
 
+    /// How many there may be.
+    pub fn descriptors_max(&self) -> usize {
+        let path = format!("/proc/{}/limits", self.child.id());
+        let limits = std::fs::read_to_string(path).unwrap();
+        let line = limits.split("Max open files").nth(1).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());

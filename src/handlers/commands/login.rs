@@ -36,6 +36,12 @@ pub fn handle_max_cons_per_ip(s: &mut FTPSession) {
     s.close_when_done();
 }
 
+/// Stock [`FTPHandler::handle_max_cons_per_user`].
+pub fn handle_max_cons_per_user(s: &mut FTPSession) {
+    s.respond_w_warning("530 Too many connections of this user.");
+    s.close_when_done();
+}
+
 /// Stock [`FTPHandler::handle_timeout`].
 pub fn handle_timeout(s: &mut FTPSession) {
     if s.chat.stream.is_handshaking() {
@@ -107,9 +113,14 @@ fn answer<H: FTPHandler + ?Sized>(
 ) {
     let home = result.and_then(|()| s.config.authorizer.get_home_dir(&s.username));
     match home {
+        Ok(_) if !s.seat.enter(&s.username) => h.handle_max_cons_per_user(s),
         Ok(home) => {
             let msg_login = s.config.authorizer.get_msg_login(&s.username);
             h.handle_auth_success(s, &home, password, &msg_login);
+            // A method of one's own may have thought better of it.
+            if !s.authenticated() {
+                s.seat.leave();
+            }
         }
         Err(err) => h.handle_auth_failed(s, &err, password),
     }
@@ -210,6 +221,7 @@ pub fn flush_account<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
         let username = s.username.clone();
         h.on_logout(s, &username);
     }
+    s.seat.leave();
     s.login = Login::No;
     s.username = String::new();
     s.password = String::new();

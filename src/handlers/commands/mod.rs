@@ -23,7 +23,7 @@ pub use self::info::{allo, feat, help, mode, noop, opts, stru, syst, type_};
 pub use self::listing::{list, mlsd, mlst, nlst};
 pub use self::login::{
     flush_account, handle, handle_auth_failed, handle_auth_success, handle_max_cons,
-    handle_max_cons_per_ip, handle_timeout, pass, quit, rein, user,
+    handle_max_cons_per_ip, handle_max_cons_per_user, handle_timeout, pass, quit, rein, user,
 };
 pub use self::site::{site_chmod, site_help};
 pub use self::tls::{auth, handle_failed_ssl_handshake, pbsz, prot, secure_connection};

@@ -1,0 +1,254 @@
+//! What happens at the limits: of connections, of users, and of descriptors.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::time::Duration;
+
+use common::{Client, PASSWORD, Server, USER, wait_for};
+use ftpdlib::{FTPHandler, FTPServer, FTPSession};
+
+const TOO_MANY_OF_USER: &str = "530 Too many connections of this user.";
+
+fn with_max_cons_per_user(most: usize) -> Server {
+    let set_up = move |server: &mut FTPServer| server.set_max_cons_per_user(most);
+    Server::build(
+        "127.0.0.1",
+        |_| {},
+        set_up,
+        |_| ftpdlib::handlers::StockHandler,
+    )
+}
+
+/// Logs in, and is thrown out.
+#[track_caller]
+fn expect_too_many(server: &Server, user: &str, password: &str) {
+    let mut client = server.connect();
+    client.expect(331, format!("USER {user}"));
+    let reply = client.expect(530, format!("PASS {password}"));
+    assert_eq!(reply, TOO_MANY_OF_USER);
+    client.expect_eof();
+}
+
+/// Whether a login succeeds; a seat that was given up may not be free yet.
+fn may_log_in(server: &Server) -> bool {
+    let mut client = server.connect();
+    client.expect(331, format!("USER {USER}"));
+    client.command(format!("PASS {PASSWORD}")).0 == 230
+}
+
+#[test]
+fn max_connections_per_user() {
+    let server = with_max_cons_per_user(2);
+    let mut clients = [server.login(), server.login()];
+    // Data connections do not count.
+    let _data = clients[0].pasv();
+    expect_too_many(&server, USER, PASSWORD);
+    // Who does not know the password does not learn that the user is there.
+    let mut guess = server.connect();
+    guess.expect(331, format!("USER {USER}"));
+    let reply = guess.expect(530, "PASS x");
+    assert_eq!(reply, "530 Authentication failed.");
+    // Another user is not concerned.
+    let mut anonymous = server.connect();
+    anonymous.login("anonymous", "");
+    anonymous.expect(200, "NOOP");
+}
+
+#[test]
+fn users_make_room_when_they_log_out() {
+    let server = with_max_cons_per_user(1);
+    let mut client = server.login();
+    expect_too_many(&server, USER, PASSWORD);
+    // By REIN, by another USER, by QUIT, without a word.
+    client.expect(230, "REIN");
+    let mut client = server.login();
+    client.expect(331, "USER anonymous");
+    let mut second = server.login();
+    client.expect(230, "PASS x");
+    expect_too_many(&server, "anonymous", "");
+    second.expect(221, "QUIT");
+    second.expect_eof();
+    let third = server.login();
+    drop(third);
+    wait_for("room", || may_log_in(&server));
+}
+
+#[test]
+fn too_many_connections_wash_no_guess_clean() {
+    let server = Server::build(
+        "127.0.0.1",
+        |config| config.max_login_attempts = 2,
+        |server| server.set_max_cons_per_user(1),
+        |_| StaysOpen,
+    );
+    let _first = server.login();
+    let mut client = server.connect();
+    client.expect(331, format!("USER {USER}"));
+    client.expect(530, "PASS wrong");
+    client.expect(331, format!("USER {USER}"));
+    let reply = client.expect(530, format!("PASS {PASSWORD}"));
+    assert_eq!(reply, "530 Come back later.");
+    client.expect(530, "PWD");
+    client.expect(331, format!("USER {USER}"));
+    let reply = client.expect(530, "PASS wrong");
+    assert_eq!(reply, "530 Authentication failed. Disconnecting.");
+    client.expect_eof();
+}
+
+struct StaysOpen;
+
+impl FTPHandler for StaysOpen {
+    fn handle_max_cons_per_user(&mut self, s: &mut FTPSession) {
+        s.respond("530 Come back later.");
+    }
+
+    fn on_login_failed(&mut self, _s: &mut FTPSession, _username: &str, password: &str) {
+        assert_eq!(password, "wrong");
+    }
+}
+
+/// Connections that are reset, some of them before they are accepted.
+#[test]
+fn resets_cost_no_place() {
+    const MAX: usize = 30;
+    let set_up = |server: &mut FTPServer| server.set_max_cons(MAX);
+    let server = Server::build(
+        "127.0.0.1",
+        |_| {},
+        set_up,
+        |_| ftpdlib::handlers::StockHandler,
+    );
+    let reset = |client: Client| {
+        let socket = socket2::SockRef::from(&client.socket);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    };
+    for turn in 0..600 {
+        let mut client = Client::connect(server.address);
+        match turn % 4 {
+            0 => {}
+            1 => drop(client.try_reply()),
+            2 => client.send("USER user\r\nPASS 12345\r\nPASV\r\n"),
+            _ => client.send("NOOP"),
+        }
+        reset(client);
+    }
+    // All but that of the server itself.
+    let mut clients = Vec::new();
+    wait_for("all places", || {
+        let mut client = Client::connect(server.address);
+        if client.reply().0 == 220 {
+            clients.push(client);
+        }
+        clients.len() == MAX - 1
+    });
+    let mut client = Client::connect(server.address);
+    client.expect_reply(421);
+}
+
+#[cfg(feature = "cli")]
+mod descriptors {
+    use std::net::TcpStream;
+
+    use crate::tools::Program;
+
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_is_raised() {
+        let program = Program::start_after("ulimit -S -n 64; ulimit -H -n 640", &[]);
+        assert_eq!(program.descriptors_max(), 640);
+        assert!(!program.log().contains("max_cons"), "{}", program.log());
+    }
+
+    #[test]
+    fn more_connections_than_files_are_told() {
+        let program = Program::start_after("ulimit -n 200", &["--max-cons", "50000"]);
+        let line = "max_cons is 50000, but the system allows 200 open files (ulimit -n)";
+        assert_eq!(program.log().matches(line).count(), 1, "{}", program.log());
+    }
+
+    /// Clients that are let in, until one is turned away.
+    fn fill(program: &Program) -> Vec<Client> {
+        let mut clients = Vec::new();
+        loop {
+            let mut client = Client::connect(program.address);
+            match client.reply().0 {
+                220 => clients.push(client),
+                code => {
+                    assert_eq!(code, 421);
+                    client.expect_eof();
+                    break;
+                }
+            }
+            assert!(clients.len() < 64);
+        }
+        for client in &mut clients {
+            client.login(USER, PASSWORD);
+        }
+        clients
+    }
+
+    #[test]
+    fn the_last_ones_are_for_transfers() {
+        let program = Program::start_after("ulimit -n 64", &[]);
+        std::fs::write(program.home.path().join("file"), "content").unwrap();
+        let mut clients = fill(&program);
+        assert!(clients.len() > 20, "{}", clients.len());
+        // Listener or connection, and file: for some at once.
+        let data: Vec<_> = clients[..5].iter_mut().map(Client::pasv).collect();
+        for (client, mut data) in clients.iter_mut().zip(data) {
+            client.begin("RETR file");
+            assert_eq!(common::read_all(&mut data), b"content");
+            client.expect_reply(226);
+        }
+        clients[20].upload("STOR new", "other");
+        // One goes, another may come.
+        let mut last = clients.pop().unwrap();
+        last.expect(221, "QUIT");
+        last.expect_eof();
+        let mut next = program.login();
+        assert_eq!(next.download("RETR new"), b"other");
+    }
+
+    #[test]
+    fn without_any_it_neither_spins_nor_stops_listening() {
+        let program = Program::start_after("ulimit -n 64", &[]);
+        let mut clients = fill(&program);
+        // Listeners take what was kept back.
+        let mut listening = 0;
+        while clients[listening].command("PASV").0 == 227 {
+            listening += 1;
+        }
+        // These wait to be accepted.
+        let crowd: Vec<_> = (0..30)
+            .map(|_| TcpStream::connect(program.address).unwrap())
+            .collect();
+        wait_for("the lack", || program.log().contains("cannot accept"));
+        let before = program.cpu_time();
+        std::thread::park_timeout(Duration::from_millis(500));
+        let spent = program.cpu_time() - before;
+        assert!(spent <= Duration::from_millis(100), "{spent:?}");
+        assert_eq!(program.log().matches("cannot accept").count(), 1);
+        // Whoever is in is served, and told what is not possible.
+        clients[0].expect(200, "NOOP");
+        clients[listening].expect(425, "EPSV");
+        clients[listening].expect(550, "MLST .");
+        // What was waited for comes, and goes on.
+        for client in &mut clients[..listening] {
+            client.expect(225, "ABOR");
+        }
+        drop(crowd);
+        let mut last = clients.pop().unwrap();
+        last.expect(221, "QUIT");
+        last.expect_eof();
+        wait_for("a place", || {
+            let mut late = Client::connect(program.address);
+            late.reply().0 == 220
+        });
+        assert_eq!(clients[0].download("NLST"), b"");
+    }
+}
