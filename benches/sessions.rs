@@ -3,7 +3,7 @@
 //!
 //! FTPDLIB_BENCH_SESSIONS sets how many are idle at most, FTPDLIB_BENCH_ROUNDS
 //! the rounds. `cargo bench --bench sessions -- cpu calls idle latency` does
-//! these parts only, `tls` what is done with TLS, `cpu-tls` what is in both.
+//! these parts only, `cpu-tls` one of them with TLS.
 
 mod common;
 

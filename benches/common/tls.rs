@@ -1,6 +1,7 @@
 //! FTPS as a client: the same one for both servers, which get the same
-//! certificate. It speaks TLS 1.3 with one cipher suite, reads the tickets that
-//! the control connection brings, and resumes with them on data connections.
+//! certificate. It knows TLS 1.3 with one cipher suite and one key exchange, so that
+//! both do the same arithmetic; it reads the tickets that the control connection
+//! brings, and resumes with them on data connections.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,6 +35,7 @@ impl Tls {
             .unwrap();
         let provider = CryptoProvider {
             cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
+            kx_groups: vec![aws_lc_rs::kx_group::X25519],
             ..aws_lc_rs::default_provider()
         };
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
