@@ -20,6 +20,9 @@ use super::SessionReuse;
 #[derive(Debug, Default)]
 pub(crate) struct SessionTickets {
     kept: Mutex<Vec<Ticket>>,
+    /// Those that the last handshake has given: of no use unless it belongs to the
+    /// session.
+    given: Mutex<Vec<Ticket>>,
     /// What the last handshake brought.
     bond: AtomicU8,
     /// Whether a data connection has resumed the session.
@@ -47,6 +50,7 @@ impl SessionTickets {
     /// session: `count` of them in TLS 1.3.
     pub(crate) fn config(self: &Arc<Self>, base: &ServerConfig, count: usize) -> Arc<ServerConfig> {
         self.bond.store(NONE, Relaxed);
+        lock(&self.given).clear();
         let mut config = without_tickets(base);
         config.session_storage = Arc::<Self>::clone(self);
         config.send_tls13_tickets = count;
@@ -60,9 +64,21 @@ impl SessionTickets {
         self.base.get_or_init(current)
     }
 
+    /// The last handshake belongs to the session: so do its tickets.
+    pub(crate) fn keep(&self) {
+        let mut kept = lock(&self.kept);
+        for ticket in lock(&self.given).drain(..) {
+            if kept.len() == KEPT {
+                kept.remove(0);
+            }
+            kept.push(ticket);
+        }
+    }
+
     /// Whether the last handshake, of a data connection, is good enough; if not,
-    /// why. `resumed`: it has resumed a session. `tls13`: it is of TLS 1.3, where
-    /// clients may use a ticket once only (RFC 8446 §C.4).
+    /// why. `resumed`: it has resumed a session; else its tickets are forgotten, since
+    /// they may be those of a stranger. `tls13`: it is of TLS 1.3, where clients may
+    /// use a ticket once only (RFC 8446 §C.4).
     pub(crate) fn judge(
         &self,
         reuse: SessionReuse,
@@ -71,8 +87,10 @@ impl SessionTickets {
     ) -> Result<(), &'static str> {
         if resumed {
             self.resumed.store(true, Relaxed);
+            self.keep();
             return Ok(());
         }
+        lock(&self.given).clear();
         let wanted = match reuse {
             SessionReuse::Off => false,
             // One that has used up its tickets cannot do better: it gets no new
@@ -90,12 +108,13 @@ impl SessionTickets {
 
     /// Whether each ticket was used, and none twice.
     fn are_used_up(&self) -> bool {
-        self.kept().iter().all(|ticket| ticket.uses == 1)
+        let kept = lock(&self.kept);
+        kept.iter().all(|ticket| ticket.uses == 1)
     }
+}
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Ticket>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(tickets: &Mutex<Vec<Ticket>>) -> MutexGuard<'_, Vec<Ticket>> {
+    tickets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A copy of `base` whose handshakes neither give nor take tickets.
@@ -109,11 +128,7 @@ pub(crate) fn without_tickets(base: &ServerConfig) -> ServerConfig {
 
 impl StoresServerSessions for SessionTickets {
     fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
-        let mut kept = self.kept();
-        if kept.len() == KEPT {
-            kept.remove(0);
-        }
-        kept.push(Ticket {
+        lock(&self.given).push(Ticket {
             number,
             secret,
             uses: 0,
@@ -122,7 +137,7 @@ impl StoresServerSessions for SessionTickets {
     }
 
     fn get(&self, number: &[u8]) -> Option<Vec<u8>> {
-        let mut kept = self.kept();
+        let mut kept = lock(&self.kept);
         let found = kept.iter().position(|ticket| ticket.number == number);
         let Some(found) = found else {
             self.bond.fetch_max(FOREIGN, Relaxed);
@@ -182,6 +197,7 @@ mod tests {
         for ticket in tickets {
             assert!(session.put(ticket.to_vec(), b"secret".to_vec()));
         }
+        session.keep();
         session
     }
 
@@ -243,8 +259,25 @@ mod tests {
         let session = session(&[b"control"]);
         for download in 0..=u8::MAX {
             session.put(vec![download], Vec::new());
+            session.keep();
             assert!(session.take(b"control").is_some());
         }
-        assert_eq!(session.kept().len(), KEPT);
+        assert_eq!(lock(&session.kept).len(), KEPT);
+    }
+
+    #[test]
+    fn strangers_get_no_ticket_that_is_of_use() {
+        for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
+            let session = session(&[b"a"]);
+            session.put(b"stranger's".to_vec(), Vec::new());
+            let first = judge(&session, reuse, None);
+            assert_eq!(first.is_ok(), reuse == SessionReuse::Prefer);
+            assert!(session.take(b"stranger's").is_none());
+            // Those of a handshake that was not finished are not either.
+            session.put(b"broken".to_vec(), Vec::new());
+            lock(&session.given).clear();
+            judge(&session, reuse, Some(b"a")).unwrap();
+            assert!(session.take(b"broken").is_none());
+        }
     }
 }
