@@ -8,7 +8,7 @@
 //! once: many clients resume every data connection with the one from the control
 //! connection.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
@@ -23,6 +23,8 @@ pub(crate) struct SessionTickets {
     /// Those that the last handshake has given: of no use unless it belongs to the
     /// session.
     given: Mutex<Vec<Ticket>>,
+    /// Tickets so far.
+    count: AtomicUsize,
     /// What the last handshake brought.
     bond: AtomicU8,
     /// Whether a data connection has resumed the session.
@@ -37,6 +39,8 @@ struct Ticket {
     number: Vec<u8>,
     secret: Vec<u8>,
     uses: usize,
+    /// How many were given before.
+    order: usize,
 }
 
 /// What a handshake has brought: no ticket, one that this session has not given,
@@ -106,10 +110,12 @@ impl SessionTickets {
         }
     }
 
-    /// Whether each ticket was used, and none twice.
+    /// Whether the last ticket was used, and none twice: most clients that use a
+    /// ticket once keep no more than the last one.
     fn are_used_up(&self) -> bool {
         let kept = lock(&self.kept);
-        kept.iter().all(|ticket| ticket.uses == 1)
+        let last = kept.iter().max_by_key(|ticket| ticket.order);
+        last.is_none_or(|last| last.uses == 1) && kept.iter().all(|ticket| ticket.uses <= 1)
     }
 }
 
@@ -132,6 +138,7 @@ impl StoresServerSessions for SessionTickets {
             number,
             secret,
             uses: 0,
+            order: self.count.fetch_add(1, Relaxed),
         });
         true
     }
@@ -251,6 +258,18 @@ mod tests {
         assert_eq!(tls12, Err("no ticket"));
         // And so do clients that use one twice.
         judge(&session, prefer, Some(b"a")).unwrap();
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+    }
+
+    #[test]
+    fn prefer_forgives_whoever_keeps_the_last_ticket_only() {
+        let session = session(&[b"a", b"b"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, Some(b"b")).unwrap();
+        judge(&session, prefer, None).unwrap();
+        // With a new one it has no excuse.
+        session.put(b"c".to_vec(), Vec::new());
+        session.keep();
         assert_eq!(judge(&session, prefer, None), Err("no ticket"));
     }
 
