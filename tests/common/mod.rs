@@ -6,6 +6,8 @@
 #![allow(unreachable_pub, reason = "a module of each test, and public there")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+pub mod log;
+
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -71,7 +73,9 @@ impl Server {
         let root = home.path().to_owned();
         let host = host.to_owned();
         let (started, start) = mpsc::channel();
+        let lines = log::kept();
         let thread = std::thread::spawn(move || {
+            log::hand_on(lines);
             let mut config = test_config(&root);
             change(&mut config);
             let mut server = FTPServer::bind_with(&host, 0, 100, config, factory).unwrap();
