@@ -4,17 +4,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::io::Read;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-use common::{
-    Client, DEADLINE, PASSWORD, Server, USER, connect_data, connect_from, drain, parse_227,
-    parse_229, read_all,
-};
 use ftpdlib::FTPConfig;
 use ftpdlib::handlers::StockHandler;
+
+use crate::common::{
+    self, Client, DEADLINE, PASSWORD, Server, USER, connect_data, connect_from, drain, parse_227,
+    parse_229, read_all,
+};
 
 fn on(host: &str, change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> Server {
     Server::build(host, change, |_| {}, |_| StockHandler)

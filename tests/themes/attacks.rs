@@ -3,10 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, symlink};
@@ -17,13 +13,16 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::log::Lines;
-use common::{Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all};
 use ftpdlib::authorizers::DummyAuthorizer;
 use tempfile::TempDir;
+
+use crate::common::log::Lines;
+use crate::common::{
+    self, Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all,
+};
 #[cfg(feature = "cli")]
-use tools::Program;
-use tools::{Way, begin, connect_from, reset};
+use crate::tools::Program;
+use crate::tools::{self, Way, begin, connect_from, reset};
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<_> = fs::read_dir(dir)

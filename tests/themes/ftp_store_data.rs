@@ -3,16 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::Write;
 use std::net::Shutdown;
 
-use common::{Client, Server, pattern};
 use ftpdlib::FTPConfig;
-use tools::{Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, store};
+
+use crate::common::{Client, Server, pattern};
+use crate::tools::{
+    self, Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, store,
+};
 
 /// The ways in which a server may store bytes.
 fn servers() -> Vec<(&'static str, Server)> {

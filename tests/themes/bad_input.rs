@@ -3,10 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::fs;
 #[cfg(feature = "cli")]
 use std::io::ErrorKind;
@@ -15,10 +11,10 @@ use std::net::Shutdown;
 #[cfg(feature = "cli")]
 use std::time::{Duration, Instant};
 
-use common::{Client, DEADLINE, Server, connect_data, parse_227, pattern, read_all};
+use crate::common::{Client, DEADLINE, Server, connect_data, parse_227, pattern, read_all};
 #[cfg(feature = "cli")]
-use tools::{Program, reset, sparse};
-use tools::{Way, await_data, begin, port_listener};
+use crate::tools::{Program, reset, sparse};
+use crate::tools::{Way, await_data, begin, port_listener};
 
 /// Sends `parts`, each when the server is known to have read the one before.
 fn send_parts(server: &Server, client: &mut Client, parts: &[&[u8]]) {

@@ -2,10 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -15,13 +11,16 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use common::{BIG, PASSWORD, Server, USER, connect_data, drain, parse_227, read_all, write_big};
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm};
 use ftpdlib::filesystems::{AbstractedFS, FSDir, FSState, Stat, local};
 use ftpdlib::handlers::{CmdArg, Command, Outgoing, commands, dispatch};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
 use ftpdlib::{FSError, FTPHandler, FTPSession};
-use tools::{Hooks, OwnFile, Wrapper, next};
+
+use crate::common::{
+    self, BIG, PASSWORD, Server, USER, connect_data, drain, parse_227, read_all, write_big,
+};
+use crate::tools::{self, Hooks, OwnFile, Wrapper, next};
 
 // --- one client does not hold the loop
 

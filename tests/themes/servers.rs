@@ -3,16 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{Client, DEADLINE, Server, test_config};
 use ftpdlib::FTPServer;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, Connector, Io};
+
+use crate::common::{self, Client, DEADLINE, Server, test_config};
 
 fn bind(host: &str) -> (FTPServer, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();

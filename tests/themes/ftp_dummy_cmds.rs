@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
-use common::{PASSWORD, Server, USER};
+use crate::common::{self, PASSWORD, Server, USER};
 
 #[test]
 fn type_() {

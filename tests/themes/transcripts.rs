@@ -3,14 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "transcripts/client.rs"]
+#[path = "../transcripts/client.rs"]
 mod client;
-mod common;
-#[path = "transcripts/normal.rs"]
+#[path = "../transcripts/normal.rs"]
 mod normal;
-#[path = "transcripts/script.rs"]
+#[path = "../transcripts/script.rs"]
 mod script;
-#[path = "transcripts/tree.rs"]
+#[path = "../transcripts/tree.rs"]
 mod tree;
 
 use std::fmt::Write as _;
@@ -25,6 +24,8 @@ use ftpdlib::proto::encoding::Encoding;
 use client::Client;
 use normal::Normaliser;
 use script::Script;
+
+use crate::common;
 
 /// Failures shown of one transcript.
 const SHOWN: usize = 8;

@@ -2,17 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::{Client, DEADLINE, PASSWORD, Server, USER, connect_data, parse_227, read_all};
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{FTPHandler, FTPSession};
 use socket2::SockRef;
+
+use crate::common::{Client, DEADLINE, PASSWORD, Server, USER, connect_data, parse_227, read_all};
 
 /// The data connection is there before the client has read the reply to PORT.
 #[test]

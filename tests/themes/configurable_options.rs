@@ -3,18 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::time::Duration;
 
-use common::{
-    Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all, wait_for,
-};
 use ftpdlib::FTPConfig;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::proto::encoding::Encoding;
+
+use crate::common::{
+    self, Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all, wait_for,
+};
 
 const TOO_MANY: &str = "421 Too many connections. Service temporarily unavailable.";
 

@@ -2,16 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::{Read, Write};
 
-use common::{Server, parse_227, pattern, read_all};
 use ftpdlib::ThrottledDTPHandler;
 use socket2::SockRef;
-use tools::{Hooks, WAYS, await_data, begin, next, port_listener, sparse};
+
+use crate::common::{Server, parse_227, pattern, read_all};
+use crate::tools::{Hooks, WAYS, await_data, begin, next, port_listener, sparse};
 
 #[test]
 fn abor_no_data() {
