@@ -7,7 +7,7 @@ mod common;
 
 use std::fs::File;
 
-use common::{Samples, Table, Target, home, millis, rounds, servers, setting};
+use common::{Samples, Speech, Table, Target, home, millis, rounds, servers, setting};
 
 fn main() {
     let entries = setting("FTPDLIB_BENCH_ENTRIES", 10_000);
@@ -15,7 +15,7 @@ fn main() {
     for number in 0..entries {
         File::create(home.path().join(format!("file-{number:06}.dat"))).expect("a file");
     }
-    let servers = servers(home.path());
+    let servers = servers(Speech::Clear, home.path());
     let mut clients: Vec<_> = servers.iter().map(|server| server.login()).collect();
     let mut table = Table::new("listings");
     let mut buffer = vec![0; 1 << 20];

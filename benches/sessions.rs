@@ -3,7 +3,7 @@
 //!
 //! FTPDLIB_BENCH_SESSIONS sets how many are idle at most, FTPDLIB_BENCH_ROUNDS
 //! the rounds. `cargo bench --bench sessions -- cpu calls idle latency` does
-//! these parts only.
+//! these parts only, `cpu-tls` one of them with TLS.
 
 mod common;
 
@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    Client, Samples, Server, Table, Target, contestants, descriptors, home, micros, rounds,
+    Client, Samples, Server, Speech, Table, Target, contestants, descriptors, home, micros, rounds,
     servers, setting, traced_calls, wanted, with_all_descriptors,
 };
 
@@ -32,14 +32,16 @@ fn main() {
     large.set_len(256 << 20).expect("its size");
 
     let mut table = Table::new("sessions");
-    if wanted("cpu") {
-        cpu(&mut table, home.path());
-    }
-    if wanted("calls") {
-        calls(&mut table, home.path());
-    }
-    if wanted("idle") {
-        idle(&mut table, home.path());
+    for speech in [Speech::Clear, Speech::Tls] {
+        if wanted(&speech.part("cpu")) {
+            cpu(&mut table, speech, home.path());
+        }
+        if wanted(&speech.part("calls")) {
+            calls(&mut table, speech, home.path());
+        }
+        if wanted(&speech.part("idle")) {
+            idle(&mut table, speech, home.path());
+        }
     }
     if wanted("latency") {
         latency(&mut table, home.path());
@@ -49,14 +51,18 @@ fn main() {
 
 // --- CPU time
 
-fn cpu(table: &mut Table, home: &Path) {
-    let servers = servers(home);
+fn cpu(table: &mut Table, speech: Speech, home: &Path) {
+    let servers = servers(speech, home);
     let login = measure(&servers, |server| {
         for _ in 0..REPEATS {
             login(server);
         }
     });
-    table.row("login session: CPU us", &login.0, Target::Ratio(0.6));
+    table.row(
+        speech.row("login session: CPU us"),
+        &login.0,
+        Target::Ratio(0.6),
+    );
     table.row("  sessions per second, one by one", &login.1, Target::None);
     let clients: Vec<_> = servers.iter().map(|server| server.login()).collect();
     let clients = std::cell::RefCell::new(clients);
@@ -67,8 +73,13 @@ fn cpu(table: &mut Table, home: &Path) {
             small_file(client);
         }
     });
-    table.row("PASV + RETR of 1 KiB: CPU us", &small.0, Target::Ratio(0.5));
+    let target = match speech {
+        Speech::Clear => Target::Ratio(0.5),
+        Speech::Tls => Target::Either(500.0, 0.5),
+    };
+    table.row(speech.row("PASV + RETR of 1 KiB: CPU us"), &small.0, target);
     table.row("  files per second, one by one", &small.1, Target::None);
+    table.handshakes("the logins and small files", &servers);
 }
 
 /// The CPU time of one of [`REPEATS`], and how many there are in a second.
@@ -95,7 +106,7 @@ fn measure(servers: &[Server], work: impl Fn(&Server)) -> (Vec<Samples>, Vec<Sam
 }
 
 fn login(server: &Server) {
-    let mut client = Client::connect(server.address);
+    let mut client = server.connect();
     client.login();
     client.quit();
 }
@@ -107,14 +118,14 @@ fn small_file(client: &mut Client) {
 
 // --- system calls
 
-fn calls(table: &mut Table, home: &Path) {
+fn calls(table: &mut Table, speech: Speech, home: &Path) {
     let traces = tempfile::tempdir().expect("a directory");
     let mut logins = Vec::new();
     let mut files = Vec::new();
     let mut notes = Vec::new();
     for which in contestants() {
         let trace = traces.path().join(format!("{which:?}"));
-        let Some(server) = Server::start_traced(which, home, &trace) else {
+        let Some(server) = Server::start_traced(which, speech, home, &trace) else {
             table.note("strace is not there: system calls were not counted");
             return;
         };
@@ -124,17 +135,21 @@ fn calls(table: &mut Table, home: &Path) {
         small_file(&mut client);
         let (count, list) = count(&server, &trace, || login(&server));
         logins.push(count);
-        notes.push(format!("  login, {which:?}: {list}"));
+        let login = speech.row("login");
+        notes.push(format!("  {login}, {which:?}: {list}"));
         let (count, list) = self::count(&server, &trace, || small_file(&mut client));
         files.push(count);
-        notes.push(format!("  PASV + RETR, {which:?}: {list}"));
+        let small = speech.row("PASV + RETR");
+        notes.push(format!("  {small}, {which:?}: {list}"));
     }
-    table.row("login session: system calls", &logins, Target::AtMost(16.0));
-    table.row(
-        "PASV + RETR of 1 KiB: system calls",
-        &files,
-        Target::AtMost(24.0),
-    );
+    let target = |most| match speech {
+        Speech::Clear => Target::AtMost(most),
+        Speech::Tls => Target::None,
+    };
+    let work = speech.row("login session: system calls");
+    table.row(work, &logins, target(16.0));
+    let work = speech.row("PASV + RETR of 1 KiB: system calls");
+    table.row(work, &files, target(24.0));
     notes.into_iter().for_each(|note| table.note(note));
 }
 
@@ -162,8 +177,12 @@ fn count(server: &Server, trace: &Path, mut work: impl FnMut()) -> (Samples, Str
 
 // --- memory
 
-fn idle(table: &mut Table, home: &Path) {
-    let most = setting("FTPDLIB_BENCH_SESSIONS", 10_000);
+fn idle(table: &mut Table, speech: Speech, home: &Path) {
+    let most = match speech {
+        Speech::Clear => setting("FTPDLIB_BENCH_SESSIONS", 10_000),
+        // A client of these needs room, too.
+        Speech::Tls => setting("FTPDLIB_BENCH_SESSIONS", 10_000).min(1000),
+    };
     // Each is a descriptor here and one there.
     let possible = descriptors().saturating_sub(200);
     if most > possible {
@@ -172,44 +191,42 @@ fn idle(table: &mut Table, home: &Path) {
         ));
     }
     let most = most.min(possible);
-    let counts = [most.min(1000), most];
+    let mut counts = vec![most.min(1000), most];
+    counts.dedup();
     let mut samples = vec![Vec::new(); counts.len()];
     for which in contestants() {
-        let server = Server::start(which, home);
+        let server = Server::start(which, speech, home);
         let mut clients = vec![server.login()];
         server.settle();
         let before = server.private_memory();
-        for (samples, count) in samples.iter_mut().zip(counts) {
-            while clients.len() <= count {
-                let mut client = Client::connect(server.address);
+        for (samples, count) in samples.iter_mut().zip(&counts) {
+            while clients.len() <= *count {
+                let mut client = server.connect();
                 client.login();
                 clients.push(client);
             }
             server.settle();
             let grown = server.private_memory().saturating_sub(before);
             let mut sample = Samples::default();
-            sample.push(grown as f64 / count as f64 / 1024.0);
+            sample.push(grown as f64 / *count as f64 / 1024.0);
             samples.push(sample);
         }
     }
-    for (samples, count) in samples.iter().zip(counts) {
-        let target = if count == most {
-            Target::AtMost(1.0)
-        } else {
-            Target::None
+    for (samples, count) in samples.iter().zip(&counts) {
+        let target = match speech {
+            Speech::Clear if *count == most => Target::AtMost(1.0),
+            Speech::Clear => Target::None,
+            Speech::Tls => Target::AtMost(14.0),
         };
-        table.row(
-            format!("idle session, {count} of them: private KiB"),
-            samples,
-            target,
-        );
+        let work = format!("idle session, {count} of them: private KiB");
+        table.row(speech.row(&work), samples, target);
     }
 }
 
 // --- latency
 
 fn latency(table: &mut Table, home: &Path) {
-    let servers = servers(home);
+    let servers = servers(Speech::Clear, home);
     let mut p50 = vec![Samples::default(); servers.len()];
     let mut p99 = p50.clone();
     for _ in 0..rounds().min(3) {

@@ -1,9 +1,11 @@
-//! Large files: RETR and STOR of 1 GiB in TYPE I, and of some less in TYPE A.
+//! Large files: RETR and STOR of 1 GiB in TYPE I, in clear and with TLS, and of
+//! some less in TYPE A.
 //!
 //! FTPDLIB_BENCH_MIB sets the size, FTPDLIB_BENCH_ROUNDS the rounds,
 //! FTPDLIB_BENCH_DIR the file system (a disk's writing back is not the
-//! server's, but it takes its time: one in memory is calmer). `cargo bench --bench transfer -- retr` does the downloads only,
-//! `stor` the uploads.
+//! server's, but it takes its time: one in memory is calmer). `cargo bench --bench
+//! transfer -- retr` does the downloads only, `stor` the uploads, `retr-tls` the
+//! downloads with TLS.
 
 mod common;
 
@@ -12,70 +14,95 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use common::{Samples, Server, Table, Target, home, millis, rounds, servers, setting, wanted};
+use common::{
+    Samples, Server, Speech, Table, Target, home, millis, rounds, servers, setting, wanted,
+};
 
 fn main() {
     let mib = setting("FTPDLIB_BENCH_MIB", 1024).max(16);
     let home = home();
     let sparse = File::create(home.path().join("large")).expect("a file");
     sparse.set_len(MIB as u64 * mib as u64).expect("its size");
-    // Into the page cache: the disk is not what is measured.
-    let mut large = File::open(home.path().join("large")).expect("a file");
-    io::copy(&mut large, &mut io::sink()).expect("its bytes");
     let line = b"a line of text, as long as most of them are in such files\n".repeat(64);
     let text = line.repeat(mib / 16 * MIB / line.len());
     fs::write(home.path().join("text"), &text).expect("a file");
 
-    let servers = servers(home.path());
     let mut table = Table::new("transfers");
-    let ascii = text.len() / MIB;
-    let binary = |direction: &str| format!("{direction} of {mib} MiB, binary: CPU ms");
-    let text = |direction: &str| format!("{direction} of {ascii} MiB, ASCII: CPU ms");
+    clear(&mut table, home.path(), (mib, text.len() / MIB), &line);
+    secure(&mut table, home.path(), mib);
+    table.print();
+}
+
+fn clear(table: &mut Table, home: &Path, (mib, ascii): (usize, usize), line: &[u8]) {
+    if !wanted("retr-clear") && !wanted("stor-clear") {
+        return;
+    }
+    let servers = servers(Speech::Clear, home);
     run(
-        &mut table,
+        table,
         &servers,
-        &binary("RETR"),
+        ("retr-clear", &format!("RETR of {mib} MiB, binary: CPU ms")),
         Target::Ratio(1.0),
-        |server| retr(server, "I", "large"),
+        |server| retr(server, home, "I", "large"),
     );
     run(
-        &mut table,
+        table,
         &servers,
-        &binary("STOR"),
+        ("stor-clear", &format!("STOR of {mib} MiB, binary: CPU ms")),
         Target::Ratio(0.65),
-        |server| stor(server, home.path(), "I", &[0; MIB], mib),
+        |server| stor(server, home, "I", &[0; MIB], mib),
     );
-    run(
-        &mut table,
-        &servers,
-        &text("RETR"),
-        Target::None,
-        |server| retr(server, "A", "text"),
-    );
-    let lines = line.repeat(16);
-    let lines = String::from_utf8(lines)
+    let lines = String::from_utf8(line.repeat(16))
         .expect("ASCII")
         .replace('\n', "\r\n");
+    run(
+        table,
+        &servers,
+        ("retr-clear", &format!("RETR of {ascii} MiB, ASCII: CPU ms")),
+        Target::None,
+        |server| retr(server, home, "A", "text"),
+    );
     let count = ascii * MIB / lines.len();
     run(
-        &mut table,
+        table,
         &servers,
-        &text("STOR"),
+        ("stor-clear", &format!("STOR of {ascii} MiB, ASCII: CPU ms")),
         Target::None,
-        |server| stor(server, home.path(), "A", lines.as_bytes(), count),
+        |server| stor(server, home, "A", lines.as_bytes(), count),
     );
-    table.print();
+}
+
+fn secure(table: &mut Table, home: &Path, mib: usize) {
+    if !wanted("retr-tls") && !wanted("stor-tls") {
+        return;
+    }
+    let servers = servers(Speech::Tls, home);
+    run(
+        table,
+        &servers,
+        ("retr-tls", &format!("TLS: RETR of {mib} MiB: CPU ms")),
+        Target::Ratio(0.65),
+        |server| retr(server, home, "I", "large"),
+    );
+    run(
+        table,
+        &servers,
+        ("stor-tls", &format!("TLS: STOR of {mib} MiB: CPU ms")),
+        Target::Ratio(0.65),
+        |server| stor(server, home, "I", &[0; MIB], mib),
+    );
+    table.handshakes("these transfers", &servers);
 }
 
 /// CPU time and wall time of some work, in milliseconds, in turn.
 fn run(
     table: &mut Table,
     servers: &[Server],
-    work: &str,
+    (part, work): (&str, &str),
     target: Target,
     measure: impl Fn(&Server) -> (f64, f64),
 ) {
-    if !wanted(&work[..4].to_lowercase()) {
+    if !wanted(part) {
         return;
     }
     let mut cpu = vec![Samples::default(); servers.len()];
@@ -91,8 +118,11 @@ fn run(
     table.row("  wall ms, with this client", &wall, Target::None);
 }
 
-fn retr(server: &Server, kind: &str, name: &str) -> (f64, f64) {
+fn retr(server: &Server, home: &Path, kind: &str, name: &str) -> (f64, f64) {
     let mut buffer = vec![0; MIB];
+    // Into the page cache: the disk is not what is measured.
+    let mut file = File::open(home.join(name)).expect("a file");
+    io::copy(&mut file, &mut io::sink()).expect("its bytes");
     let mut client = server.login();
     client.command(&format!("TYPE {kind}"), 200);
     let mut took = 0.0;

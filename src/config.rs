@@ -6,6 +6,7 @@
 
 mod accounts;
 mod file;
+mod self_signed;
 pub(crate) mod table;
 mod tls;
 mod value;
@@ -41,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) handler: FTPConfig,
     /// What is shared, if one account says it all.
     pub(crate) share: Option<Share>,
+    /// The fingerprint of the certificate, if it was made for this run.
+    pub(crate) fingerprint: Option<String>,
     limits: Limits,
     tls: TlsSettings,
     /// What relative paths are relative to, while the file is read.
@@ -169,6 +172,7 @@ impl Default for Settings {
             max_cons_per_ip: 0,
             handler: FTPConfig::default(),
             share: None,
+            fingerprint: None,
             limits: Limits {
                 read_limit: 0,
                 write_limit: 0,

@@ -92,7 +92,7 @@ pub use handlers::{
 /// What TLS is made with: for [`TlsConfig::ssl_context`].
 pub use rustls;
 pub use servers::FTPServer;
-pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion};
+pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion, fingerprint};
 
 /// The Rust code of the README, compiled with the tests.
 #[cfg(doctest)]

@@ -71,6 +71,9 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     .map_err(|err| explain(&err, &address, port))?;
     server.set_max_cons(settings.max_cons);
     server.set_max_cons_per_ip(settings.max_cons_per_ip);
+    if let Some(fingerprint) = settings.fingerprint {
+        info!(target: "ftpdlib", "self-signed certificate, SHA-256 fingerprint {fingerprint}");
+    }
     if let Some(share) = settings.share {
         info!(target: "ftpdlib", "{}", invitation(&share, implicit, server.address()));
     }

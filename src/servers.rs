@@ -20,7 +20,7 @@ use crate::limits::ServerState;
 use crate::log::TARGET;
 use crate::proto::address::canonical;
 use crate::sys;
-use crate::tls::TlsAcceptor;
+use crate::tls::{TlsAcceptor, TlsError};
 
 /// An FTP server on its own loop: as pyftpdlib's `FTPServer`.
 ///
@@ -166,13 +166,14 @@ impl FTPServer {
         &mut self.ioloop
     }
 
-    /// Serves until SIGINT or SIGTERM, then closes all. Logs start and stop.
+    /// Serves until SIGINT or SIGTERM, then closes all. Logs start and stop. If
+    /// there is TLS with files, SIGHUP has them read again.
     ///
     /// # Errors
     /// Those of the system's poll.
     pub fn serve_forever(&mut self) -> io::Result<()> {
+        let signals = Signals::new(&self.state)?;
         self.log_start();
-        let signals = Signals::new()?;
         self.ioloop.add(signals);
         let result = self.ioloop.run();
         log::info!(
@@ -201,6 +202,19 @@ impl FTPServer {
         self.ioloop.close();
     }
 
+    /// Reads the files of certificates again, for connections to come; sessions
+    /// go on with what they have. [`serve_forever`](Self::serve_forever) does so at
+    /// SIGHUP.
+    ///
+    /// # Errors
+    /// What is wrong with the files: all stays as it was.
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        match &self.state.tls {
+            Some(tls) => tls.reload(),
+            None => Ok(()),
+        }
+    }
+
     fn log_start(&self) {
         let config = &self.config;
         let none = || "None".to_owned();
@@ -211,6 +225,9 @@ impl FTPServer {
         log::info!(target: TARGET, "concurrency model: async");
         log::info!(target: TARGET, "masquerade (NAT) address: {}", masquerade.unwrap_or_else(none));
         log::info!(target: TARGET, "passive ports: {}", ports.unwrap_or_else(none));
+        if let Some(tls) = &config.tls {
+            log::info!(target: TARGET, "TLS: {}", if tls.implicit { "implicit" } else { "explicit" });
+        }
         log::debug!(target: TARGET, "use sendfile(2): {}", config.use_sendfile);
         log::debug!(target: TARGET, "max connections: {}", limit_text(&self.state.max_cons));
         log::debug!(target: TARGET, "max connections per ip: {}", limit_text(&self.state.max_cons_per_ip));
@@ -324,40 +341,83 @@ where
     }
 }
 
-/// Ends the loop at SIGINT or SIGTERM.
+/// Ends the loop at SIGINT or SIGTERM, and has certificates read again at SIGHUP.
 struct Signals {
-    pipe: UnixStream,
+    stop: UnixStream,
+    /// If there are files to read again.
+    reload: Option<UnixStream>,
+    state: Arc<ServerState>,
     handlers: Vec<signal_hook::SigId>,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        let (read, write) = std::os::unix::net::UnixStream::pair()?;
-        read.set_nonblocking(true)?;
-        let handlers = [SIGINT, SIGTERM]
-            .into_iter()
-            .map(|signal| signal_hook::low_level::pipe::register(signal, write.try_clone()?))
-            .collect::<io::Result<_>>()?;
+    fn new(state: &Arc<ServerState>) -> io::Result<Self> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let mut handlers = Vec::new();
+        let stop = notified(&[SIGINT, SIGTERM], &mut handlers)?;
+        // Without files to read, SIGHUP does what it does to any program.
+        let has_files = state.tls.as_ref().is_some_and(TlsAcceptor::has_files);
+        let reload = has_files.then(|| notified(&[SIGHUP], &mut handlers));
         Ok(Self {
-            pipe: UnixStream::from_std(read),
+            stop,
+            reload: reload.transpose()?,
+            state: Arc::clone(state),
             handlers,
         })
     }
+
+    fn reload_tls(&self) {
+        match self.state.tls.as_ref().map(TlsAcceptor::reload) {
+            Some(Ok(())) => log::info!(target: TARGET, "TLS: certificates read again"),
+            Some(Err(err)) => log::warn!(target: TARGET, "TLS: certificates not replaced: {err}"),
+            None => {}
+        }
+    }
+}
+
+/// A socket that becomes readable at these signals.
+fn notified(signals: &[i32], handlers: &mut Vec<signal_hook::SigId>) -> io::Result<UnixStream> {
+    let (read, write) = std::os::unix::net::UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    for signal in signals {
+        handlers.push(signal_hook::low_level::pipe::register(
+            *signal,
+            write.try_clone()?,
+        )?);
+    }
+    Ok(UnixStream::from_std(read))
 }
 
 impl Channel for Signals {
     fn opened(&mut self, io: &mut Io<'_>) {
-        if let Err(err) = io.register(&mut self.pipe, 0, Interest::READABLE) {
-            log::error!(target: TARGET, "cannot watch for signals: {err}");
+        let pipes = [(Some(&mut self.stop), STOP), (self.reload.as_mut(), RELOAD)];
+        for (pipe, source) in pipes {
+            let Some(pipe) = pipe else { continue };
+            if let Err(err) = io.register(pipe, source, Interest::READABLE) {
+                log::error!(target: TARGET, "cannot watch for signals: {err}");
+            }
         }
     }
 
-    fn ready(&mut self, io: &mut Io<'_>, _source: Source, _readiness: Readiness) {
+    fn ready(&mut self, io: &mut Io<'_>, source: Source, _readiness: Readiness) {
         let mut signals = [0; 16];
-        if matches!(self.pipe.read(&mut signals), Ok(1..)) {
-            log::info!(target: TARGET, "received interrupt signal");
-            io.stop();
+        match (source, &mut self.reload) {
+            (RELOAD, Some(pipe)) => {
+                // However many signals there were, the files are read once.
+                let mut any = false;
+                while matches!(pipe.read(&mut signals), Ok(1..)) {
+                    any = true;
+                }
+                if any {
+                    self.reload_tls();
+                }
+            }
+            _ => {
+                if matches!(self.stop.read(&mut signals), Ok(1..)) {
+                    log::info!(target: TARGET, "received interrupt signal");
+                    io.stop();
+                }
+            }
         }
     }
 
@@ -372,5 +432,8 @@ impl Channel for Signals {
     }
 }
 
+/// The sources of the channel of signals.
+const STOP: Source = 0;
+const RELOAD: Source = 1;
 /// Connections that wait to be accepted by default: as pyftpdlib.
 const BACKLOG: i32 = 100;

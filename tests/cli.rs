@@ -4,10 +4,15 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "common/authority.rs"]
+mod authority;
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use self::authority::{Pair, write_wrong_files};
 
 fn ftpdlib(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
@@ -89,6 +94,22 @@ fn wrong_flags_are_named() {
             &["--max-login-attempts", "0"],
             "--max-login-attempts: must be between 1 and",
         ),
+        (
+            &["--tls"],
+            "--tls requires --certfile (or use --tls-self-signed)",
+        ),
+        (
+            &["--certfile", "x"],
+            "--keyfile and --certfile require --tls",
+        ),
+        (
+            &["--tls-data-required"],
+            "--tls-data-required requires --tls",
+        ),
+        (
+            &["--tls-self-signed", "--tls-session-reuse", "never"],
+            "--tls-session-reuse: must be one of 'off', 'prefer', 'require', not 'never'",
+        ),
         (&["--max-cons", "many"], "--max-cons: must be an integer"),
         (
             &["--concurrency", "pre-fork"],
@@ -127,6 +148,10 @@ fn what_is_wrong_in_the_file_is_named_with_its_line() {
             "ftpd.toml:2: server.concurrency: ",
         ),
         (
+            "[tls]\ntls_data_required = true",
+            "ftpd.toml:1: tls.certfile: this key is missing",
+        ),
+        (
             "[handler]\npassive_ports = '1-70000'",
             "ftpd.toml:2: handler.passive_ports: port numbers must be between 1 and 65535",
         ),
@@ -146,6 +171,37 @@ fn what_is_wrong_in_the_file_is_named_with_its_line() {
         let line = refused_file(text);
         assert!(line.starts_with(expected), "{text}: {line}");
     }
+}
+
+#[test]
+fn wrong_certificates_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for &(certfile, keyfile, expected) in write_wrong_files(dir.path()) {
+        let mut args = vec!["--tls", "--certfile", certfile];
+        args.extend(keyfile.iter().flat_map(|keyfile| ["--keyfile", keyfile]));
+        assert_eq!(
+            refused(dir.path(), &args),
+            format!("TLS: {expected}"),
+            "{args:?}"
+        );
+    }
+    // In the file they are relative to it.
+    fs::create_dir(dir.path().join("etc")).unwrap();
+    Pair::new(&["localhost"]).write(dir.path(), "etc/good");
+    let path = dir.path().join("etc/ftpd.toml");
+    fs::write(path, "[tls]\ncertfile = 'good.pem'\nkeyfile = 'none.key'\n").unwrap();
+    assert_eq!(
+        refused(dir.path(), &["--config", "etc/ftpd.toml"]),
+        "TLS: etc/none.key: cannot be read: No such file or directory"
+    );
+    let line = refused(
+        dir.path(),
+        &["--tls-self-signed", "--tls-client-auth", "required"],
+    );
+    assert!(
+        line.starts_with("TLS: client_auth needs client_ca"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -7,14 +7,19 @@
 //! there is one:
 //!
 //! ```text
-//! python3 -m venv /tmp/pyftpdlib && /tmp/pyftpdlib/bin/pip install pyftpdlib==2.2.0
+//! python3 -m venv /tmp/pyftpdlib && /tmp/pyftpdlib/bin/pip install pyftpdlib==2.2.0 pyOpenSSL
 //! FTPDLIB_BENCH_PYTHON=/tmp/pyftpdlib/bin/python cargo bench
 //! ```
+//!
+//! The words behind `cargo bench --` choose parts of a bench: `tls` all with TLS,
+//! `clear` all without.
 
 #![allow(dead_code, reason = "each bench uses its own part of this")]
 #![allow(unreachable_pub, reason = "a module of each bench, and public there")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "the table is for standard output")]
+
+mod tls;
 
 use std::env;
 use std::fmt::Write as _;
@@ -25,11 +30,15 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use socket2::SockRef;
 use tempfile::TempDir;
+
+use tls::{Tls, Wire};
 
 // --- servers
 
@@ -40,6 +49,32 @@ pub enum Which {
     Pyftpdlib,
 }
 
+/// What its clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speech {
+    Clear,
+    /// AUTH TLS, PROT P.
+    Tls,
+}
+
+impl Speech {
+    /// The name of a part of a bench.
+    pub fn part(self, part: &str) -> String {
+        match self {
+            Self::Clear => format!("{part}-clear"),
+            Self::Tls => format!("{part}-tls"),
+        }
+    }
+
+    /// The name of a row.
+    pub fn row(self, work: &str) -> String {
+        match self {
+            Self::Clear => work.to_owned(),
+            Self::Tls => format!("TLS: {work}"),
+        }
+    }
+}
+
 /// Those that are there, ftpdlib first.
 pub fn contestants() -> Vec<Which> {
     match python() {
@@ -48,11 +83,11 @@ pub fn contestants() -> Vec<Which> {
     }
 }
 
-/// The interpreter that knows pyftpdlib 2.2.0.
+/// The interpreter that knows pyftpdlib 2.2.0, and its TLS.
 fn python() -> Option<String> {
     let python = env::var("FTPDLIB_BENCH_PYTHON").unwrap_or_else(|_| "python3".into());
     let version = Command::new(&python)
-        .args(["-c", "import pyftpdlib; print(pyftpdlib.__ver__)"])
+        .args(["-c", "import OpenSSL, pyftpdlib; print(pyftpdlib.__ver__)"])
         .output()
         .ok()?;
     (version.stdout.trim_ascii() == b"2.2.0").then_some(python)
@@ -64,25 +99,27 @@ pub struct Server {
     which: Which,
     child: Child,
     pid: u32,
+    tls: Option<Arc<Tls>>,
     pub address: SocketAddr,
 }
 
 impl Server {
-    pub fn start(which: Which, home: &Path) -> Self {
-        Self::spawn(which, home, &[])
+    pub fn start(which: Which, speech: Speech, home: &Path) -> Self {
+        Self::spawn(which, speech, home, &[])
     }
 
     /// With its system calls written to a file by strace, if there is a strace.
-    pub fn start_traced(which: Which, home: &Path, trace: &Path) -> Option<Self> {
+    pub fn start_traced(which: Which, speech: Speech, home: &Path, trace: &Path) -> Option<Self> {
         let strace = Command::new("strace").arg("-V").output();
         if !strace.is_ok_and(|output| output.status.success()) {
             return None;
         }
         let trace = trace.to_str().unwrap();
-        Some(Self::spawn(which, home, &["strace", "-f", "-o", trace]))
+        let tracer = ["strace", "-f", "-o", trace];
+        Some(Self::spawn(which, speech, home, &tracer))
     }
 
-    fn spawn(which: Which, home: &Path, tracer: &[&str]) -> Self {
+    fn spawn(which: Which, speech: Speech, home: &Path, tracer: &[&str]) -> Self {
         // Free a moment ago, and nobody else's in a moment, in all likelihood.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -108,10 +145,14 @@ impl Server {
             "60000",
             "--max-cons-per-ip",
             "0",
-            "-d",
         ];
         words.extend(options.map(str::to_owned));
-        words.push(home.to_str().unwrap().to_owned());
+        let tls = (speech == Speech::Tls).then(Tls::new);
+        if let Some(tls) = &tls {
+            let file = tls.certfile().to_str().unwrap();
+            words.extend(["--tls", "--certfile", file, "--keyfile", file].map(str::to_owned));
+        }
+        words.extend(["-d", home.to_str().unwrap()].map(str::to_owned));
         let child = Command::new("sh")
             .args(["-c", ALL_DESCRIPTORS, "sh"])
             .args(words)
@@ -124,6 +165,7 @@ impl Server {
             which,
             pid: child.id(),
             child,
+            tls,
             address,
         };
         let end = Instant::now() + DEADLINE;
@@ -193,12 +235,31 @@ impl Server {
         kib.map(|kib| kib.parse::<u64>().unwrap() * 1024).sum()
     }
 
-    /// A client that is logged in, in TYPE I.
+    /// A client, after AUTH TLS if the server has TLS.
+    pub fn connect(&self) -> Client {
+        let client = Client::connect(self.address);
+        match &self.tls {
+            Some(tls) => client.auth(tls),
+            None => client,
+        }
+    }
+
+    /// A client that is logged in, in TYPE I and PROT P.
     pub fn login(&self) -> Client {
-        let mut client = Client::connect(self.address);
+        let mut client = self.connect();
         client.login();
         client.command("TYPE I", 200);
+        if self.tls.is_some() {
+            client.command("PBSZ 0", 200);
+            client.command("PROT P", 200);
+        }
         client
+    }
+
+    /// The handshakes that it has had, if it has TLS.
+    pub fn handshakes(&self) -> Option<String> {
+        let tls = self.tls.as_ref()?;
+        Some(format!("  {:?}: {}", self.which, tls.handshakes()))
     }
 }
 
@@ -259,8 +320,10 @@ pub fn traced_calls(trace: &Path) -> Vec<String> {
 
 /// A control connection.
 pub struct Client {
-    socket: TcpStream,
+    socket: Wire,
     buffer: Vec<u8>,
+    /// For its data connections, after AUTH TLS.
+    tls: Option<(Arc<Tls>, Arc<ClientConfig>)>,
 }
 
 impl Client {
@@ -270,11 +333,22 @@ impl Client {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket.set_nodelay(true).unwrap();
         let mut client = Self {
-            socket,
+            socket: Wire::Plain(socket),
             buffer: Vec::new(),
+            tls: None,
         };
         client.reply(220);
         client
+    }
+
+    fn auth(mut self, tls: &Arc<Tls>) -> Self {
+        self.command("AUTH TLS", 234);
+        let session = tls.session();
+        if let Wire::Plain(socket) = self.socket {
+            self.socket = tls.handshake(&session, socket, 0, "control");
+        }
+        self.tls = Some((Arc::clone(tls), session));
+        self
     }
 
     pub fn login(&mut self) {
@@ -310,8 +384,8 @@ impl Client {
         }
     }
 
-    /// A data connection by PASV.
-    pub fn pasv(&mut self) -> TcpStream {
+    /// A data connection by PASV; without TLS, whose handshake is behind 150.
+    fn pasv(&mut self) -> TcpStream {
         let reply = self.command("PASV", 227);
         let inner = reply.split(['(', ')']).nth(1).unwrap();
         let parts: Vec<u16> = inner.split(',').map(|part| part.parse().unwrap()).collect();
@@ -321,10 +395,19 @@ impl Client {
         socket
     }
 
+    /// The same connection, with TLS if data connections have it.
+    fn protected(&self, data: TcpStream) -> Wire {
+        match &self.tls {
+            Some((tls, session)) => tls.handshake(session, data, 1 << 18, "data"),
+            None => Wire::Plain(data),
+        }
+    }
+
     /// Fetches by PASV and a command; returns how many bytes came.
     pub fn download(&mut self, command: &str, buffer: &mut [u8]) -> u64 {
-        let mut data = self.pasv();
+        let data = self.pasv();
         self.start(command);
+        let mut data = self.protected(data);
         let mut total = 0;
         loop {
             match data.read(buffer).unwrap() {
@@ -332,7 +415,7 @@ impl Client {
                 read => total += read as u64,
             }
         }
-        drop(data);
+        data.finish();
         self.reply(226);
         total
     }
@@ -350,12 +433,13 @@ impl Client {
 
     /// Stores `count` times `bytes` by PASV and a command.
     pub fn upload(&mut self, command: &str, bytes: &[u8], count: usize) {
-        let mut data = self.pasv();
+        let data = self.pasv();
         self.start(command);
+        let mut data = self.protected(data);
         for _ in 0..count {
             data.write_all(bytes).unwrap();
         }
-        drop(data);
+        data.finish();
         self.reply(226);
     }
 
@@ -412,16 +496,11 @@ impl Samples {
     }
 
     fn text(&self) -> String {
-        let (low, high) = (self.quantile(0.0), self.quantile(1.0));
+        let at = |quantile| number(self.quantile(quantile));
         match self.0.len() {
             0 => "-".into(),
-            1 => number(self.median()),
-            _ => format!(
-                "{} ({}..{})",
-                number(self.median()),
-                number(low),
-                number(high)
-            ),
+            1 => at(0.5),
+            _ => format!("{} ({}..{})", at(0.5), at(0.0), at(1.0)),
         }
     }
 }
@@ -433,6 +512,8 @@ pub enum Target {
     Ratio(f64),
     /// At most this.
     AtMost(f64),
+    /// At most this, or this part of pyftpdlib's.
+    Either(f64, f64),
     None,
 }
 
@@ -474,6 +555,15 @@ impl Table {
         self.notes.push(note.into());
     }
 
+    /// Adds a note for each server with TLS.
+    pub fn handshakes(&mut self, what: &str, servers: &[Server]) {
+        let notes: Vec<_> = servers.iter().filter_map(Server::handshakes).collect();
+        if !notes.is_empty() {
+            self.note(format!("handshakes of {what}:"));
+            notes.into_iter().for_each(|note| self.note(note));
+        }
+    }
+
     pub fn print(&self) {
         let mut text = String::new();
         let _ = writeln!(text, "\n{} - {}", self.title, machine());
@@ -504,7 +594,7 @@ impl Table {
         }
         if python().is_none() {
             text.push_str(
-                "pyftpdlib 2.2.0 is not there: pip install pyftpdlib==2.2.0, and name its python in FTPDLIB_BENCH_PYTHON\n",
+                "pyftpdlib 2.2.0 is not there: pip install pyftpdlib==2.2.0 pyOpenSSL, and name its python in FTPDLIB_BENCH_PYTHON\n",
             );
         }
         // A closed pipe is nobody's error.
@@ -516,13 +606,18 @@ impl Row {
     fn cells(&self) -> [String; 5] {
         let both = !self.ours.0.is_empty() && !self.theirs.0.is_empty();
         let ratio = both.then(|| self.ours.median() / self.theirs.median());
+        let ours = (!self.ours.0.is_empty()).then(|| self.ours.median());
         let (wanted, reached) = match self.target {
             Target::None => (String::new(), None),
-            Target::AtMost(most) => {
-                let ours = (!self.ours.0.is_empty()).then(|| self.ours.median() <= most);
-                (format!("<= {}", number(most)), ours)
-            }
-            Target::Ratio(most) => (format!("<= x{most:.2}"), ratio.map(|ratio| ratio <= most)),
+            Target::AtMost(most) => (
+                format!("<= {}", number(most)),
+                ours.map(|ours| ours <= most),
+            ),
+            Target::Ratio(part) => (format!("<= x{part:.2}"), ratio.map(|ratio| ratio <= part)),
+            Target::Either(most, part) => (
+                format!("<= {} or x{part:.2}", number(most)),
+                ours.map(|ours| ours <= most || ratio.is_some_and(|ratio| ratio <= part)),
+            ),
         };
         let mark = match reached {
             Some(true) => "  ok",
@@ -583,11 +678,13 @@ pub fn setting(name: &str, default: usize) -> usize {
         .unwrap_or(default)
 }
 
-/// Whether a part of a bench was asked for, or none in particular.
+/// Whether a part of a bench was asked for, or none in particular: `a-b` by its
+/// name, by `a` or by `b`.
 pub fn wanted(part: &str) -> bool {
     let words = env::args().skip(1).filter(|word| !word.starts_with('-'));
     let words: Vec<_> = words.collect();
-    words.is_empty() || words.iter().any(|word| word == part)
+    let asked = |word: &String| word == part || part.split('-').any(|half| half == word);
+    words.is_empty() || words.iter().any(asked)
 }
 
 /// A directory to serve: in the temporary directory, or in FTPDLIB_BENCH_DIR.
@@ -597,8 +694,8 @@ pub fn home() -> TempDir {
 }
 
 /// A server of each, on the same directory.
-pub fn servers(home: &Path) -> Vec<Server> {
-    let start = |which| Server::start(which, home);
+pub fn servers(speech: Speech, home: &Path) -> Vec<Server> {
+    let start = |which| Server::start(which, speech, home);
     contestants().into_iter().map(start).collect()
 }
 

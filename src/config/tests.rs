@@ -97,29 +97,8 @@ write_limit = 200
 auto_sized_buffers = false
 passive_timeout = 0
 active_timeout = 4
-
-[tls]
-certfile = "cert.pem"
-keyfile = "/key.pem"
-tls_control_required = true
-tls_data_required = true
-implicit = true
-self_signed = false
-min_version = "1.3"
-client_auth = "optional"
-client_ca = "ca.pem"
-session_reuse = "require"
-strict_eof = true
-handshake_timeout = 5
-
-[[tls.certificates]]
-certfile = "b.pem"
-[[tls.certificates]]
-certfile = "c.pem"
-keyfile = "c.key"
 "#;
-    let dir = directory(text);
-    let settings = load_from(dir.path(), &[]).unwrap();
+    let settings = load(text, &[]).unwrap();
     assert_eq!(settings.address, "127.0.0.1");
     assert_eq!((settings.port, settings.backlog), (0, 5));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (7, 3));
@@ -144,8 +123,34 @@ keyfile = "c.key"
     let limits = &settings.limits;
     assert_eq!((limits.read_limit, limits.write_limit), (100, 200));
     assert!(!limits.auto_sized_buffers);
+}
 
-    let tls = handler.tls.as_ref().unwrap();
+#[test]
+fn all_keys_of_tls_are_understood() {
+    let text = r#"
+[tls]
+certfile = "cert.pem"
+keyfile = "/key.pem"
+tls_control_required = true
+tls_data_required = true
+implicit = true
+self_signed = false
+min_version = "1.3"
+client_auth = "optional"
+client_ca = "ca.pem"
+session_reuse = "require"
+strict_eof = true
+handshake_timeout = 5
+
+[[tls.certificates]]
+certfile = "b.pem"
+[[tls.certificates]]
+certfile = "c.pem"
+keyfile = "c.key"
+"#;
+    let dir = directory(text);
+    let settings = load_from(dir.path(), &[]).unwrap();
+    let tls = settings.handler.tls.unwrap();
     let file = |name: &str| Some(dir.path().join(name));
     assert_eq!(tls.certfile, file("cert.pem"));
     assert_eq!(tls.keyfile, Some("/key.pem".into()));

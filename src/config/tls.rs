@@ -6,7 +6,7 @@ use ftpdlib::{CertFiles, TlsConfig};
 use toml::de::DeValue;
 
 use super::value::Value;
-use super::{ConfigError, Settings};
+use super::{ConfigError, Settings, self_signed};
 use crate::cli::{Flags, TLS};
 
 /// What the table of settings fills in.
@@ -66,9 +66,18 @@ impl TlsSettings {
 impl Settings {
     /// FTPS, if it is wanted.
     pub(super) fn apply_tls(&mut self, flags: &Flags) -> Result<(), ConfigError> {
-        if self.tls.check(flags)? {
-            self.handler.tls = Some(self.tls.config.clone());
+        if !self.tls.check(flags)? {
+            return Ok(());
         }
+        let mut config = self.tls.config.clone();
+        if self.tls.self_signed {
+            let nat = self.handler.masquerade_address.as_deref();
+            let names = [&self.address, nat.unwrap_or_default()];
+            let (made, fingerprint) = self_signed::make(&names).map_err(ConfigError)?;
+            config.certified_key = made.certified_key;
+            self.fingerprint = Some(fingerprint);
+        }
+        self.handler.tls = Some(config);
         Ok(())
     }
 }

@@ -104,9 +104,13 @@ impl<H: FTPHandler> Connection<H> {
         open.channel.lent.buffer = io.take_buffer();
         open.channel.lent.pipe = io.take_pipe();
         let drive = open.drive(now);
+        let note = open.channel.note.take();
         let lent = std::mem::take(&mut open.channel.lent);
         io.return_buffer(lent.buffer);
         io.return_pipe(lent.pipe);
+        if let Some(note) = note {
+            self.session.log(note);
+        }
         Some(drive)
     }
 

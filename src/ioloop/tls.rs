@@ -13,7 +13,7 @@ use std::sync::Arc;
 use mio::Interest;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{CommonState, HandshakeKind, ServerConfig};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::stream::{RawStream, readable};
 
@@ -64,6 +64,15 @@ impl Tls {
     /// What rustls says of the connection.
     pub(crate) fn state_of(&self) -> &CommonState {
         &self.connection
+    }
+
+    /// What a record adds to its data.
+    fn overhead(&self) -> usize {
+        match self.connection.protocol_version() {
+            // A header, the type of what is inside, a tag; before, a nonce and no type.
+            Some(ProtocolVersion::TLSv1_3) => 5 + 1 + 16,
+            _ => 5 + 8 + 16,
+        }
     }
 
     /// Whether the handshake has resumed an earlier session.
@@ -161,8 +170,10 @@ impl Tls {
                 return Ok(None);
             }
             let mut size = self.take_incoming(&mut scratch.0)?;
-            // As much as the caller has room for, but a whole record at least.
-            let end = (size + RECORD).max(buffer.len()).min(scratch.0.len());
+            // As many records as the caller has room for, but a whole one at least:
+            // a part of one has to be kept, and a file likes its bytes in even pieces.
+            let records = buffer.len() / FRAGMENT * (FRAGMENT + self.overhead());
+            let end = (size + RECORD).max(records).min(scratch.0.len());
             match socket.read(&mut scratch.0[size..end]) {
                 Ok(Some(0)) => {
                     self.incoming.extend_from_slice(&scratch.0[..size]);
@@ -383,6 +394,9 @@ thread_local! {
 
 /// Bytes encrypted and sent at once: four records.
 const BATCH: usize = 64 * 1024;
+
+/// The most data in a record.
+const FRAGMENT: usize = 16_384;
 
 /// The longest record, with its header (RFC 8446 §5.2, RFC 5246 §6.2.3).
 const RECORD: usize = 5 + 16_384 + 2048;

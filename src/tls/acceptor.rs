@@ -3,12 +3,15 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::NoClientAuth;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::version::TLS13;
 
-use super::certificates::load;
+use super::certificates::{authorities, check_chain, load};
+use super::resolver::Certificates;
 use super::tickets::without_tickets;
-use super::{SessionReuse, SessionTickets, TlsConfig, TlsError};
+use super::{CertFiles, ClientAuth, SessionReuse, SessionTickets, TlsConfig, TlsError, TlsVersion};
 
 /// The settings of a server with what was made of their files.
 pub(crate) struct TlsAcceptor {
@@ -33,12 +36,19 @@ impl TlsAcceptor {
         Ok(())
     }
 
+    /// Whether there are files that can be read again.
+    pub(crate) fn has_files(&self) -> bool {
+        let config = &self.config;
+        config.certfile.is_some() || !config.certificates.is_empty() || config.client_ca.is_some()
+    }
+
     /// What the handshake of a control connection goes by, whose session has
     /// these tickets.
     pub(crate) fn control_config(&self, tickets: &Arc<SessionTickets>) -> Arc<ServerConfig> {
+        let base = tickets.base(|| self.base());
         match self.config.session_reuse {
-            SessionReuse::Off => Arc::new(without_tickets(&self.base())),
-            _ => tickets.config(&self.base(), CONTROL_TICKETS),
+            SessionReuse::Off => Arc::new(without_tickets(base)),
+            _ => tickets.config(base, CONTROL_TICKETS),
         }
     }
 
@@ -48,9 +58,10 @@ impl TlsAcceptor {
         tickets: &Arc<SessionTickets>,
         downloads: bool,
     ) -> Arc<ServerConfig> {
+        let base = tickets.base(|| self.base());
         match self.config.session_reuse {
-            SessionReuse::Off => Arc::new(without_tickets(&self.base())),
-            _ => tickets.config(&self.base(), usize::from(downloads)),
+            SessionReuse::Off => Arc::new(without_tickets(base)),
+            _ => tickets.config(base, usize::from(downloads)),
         }
     }
 
@@ -62,6 +73,7 @@ impl TlsAcceptor {
 }
 
 fn build(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
+    check(config)?;
     let mut base = match &config.ssl_context {
         Some(ready) => ServerConfig::clone(ready),
         None => from_files(config)?,
@@ -71,17 +83,83 @@ fn build(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(base))
 }
 
-fn from_files(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
-    let Some(certfile) = &config.certfile else {
-        return Err(TlsError("a certificate file is needed".to_owned()));
+/// Finds settings that contradict each other: nobody is to rely on one that does
+/// nothing.
+fn check(config: &TlsConfig) -> Result<(), TlsError> {
+    let has_own = config.certfile.is_some() || config.keyfile.is_some();
+    let in_context = has_own
+        || config.certified_key.is_some()
+        || !config.certificates.is_empty()
+        || config.client_auth != ClientAuth::Off
+        || config.client_ca.is_some()
+        || config.min_version != TlsVersion::default();
+    let wrong = if config.ssl_context.is_some() {
+        in_context.then_some(
+            "ssl_context takes the place of certificates, of min_version, \
+             client_auth and client_ca",
+        )
+    } else if config.certified_key.is_some() {
+        has_own.then_some("certified_key takes the place of certfile and keyfile")
+    } else {
+        (config.certfile.is_none()).then_some("a certificate is needed: certfile")
     };
-    let certified = load(certfile, config.keyfile.as_deref())?;
-    let wrong = |err: rustls::Error| TlsError(err.to_string());
+    let wrong = wrong.or(match (config.client_auth, &config.client_ca) {
+        (ClientAuth::Off, Some(_)) => Some("client_ca is of no use: client_auth is off"),
+        (ClientAuth::Optional | ClientAuth::Required, None) => {
+            Some("client_auth needs client_ca: whom certificates must come from")
+        }
+        _ => None,
+    });
+    match wrong {
+        Some(text) => Err(TlsError(text.to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn from_files(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
+    let versions: &[_] = match config.min_version {
+        TlsVersion::V1_2 => rustls::ALL_VERSIONS,
+        TlsVersion::V1_3 => &[&TLS13],
+    };
     Ok(ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(wrong)?
-        .with_client_cert_verifier(Arc::new(NoClientAuth))
-        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified))))
+        .with_protocol_versions(versions)
+        .map_err(|err| TlsError(err.to_string()))?
+        .with_client_cert_verifier(client_verifier(config)?)
+        .with_cert_resolver(Arc::new(certificates(config)?)))
+}
+
+fn certificates(config: &TlsConfig) -> Result<Certificates, TlsError> {
+    let default = match (&config.certified_key, &config.certfile) {
+        (Some(ready), _) => {
+            check_chain(&ready.cert).map_err(TlsError)?;
+            Arc::clone(ready)
+        }
+        (None, Some(certfile)) => Arc::new(load(&CertFiles {
+            certfile: certfile.clone(),
+            keyfile: config.keyfile.clone(),
+        })?),
+        (None, None) => return Err(TlsError("there is no certificate".to_owned())),
+    };
+    let others = config
+        .certificates
+        .iter()
+        .map(|files| load(files).map(Arc::new));
+    let others = others.collect::<Result<_, _>>()?;
+    Ok(Certificates { default, others })
+}
+
+fn client_verifier(config: &TlsConfig) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(path) = &config.client_ca else {
+        return Ok(Arc::new(NoClientAuth));
+    };
+    let authorities = Arc::new(authorities(path)?);
+    let builder = WebPkiClientVerifier::builder_with_provider(authorities, provider());
+    let builder = match config.client_auth {
+        ClientAuth::Required => builder,
+        ClientAuth::Optional | ClientAuth::Off => builder.allow_unauthenticated(),
+    };
+    let verifier = builder.build();
+    verifier.map_err(|err| TlsError::of(path, &err.to_string()))
 }
 
 /// Tickets of a control connection, in TLS 1.3: for clients that use each once.
@@ -89,5 +167,5 @@ const CONTROL_TICKETS: usize = 4;
 
 /// What does the arithmetic.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    Arc::new(aws_lc_rs::default_provider())
 }

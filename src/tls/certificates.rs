@@ -1,21 +1,201 @@
-//! Certificates and keys in files.
+//! Certificates and keys in files: read, and checked before a client relies on
+//! them. What is wrong is told with the name of the file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use jiff::Timestamp;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::hash::HashAlgorithm;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, Error, RootCertStore};
 
-use super::TlsError;
 use super::acceptor::provider;
+use super::{CertFiles, TlsError};
+use crate::error::strerror;
+
+/// The SHA-256 fingerprint of a certificate, as `openssl x509 -fingerprint -sha256`
+/// has it: `AB:CD:..`.
+#[must_use]
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let provider = provider();
+    let mut suites = provider.cipher_suites.iter();
+    let sha256 = suites.find_map(|suite| {
+        let hash = suite.tls13()?.common.hash_provider;
+        (hash.algorithm() == HashAlgorithm::SHA256).then_some(hash)
+    });
+    let Some(sha256) = sha256 else {
+        // TLS 1.3 has no provider without TLS_AES_128_GCM_SHA256 (RFC 8446 §9.1).
+        return String::new();
+    };
+    let hash = sha256.hash(certificate);
+    let bytes = hash.as_ref().iter().map(|byte| format!("{byte:02X}"));
+    bytes.collect::<Vec<_>>().join(":")
+}
 
 /// Reads a chain and its key.
-pub(super) fn load(certfile: &Path, keyfile: Option<&Path>) -> Result<CertifiedKey, TlsError> {
-    let wrong = |err: &dyn std::fmt::Display| TlsError(format!("{}: {err}", certfile.display()));
-    let chain = CertificateDer::pem_file_iter(certfile)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|err| wrong(&err))?;
-    let key =
-        PrivateKeyDer::from_pem_file(keyfile.unwrap_or(certfile)).map_err(|err| wrong(&err))?;
-    CertifiedKey::from_der(chain, key, &provider()).map_err(|err| wrong(&err))
+pub(super) fn load(files: &CertFiles) -> Result<CertifiedKey, TlsError> {
+    let certfile = files.certfile.as_path();
+    let text = read(certfile)?;
+    let chain = certificates(certfile, &text)?;
+    check_chain(&chain).map_err(|wrong| TlsError::of(certfile, &wrong))?;
+    match files.keyfile.as_deref().filter(|path| *path != certfile) {
+        Some(keyfile) => {
+            let key = key(&read(keyfile)?).map_err(|wrong| TlsError::of(keyfile, wrong))?;
+            let result = certified(chain, key);
+            result.map_err(|wrong| match wrong {
+                MISMATCH => TlsError::of(keyfile, &format!("{wrong} in {}", certfile.display())),
+                _ => TlsError::of(keyfile, wrong),
+            })
+        }
+        None => {
+            let certified = key(&text).and_then(|key| certified(chain, key));
+            certified.map_err(|wrong| match wrong {
+                NO_KEY => TlsError::of(certfile, &format!("{wrong}, and there is no keyfile")),
+                _ => TlsError::of(certfile, wrong),
+            })
+        }
+    }
 }
+
+/// Puts a chain and its key together.
+pub(super) fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, &'static str> {
+    match CertifiedKey::from_der(chain, key, &provider()) {
+        Ok(certified) => Ok(certified),
+        Err(Error::InconsistentKeys(_)) => Err(MISMATCH),
+        Err(_) => Err("the private key is damaged, or of a kind that is not supported"),
+    }
+}
+
+/// Whether a chain can be shown to clients, today.
+pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), String> {
+    let [first, authorities @ ..] = chain else {
+        return Err("there is no certificate".to_owned());
+    };
+    let checked = match ParsedCertificate::try_from(first) {
+        Ok(parsed) => check_dates(&parsed),
+        Err(Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension)) => {
+            Err("has a critical extension that is not supported".to_owned())
+        }
+        Err(_) => Err("is damaged, or not of X.509 version 3".to_owned()),
+    };
+    checked.map_err(|wrong| format!("the certificate {wrong}"))?;
+    for (i, authority) in authorities.iter().enumerate() {
+        check_authority(authority).map_err(|wrong| format!("certificate {} {wrong}", i + 2))?;
+    }
+    Ok(())
+}
+
+/// Reads the authorities that certificates of clients may come from.
+pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for (i, authority) in certificates(path, &read(path)?)?.into_iter().enumerate() {
+        let checked = check_authority(&authority)
+            .and_then(|()| store.add(authority).map_err(|err| err.to_string()));
+        checked.map_err(|wrong| TlsError::of(path, &format!("certificate {} {wrong}", i + 1)))?;
+    }
+    Ok(store)
+}
+
+/// That of an authority may be older than version 3: nothing in it is relied on
+/// but its name and key.
+fn check_authority(authority: &CertificateDer<'_>) -> Result<(), String> {
+    if RootCertStore::empty().add(authority.clone()).is_err() {
+        return Err("is damaged".to_owned());
+    }
+    match ParsedCertificate::try_from(authority) {
+        Ok(parsed) => check_dates(&parsed),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Verifies it against no authority at all: that fails, but dates come first.
+fn check_dates(certificate: &ParsedCertificate<'_>) -> Result<(), String> {
+    let algorithms = provider().signature_verification_algorithms.all;
+    let (nobody, now) = (RootCertStore::empty(), UnixTime::now());
+    let result =
+        verify_server_cert_signed_by_trust_anchor(certificate, &nobody, &[], now, algorithms);
+    let Err(Error::InvalidCertificate(err)) = result else {
+        return Ok(());
+    };
+    match err {
+        CertificateError::ExpiredContext { not_after, .. } => {
+            Err(format!("has expired on {}", date(not_after)))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            Err(format!("is not valid before {}", date(not_before)))
+        }
+        CertificateError::Expired => Err("expires before it becomes valid".to_owned()),
+        CertificateError::BadEncoding => Err("is damaged".to_owned()),
+        // What it may be used for is between the client and the one who made it.
+        _ => Ok(()),
+    }
+}
+
+/// `2026-11-22 17:00:00 UTC`.
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    match Timestamp::from_second(seconds) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => format!("{seconds} seconds after 1970"),
+    }
+}
+
+fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(TlsError::of(path, "holds no certificate in PEM"))
+        }
+        Ok(certificates) => Ok(certificates),
+        // Lines on how a key beside it is encrypted are not in base64.
+        Err(_) if is_encrypted(text) => Err(TlsError::of(path, ENCRYPTED)),
+        Err(_) => Err(TlsError::of(path, "is damaged: its PEM cannot be read")),
+    }
+}
+
+fn key(text: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
+    match PrivateKeyDer::from_pem_slice(text) {
+        Ok(key) => Ok(key),
+        Err(_) if is_encrypted(text) => Err(ENCRYPTED),
+        Err(pem::Error::NoItemsFound) => Err(NO_KEY),
+        Err(_) => Err("the private key is damaged"),
+    }
+}
+
+/// Whether there is a key with a passphrase, of PKCS #8 or in the older form.
+fn is_encrypted(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.any(|line| {
+        line.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+            || line.starts_with(b"Proc-Type: 4,ENCRYPTED")
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let cannot = |err| TlsError::of(path, &format!("cannot be read: {}", strerror(&err)));
+    let mut text = Vec::new();
+    let mut file = File::open(path).map_err(cannot)?.take(MAX_SIZE + 1);
+    file.read_to_end(&mut text).map_err(cannot)?;
+    match file.limit() {
+        0 => Err(TlsError::of(
+            path,
+            &format!("more than {MAX_SIZE} bytes long"),
+        )),
+        _ => Ok(text),
+    }
+}
+
+const MISMATCH: &str = "the private key does not match the certificate";
+const NO_KEY: &str = "holds no private key in PEM";
+const ENCRYPTED: &str = "the private key is encrypted: it is needed without a passphrase";
+/// Ten times what the authorities of all the world take; a slip such as /dev/zero
+/// ends.
+const MAX_SIZE: u64 = 4 << 20;

@@ -4,16 +4,20 @@
 
 mod acceptor;
 mod certificates;
+mod resolver;
 mod tickets;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 pub(crate) use acceptor::TlsAcceptor;
+pub use certificates::fingerprint;
 pub(crate) use tickets::SessionTickets;
 
 /// How a server does FTPS (RFC 4217): the class attributes of pyftpdlib's
@@ -25,12 +29,15 @@ pub struct TlsConfig {
     pub certfile: Option<PathBuf>,
     /// The file with its key, in PEM; `None`: `certfile` holds that too.
     pub keyfile: Option<PathBuf>,
+    /// A certificate chain with its key in memory, in place of these two files.
+    pub certified_key: Option<Arc<CertifiedKey>>,
     /// More certificates, for clients that name a host (SNI) of theirs: the host
-    /// names are read from them. Clients that name none of them get `certfile`.
+    /// names are read from them. Clients that name none of them get the first.
     pub certificates: Vec<CertFiles>,
-    /// A ready-made configuration in place of all files, versions and client
-    /// certificates here: as pyftpdlib's `ssl_context`. Its tickets, session
-    /// storage, ALPN and early data are replaced by those of the server.
+    /// A ready-made configuration in place of all certificates, `min_version`,
+    /// `client_auth` and `client_ca`, which must not be set then: as pyftpdlib's
+    /// `ssl_context`. Its tickets, session storage, ALPN and early data are replaced
+    /// by those of the server.
     pub ssl_context: Option<Arc<ServerConfig>>,
     /// Whether USER and PASS want TLS on the control connection: 550 otherwise.
     pub tls_control_required: bool,
@@ -45,7 +52,7 @@ pub struct TlsConfig {
     /// Whether clients have to show a certificate. Off.
     pub client_auth: ClientAuth,
     /// The file with the certificates of the authorities that those of clients
-    /// must come from, in PEM.
+    /// must come from, in PEM; only with `client_auth`.
     pub client_ca: Option<PathBuf>,
     /// Whether data connections must resume the TLS session of their control
     /// connection, so that nobody else can take them. Prefer.
@@ -113,6 +120,24 @@ impl TlsConfig {
         }
     }
 
+    /// With a certificate chain and its key in memory.
+    ///
+    /// # Errors
+    /// The chain is empty, damaged or out of date, the key is not that of its first
+    /// certificate, or of a kind that is not supported.
+    pub fn with_certificate(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, TlsError> {
+        certificates::check_chain(&chain).map_err(TlsError)?;
+        let certified = certificates::certified(chain, key);
+        let certified = certified.map_err(|wrong| TlsError(wrong.to_owned()))?;
+        Ok(Self {
+            certified_key: Some(Arc::new(certified)),
+            ..Self::default()
+        })
+    }
+
     /// With a ready-made configuration.
     #[must_use]
     pub fn with_context(ssl_context: Arc<ServerConfig>) -> Self {
@@ -128,6 +153,7 @@ impl Default for TlsConfig {
         Self {
             certfile: None,
             keyfile: None,
+            certified_key: None,
             certificates: Vec::new(),
             ssl_context: None,
             tls_control_required: false,
@@ -157,6 +183,12 @@ impl fmt::Debug for TlsConfig {
 #[derive(Debug)]
 pub struct TlsError(String);
 
+impl TlsError {
+    fn of(path: &Path, wrong: &str) -> Self {
+        Self(format!("{}: {wrong}", path.display()))
+    }
+}
+
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -164,3 +196,6 @@ impl fmt::Display for TlsError {
 }
 
 impl std::error::Error for TlsError {}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@
 //! connection.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, StoresServerSessions};
@@ -24,12 +24,16 @@ pub(crate) struct SessionTickets {
     bond: AtomicU8,
     /// Whether a data connection has resumed the session.
     resumed: AtomicBool,
+    /// What the handshake of the control connection went by. Certificates may have
+    /// been replaced since, but there are clients that want the same on both.
+    base: OnceLock<Arc<ServerConfig>>,
 }
 
 #[derive(Debug)]
 struct Ticket {
     number: Vec<u8>,
     secret: Vec<u8>,
+    uses: usize,
 }
 
 /// What a handshake has brought: no ticket, one that this session has not given,
@@ -46,19 +50,34 @@ impl SessionTickets {
         let mut config = without_tickets(base);
         config.session_storage = Arc::<Self>::clone(self);
         config.send_tls13_tickets = count;
+        config.max_tls13_tickets = count.saturating_mul(2);
         Arc::new(config)
     }
 
+    /// What all handshakes of the session go by, but for tickets; `current` from
+    /// the first one on.
+    pub(super) fn base(&self, current: impl FnOnce() -> Arc<ServerConfig>) -> &ServerConfig {
+        self.base.get_or_init(current)
+    }
+
     /// Whether the last handshake, of a data connection, is good enough; if not,
-    /// why.
-    pub(crate) fn judge(&self, reuse: SessionReuse, resumed: bool) -> Result<(), &'static str> {
+    /// why. `resumed`: it has resumed a session. `tls13`: it is of TLS 1.3, where
+    /// clients may use a ticket once only (RFC 8446 §C.4).
+    pub(crate) fn judge(
+        &self,
+        reuse: SessionReuse,
+        resumed: bool,
+        tls13: bool,
+    ) -> Result<(), &'static str> {
         if resumed {
             self.resumed.store(true, Relaxed);
             return Ok(());
         }
         let wanted = match reuse {
             SessionReuse::Off => false,
-            SessionReuse::Prefer => self.resumed.load(Relaxed),
+            // One that has used up its tickets cannot do better: it gets no new
+            // ones as long as it uploads.
+            SessionReuse::Prefer => self.resumed.load(Relaxed) && !(tls13 && self.are_used_up()),
             SessionReuse::Require => true,
         };
         match self.bond.load(Relaxed) {
@@ -67,6 +86,11 @@ impl SessionTickets {
             FOREIGN => Err("a ticket of another session"),
             _ => Err("a ticket that does not fit"),
         }
+    }
+
+    /// Whether each ticket was used, and none twice.
+    fn are_used_up(&self) -> bool {
+        self.kept().iter().all(|ticket| ticket.uses == 1)
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<Ticket>> {
@@ -89,7 +113,11 @@ impl StoresServerSessions for SessionTickets {
         if kept.len() == KEPT {
             kept.remove(0);
         }
-        kept.push(Ticket { number, secret });
+        kept.push(Ticket {
+            number,
+            secret,
+            uses: 0,
+        });
         true
     }
 
@@ -102,7 +130,8 @@ impl StoresServerSessions for SessionTickets {
         };
         self.bond.fetch_max(OWN, Relaxed);
         // Those that are in use are forgotten last.
-        let ticket = kept.remove(found);
+        let mut ticket = kept.remove(found);
+        ticket.uses += 1;
         let secret = ticket.secret.clone();
         kept.push(ticket);
         Some(secret)
@@ -140,6 +169,82 @@ impl ProducesTickets for NoTickets {
     }
 }
 
-/// Tickets that are remembered: those of the control connection and of the last
-/// downloads.
-const KEPT: usize = 8;
+/// Tickets that are remembered: more than those of the control connection, so that
+/// those of downloads do not drive them out.
+const KEPT: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(tickets: &[&[u8]]) -> SessionTickets {
+        let session = SessionTickets::default();
+        for ticket in tickets {
+            assert!(session.put(ticket.to_vec(), b"secret".to_vec()));
+        }
+        session
+    }
+
+    /// A handshake that brings a ticket, or none.
+    fn judge(
+        session: &SessionTickets,
+        reuse: SessionReuse,
+        ticket: Option<&[u8]>,
+    ) -> Result<(), &'static str> {
+        session.bond.store(NONE, Relaxed);
+        let resumed = ticket.is_some_and(|ticket| session.take(ticket).is_some());
+        session.judge(reuse, resumed, true)
+    }
+
+    #[test]
+    fn a_ticket_may_be_used_more_than_once() {
+        let session = session(&[b"a", b"b"]);
+        for _ in 0..3 {
+            judge(&session, SessionReuse::Require, Some(b"a")).unwrap();
+        }
+    }
+
+    #[test]
+    fn require_takes_no_other_ticket() {
+        let session = session(&[b"a"]);
+        let require = SessionReuse::Require;
+        assert_eq!(judge(&session, require, None), Err("no ticket"));
+        let other = judge(&session, require, Some(b"x"));
+        assert_eq!(other, Err("a ticket of another session"));
+    }
+
+    #[test]
+    fn prefer_takes_all_until_one_has_resumed() {
+        let session = session(&[b"a", b"b"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, None).unwrap();
+        judge(&session, prefer, Some(b"x")).unwrap();
+        judge(&session, prefer, Some(b"a")).unwrap();
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+    }
+
+    #[test]
+    fn prefer_forgives_whoever_has_used_up_its_tickets() {
+        let session = session(&[b"a", b"b"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, Some(b"a")).unwrap();
+        judge(&session, prefer, Some(b"b")).unwrap();
+        judge(&session, prefer, None).unwrap();
+        // In TLS 1.2 a session is resumed as often as one likes.
+        let tls12 = session.judge(prefer, false, false);
+        assert_eq!(tls12, Err("no ticket"));
+        // And so do clients that use one twice.
+        judge(&session, prefer, Some(b"a")).unwrap();
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+    }
+
+    #[test]
+    fn what_is_used_is_forgotten_last() {
+        let session = session(&[b"control"]);
+        for download in 0..=u8::MAX {
+            session.put(vec![download], Vec::new());
+            assert!(session.take(b"control").is_some());
+        }
+        assert_eq!(session.kept().len(), KEPT);
+    }
+}

@@ -22,6 +22,9 @@ pub(crate) fn finish<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, outc
         mut channel,
         mut dtp,
     } = *open;
+    if let Some(note) = channel.note.take() {
+        s.log(note);
+    }
     if matches!(outcome, Outcome::Complete) && channel.stream.is_secure() {
         // Whoever sees the end shall know that nothing was cut off.
         let _ = channel.stream.finish();

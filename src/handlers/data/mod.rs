@@ -267,6 +267,8 @@ pub struct DataChannel {
     wake_at: Option<Instant>,
     /// The reply with which it is to end now.
     ending: Option<String>,
+    /// What the log of the session is to tell of it.
+    pub(crate) note: Option<String>,
     /// The loop's buffer and pipe, while the connection runs.
     pub(crate) lent: Lent,
 }
@@ -312,6 +314,7 @@ impl DataChannel {
             username: s.username.clone(),
             timeout: config.dtp.timeout,
             ending: None,
+            note: None,
             tls: DataTls::of(s),
             stream,
             config: Arc::clone(config),

@@ -6,6 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ProtocolVersion;
+
 use super::drive::{DataConnection, Drive, Outcome};
 use super::{DataChannel, Transfer};
 use crate::handlers::FTPSession;
@@ -123,7 +125,7 @@ impl DataChannel {
     }
 
     /// Whether the handshake that was finished belongs to this session.
-    fn judge(&self) -> Result<(), Cow<'static, str>> {
+    fn judge(&self) -> Result<(), &'static str> {
         let (Some(tls), Some(stream)) = (&self.tls, self.stream.tls()) else {
             return Ok(());
         };
@@ -131,10 +133,8 @@ impl DataChannel {
             return Ok(());
         };
         let reuse = acceptor.config.session_reuse;
-        let judgement = tls.tickets.judge(reuse, stream.is_resumed());
-        judgement.map_err(|reason| {
-            format!("522 SSL session reuse required on the data channel ({reason}).").into()
-        })
+        let tls13 = stream.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        tls.tickets.judge(reuse, stream.is_resumed(), tls13)
     }
 }
 
@@ -164,7 +164,11 @@ impl DataConnection {
                     self.dtp.handle_ssl_established(&mut self.channel);
                     None
                 }
-                Err(reply) => Some(self.fail(&reply.clone(), reply)),
+                Err(reason) => {
+                    let reply =
+                        format!("522 SSL session reuse required on the data channel ({reason}).");
+                    Some(self.fail(reason, reply.into()))
+                }
             },
             Err(err) => Some(self.fail(&err.to_string(), FAILED.into())),
         }
@@ -177,11 +181,9 @@ impl DataConnection {
 
     fn fail(&mut self, reason: &str, reply: Cow<'static, str>) -> Drive {
         let d = &mut self.channel;
-        log::info!(
-            target: crate::log::TARGET,
-            "SSL handshake on the data channel of [{}] failed: {reason}",
-            crate::log::escape(&d.username)
-        );
+        d.note = Some(format!(
+            "SSL handshake on the data channel failed: {reason}."
+        ));
         d.set_stage(Stage::Failed(reply.clone()));
         self.dtp.handle_failed_ssl_handshake(d);
         d.fail_transfer(reply)
