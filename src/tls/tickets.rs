@@ -8,7 +8,7 @@
 //! once: many clients resume every data connection with the one from the control
 //! connection.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
@@ -20,6 +20,8 @@ use super::SessionReuse;
 #[derive(Debug, Default)]
 pub(crate) struct SessionTickets {
     kept: Mutex<Vec<Ticket>>,
+    /// Handshakes so far; the first is that of the control connection.
+    handshakes: AtomicUsize,
     /// What the last handshake brought.
     bond: AtomicU8,
     /// Whether a data connection has resumed the session.
@@ -34,6 +36,16 @@ struct Ticket {
     number: Vec<u8>,
     secret: Vec<u8>,
     uses: usize,
+    /// The handshake that it was given in.
+    handshake: usize,
+    /// Whether the client may not have got it.
+    may_be_unread: bool,
+}
+
+impl Ticket {
+    fn is_of_control(&self) -> bool {
+        self.handshake <= 1
+    }
 }
 
 /// What a handshake has brought: no ticket, one that this session has not given,
@@ -47,6 +59,7 @@ impl SessionTickets {
     /// session: `count` of them in TLS 1.3.
     pub(crate) fn config(self: &Arc<Self>, base: &ServerConfig, count: usize) -> Arc<ServerConfig> {
         self.bond.store(NONE, Relaxed);
+        self.handshakes.fetch_add(1, Relaxed);
         let mut config = without_tickets(base);
         config.session_storage = Arc::<Self>::clone(self);
         config.send_tls13_tickets = count;
@@ -88,9 +101,25 @@ impl SessionTickets {
         }
     }
 
-    /// Whether each ticket was used, and none twice.
+    /// The last handshake was of a data connection that has ended so that the
+    /// client may not have read its tickets.
+    pub(crate) fn may_be_unread(&self) {
+        let last = self.handshakes.load(Relaxed);
+        for ticket in self.kept().iter_mut() {
+            ticket.may_be_unread |= ticket.handshake == last && !ticket.is_of_control();
+        }
+    }
+
+    /// Whether each ticket was used, and none twice; those of this handshake could
+    /// not be.
     fn are_used_up(&self) -> bool {
-        self.kept().iter().all(|ticket| ticket.uses == 1)
+        let last = self.handshakes.load(Relaxed);
+        let could_be = |ticket: &&Ticket| ticket.is_of_control() || ticket.handshake != last;
+        let is_used = |ticket: &Ticket| match ticket.may_be_unread {
+            true => ticket.uses <= 1,
+            false => ticket.uses == 1,
+        };
+        self.kept().iter().filter(could_be).all(is_used)
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<Ticket>> {
@@ -111,12 +140,15 @@ impl StoresServerSessions for SessionTickets {
     fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
         let mut kept = self.kept();
         if kept.len() == KEPT {
-            kept.remove(0);
+            let place = least_needed(&kept);
+            kept.remove(place);
         }
         kept.push(Ticket {
             number,
             secret,
             uses: 0,
+            handshake: self.handshakes.load(Relaxed),
+            may_be_unread: false,
         });
         true
     }
@@ -145,6 +177,18 @@ impl StoresServerSessions for SessionTickets {
     fn can_cache(&self) -> bool {
         true
     }
+}
+
+/// Where the ticket is that will most likely not be brought back: those of the
+/// control connection may be, however late, and one that was used once only is
+/// that of a client who uses each once.
+fn least_needed(kept: &[Ticket]) -> usize {
+    let of_data = |ticket: &Ticket| !ticket.is_of_control();
+    let spent = |ticket: &Ticket| of_data(ticket) && ticket.uses == 1;
+    let place = kept.iter().position(spent);
+    place
+        .or_else(|| kept.iter().position(of_data))
+        .unwrap_or_default()
 }
 
 /// No tickets that the client alone keeps.
@@ -246,5 +290,57 @@ mod tests {
             assert!(session.take(b"control").is_some());
         }
         assert_eq!(session.kept().len(), KEPT);
+    }
+
+    /// Gives a ticket on a data connection.
+    fn download(session: &SessionTickets, ticket: u8) {
+        session.handshakes.fetch_add(1, Relaxed);
+        session.put(vec![ticket], Vec::new());
+    }
+
+    #[test]
+    fn those_of_the_control_connection_are_never_forgotten() {
+        let session = session(&[b"control 1", b"control 2"]);
+        session.handshakes.store(1, Relaxed);
+        for ticket in 0..100 {
+            download(&session, ticket);
+            assert!(session.take(&[ticket]).is_some());
+        }
+        assert_eq!(session.kept().len(), KEPT);
+        assert!(session.take(b"control 1").is_some());
+        assert!(session.take(b"control 2").is_some());
+    }
+
+    /// Of two tickets that come with each download, one is used.
+    #[test]
+    fn what_was_not_used_yet_outlives_what_was() {
+        let session = session(&[b"control"]);
+        session.handshakes.store(1, Relaxed);
+        for ticket in 0..8 {
+            download(&session, ticket);
+            session.put(vec![100 + ticket], Vec::new());
+            assert!(session.take(&[ticket]).is_some());
+        }
+        for ticket in 0..8 {
+            assert!(session.take(&[100 + ticket]).is_some(), "{ticket}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_has_not_read_is_not_expected() {
+        let session = session(&[b"a"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, Some(b"a")).unwrap();
+        session.handshakes.store(1, Relaxed);
+        download(&session, 1);
+        // The one that comes with this handshake is not expected in it.
+        judge(&session, prefer, None).unwrap();
+        session.handshakes.fetch_add(1, Relaxed);
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+        session.handshakes.fetch_sub(1, Relaxed);
+        session.may_be_unread();
+        judge(&session, prefer, None).unwrap();
+        // But it may have been.
+        judge(&session, prefer, Some(&[1])).unwrap();
     }
 }

@@ -124,6 +124,14 @@ impl DataChannel {
         self.stream.secure(config, Vec::new())
     }
 
+    /// The client may not have got the tickets of this connection.
+    pub(super) fn doubt_tickets(&self) {
+        let tls = self.tls.as_ref();
+        if let Some(tls) = tls.filter(|tls| matches!(tls.stage, Stage::Open)) {
+            tls.tickets.may_be_unread();
+        }
+    }
+
     /// Whether the handshake that was finished belongs to this session.
     fn judge(&self) -> Result<(), &'static str> {
         let (Some(tls), Some(stream)) = (&self.tls, self.stream.tls()) else {
