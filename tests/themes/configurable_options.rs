@@ -283,7 +283,7 @@ fn foreign_addresses_are_logged() {
     let server = Server::with(|config| config.log_prefix = "YYY".into());
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
-    let mut stranger = common::connect_from("127.0.0.2", address).socket;
+    let mut stranger = common::connect_data_from("127.0.0.2", address);
     assert_eq!(read_all(&mut stranger), b"");
     wait_for("the line", || {
         lines.lock().iter().any(|line| {

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use ftpdlib::ThrottledDTPHandler;
 use socket2::SockRef;
 
+use crate::common::tls::{URGENT, only_in_clear};
 use crate::common::{Server, parse_227, pattern, read_all};
 use crate::tools::{Hooks, WAYS, await_data, begin, next, port_listener, sparse};
 
@@ -96,6 +97,9 @@ fn abor_during_transfers() {
 /// last byte of those as urgent data.
 #[test]
 fn oob_abor() {
+    if only_in_clear(URGENT) {
+        return;
+    }
     let server = Server::start();
     sparse(&server.path("big"), 32 << 20);
     let mut client = server.login();

@@ -193,7 +193,7 @@ fn quit_during_transfer() {
 fn empty_upload_that_is_closed_before_its_command() {
     let server = Server::start();
     let mut client = server.login();
-    drop(client.pasv());
+    client.pasv().shutdown(Shutdown::Write).unwrap();
     tools::await_data(&mut client);
     client.expect(125, "STOR a");
     client.expect_reply(226);

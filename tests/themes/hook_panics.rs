@@ -198,6 +198,8 @@ fn callbacks_of_files() {
         let (mut data, _) = tools::begin(&mut client, tools::Way::Early, command);
         if command == "STOR a" {
             data.write_all(b"abc").unwrap();
+        } else {
+            common::read_all(&mut data);
         }
         drop(data);
         // The reply comes before the callback.

@@ -226,7 +226,8 @@ mod process {
     use std::net::{SocketAddr, TcpStream};
     use std::process::{Child, ChildStderr, Command, Stdio};
 
-    use super::common::Client;
+    use crate::common::Client;
+    use crate::tools::tls_args;
 
     /// The program, and the address it has told.
     struct Process {
@@ -242,6 +243,7 @@ mod process {
             let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
                 .args(["-i", "127.0.0.1", "-p", "0", "-d"])
                 .arg(home.path())
+                .args(tls_args())
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
