@@ -23,6 +23,8 @@ pub(crate) struct SessionTickets {
     /// Those that the last handshake has given: of no use unless it belongs to the
     /// session.
     given: Mutex<Vec<Ticket>>,
+    /// Handshakes so far; the first is that of the control connection.
+    handshakes: AtomicUsize,
     /// Tickets so far.
     count: AtomicUsize,
     /// What the last handshake brought.
@@ -41,6 +43,16 @@ struct Ticket {
     uses: usize,
     /// How many were given before.
     order: usize,
+    /// The handshake that it was given in.
+    handshake: usize,
+    /// Whether the client may not have got it.
+    may_be_unread: bool,
+}
+
+impl Ticket {
+    fn is_of_control(&self) -> bool {
+        self.handshake <= 1
+    }
 }
 
 /// What a handshake has brought: no ticket, one that this session has not given,
@@ -54,6 +66,7 @@ impl SessionTickets {
     /// session: `count` of them in TLS 1.3.
     pub(crate) fn config(self: &Arc<Self>, base: &ServerConfig, count: usize) -> Arc<ServerConfig> {
         self.bond.store(NONE, Relaxed);
+        self.handshakes.fetch_add(1, Relaxed);
         lock(&self.given).clear();
         let mut config = without_tickets(base);
         config.session_storage = Arc::<Self>::clone(self);
@@ -73,7 +86,8 @@ impl SessionTickets {
         let mut kept = lock(&self.kept);
         for ticket in lock(&self.given).drain(..) {
             if kept.len() == KEPT {
-                kept.remove(0);
+                let place = least_needed(&kept);
+                kept.remove(place);
             }
             kept.push(ticket);
         }
@@ -110,11 +124,21 @@ impl SessionTickets {
         }
     }
 
-    /// Whether the last ticket was used, and none twice: most clients that use a
-    /// ticket once keep no more than the last one.
+    /// The last handshake was of a data connection that has ended so that the
+    /// client may not have read its tickets.
+    pub(crate) fn may_be_unread(&self) {
+        let last = self.handshakes.load(Relaxed);
+        for ticket in lock(&self.kept).iter_mut() {
+            ticket.may_be_unread |= ticket.handshake == last && !ticket.is_of_control();
+        }
+    }
+
+    /// Whether the last ticket that the client has got was used, and none twice:
+    /// most clients that use a ticket once keep no more than the last one.
     fn are_used_up(&self) -> bool {
         let kept = lock(&self.kept);
-        let last = kept.iter().max_by_key(|ticket| ticket.order);
+        let got = kept.iter().filter(|ticket| !ticket.may_be_unread);
+        let last = got.max_by_key(|ticket| ticket.order);
         last.is_none_or(|last| last.uses == 1) && kept.iter().all(|ticket| ticket.uses <= 1)
     }
 }
@@ -139,6 +163,8 @@ impl StoresServerSessions for SessionTickets {
             secret,
             uses: 0,
             order: self.count.fetch_add(1, Relaxed),
+            handshake: self.handshakes.load(Relaxed),
+            may_be_unread: false,
         });
         true
     }
@@ -167,6 +193,18 @@ impl StoresServerSessions for SessionTickets {
     fn can_cache(&self) -> bool {
         true
     }
+}
+
+/// Where the ticket is that will most likely not be brought back: those of the
+/// control connection may be, however late, and one that was used once only is
+/// that of a client who uses each once.
+fn least_needed(kept: &[Ticket]) -> usize {
+    let of_data = |ticket: &Ticket| !ticket.is_of_control();
+    let spent = |ticket: &Ticket| of_data(ticket) && ticket.uses == 1;
+    let place = kept.iter().position(spent);
+    place
+        .or_else(|| kept.iter().position(of_data))
+        .unwrap_or_default()
 }
 
 /// No tickets that the client alone keeps.
@@ -298,5 +336,53 @@ mod tests {
             judge(&session, reuse, Some(b"a")).unwrap();
             assert!(session.take(b"broken").is_none());
         }
+    }
+
+    /// Gives a ticket on a data connection.
+    fn download(session: &SessionTickets, ticket: u8) {
+        session.handshakes.fetch_add(1, Relaxed);
+        session.put(vec![ticket], Vec::new());
+        session.keep();
+    }
+
+    #[test]
+    fn those_of_the_control_connection_are_never_forgotten() {
+        let session = session(&[b"control 1", b"control 2"]);
+        session.handshakes.store(1, Relaxed);
+        for ticket in 0..100 {
+            download(&session, ticket);
+            assert!(session.take(&[ticket]).is_some());
+        }
+        assert_eq!(lock(&session.kept).len(), KEPT);
+        assert!(session.take(b"control 1").is_some());
+        assert!(session.take(b"control 2").is_some());
+    }
+
+    #[test]
+    fn what_was_not_used_yet_outlives_what_was() {
+        let session = session(&[b"control"]);
+        session.handshakes.store(1, Relaxed);
+        for ticket in 0..8 {
+            download(&session, ticket);
+            download(&session, 100 + ticket);
+            assert!(session.take(&[ticket]).is_some());
+        }
+        for ticket in 0..8 {
+            assert!(session.take(&[100 + ticket]).is_some(), "{ticket}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_has_not_read_is_not_expected() {
+        let session = session(&[b"a"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, Some(b"a")).unwrap();
+        session.handshakes.store(1, Relaxed);
+        download(&session, 1);
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+        session.may_be_unread();
+        judge(&session, prefer, None).unwrap();
+        // But it may have been.
+        judge(&session, prefer, Some(&[1])).unwrap();
     }
 }

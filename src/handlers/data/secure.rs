@@ -146,6 +146,14 @@ impl DataChannel {
         self.stream.secure(config, Vec::new())
     }
 
+    /// The client may not have got the tickets of this connection.
+    pub(super) fn doubt_tickets(&self) {
+        let tls = self.tls.as_ref();
+        if let Some(tls) = tls.filter(|tls| matches!(tls.stage, Stage::Open)) {
+            tls.tickets.may_be_unread();
+        }
+    }
+
     /// Whether the handshake that was finished belongs to this session.
     fn judge(&self) -> Result<(), &'static str> {
         let (Some(tls), Some(stream)) = (&self.tls, self.stream.tls()) else {
@@ -242,5 +250,5 @@ pub fn secure_connection(d: &mut DataChannel) {
 
 const FAILED: &str = "522 SSL handshake failed.";
 
-/// For a command to come across the world, with those that clients send before it.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// For a command that was sent together with the first bytes of the handshake.
+const PATIENCE: Duration = Duration::from_millis(250);
