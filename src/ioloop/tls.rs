@@ -206,6 +206,9 @@ impl Tls {
         if self.is_handshaking() || !self.flush(socket)? {
             return Ok(None);
         }
+        if self.end_sent {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let size = bytes.len().min(BATCH);
         let mut scratch = Scratch::lend();
         let encrypted = self.encrypt(&bytes[..size], &mut scratch.0)?;
@@ -323,6 +326,8 @@ impl Tls {
             done += discard;
         }
         if let Some(err) = failure {
+            // The alert was the last word.
+            self.end_sent = true;
             return Err(failed(err));
         }
         self.incoming.extend_from_slice(&received[done..size]);

@@ -8,7 +8,7 @@
 //! once: many clients resume every data connection with the one from the control
 //! connection.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
@@ -20,6 +20,13 @@ use super::SessionReuse;
 #[derive(Debug, Default)]
 pub(crate) struct SessionTickets {
     kept: Mutex<Vec<Ticket>>,
+    /// Those that the last handshake has given: of no use unless it belongs to the
+    /// session.
+    given: Mutex<Vec<Ticket>>,
+    /// Handshakes so far; the first is that of the control connection.
+    handshakes: AtomicUsize,
+    /// Tickets so far.
+    count: AtomicUsize,
     /// What the last handshake brought.
     bond: AtomicU8,
     /// Whether a data connection has resumed the session.
@@ -34,6 +41,18 @@ struct Ticket {
     number: Vec<u8>,
     secret: Vec<u8>,
     uses: usize,
+    /// How many were given before.
+    order: usize,
+    /// The handshake that it was given in.
+    handshake: usize,
+    /// Whether the client may not have got it.
+    may_be_unread: bool,
+}
+
+impl Ticket {
+    fn is_of_control(&self) -> bool {
+        self.handshake <= 1
+    }
 }
 
 /// What a handshake has brought: no ticket, one that this session has not given,
@@ -47,6 +66,8 @@ impl SessionTickets {
     /// session: `count` of them in TLS 1.3.
     pub(crate) fn config(self: &Arc<Self>, base: &ServerConfig, count: usize) -> Arc<ServerConfig> {
         self.bond.store(NONE, Relaxed);
+        self.handshakes.fetch_add(1, Relaxed);
+        lock(&self.given).clear();
         let mut config = without_tickets(base);
         config.session_storage = Arc::<Self>::clone(self);
         config.send_tls13_tickets = count;
@@ -60,9 +81,22 @@ impl SessionTickets {
         self.base.get_or_init(current)
     }
 
+    /// The last handshake belongs to the session: so do its tickets.
+    pub(crate) fn keep(&self) {
+        let mut kept = lock(&self.kept);
+        for ticket in lock(&self.given).drain(..) {
+            if kept.len() == KEPT {
+                let place = least_needed(&kept);
+                kept.remove(place);
+            }
+            kept.push(ticket);
+        }
+    }
+
     /// Whether the last handshake, of a data connection, is good enough; if not,
-    /// why. `resumed`: it has resumed a session. `tls13`: it is of TLS 1.3, where
-    /// clients may use a ticket once only (RFC 8446 §C.4).
+    /// why. `resumed`: it has resumed a session; else its tickets are forgotten, since
+    /// they may be those of a stranger. `tls13`: it is of TLS 1.3, where clients may
+    /// use a ticket once only (RFC 8446 §C.4).
     pub(crate) fn judge(
         &self,
         reuse: SessionReuse,
@@ -71,8 +105,10 @@ impl SessionTickets {
     ) -> Result<(), &'static str> {
         if resumed {
             self.resumed.store(true, Relaxed);
+            self.keep();
             return Ok(());
         }
+        lock(&self.given).clear();
         let wanted = match reuse {
             SessionReuse::Off => false,
             // One that has used up its tickets cannot do better: it gets no new
@@ -88,14 +124,27 @@ impl SessionTickets {
         }
     }
 
-    /// Whether each ticket was used, and none twice.
-    fn are_used_up(&self) -> bool {
-        self.kept().iter().all(|ticket| ticket.uses == 1)
+    /// The last handshake was of a data connection that has ended so that the
+    /// client may not have read its tickets.
+    pub(crate) fn may_be_unread(&self) {
+        let last = self.handshakes.load(Relaxed);
+        for ticket in lock(&self.kept).iter_mut() {
+            ticket.may_be_unread |= ticket.handshake == last && !ticket.is_of_control();
+        }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Ticket>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the last ticket that the client has got was used, and none twice:
+    /// most clients that use a ticket once keep no more than the last one.
+    fn are_used_up(&self) -> bool {
+        let kept = lock(&self.kept);
+        let got = kept.iter().filter(|ticket| !ticket.may_be_unread);
+        let last = got.max_by_key(|ticket| ticket.order);
+        last.is_none_or(|last| last.uses == 1) && kept.iter().all(|ticket| ticket.uses <= 1)
     }
+}
+
+fn lock(tickets: &Mutex<Vec<Ticket>>) -> MutexGuard<'_, Vec<Ticket>> {
+    tickets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A copy of `base` whose handshakes neither give nor take tickets.
@@ -109,20 +158,19 @@ pub(crate) fn without_tickets(base: &ServerConfig) -> ServerConfig {
 
 impl StoresServerSessions for SessionTickets {
     fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
-        let mut kept = self.kept();
-        if kept.len() == KEPT {
-            kept.remove(0);
-        }
-        kept.push(Ticket {
+        lock(&self.given).push(Ticket {
             number,
             secret,
             uses: 0,
+            order: self.count.fetch_add(1, Relaxed),
+            handshake: self.handshakes.load(Relaxed),
+            may_be_unread: false,
         });
         true
     }
 
     fn get(&self, number: &[u8]) -> Option<Vec<u8>> {
-        let mut kept = self.kept();
+        let mut kept = lock(&self.kept);
         let found = kept.iter().position(|ticket| ticket.number == number);
         let Some(found) = found else {
             self.bond.fetch_max(FOREIGN, Relaxed);
@@ -145,6 +193,18 @@ impl StoresServerSessions for SessionTickets {
     fn can_cache(&self) -> bool {
         true
     }
+}
+
+/// Where the ticket is that will most likely not be brought back: those of the
+/// control connection may be, however late, and one that was used once only is
+/// that of a client who uses each once.
+fn least_needed(kept: &[Ticket]) -> usize {
+    let of_data = |ticket: &Ticket| !ticket.is_of_control();
+    let spent = |ticket: &Ticket| of_data(ticket) && ticket.uses == 1;
+    let place = kept.iter().position(spent);
+    place
+        .or_else(|| kept.iter().position(of_data))
+        .unwrap_or_default()
 }
 
 /// No tickets that the client alone keeps.
@@ -182,6 +242,7 @@ mod tests {
         for ticket in tickets {
             assert!(session.put(ticket.to_vec(), b"secret".to_vec()));
         }
+        session.keep();
         session
     }
 
@@ -239,12 +300,89 @@ mod tests {
     }
 
     #[test]
+    fn prefer_forgives_whoever_keeps_the_last_ticket_only() {
+        let session = session(&[b"a", b"b"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, Some(b"b")).unwrap();
+        judge(&session, prefer, None).unwrap();
+        // With a new one it has no excuse.
+        session.put(b"c".to_vec(), Vec::new());
+        session.keep();
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+    }
+
+    #[test]
     fn what_is_used_is_forgotten_last() {
         let session = session(&[b"control"]);
         for download in 0..=u8::MAX {
             session.put(vec![download], Vec::new());
+            session.keep();
             assert!(session.take(b"control").is_some());
         }
-        assert_eq!(session.kept().len(), KEPT);
+        assert_eq!(lock(&session.kept).len(), KEPT);
+    }
+
+    #[test]
+    fn strangers_get_no_ticket_that_is_of_use() {
+        for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
+            let session = session(&[b"a"]);
+            session.put(b"stranger's".to_vec(), Vec::new());
+            let first = judge(&session, reuse, None);
+            assert_eq!(first.is_ok(), reuse == SessionReuse::Prefer);
+            assert!(session.take(b"stranger's").is_none());
+            // Those of a handshake that was not finished are not either.
+            session.put(b"broken".to_vec(), Vec::new());
+            lock(&session.given).clear();
+            judge(&session, reuse, Some(b"a")).unwrap();
+            assert!(session.take(b"broken").is_none());
+        }
+    }
+
+    /// Gives a ticket on a data connection.
+    fn download(session: &SessionTickets, ticket: u8) {
+        session.handshakes.fetch_add(1, Relaxed);
+        session.put(vec![ticket], Vec::new());
+        session.keep();
+    }
+
+    #[test]
+    fn those_of_the_control_connection_are_never_forgotten() {
+        let session = session(&[b"control 1", b"control 2"]);
+        session.handshakes.store(1, Relaxed);
+        for ticket in 0..100 {
+            download(&session, ticket);
+            assert!(session.take(&[ticket]).is_some());
+        }
+        assert_eq!(lock(&session.kept).len(), KEPT);
+        assert!(session.take(b"control 1").is_some());
+        assert!(session.take(b"control 2").is_some());
+    }
+
+    #[test]
+    fn what_was_not_used_yet_outlives_what_was() {
+        let session = session(&[b"control"]);
+        session.handshakes.store(1, Relaxed);
+        for ticket in 0..8 {
+            download(&session, ticket);
+            download(&session, 100 + ticket);
+            assert!(session.take(&[ticket]).is_some());
+        }
+        for ticket in 0..8 {
+            assert!(session.take(&[100 + ticket]).is_some(), "{ticket}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_has_not_read_is_not_expected() {
+        let session = session(&[b"a"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, Some(b"a")).unwrap();
+        session.handshakes.store(1, Relaxed);
+        download(&session, 1);
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+        session.may_be_unread();
+        judge(&session, prefer, None).unwrap();
+        // But it may have been.
+        judge(&session, prefer, Some(&[1])).unwrap();
     }
 }

@@ -2,18 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use common::{Client, Server};
-use tools::{WAYS, Way, begin, fetch};
+use crate::common::{self, Client, Server};
+use crate::tools::{WAYS, Way, begin, fetch};
 
 /// The last words of lines as those of `ls -l`.
 fn names(lines: &[String]) -> Vec<&str> {

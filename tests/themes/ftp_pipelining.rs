@@ -1,8 +1,6 @@
 //! Commands that are sent without waiting for the replies.
 
-mod common;
-
-use common::{Server, wait_for};
+use crate::common::{Server, wait_for};
 
 #[test]
 fn listings_are_made_one_at_a_time() {

@@ -1,0 +1,153 @@
+//! TLS as the tests use it: one certificate for each process, and the client's side.
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use ftpdlib::TlsConfig;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+use super::authority::Pair;
+use super::socket::{Socket, Tls};
+
+/// What the connections of a test are made with, when it does not say so itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Clear,
+    Tls12,
+    Tls13,
+}
+
+/// As the binary is called: the themes are run by several.
+pub const MODE: Mode = match env!("CARGO_CRATE_NAME").as_bytes() {
+    b"over_tls12" => Mode::Tls12,
+    b"over_tls13" => Mode::Tls13,
+    _ => Mode::Clear,
+};
+
+impl Mode {
+    /// The client's side.
+    pub fn client_config(self) -> Option<Arc<ClientConfig>> {
+        match self {
+            Self::Clear => None,
+            Self::Tls12 => Some(Arc::new(client_config(&[&TLS12]))),
+            Self::Tls13 => Some(Arc::new(client_config(&[&TLS13]))),
+        }
+    }
+}
+
+/// Whether a test has to be left out, for the reason given, since it would say
+/// nothing over TLS.
+#[must_use]
+pub fn only_in_clear(_why: &str) -> bool {
+    MODE != Mode::Clear
+}
+
+/// A reason for it.
+pub const URGENT: &str = "urgent data goes past TLS, and would be in the way of its records";
+
+/// The reply to a transfer whose connection was cut before it had begun.
+pub const CUT: u16 = match MODE {
+    Mode::Clear => 426,
+    _ => 522,
+};
+
+/// The certificate of all servers of this process.
+static PAIR: LazyLock<Pair> = LazyLock::new(|| Pair::new(&["localhost"]));
+
+static SERVER: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![PAIR.der.clone()], PAIR.key_der());
+    Arc::new(config.unwrap())
+});
+
+/// How a server of the tests does FTPS.
+pub fn server_config() -> TlsConfig {
+    TlsConfig::with_context(Arc::clone(&SERVER))
+}
+
+/// The certificate and its key in a file, for the program.
+pub fn certfile() -> PathBuf {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let name = concat!(env!("CARGO_CRATE_NAME"), ".pem");
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, PAIR.both()).unwrap();
+        path
+    });
+    FILE.clone()
+}
+
+/// A client that trusts the servers of the tests, and remembers tickets.
+pub fn client_config(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(PAIR.der.clone()).unwrap();
+    ClientConfig::builder_with_protocol_versions(versions)
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+// --- data connections
+
+/// Where a client expects a data connection: who makes it knows whose it is.
+pub struct DataPort {
+    config: Arc<ClientConfig>,
+    state: Mutex<PortState>,
+}
+
+#[derive(Default)]
+struct PortState {
+    /// Whether the server has told that the transfer begins.
+    begun: bool,
+    connection: (Weak<TcpStream>, Weak<Tls>),
+}
+
+static PORTS: LazyLock<Mutex<HashMap<u16, Arc<DataPort>>>> = LazyLock::new(Mutex::default);
+
+impl DataPort {
+    /// The next connection to this port, or from it, is under TLS.
+    pub fn open(port: u16, config: &Arc<ClientConfig>) -> Arc<Self> {
+        let opened = Arc::new(Self {
+            config: Arc::clone(config),
+            state: Mutex::default(),
+        });
+        let mut ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.insert(port, Arc::clone(&opened));
+        opened
+    }
+
+    /// It is in clear.
+    pub fn forget(port: u16) {
+        let mut ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.remove(&port);
+    }
+
+    pub fn find(port: u16) -> Option<Arc<Self>> {
+        let ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.get(&port).cloned()
+    }
+
+    /// Puts a new connection under TLS: the handshake comes when the transfer
+    /// begins, as with most clients, or with the first use.
+    pub fn secure(&self, socket: &mut Socket) {
+        socket.secure(Arc::clone(&self.config));
+        let mut state = self.state.lock().unwrap();
+        state.connection = socket.downgrade();
+        if std::mem::take(&mut state.begun) {
+            // If it fails, whoever uses the connection will see.
+            let _ = socket.handshake();
+        }
+    }
+
+    /// The transfer begins.
+    pub fn begin(&self) {
+        let mut state = self.state.lock().unwrap();
+        let (tcp, tls) = &state.connection;
+        match (tcp.upgrade(), tls.upgrade()) {
+            (Some(tcp), Some(tls)) => drop(tls.handshake(&tcp)),
+            _ => state.begun = true,
+        }
+    }
+}
