@@ -252,3 +252,93 @@ mod descriptors {
         assert_eq!(clients[0].download("NLST"), b"");
     }
 }
+
+#[cfg(feature = "cli")]
+mod processes {
+    use super::*;
+    use crate::tools::Program;
+
+    fn login(program: &Program) -> Option<Client> {
+        let mut client = Client::connect(program.address);
+        client.expect_reply(220);
+        client.expect(331, format!("USER {USER}"));
+        match client.command(format!("PASS {PASSWORD}")) {
+            (230, _) => Some(client),
+            (code, text) => {
+                assert_eq!((code, text.as_str()), (530, TOO_MANY_OF_USER));
+                client.expect_eof();
+                None
+            }
+        }
+    }
+
+    /// Logins until one is too many.
+    fn fill(program: &Program, most: usize) -> Vec<Client> {
+        let clients: Vec<_> = std::iter::from_fn(|| login(program)).take(99).collect();
+        assert_eq!(clients.len(), most);
+        clients
+    }
+
+    fn workers(program: &Program) -> Vec<String> {
+        let log = program.log();
+        let lines = log.lines().filter(|line| line.contains(">>> starting FTP"));
+        let pid = |line: &str| Some(line.split_once("pid=")?.1.split_once(' ')?.0.to_owned());
+        lines.filter_map(pid).collect()
+    }
+
+    fn kill(pid: &str) {
+        let killed = std::process::Command::new("kill")
+            .args(["-9", pid])
+            .status();
+        assert!(killed.unwrap().success());
+    }
+
+    #[test]
+    fn workers_count_together_and_a_dead_one_gives_back() {
+        let args = ["--concurrency", "pre-fork", "--workers", "3"];
+        let program = Program::start(&[&args[..], &["--max-cons-per-user", "12"]].concat());
+        wait_for("the workers", || workers(&program).len() == 3);
+        let mut clients = fill(&program, 12);
+        kill(&workers(&program)[0]);
+        wait_for("another worker", || workers(&program).len() == 4);
+        // Those of the others are still there.
+        clients.retain_mut(|client| {
+            client.send("NOOP\r\n");
+            client.try_reply().is_some()
+        });
+        let rest = fill(&program, 12 - clients.len());
+        // All that is left goes, and all of it can be had again.
+        drop((clients, rest));
+        let mut clients = Vec::new();
+        wait_for("all places", || {
+            clients.extend(login(&program));
+            clients.len() == 12
+        });
+        assert!(login(&program).is_none());
+    }
+
+    #[test]
+    fn a_process_for_each_connection_counts_for_all() {
+        let args = ["--concurrency", "multi-proc", "--max-cons-per-user", "3"];
+        let program = Program::start(&args);
+        let mut clients = fill(&program, 3);
+        assert_eq!(clients[0].download("NLST"), b"");
+        clients[0].expect(221, "QUIT");
+        clients[0].expect_eof();
+        wait_for("a place", || {
+            clients[0] = match login(&program) {
+                Some(client) => client,
+                None => return false,
+            };
+            true
+        });
+        assert!(login(&program).is_none());
+        // Data connections of other processes count too.
+        let program = Program::start(&["--concurrency", "multi-proc", "--max-cons", "4"]);
+        let mut clients = [login(&program).unwrap(), login(&program).unwrap()];
+        let _data = clients[0].pasv();
+        clients[0].begin("STOR file");
+        let mut late = Client::connect(program.address);
+        late.expect_reply(421);
+    }
+}

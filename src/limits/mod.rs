@@ -104,7 +104,8 @@ impl ServerState {
 
     /// Takes back the seats of a process that has ended and was waited for.
     /// Returns how many it had.
-    pub(crate) fn forget_process(&self, pid: u32) -> usize {
+    pub(crate) fn forget_process(&self, pid: sys::Pid) -> usize {
+        let pid = pid.cast_unsigned();
         let shared = self.shared.get();
         let seats = shared.and_then(|shared| shared.with(|table| table.forget(pid)));
         seats.unwrap_or_default()
@@ -265,6 +266,9 @@ struct Load {
 }
 
 /// A socket's place among those of the server; dropped with it.
+///
+/// It belongs to the process that took it. One that inherits it by a fork may serve
+/// the connection with it, but giving it back is for the first.
 pub(crate) struct Seat {
     state: Arc<ServerState>,
     place: Place,
@@ -298,16 +302,6 @@ impl Seat {
         self.count_for(0);
     }
 
-    /// Leaves it to a process that was forked and goes on with the connection.
-    /// What that one has inherited does nothing until then; it is to be forgotten
-    /// when it has ended.
-    #[allow(dead_code, reason = "for servers with a process per connection")]
-    pub(crate) fn give_to(self, pid: u32) {
-        if let (Place::Shared(index), Some(shared)) = (&self.place, self.state.shared.get()) {
-            shared.with(|table| table.give_to(*index, process::id(), pid));
-        }
-    }
-
     /// Returns how many seats this user has then.
     fn count_for(&mut self, user: Key) -> usize {
         match &mut self.place {
@@ -336,7 +330,6 @@ impl Drop for Seat {
             }
             Place::Shared(index) => {
                 if let Some(shared) = self.state.shared.get() {
-                    // One that was inherited belongs to another process.
                     shared.with(|table| table.give_back(index, process::id()));
                 }
             }

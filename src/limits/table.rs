@@ -72,16 +72,9 @@ impl<'a> Table<'a> {
 
     /// Gives a seat back, if it is still that of `owner`.
     pub(super) fn give_back(&mut self, index: Index, owner: u32) {
-        if self.is_of(index, owner) {
+        let place = self.seat(index as usize) + OWNER;
+        if self.words[place] == u64::from(owner) {
             self.clear(index as usize);
-        }
-    }
-
-    /// Gives the seat of `owner` to another process.
-    pub(super) fn give_to(&mut self, index: Index, owner: u32, other: u32) {
-        if self.is_of(index, owner) {
-            let seat = self.seat(index as usize);
-            self.words[seat + OWNER] = other.into();
         }
     }
 
@@ -128,11 +121,6 @@ impl<'a> Table<'a> {
                 self.raise(self.words[seat + USER]);
             }
         }
-    }
-
-    fn is_of(&self, index: Index, owner: u32) -> bool {
-        let place = self.seat(index as usize) + OWNER;
-        self.words[place] == u64::from(owner)
     }
 
     fn clear(&mut self, index: usize) {
@@ -333,13 +321,9 @@ mod tests {
         let mut table = Table::new(&mut words, CAPACITY);
         let seat = table.take(1, 5).unwrap();
         table.give_back(seat, 2);
-        table.give_to(seat, 2, 3);
         assert_eq!((table.taken(), table.count(5)), (1, 1));
-        table.give_to(seat, 1, 2);
         table.give_back(seat, 1);
-        assert_eq!(table.taken(), 1);
-        table.give_back(seat, 2);
-        table.give_back(seat, 2);
+        table.give_back(seat, 1);
         assert_eq!((table.taken(), table.count(5)), (0, 0));
     }
 
@@ -347,7 +331,6 @@ mod tests {
     enum Step {
         Take(u32, Key),
         GiveBack(usize),
-        GiveTo(usize, u32),
         SetUser(usize, Key),
         Forget(u32),
         /// Somebody has died: this word was left with nonsense.
@@ -367,7 +350,6 @@ mod tests {
         prop_oneof![
             12 => (1..4_u32, key()).prop_map(|(owner, key)| Step::Take(owner, key)),
             5 => any::<usize>().prop_map(Step::GiveBack),
-            1 => (any::<usize>(), 1..4_u32).prop_map(|(seat, owner)| Step::GiveTo(seat, owner)),
             5 => (any::<usize>(), key()).prop_map(|(seat, key)| Step::SetUser(seat, key)),
             1 => (1..4_u32).prop_map(Step::Forget),
             1 => any::<usize>().prop_map(Step::Break),
@@ -389,12 +371,6 @@ mod tests {
             Step::GiveBack(number) => {
                 let Some(index) = pick(number) else { return };
                 table.give_back(index, model.remove(&index).unwrap().0);
-            }
-            Step::GiveTo(number, other) => {
-                let Some(index) = pick(number) else { return };
-                let seat = model.get_mut(&index).unwrap();
-                table.give_to(index, seat.0, other);
-                seat.0 = other;
             }
             Step::SetUser(number, user) => {
                 let Some(index) = pick(number) else { return };

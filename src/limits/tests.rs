@@ -235,37 +235,30 @@ fn processes_count_together() {
     });
 }
 
+/// As a process for each connection does it.
 #[test]
-fn a_seat_can_be_left_to_another_process() {
-    alone(
-        "limits::tests::a_seat_can_be_left_to_another_process",
-        || {
-            let state = local();
-            limit(&state, 0, 1, 0);
-            state.share(1).unwrap();
-            let seat = admitted(&state, IP);
-            let mut inherited = Some(admitted(&state, OTHER));
-            let (mut here, mut there) = pipe();
-            let child = fork(|| {
-                // Not its own: nothing happens.
-                drop(inherited.take());
-                hear(&mut there);
-                tell(&mut there, 2);
-                hear(&mut there);
-                // Its own by now, but it ends without a word.
-            });
-            assert_eq!(admit(&state, OTHER).1, Admission::MaxConsPerIp);
-            seat.give_to(child.pid());
-            assert_eq!(state.sockets.load(Relaxed), 2);
-            assert_eq!(admit(&state, IP).1, Admission::MaxConsPerIp);
-            tell(&mut here, 1);
-            assert_eq!(hear(&mut here), 2);
-            tell(&mut here, 3);
-            assert!(child.wait());
-            assert_eq!(state.forget_process(child.pid()), 1);
-            admitted(&state, IP);
-            drop(inherited);
-            admitted(&state, OTHER);
-        },
-    );
+fn an_inherited_seat_is_not_given_back() {
+    alone("limits::tests::an_inherited_seat_is_not_given_back", || {
+        let state = local();
+        limit(&state, 0, 1, 1);
+        state.share(usize::MAX).unwrap();
+        let mut seat = Some(admitted(&state, IP));
+        let child = fork(|| {
+            // It serves with it, and ends.
+            assert!(seat.as_mut().is_some_and(|seat| seat.enter("joe")));
+            let data = state.seat();
+            drop(seat.take());
+            // This one it forgets.
+            std::mem::forget(data);
+        });
+        assert!(child.wait());
+        let mut other = admitted(&state, OTHER);
+        assert_eq!(admit(&state, IP).1, Admission::MaxConsPerIp);
+        assert!(!other.enter("joe"));
+        assert_eq!(state.forget_process(child.pid()), 1);
+        assert!(!other.enter("joe"));
+        drop(seat);
+        assert!(other.enter("joe"));
+        admitted(&state, IP);
+    });
 }

@@ -237,12 +237,15 @@ impl FTPServer {
     /// Those of the system's poll, and of [`prefork`].
     pub fn serve_forever(&mut self) -> io::Result<()> {
         if let Some(workers) = self.workers {
+            let workers = prefork::count(workers);
+            self.state.share(workers)?;
             self.log_start("prefork + ");
             if let Role::Master(status) = self.fork(workers)? {
                 self.status = status;
                 return Ok(());
             }
         } else {
+            self.state.raise_open_files(1);
             self.log_start("");
         }
         let (address, pid) = (self.address, process::id());
@@ -310,6 +313,11 @@ impl FTPServer {
     /// Puts what listens on the loop.
     fn open(&mut self) {
         if let Some(Unopened { listener, host }) = self.unopened.take() {
+            if matches!(self.model, Model::Processes(_))
+                && let Err(err) = self.state.share(usize::MAX)
+            {
+                log::error!(target: TARGET, "each process counts its connections alone: {err}");
+            }
             self.ioloop.add(ServerChannel {
                 listener: Some(Listener::new(listener)),
                 config: Arc::clone(&self.config),
@@ -326,14 +334,13 @@ impl FTPServer {
                 "workers are forked before anything is put on the loop",
             ));
         };
-        let others = spread(
-            listener,
-            self.address,
-            prefork::count(workers),
-            self.state.backlog(),
-        );
+        let others = spread(listener, self.address, workers, self.state.backlog());
         let patience = self.drain_timeout + MASTER_PATIENCE;
-        let role = prefork::supervise(workers, MAX_RESTARTS, patience, &mut |_| {})?;
+        let state = Arc::clone(&self.state);
+        let mut ended = |pid| {
+            state.forget_process(pid);
+        };
+        let role = prefork::supervise(workers, MAX_RESTARTS, patience, &mut ended)?;
         if let Role::Worker(number) = role {
             self.ioloop = IOLoop::new()?;
             // The others' are closed here; the first is that of worker 0, or of all.
@@ -400,7 +407,9 @@ impl FTPServer {
         let Model::Processes(processes) = &mut self.model else {
             return;
         };
-        processes.reap(|_| {});
+        processes.reap(|pid| {
+            self.state.forget_process(pid);
+        });
         if let Some(newcomer) = processes.start() {
             self.serve_one(newcomer);
         }

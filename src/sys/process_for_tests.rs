@@ -7,35 +7,39 @@
 
 use std::env;
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::process::{self, Pid};
 
 /// A forked process.
-pub(crate) struct Child(libc::pid_t);
+pub(crate) struct Child(Pid);
 
 impl Child {
-    pub(crate) fn pid(&self) -> u32 {
-        self.0.cast_unsigned()
+    pub(crate) fn pid(&self) -> Pid {
+        self.0
     }
 
     /// With SIGKILL; waits for its end.
     pub(crate) fn kill(&self) {
-        // SAFETY: a child of ours that was not waited for.
-        assert_eq!(unsafe { libc::kill(self.0, libc::SIGKILL) }, 0);
+        process::kill(self.0, libc::SIGKILL);
         assert!(!self.wait());
     }
 
     /// Waits for its end. Returns whether it has ended well.
     pub(crate) fn wait(&self) -> bool {
-        let mut status = 0;
-        // SAFETY: `status` is a variable of ours.
-        let pid = unsafe { libc::waitpid(self.0, &raw mut status, 0) };
-        assert_eq!(pid, self.0);
-        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+        loop {
+            if let Some(status) = process::wait(self.0).unwrap() {
+                return status.success();
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 }
 
 /// Runs `body` in a child.
 pub(crate) fn fork(body: impl FnOnce()) -> Child {
-    // SAFETY: only tests that run alone do this; no other thread holds a lock.
+    // SAFETY: only tests that run alone do this; the one other thread there is the
+    // harness's, which sleeps until the test is over.
     let pid = unsafe { libc::fork() };
     assert_ne!(pid, -1);
     if pid != 0 {
