@@ -10,7 +10,7 @@ mod tools;
 
 use std::any::Any;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::ops::Deref;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -19,6 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use common::socket::Socket;
 use common::{DEADLINE, Server, drain, wait_for, write_big};
 use ftpdlib::handlers::{CmdArg, StockHandler, TimerId, commands};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
@@ -539,11 +540,11 @@ fn under_tls() {
     let connection = ClientConnection::new(config, name).unwrap();
     let mut tls = BufReader::new(StreamOwned::new(connection, client.socket));
     let send = |tls: &mut BufReader<StreamOwned<_, _>>, lines: &str| {
-        let stream: &mut StreamOwned<ClientConnection, TcpStream> = tls.get_mut();
+        let stream: &mut StreamOwned<ClientConnection, Socket> = tls.get_mut();
         stream.write_all(lines.as_bytes()).unwrap();
     };
     let expect = |tls: &mut BufReader<StreamOwned<_, _>>, reply: &str| {
-        let tls: &mut BufReader<StreamOwned<ClientConnection, TcpStream>> = tls;
+        let tls: &mut BufReader<StreamOwned<ClientConnection, Socket>> = tls;
         let mut line = String::new();
         tls.read_line(&mut line).unwrap();
         assert!(line.starts_with(reply), "{line}");
