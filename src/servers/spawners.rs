@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGKILL, SIGTERM};
+use signal_hook::consts::{SIGKILL, SIGQUIT, SIGTERM};
 use slab::Slab;
 
 use super::accept::{Host, Newcomer};
@@ -20,7 +20,7 @@ use crate::handlers::{FTPConfig, FTPHandler};
 use crate::ioloop::{IOLoop, Io, Remote};
 use crate::limits::{Admission, Seat};
 use crate::log::{TARGET, write_through};
-use crate::sys::{self, Fork, Pid};
+use crate::sys::{self, Fork, HeldSignals, Pid};
 
 /// A server with a thread for each connection: as pyftpdlib's `ThreadedFTPServer`.
 ///
@@ -140,13 +140,25 @@ pub(super) struct Threads {
 #[derive(Default)]
 struct Running {
     loops: Slab<Remote>,
+    /// Whether those that begin are to end soon.
+    draining: bool,
     /// Whether all are to end; none begins any more.
     over: bool,
 }
 
 impl Threads {
+    /// Tells all that the server is to end, those too that are about to begin.
+    pub(super) fn drain(&self) {
+        self.running().draining = true;
+        self.call_all(|io| io.drain_all());
+    }
+
+    fn is_draining(&self) -> bool {
+        self.running().draining
+    }
+
     /// Calls a function on each loop.
-    pub(super) fn call_all(&self, function: fn(&mut Io<'_>)) {
+    fn call_all(&self, function: fn(&mut Io<'_>)) {
         for (_, remote) in &self.running().loops {
             remote.call(function);
         }
@@ -227,6 +239,9 @@ fn run_thread<H: FTPHandler + 'static>(
         return Ok(());
     };
     ioloop.with_io(|io| newcomer.settle(io, factory));
+    if threads.is_draining() {
+        ioloop.with_io(|io| io.drain_all());
+    }
     let result = ioloop.run();
     ioloop.close();
     drop(ioloop);
@@ -290,21 +305,25 @@ impl Processes {
     }
 
     /// Makes a process for each that has connected. Returns, in that process, who
-    /// is to be served there.
-    pub(super) fn start(&mut self) -> Option<Newcomer> {
+    /// is to be served there, and the signals that wait until it listens for them.
+    pub(super) fn start(&mut self) -> Option<(Newcomer, HeldSignals)> {
         let parent = sys::own_pid();
         while let Ok(newcomer) = self.newcomers.try_recv() {
             // What is not written yet would be written twice.
             write_through();
+            // Until the new process listens for them, they would be told to this one.
+            let held = HeldSignals::new();
             match sys::fork() {
                 Ok(Fork::Parent(pid)) => self.children.push((pid, newcomer.seat)),
                 Ok(Fork::Child) => {
                     // The seats are those of the old process.
                     mem::forget(mem::take(&mut self.children));
+                    // Nor are the others' sockets for this one to keep open.
+                    while self.newcomers.try_recv().is_ok() {}
                     if sys::signal_at_death_of_parent(parent, SIGTERM).is_err() {
                         process::exit(1);
                     }
-                    return Some(newcomer);
+                    return Some((newcomer, held));
                 }
                 Err(err) => log::error!(target: TARGET, "cannot start a process: {err}"),
             }
@@ -334,7 +353,7 @@ impl Processes {
 
     /// Ends all, if need be by force.
     pub(super) fn end_all(&mut self, patience: Duration) {
-        self.kill_all(SIGTERM);
+        self.kill_all(SIGQUIT);
         let end = Instant::now() + patience;
         while !self.is_empty() && Instant::now() < end {
             self.reap(|_| {});
