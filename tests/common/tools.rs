@@ -10,7 +10,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -390,8 +392,8 @@ impl Drop for OwnFile {
 
 // --- the program
 
-/// The program as a process of its own, whose memory and time are nobody else's.
-#[cfg(feature = "cli")]
+/// A program as a process of its own, whose memory and time are nobody else's. It
+/// ends with this value, and its children with it.
 pub struct Program {
     pub address: SocketAddr,
     pub home: tempfile::TempDir,
@@ -399,17 +401,19 @@ pub struct Program {
     log: Arc<Mutex<Vec<u8>>>,
 }
 
-#[cfg(feature = "cli")]
 impl Program {
-    /// With all permissions for the user of the tests.
+    /// `ftpdlib`, with all permissions for the user of the tests.
+    #[cfg(feature = "cli")]
     pub fn start(args: &[&str]) -> Self {
         Self::start_after("", args)
     }
 
-    /// After some commands of the shell, such as `ulimit`.
+    /// The same after some commands of the shell, such as `ulimit`.
+    #[cfg(feature = "cli")]
     pub fn start_after(commands: &str, args: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let mut child = std::process::Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .arg("-c")
             .arg(format!("{commands}\nexec \"$0\" \"$@\""))
             .arg(env!("CARGO_BIN_EXE_ftpdlib"))
@@ -418,10 +422,17 @@ impl Program {
             .arg("-d")
             .arg(home.path())
             .args(tls_args())
-            .args(args)
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::piped())
+            .args(args);
+        Self::spawn(command, home)
+    }
+
+    /// Any that logs where it listens.
+    pub fn spawn(mut command: Command, home: tempfile::TempDir) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
             .spawn()
             .unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -463,6 +474,41 @@ impl Program {
         client
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal to it alone.
+    pub fn signal(&self, name: &str) {
+        assert!(signal(name, &self.pid().to_string()));
+    }
+
+    /// Sends a signal to its children too, as a terminal does.
+    pub fn signal_all(&self, name: &str) {
+        assert!(signal(name, &format!("-{}", self.pid())));
+    }
+
+    /// The numbers of its children.
+    pub fn children(&self) -> Vec<u32> {
+        let pid = self.pid();
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        let children = children.split_whitespace();
+        children.map(|child| child.parse().unwrap()).collect()
+    }
+
+    /// Waits for its end, and that of its children.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_for("its end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        wait_for("the end of all", || group_members(self.pid()) == 0);
+        status.unwrap()
+    }
+
     /// Memory in use, in bytes.
     pub fn memory(&self) -> u64 {
         let path = format!("/proc/{}/statm", self.child.id());
@@ -501,19 +547,43 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Not waited for yet, it keeps the number of the group.
+        if matches!(self.child.try_wait(), Ok(None)) || group_members(self.pid()) > 0 {
+            signal("KILL", &format!("-{}", self.pid()));
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process, or to a group by its number behind a minus.
+/// Returns whether there is one.
+pub fn signal(name: &str, to: &str) -> bool {
+    let kill = format!("kill -s {name} -- {to}");
+    let status = Command::new("sh").args(["-c", &kill]).status();
+    status.unwrap().success()
+}
+
+/// How many processes of a group are alive.
+fn group_members(group: u32) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let is_member = |process: &std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        // Behind the name in parentheses: state, parent, group.
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let dead = matches!(fields.next()?, "Z" | "X");
+        Some(!dead && fields.nth(1)? == group.to_string())
+    };
+    let members = processes.filter(|process| is_member(process) == Some(true));
+    members.count()
+}
+
 /// Those that the mode of the tests asks for.
 #[cfg(feature = "cli")]
 pub fn tls_args() -> Vec<OsString> {
     match MODE {
         Mode::Clear => Vec::new(),
         _ => vec!["--tls".into(), "--certfile".into(), certfile().into()],
-    }
-}
-
-#[cfg(feature = "cli")]
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
