@@ -5,12 +5,13 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-use ftpdlib::TlsConfig;
+use ftpdlib::{FTPConfig, TlsConfig};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::authority::Pair;
 use super::socket::{Socket, Tls};
+use super::{Client, PASSWORD, Server, USER};
 
 /// What the connections of a test are made with, when it does not say so itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,37 @@ pub fn client_config(versions: &[&'static SupportedProtocolVersion]) -> ClientCo
     ClientConfig::builder_with_protocol_versions(versions)
         .with_root_certificates(roots)
         .with_no_client_auth()
+}
+
+/// A client of each version.
+pub fn both() -> [Arc<ClientConfig>; 2] {
+    [&TLS12, &TLS13].map(|version| Arc::new(client_config(&[version])))
+}
+
+/// Turns a configuration into one of a server with FTPS, that `change` has changed.
+pub fn with_tls(change: impl FnOnce(&mut TlsConfig)) -> impl FnOnce(&mut FTPConfig) {
+    |config| {
+        let mut tls = server_config();
+        change(&mut tls);
+        config.tls = Some(tls);
+    }
+}
+
+/// A server of its own for a test that says itself what is under TLS.
+pub fn serve(change: impl FnOnce(&mut TlsConfig) + Send + 'static) -> Server {
+    Server::with(with_tls(change))
+}
+
+impl Server {
+    /// A client that is logged in under TLS, with data connections under it.
+    pub fn login_over(&self, config: &Arc<ClientConfig>) -> Client {
+        let mut client = self.connect();
+        client.auth(config).unwrap();
+        client.protect();
+        client.login(USER, PASSWORD);
+        client.expect(200, "TYPE I");
+        client
+    }
 }
 
 // --- data connections
