@@ -86,6 +86,7 @@ impl SessionTickets {
             self.resumed.store(true, Relaxed);
             return Ok(());
         }
+        self.forget_given();
         let wanted = match reuse {
             SessionReuse::Off => false,
             // One that has used up its tickets cannot do better: it gets no new
@@ -101,6 +102,14 @@ impl SessionTickets {
         }
     }
 
+    /// Forgets what the last handshake has given: it was to somebody who has not
+    /// shown to be the owner, and must not be able to do so by it.
+    fn forget_given(&self) {
+        let last = self.handshakes.load(Relaxed);
+        let keeps = |ticket: &Ticket| ticket.is_of_control() || ticket.handshake != last;
+        self.kept().retain(keeps);
+    }
+
     /// The last handshake was of a data connection that has ended so that the
     /// client may not have read its tickets.
     pub(crate) fn may_be_unread(&self) {
@@ -110,16 +119,13 @@ impl SessionTickets {
         }
     }
 
-    /// Whether each ticket was used, and none twice; those of this handshake could
-    /// not be.
+    /// Whether each ticket was used, and none twice.
     fn are_used_up(&self) -> bool {
-        let last = self.handshakes.load(Relaxed);
-        let could_be = |ticket: &&Ticket| ticket.is_of_control() || ticket.handshake != last;
         let is_used = |ticket: &Ticket| match ticket.may_be_unread {
             true => ticket.uses <= 1,
             false => ticket.uses == 1,
         };
-        self.kept().iter().filter(could_be).all(is_used)
+        self.kept().iter().all(is_used)
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<Ticket>> {
@@ -137,7 +143,11 @@ pub(crate) fn without_tickets(base: &ServerConfig) -> ServerConfig {
 }
 
 impl StoresServerSessions for SessionTickets {
+    /// Gives none on a data connection that has brought none.
     fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
+        if self.handshakes.load(Relaxed) > 1 && self.bond.load(Relaxed) != OWN {
+            return false;
+        }
         let mut kept = self.kept();
         if kept.len() == KEPT {
             let place = least_needed(&kept);
@@ -295,6 +305,7 @@ mod tests {
     /// Gives a ticket on a data connection.
     fn download(session: &SessionTickets, ticket: u8) {
         session.handshakes.fetch_add(1, Relaxed);
+        session.bond.store(OWN, Relaxed);
         session.put(vec![ticket], Vec::new());
     }
 
@@ -333,14 +344,30 @@ mod tests {
         judge(&session, prefer, Some(b"a")).unwrap();
         session.handshakes.store(1, Relaxed);
         download(&session, 1);
-        // The one that comes with this handshake is not expected in it.
-        judge(&session, prefer, None).unwrap();
         session.handshakes.fetch_add(1, Relaxed);
         assert_eq!(judge(&session, prefer, None), Err("no ticket"));
         session.handshakes.fetch_sub(1, Relaxed);
         session.may_be_unread();
+        session.handshakes.fetch_add(1, Relaxed);
         judge(&session, prefer, None).unwrap();
         // But it may have been.
         judge(&session, prefer, Some(&[1])).unwrap();
+    }
+
+    /// Whoever has brought none gets none; and what was given to one that has not
+    /// resumed in the end is of no use.
+    #[test]
+    fn strangers_get_no_tickets() {
+        let session = session(&[b"a"]);
+        session.handshakes.store(2, Relaxed);
+        for bond in [NONE, FOREIGN] {
+            session.bond.store(bond, Relaxed);
+            assert!(!session.put(b"given".to_vec(), Vec::new()));
+        }
+        session.bond.store(OWN, Relaxed);
+        assert!(session.put(b"given".to_vec(), Vec::new()));
+        session.judge(SessionReuse::Prefer, false, true).unwrap();
+        assert!(session.take(b"given").is_none());
+        assert!(session.take(b"a").is_some());
     }
 }
