@@ -20,8 +20,13 @@ use super::SessionReuse;
 #[derive(Debug, Default)]
 pub(crate) struct SessionTickets {
     kept: Mutex<Vec<Ticket>>,
+    /// Those that the last handshake has given: of no use unless it belongs to the
+    /// session.
+    given: Mutex<Vec<Ticket>>,
     /// Handshakes so far; the first is that of the control connection.
     handshakes: AtomicUsize,
+    /// Tickets so far.
+    count: AtomicUsize,
     /// What the last handshake brought.
     bond: AtomicU8,
     /// Whether a data connection has resumed the session.
@@ -36,6 +41,8 @@ struct Ticket {
     number: Vec<u8>,
     secret: Vec<u8>,
     uses: usize,
+    /// How many were given before.
+    order: usize,
     /// The handshake that it was given in.
     handshake: usize,
     /// Whether the client may not have got it.
@@ -60,6 +67,7 @@ impl SessionTickets {
     pub(crate) fn config(self: &Arc<Self>, base: &ServerConfig, count: usize) -> Arc<ServerConfig> {
         self.bond.store(NONE, Relaxed);
         self.handshakes.fetch_add(1, Relaxed);
+        lock(&self.given).clear();
         let mut config = without_tickets(base);
         config.session_storage = Arc::<Self>::clone(self);
         config.send_tls13_tickets = count;
@@ -73,9 +81,22 @@ impl SessionTickets {
         self.base.get_or_init(current)
     }
 
+    /// The last handshake belongs to the session: so do its tickets.
+    pub(crate) fn keep(&self) {
+        let mut kept = lock(&self.kept);
+        for ticket in lock(&self.given).drain(..) {
+            if kept.len() == KEPT {
+                let place = least_needed(&kept);
+                kept.remove(place);
+            }
+            kept.push(ticket);
+        }
+    }
+
     /// Whether the last handshake, of a data connection, is good enough; if not,
-    /// why. `resumed`: it has resumed a session. `tls13`: it is of TLS 1.3, where
-    /// clients may use a ticket once only (RFC 8446 §C.4).
+    /// why. `resumed`: it has resumed a session; else its tickets are forgotten, since
+    /// they may be those of a stranger. `tls13`: it is of TLS 1.3, where clients may
+    /// use a ticket once only (RFC 8446 §C.4).
     pub(crate) fn judge(
         &self,
         reuse: SessionReuse,
@@ -84,9 +105,10 @@ impl SessionTickets {
     ) -> Result<(), &'static str> {
         if resumed {
             self.resumed.store(true, Relaxed);
+            self.keep();
             return Ok(());
         }
-        self.forget_given();
+        lock(&self.given).clear();
         let wanted = match reuse {
             SessionReuse::Off => false,
             // One that has used up its tickets cannot do better: it gets no new
@@ -102,35 +124,27 @@ impl SessionTickets {
         }
     }
 
-    /// Forgets what the last handshake has given: it was to somebody who has not
-    /// shown to be the owner, and must not be able to do so by it.
-    fn forget_given(&self) {
-        let last = self.handshakes.load(Relaxed);
-        let keeps = |ticket: &Ticket| ticket.is_of_control() || ticket.handshake != last;
-        self.kept().retain(keeps);
-    }
-
     /// The last handshake was of a data connection that has ended so that the
     /// client may not have read its tickets.
     pub(crate) fn may_be_unread(&self) {
         let last = self.handshakes.load(Relaxed);
-        for ticket in self.kept().iter_mut() {
+        for ticket in lock(&self.kept).iter_mut() {
             ticket.may_be_unread |= ticket.handshake == last && !ticket.is_of_control();
         }
     }
 
-    /// Whether each ticket was used, and none twice.
+    /// Whether the last ticket that the client has got was used, and none twice:
+    /// most clients that use a ticket once keep no more than the last one.
     fn are_used_up(&self) -> bool {
-        let is_used = |ticket: &Ticket| match ticket.may_be_unread {
-            true => ticket.uses <= 1,
-            false => ticket.uses == 1,
-        };
-        self.kept().iter().all(is_used)
+        let kept = lock(&self.kept);
+        let got = kept.iter().filter(|ticket| !ticket.may_be_unread);
+        let last = got.max_by_key(|ticket| ticket.order);
+        last.is_none_or(|last| last.uses == 1) && kept.iter().all(|ticket| ticket.uses <= 1)
     }
+}
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Ticket>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(tickets: &Mutex<Vec<Ticket>>) -> MutexGuard<'_, Vec<Ticket>> {
+    tickets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A copy of `base` whose handshakes neither give nor take tickets.
@@ -143,20 +157,12 @@ pub(crate) fn without_tickets(base: &ServerConfig) -> ServerConfig {
 }
 
 impl StoresServerSessions for SessionTickets {
-    /// Gives none on a data connection that has brought none.
     fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
-        if self.handshakes.load(Relaxed) > 1 && self.bond.load(Relaxed) != OWN {
-            return false;
-        }
-        let mut kept = self.kept();
-        if kept.len() == KEPT {
-            let place = least_needed(&kept);
-            kept.remove(place);
-        }
-        kept.push(Ticket {
+        lock(&self.given).push(Ticket {
             number,
             secret,
             uses: 0,
+            order: self.count.fetch_add(1, Relaxed),
             handshake: self.handshakes.load(Relaxed),
             may_be_unread: false,
         });
@@ -164,7 +170,7 @@ impl StoresServerSessions for SessionTickets {
     }
 
     fn get(&self, number: &[u8]) -> Option<Vec<u8>> {
-        let mut kept = self.kept();
+        let mut kept = lock(&self.kept);
         let found = kept.iter().position(|ticket| ticket.number == number);
         let Some(found) = found else {
             self.bond.fetch_max(FOREIGN, Relaxed);
@@ -236,6 +242,7 @@ mod tests {
         for ticket in tickets {
             assert!(session.put(ticket.to_vec(), b"secret".to_vec()));
         }
+        session.keep();
         session
     }
 
@@ -293,20 +300,49 @@ mod tests {
     }
 
     #[test]
+    fn prefer_forgives_whoever_keeps_the_last_ticket_only() {
+        let session = session(&[b"a", b"b"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, Some(b"b")).unwrap();
+        judge(&session, prefer, None).unwrap();
+        // With a new one it has no excuse.
+        session.put(b"c".to_vec(), Vec::new());
+        session.keep();
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+    }
+
+    #[test]
     fn what_is_used_is_forgotten_last() {
         let session = session(&[b"control"]);
         for download in 0..=u8::MAX {
             session.put(vec![download], Vec::new());
+            session.keep();
             assert!(session.take(b"control").is_some());
         }
-        assert_eq!(session.kept().len(), KEPT);
+        assert_eq!(lock(&session.kept).len(), KEPT);
+    }
+
+    #[test]
+    fn strangers_get_no_ticket_that_is_of_use() {
+        for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
+            let session = session(&[b"a"]);
+            session.put(b"stranger's".to_vec(), Vec::new());
+            let first = judge(&session, reuse, None);
+            assert_eq!(first.is_ok(), reuse == SessionReuse::Prefer);
+            assert!(session.take(b"stranger's").is_none());
+            // Those of a handshake that was not finished are not either.
+            session.put(b"broken".to_vec(), Vec::new());
+            lock(&session.given).clear();
+            judge(&session, reuse, Some(b"a")).unwrap();
+            assert!(session.take(b"broken").is_none());
+        }
     }
 
     /// Gives a ticket on a data connection.
     fn download(session: &SessionTickets, ticket: u8) {
         session.handshakes.fetch_add(1, Relaxed);
-        session.bond.store(OWN, Relaxed);
         session.put(vec![ticket], Vec::new());
+        session.keep();
     }
 
     #[test]
@@ -317,19 +353,18 @@ mod tests {
             download(&session, ticket);
             assert!(session.take(&[ticket]).is_some());
         }
-        assert_eq!(session.kept().len(), KEPT);
+        assert_eq!(lock(&session.kept).len(), KEPT);
         assert!(session.take(b"control 1").is_some());
         assert!(session.take(b"control 2").is_some());
     }
 
-    /// Of two tickets that come with each download, one is used.
     #[test]
     fn what_was_not_used_yet_outlives_what_was() {
         let session = session(&[b"control"]);
         session.handshakes.store(1, Relaxed);
         for ticket in 0..8 {
             download(&session, ticket);
-            session.put(vec![100 + ticket], Vec::new());
+            download(&session, 100 + ticket);
             assert!(session.take(&[ticket]).is_some());
         }
         for ticket in 0..8 {
@@ -344,30 +379,10 @@ mod tests {
         judge(&session, prefer, Some(b"a")).unwrap();
         session.handshakes.store(1, Relaxed);
         download(&session, 1);
-        session.handshakes.fetch_add(1, Relaxed);
         assert_eq!(judge(&session, prefer, None), Err("no ticket"));
-        session.handshakes.fetch_sub(1, Relaxed);
         session.may_be_unread();
-        session.handshakes.fetch_add(1, Relaxed);
         judge(&session, prefer, None).unwrap();
         // But it may have been.
         judge(&session, prefer, Some(&[1])).unwrap();
-    }
-
-    /// Whoever has brought none gets none; and what was given to one that has not
-    /// resumed in the end is of no use.
-    #[test]
-    fn strangers_get_no_tickets() {
-        let session = session(&[b"a"]);
-        session.handshakes.store(2, Relaxed);
-        for bond in [NONE, FOREIGN] {
-            session.bond.store(bond, Relaxed);
-            assert!(!session.put(b"given".to_vec(), Vec::new()));
-        }
-        session.bond.store(OWN, Relaxed);
-        assert!(session.put(b"given".to_vec(), Vec::new()));
-        session.judge(SessionReuse::Prefer, false, true).unwrap();
-        assert!(session.take(b"given").is_none());
-        assert!(session.take(b"a").is_some());
     }
 }

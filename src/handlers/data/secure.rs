@@ -1,5 +1,5 @@
 //! TLS on a data connection: a handshake that begins with the client's first
-//! byte, before or after the command, and is tied to the control connection.
+//! byte, after the command if that comes soon, and is tied to the control connection.
 
 use std::borrow::Cow;
 use std::io;
@@ -22,6 +22,8 @@ pub(crate) struct DataTls {
     stage: Stage,
     /// When the handshake has to be finished.
     deadline: Option<Instant>,
+    /// Until when the handshake waits for the command, if the client has begun it.
+    put_off: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ impl DataTls {
             tickets: Arc::clone(&tls.tickets),
             stage: Stage::Clear,
             deadline: None,
+            put_off: None,
         }))
     }
 
@@ -85,6 +88,25 @@ impl DataChannel {
     pub(super) fn handshake_deadline(&self) -> Option<Instant> {
         let pending = self.tls.as_ref().filter(|tls| tls.is_pending());
         pending.and_then(|tls| tls.deadline)
+    }
+
+    /// When the handshake begins without a command.
+    pub(super) fn handshake_put_off(&self) -> Option<Instant> {
+        let tls = self.tls.as_ref();
+        tls.filter(|tls| matches!(tls.stage, Stage::Waiting))?
+            .put_off
+    }
+
+    /// Whether the command is to come first: it tells whether there will be tickets.
+    /// Clients send it at once, since many servers do not shake hands before; for
+    /// one that does not, the handshake begins a little later.
+    fn awaits_command(&mut self) -> bool {
+        let (now, begun) = (self.now, self.transfer_in_progress());
+        let Some(tls) = &mut self.tls else {
+            return false;
+        };
+        let until = *tls.put_off.get_or_insert(after(now, PATIENCE));
+        !begun && now < until
     }
 
     /// A transfer waits for the handshake: from now on it has its time.
@@ -159,6 +181,9 @@ impl DataConnection {
             }
             Stage::Waiting if !d.stream.is_readable() => return Some(Drive::Wait),
             Stage::Waiting => {
+                if d.awaits_command() {
+                    return Some(Drive::Wait);
+                }
                 if let Err(err) = d.begin_handshake() {
                     return Some(self.fail(&err.to_string(), FAILED.into()));
                 }
@@ -225,3 +250,6 @@ pub fn secure_connection(d: &mut DataChannel) {
 }
 
 const FAILED: &str = "522 SSL handshake failed.";
+
+/// For a command that was sent together with the first bytes of the handshake.
+const PATIENCE: Duration = Duration::from_millis(250);
