@@ -297,7 +297,11 @@ impl Tls {
         let mut decrypted = 0;
         let mut failure = None;
         loop {
-            let records = &mut received[done..size];
+            let records = match failure {
+                None => &mut received[done..size],
+                // What failed must not be shown again.
+                Some(_) => &mut [],
+            };
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(records);
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {

@@ -404,6 +404,11 @@ impl Client {
         self.private = true;
     }
 
+    /// Whether data connections are under TLS: for where no reply tells.
+    pub fn assume_private(&mut self, private: bool) {
+        self.private = private;
+    }
+
     /// Gives a command, and leaves replies that are owed for others to be read later.
     fn ask(&mut self, command: &str, expected: &str) {
         // If nobody is there, no reply comes.

@@ -149,7 +149,8 @@ impl DataChannel {
     /// The client may not have got the tickets of this connection.
     pub(super) fn doubt_tickets(&self) {
         let tls = self.tls.as_ref();
-        if let Some(tls) = tls.filter(|tls| matches!(tls.stage, Stage::Open)) {
+        let begun = |tls: &&Box<DataTls>| !matches!(tls.stage, Stage::Clear | Stage::Waiting);
+        if let Some(tls) = tls.filter(begun) {
             tls.tickets.may_be_unread();
         }
     }
