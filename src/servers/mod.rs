@@ -373,7 +373,7 @@ impl FTPServer {
         self.ioloop.with_io(|io| io.tell_all(|| Drain));
         match &self.model {
             Model::Async => {}
-            Model::Threads(threads) => threads.call_all(|io| io.tell_all(|| Drain)),
+            Model::Threads(threads) => threads.drain(),
             Model::Processes(processes) => processes.kill_all(SIGTERM),
         }
         self.ioloop.go_on();

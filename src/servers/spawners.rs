@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGKILL, SIGTERM};
 use slab::Slab;
 
 use super::accept::{Host, Newcomer};
-use super::{BACKLOG, FTPServer, Model, parse};
+use super::{BACKLOG, Drain, FTPServer, Model, parse};
 use crate::handlers::{FTPConfig, FTPHandler};
 use crate::ioloop::{IOLoop, Io, Remote};
 use crate::limits::{Admission, Seat};
@@ -140,13 +140,21 @@ pub(super) struct Threads {
 #[derive(Default)]
 struct Running {
     loops: Slab<Remote>,
+    /// Whether sessions are to come to their end.
+    drains: bool,
     /// Whether all are to end; none begins any more.
     over: bool,
 }
 
 impl Threads {
+    /// Has all come to their end, those that begin yet too.
+    pub(super) fn drain(&self) {
+        self.running().drains = true;
+        self.call_all(|io| io.tell_all(|| Drain));
+    }
+
     /// Calls a function on each loop.
-    pub(super) fn call_all(&self, function: fn(&mut Io<'_>)) {
+    fn call_all(&self, function: fn(&mut Io<'_>)) {
         for (_, remote) in &self.running().loops {
             remote.call(function);
         }
@@ -227,6 +235,9 @@ fn run_thread<H: FTPHandler + 'static>(
         return Ok(());
     };
     ioloop.with_io(|io| newcomer.settle(io, factory));
+    if threads.running().drains {
+        ioloop.with_io(|io| io.tell_all(|| Drain));
+    }
     let result = ioloop.run();
     ioloop.close();
     drop(ioloop);
@@ -259,9 +270,12 @@ where
 /// Those who have connected and the processes that they have got.
 pub(super) struct Processes {
     newcomers: Receiver<Newcomer>,
-    settle: Box<dyn Fn(&mut Io<'_>, Newcomer)>,
+    settle: Settle,
     children: Vec<(Pid, Seat)>,
 }
+
+/// [`Newcomer::settle`] with the factory of the server.
+type Settle = Box<dyn Fn(&mut Io<'_>, Newcomer)>;
 
 struct InProcesses<F> {
     factory: Arc<F>,
