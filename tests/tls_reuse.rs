@@ -522,15 +522,19 @@ fn who_does_not_resume_gets_no_ticket() {
         for resumed in [false, true] {
             let wallet = Arc::new(Wallet::default());
             let config = Arc::new(with_wallet(&base, &wallet));
-            for _ in 0..3 {
+            for again in [false, true, true] {
+                // In TLS 1.2 the client believes that it may come back.
+                let why = match again && version == &TLS12 {
+                    true => "a ticket of another session",
+                    false => "no ticket",
+                };
                 if resumed {
-                    owner.fetch_in_vain(&config, "no ticket");
+                    owner.fetch_in_vain(&config, why);
                 } else {
                     assert_eq!(owner.fetch(&config), HandshakeKind::Full);
                 }
             }
             assert_eq!(wallet.received(), 0);
-            assert!(wallet.tls12.lock().unwrap().is_none());
             owner.fetch(&own);
         }
     }
@@ -549,7 +553,8 @@ fn uploads_by_who_never_reads() {
                 true => Arc::clone(&owner.config),
                 false => forgetful(&base),
             };
-            for before in [true, false] {
+            // One that begins before it has asked waits for a while.
+            for before in [resumes, false] {
                 let address = parse_227(&owner.client.expect(227, "PASV"));
                 let tcp = TcpStream::connect(address).unwrap();
                 let data = if before {

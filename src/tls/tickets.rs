@@ -157,7 +157,12 @@ pub(crate) fn without_tickets(base: &ServerConfig) -> ServerConfig {
 }
 
 impl StoresServerSessions for SessionTickets {
+    /// Not for a data connection that has brought none: it would be forgotten, and
+    /// the client may offer it in place of a better one.
     fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
+        if self.handshakes.load(Relaxed) > 1 && self.bond.load(Relaxed) != OWN {
+            return false;
+        }
         lock(&self.given).push(Ticket {
             number,
             secret,
@@ -341,6 +346,7 @@ mod tests {
     /// Gives a ticket on a data connection.
     fn download(session: &SessionTickets, ticket: u8) {
         session.handshakes.fetch_add(1, Relaxed);
+        session.bond.store(OWN, Relaxed);
         session.put(vec![ticket], Vec::new());
         session.keep();
     }

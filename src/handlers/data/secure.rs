@@ -148,9 +148,8 @@ impl DataChannel {
 
     /// The client may not have got the tickets of this connection.
     pub(super) fn doubt_tickets(&self) {
-        let tls = self.tls.as_ref();
-        let begun = |tls: &&Box<DataTls>| !matches!(tls.stage, Stage::Clear | Stage::Waiting);
-        if let Some(tls) = tls.filter(begun) {
+        let begun = |tls: &&DataTls| !matches!(tls.stage, Stage::Clear | Stage::Waiting);
+        if let Some(tls) = self.tls.as_deref().filter(begun) {
             tls.tickets.may_be_unread();
         }
     }
