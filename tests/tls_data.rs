@@ -89,7 +89,7 @@ fn each_order() {
             (CONNECTS_FIRST, true),
             (CONNECTS_FIRST, false),
         ] {
-            let mut arrive = |client: &mut Client, command: &str| {
+            let arrive = |client: &mut Client, command: &str| {
                 arrive(client, &config, order, passive, command)
             };
             let mut data = arrive(&mut client, "RETR a");
