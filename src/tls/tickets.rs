@@ -157,21 +157,22 @@ pub(crate) fn without_tickets(base: &ServerConfig) -> ServerConfig {
 }
 
 impl StoresServerSessions for SessionTickets {
-    /// Not for a data connection that has brought none: it would be forgotten, and
-    /// the client may offer it in place of a better one.
+    /// Whoever has brought none gets none: it would take the place of a good one
+    /// where clients keep one for all connections.
     fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
-        if self.handshakes.load(Relaxed) > 1 && self.bond.load(Relaxed) != OWN {
-            return false;
-        }
-        lock(&self.given).push(Ticket {
+        let ticket = Ticket {
             number,
             secret,
             uses: 0,
             order: self.count.fetch_add(1, Relaxed),
             handshake: self.handshakes.load(Relaxed),
             may_be_unread: false,
-        });
-        true
+        };
+        let belongs = ticket.is_of_control() || self.bond.load(Relaxed) == OWN;
+        if belongs {
+            lock(&self.given).push(ticket);
+        }
+        belongs
     }
 
     fn get(&self, number: &[u8]) -> Option<Vec<u8>> {
@@ -195,8 +196,10 @@ impl StoresServerSessions for SessionTickets {
         self.get(number)
     }
 
+    /// Whether to name the session in TLS 1.2: that of a data connection is resumed,
+    /// and has its name, or is nobody's.
     fn can_cache(&self) -> bool {
-        true
+        self.handshakes.load(Relaxed) <= 1
     }
 }
 
@@ -331,15 +334,15 @@ mod tests {
     fn strangers_get_no_ticket_that_is_of_use() {
         for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
             let session = session(&[b"a"]);
-            session.put(b"stranger's".to_vec(), Vec::new());
-            let first = judge(&session, reuse, None);
-            assert_eq!(first.is_ok(), reuse == SessionReuse::Prefer);
-            assert!(session.take(b"stranger's").is_none());
-            // Those of a handshake that was not finished are not either.
-            session.put(b"broken".to_vec(), Vec::new());
-            lock(&session.given).clear();
+            session.handshakes.store(2, Relaxed);
+            assert!(!session.put(b"stranger's".to_vec(), Vec::new()));
+            // Nor whoever has seen the number of a ticket, and lacks its secret.
+            assert!(session.take(b"a").is_some());
+            assert!(session.put(b"eavesdropper's".to_vec(), Vec::new()));
+            let judgement = session.judge(reuse, false, true);
+            assert_eq!(judgement.is_ok(), reuse == SessionReuse::Prefer);
             judge(&session, reuse, Some(b"a")).unwrap();
-            assert!(session.take(b"broken").is_none());
+            assert!(session.take(b"eavesdropper's").is_none());
         }
     }
 
@@ -347,7 +350,7 @@ mod tests {
     fn download(session: &SessionTickets, ticket: u8) {
         session.handshakes.fetch_add(1, Relaxed);
         session.bond.store(OWN, Relaxed);
-        session.put(vec![ticket], Vec::new());
+        assert!(session.put(vec![ticket], Vec::new()));
         session.keep();
     }
 

@@ -148,8 +148,9 @@ impl DataChannel {
 
     /// The client may not have got the tickets of this connection.
     pub(super) fn doubt_tickets(&self) {
-        let begun = |tls: &&DataTls| !matches!(tls.stage, Stage::Clear | Stage::Waiting);
-        if let Some(tls) = self.tls.as_deref().filter(begun) {
+        if let Some(tls) = &self.tls
+            && !matches!(tls.stage, Stage::Clear | Stage::Waiting)
+        {
             tls.tickets.may_be_unread();
         }
     }
