@@ -35,11 +35,10 @@ enum Step {
     Handshake,
 }
 
-const ORDERS: [[Step; 3]; 3] = [
-    [Step::Connect, Step::Handshake, Step::Command],
-    [Step::Connect, Step::Command, Step::Handshake],
-    [Step::Command, Step::Connect, Step::Handshake],
-];
+const COMMAND_FIRST: [Step; 3] = [Step::Command, Step::Connect, Step::Handshake];
+const CONNECTS_FIRST: [Step; 3] = [Step::Connect, Step::Command, Step::Handshake];
+/// The server waits a while for the command before it shakes hands.
+const COMMAND_LAST: [Step; 3] = [Step::Connect, Step::Handshake, Step::Command];
 
 /// A connection that was made in this order, on which the transfer has begun.
 fn arrive(
@@ -85,30 +84,59 @@ fn each_order() {
     server.write("a", &bytes);
     for config in both() {
         let mut client = server.login_over(&config);
-        for order in ORDERS {
+        for (order, passive) in [
+            (COMMAND_FIRST, true),
+            (CONNECTS_FIRST, true),
+            (CONNECTS_FIRST, false),
+        ] {
+            let arrive = |client: &mut Client, command: &str| {
+                arrive(client, &config, order, passive, command)
+            };
+            let mut data = arrive(&mut client, "RETR a");
+            assert!(read_whole(&mut data) == bytes, "{order:?} {passive}");
+            client.expect_reply(226);
+            let mut data = arrive(&mut client, "STOR b");
+            data.write_all(&bytes).unwrap();
+            drop(data);
+            client.expect_reply(226);
+            assert!(server.read("b") == bytes, "{order:?} {passive}");
+            let mut data = arrive(&mut client, "NLST");
+            assert_eq!(read_whole(&mut data), b"a\r\nb\r\n");
+            client.expect_reply(226);
+            // Nothing at all is something, too.
+            let data = arrive(&mut client, "STOR empty");
+            drop(data);
+            client.expect_reply(226);
+            assert_eq!(server.read("empty"), b"");
+            std::fs::remove_file(server.path("empty")).unwrap();
+        }
+    }
+}
+
+/// Clients that shake hands as soon as they are connected, and will not ask for
+/// anything before.
+#[test]
+fn handshakes_before_the_command() {
+    let server = serve(|_| {});
+    let bytes = pattern(100_000);
+    server.write("a", &bytes);
+    let workers = both().map(|config| {
+        let mut client = server.login_over(&config);
+        let bytes = bytes.clone();
+        std::thread::spawn(move || {
             for passive in [true, false] {
-                if !passive && order[0] == Step::Command {
-                    continue;
-                }
-                let mut data = arrive(&mut client, &config, order, passive, "RETR a");
-                assert!(read_whole(&mut data) == bytes, "{order:?} {passive}");
+                let mut data = arrive(&mut client, &config, COMMAND_LAST, passive, "RETR a");
+                assert!(read_whole(&mut data) == bytes);
                 client.expect_reply(226);
-                let mut data = arrive(&mut client, &config, order, passive, "STOR b");
+                let mut data = arrive(&mut client, &config, COMMAND_LAST, passive, "STOU");
                 data.write_all(&bytes).unwrap();
                 drop(data);
                 client.expect_reply(226);
-                assert!(server.read("b") == bytes, "{order:?} {passive}");
-                let mut data = arrive(&mut client, &config, order, passive, "NLST");
-                assert_eq!(read_whole(&mut data), b"a\r\nb\r\n");
-                client.expect_reply(226);
-                // Nothing at all is something, too.
-                let data = arrive(&mut client, &config, order, passive, "STOR empty");
-                drop(data);
-                client.expect_reply(226);
-                assert_eq!(server.read("empty"), b"");
-                std::fs::remove_file(server.path("empty")).unwrap();
             }
-        }
+        })
+    });
+    for worker in workers {
+        worker.join().unwrap();
     }
 }
 
@@ -121,7 +149,7 @@ fn all_at_once() {
         let mut client = server.login_over(&config);
         for size in [0, 1, 5000, 60_000] {
             let bytes = pattern(size);
-            for before in [true, false] {
+            for before in [false, size == 5000] {
                 let address = parse_227(&client.expect(227, "PASV"));
                 let mut data = Carried::new(TcpStream::connect(address).unwrap(), &config);
                 if !before {

@@ -549,7 +549,8 @@ fn uploads_by_who_never_reads() {
                 true => Arc::clone(&owner.config),
                 false => forgetful(&base),
             };
-            for before in [true, false] {
+            // One that begins before it has asked waits for a while.
+            for before in [resumes, false] {
                 let address = parse_227(&owner.client.expect(227, "PASV"));
                 let tcp = TcpStream::connect(address).unwrap();
                 let data = if before {

@@ -297,11 +297,12 @@ impl Tls {
         let mut decrypted = 0;
         let mut failure = None;
         loop {
-            let records = match failure {
-                None => &mut received[done..size],
-                // What failed must not be shown again.
-                Some(_) => &mut [],
-            };
+            // After a failure only the alert is fetched: to look at the same bytes
+            // again is a bug to rustls.
+            if failure.is_some() && !self.connection.wants_write() {
+                break;
+            }
+            let records = &mut received[done..size];
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(records);
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {

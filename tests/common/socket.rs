@@ -256,6 +256,7 @@ impl Drop for Socket {
         // Other halves may go on.
         if let Some(tls) = &self.tls
             && Arc::strong_count(tls) == 1
+            && !*tls.ended.lock().unwrap_or_else(PoisonError::into_inner)
         {
             let _ = self.tcp.set_nonblocking(true);
             let _ = tls.finish(&self.tcp);
