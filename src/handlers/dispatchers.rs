@@ -367,6 +367,7 @@ pub(crate) fn promise(s: &mut FTPSession, transfer: PendingTransfer) {
     if let DataState::Open(open) = &mut s.data
         && s.prot
         && !open.channel.transfer_in_progress()
+        && !open.channel.is_secure()
     {
         open.dtp.secure_connection(&mut open.channel);
     }

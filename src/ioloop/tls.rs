@@ -297,6 +297,11 @@ impl Tls {
         let mut decrypted = 0;
         let mut failure = None;
         loop {
+            // After a failure only the alert is fetched: to look at the same bytes
+            // again is a bug to rustls.
+            if failure.is_some() && !self.connection.wants_write() {
+                break;
+            }
             let records = &mut received[done..size];
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(records);
             match state {

@@ -196,8 +196,10 @@ impl StoresServerSessions for SessionTickets {
         self.get(number)
     }
 
+    /// Whether to name the session in TLS 1.2: that of a data connection is resumed,
+    /// and has its name, or is nobody's.
     fn can_cache(&self) -> bool {
-        true
+        self.handshakes.load(Relaxed) <= 1
     }
 }
 

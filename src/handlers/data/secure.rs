@@ -148,8 +148,9 @@ impl DataChannel {
 
     /// The client may not have got the tickets of this connection.
     pub(super) fn doubt_tickets(&self) {
-        let tls = self.tls.as_ref();
-        if let Some(tls) = tls.filter(|tls| matches!(tls.stage, Stage::Open)) {
+        if let Some(tls) = &self.tls
+            && !matches!(tls.stage, Stage::Clear | Stage::Waiting)
+        {
             tls.tickets.may_be_unread();
         }
     }
