@@ -286,13 +286,15 @@ def wget(bench):
     def url(name="", server="explicit"):
         return servers(server).url("wget-tls/" + name, scheme="ftps")
 
+    two, three = (f"--ciphers=NORMAL:-VERS-ALL:+VERS-TLS{v}" for v in ("1.2", "1.3"))
     modes = [
         ("passive", "explicit", [], "PASV"),
         ("active", "explicit", ["--no-passive-ftp"], "PORT"),
-        ("TLS 1.2", "explicit", ["--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.2"], "PASV"),
+        ("TLS 1.2", "explicit", [two], "PASV"),
         ("TLS required", "strict", [], "PROT"),
         ("implicit", "implicit", ["--ftps-implicit"], "PASV"),
-        ("reuse required, TLS 1.2", "reuse", ["--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.2"], "PROT"),
+        ("reuse required, TLS 1.2", "reuse", [two], "PROT"),
+        ("reuse required, TLS 1.3", "reuse", [three], "PROT"),
     ]
     if bench.v6:
         modes.append(("IPv6", "ipv6", [], "EPSV"))
