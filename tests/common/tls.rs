@@ -53,6 +53,9 @@ pub fn only_in_clear(_why: &str) -> bool {
 /// A reason for it.
 pub const URGENT: &str = "urgent data goes past TLS, and would be in the way of its records";
 
+/// Another.
+pub const COSTLY: &str = "it is about the work behind the connections, and takes long";
+
 /// The reply to a transfer whose connection was cut before it had begun.
 pub const CUT: u16 = match MODE {
     Mode::Clear => 426,
