@@ -15,7 +15,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
-use super::stream::{RawStream, readable};
+use super::socket::{RawStream, readable};
 
 /// The server's side of TLS on one connection.
 pub(crate) struct Tls {

@@ -15,7 +15,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, RootCertStore};
 
-use super::acceptor::provider;
+use super::provider::provider;
 use super::{CertFiles, TlsError};
 use crate::error::strerror;
 
