@@ -111,10 +111,7 @@ fn wrong_flags_are_named() {
             "--tls-session-reuse: must be one of 'off', 'prefer', 'require', not 'never'",
         ),
         (&["--max-cons", "many"], "--max-cons: must be an integer"),
-        (
-            &["--concurrency", "pre-fork"],
-            "'pre-fork' is not there yet",
-        ),
+        (&["--workers", "x"], "--workers: must be an integer"),
         (
             &["--concurrency", "x"],
             "--concurrency: invalid concurrency 'x'",
@@ -144,7 +141,7 @@ fn what_is_wrong_in_the_file_is_named_with_its_line() {
         ("# comment\n[sever]", "ftpd.toml:2: sever: unknown section"),
         ("[server\nport = 1", "ftpd.toml:1: "),
         (
-            "[server]\nconcurrency = 'multi-thread'",
+            "[server]\nconcurrency = 'multi'",
             "ftpd.toml:2: server.concurrency: ",
         ),
         (

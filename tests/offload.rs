@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "common/authority.rs"]
-mod authority;
 mod common;
 #[path = "common/tools.rs"]
 mod tools;
@@ -19,6 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use common::authority;
 use common::socket::Socket;
 use common::{DEADLINE, Server, drain, wait_for, write_big};
 use ftpdlib::handlers::{CmdArg, StockHandler, TimerId, commands};

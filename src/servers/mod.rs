@@ -495,7 +495,7 @@ struct Entrance {
 
 impl Service for Entrance {
     fn hears_reload(&self) -> bool {
-        self.state.tls.as_ref().is_some_and(TlsAcceptor::has_files)
+        self.state.tls.is_some()
     }
 
     fn reload(&mut self) {

@@ -23,7 +23,7 @@ use crate::tls::TlsAcceptor;
 /// The signals as a channel: it stops the loop at each that is to end the server.
 pub(super) struct Signals {
     stop: UnixStream,
-    /// If there are files to read again.
+    /// If there is TLS.
     reload: Option<UnixStream>,
     /// Wakes the loop up, and that is all.
     child: UnixStream,
@@ -55,9 +55,11 @@ impl Signals {
         }
         let stop = notified(&ends, &mut handlers)?;
         let child = notified(&[SIGCHLD], &mut handlers)?;
-        // Without files to read, SIGHUP does what it does to any program.
-        let has_files = state.tls.as_ref().is_some_and(TlsAcceptor::has_files);
-        let reload = has_files.then(|| notified(&[SIGHUP], &mut handlers));
+        // Without certificates, SIGHUP does what it does to any program.
+        let reload = state
+            .tls
+            .is_some()
+            .then(|| notified(&[SIGHUP], &mut handlers));
         Ok(Self {
             stop,
             reload: reload.transpose()?,
@@ -70,8 +72,15 @@ impl Signals {
         })
     }
 
+    fn has_files(&self) -> bool {
+        self.state.tls.as_ref().is_some_and(TlsAcceptor::has_files)
+    }
+
     fn reload_tls(&self) {
         match self.state.tls.as_ref().map(TlsAcceptor::reload) {
+            Some(_) if !self.has_files() => {
+                log::info!(target: TARGET, "TLS: no files to read again")
+            }
             Some(Ok(())) => log::info!(target: TARGET, "TLS: certificates read again"),
             Some(Err(err)) => log::warn!(target: TARGET, "TLS: certificates not replaced: {err}"),
             None => {}

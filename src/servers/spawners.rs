@@ -140,21 +140,17 @@ pub(super) struct Threads {
 #[derive(Default)]
 struct Running {
     loops: Slab<Remote>,
-    /// Whether those that begin are to end soon.
-    draining: bool,
+    /// Whether sessions are to come to their end.
+    drains: bool,
     /// Whether all are to end; none begins any more.
     over: bool,
 }
 
 impl Threads {
-    /// Tells all that the server is to end, those too that are about to begin.
+    /// Has all come to their end, those that begin yet too.
     pub(super) fn drain(&self) {
-        self.running().draining = true;
+        self.running().drains = true;
         self.call_all(|io| io.drain_all());
-    }
-
-    fn is_draining(&self) -> bool {
-        self.running().draining
     }
 
     /// Calls a function on each loop.
@@ -239,7 +235,7 @@ fn run_thread<H: FTPHandler + 'static>(
         return Ok(());
     };
     ioloop.with_io(|io| newcomer.settle(io, factory));
-    if threads.is_draining() {
+    if threads.running().drains {
         ioloop.with_io(|io| io.drain_all());
     }
     let result = ioloop.run();
@@ -274,9 +270,12 @@ where
 /// Those who have connected and the processes that they have got.
 pub(super) struct Processes {
     newcomers: Receiver<Newcomer>,
-    settle: Box<dyn Fn(&mut Io<'_>, Newcomer)>,
+    settle: Settle,
     children: Vec<(Pid, Seat)>,
 }
+
+/// [`Newcomer::settle`] with the factory of the server.
+type Settle = Box<dyn Fn(&mut Io<'_>, Newcomer)>;
 
 struct InProcesses<F> {
     factory: Arc<F>,

@@ -102,6 +102,7 @@ impl SessionTickets {
         reuse: SessionReuse,
         resumed: bool,
         tls13: bool,
+        uploads: bool,
     ) -> Result<(), &'static str> {
         if resumed {
             self.resumed.store(true, Relaxed);
@@ -111,13 +112,14 @@ impl SessionTickets {
         lock(&self.given).clear();
         let wanted = match reuse {
             SessionReuse::Off => false,
-            // One that has used up its tickets cannot do better: it gets no new
-            // ones as long as it uploads.
-            SessionReuse::Prefer => self.resumed.load(Relaxed) && !(tls13 && self.are_used_up()),
+            SessionReuse::Prefer => self.resumed.load(Relaxed),
             SessionReuse::Require => true,
         };
+        // One that has used up its tickets cannot do better.
+        let forgives = reuse == SessionReuse::Prefer && tls13 && self.are_used_up(uploads);
         match self.bond.load(Relaxed) {
             _ if !wanted => Ok(()),
+            NONE if forgives => Ok(()),
             NONE => Err("no ticket"),
             FOREIGN => Err("a ticket of another session"),
             _ => Err("a ticket that does not fit"),
@@ -133,13 +135,16 @@ impl SessionTickets {
         }
     }
 
-    /// Whether the last ticket that the client has got was used, and none twice:
-    /// most clients that use a ticket once keep no more than the last one.
-    fn are_used_up(&self) -> bool {
+    /// Whether each ticket that the client has got was used, and none twice. Uploads
+    /// bring no new one, and there are clients that keep the last one only: with
+    /// uploads it is enough that this was used.
+    fn are_used_up(&self, uploads: bool) -> bool {
         let kept = lock(&self.kept);
-        let got = kept.iter().filter(|ticket| !ticket.may_be_unread);
-        let last = got.max_by_key(|ticket| ticket.order);
-        last.is_none_or(|last| last.uses == 1) && kept.iter().all(|ticket| ticket.uses <= 1)
+        let got = || kept.iter().filter(|ticket| !ticket.may_be_unread);
+        let last = got().max_by_key(|ticket| ticket.order);
+        let last_used = last.is_none_or(|last| last.uses == 1);
+        let all_used = got().all(|ticket| ticket.uses == 1);
+        kept.iter().all(|ticket| ticket.uses <= 1) && (all_used || (uploads && last_used))
     }
 }
 
@@ -157,16 +162,22 @@ pub(crate) fn without_tickets(base: &ServerConfig) -> ServerConfig {
 }
 
 impl StoresServerSessions for SessionTickets {
+    /// Whoever has brought none gets none: it would take the place of a good one
+    /// where clients keep one for all connections.
     fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
-        lock(&self.given).push(Ticket {
+        let ticket = Ticket {
             number,
             secret,
             uses: 0,
             order: self.count.fetch_add(1, Relaxed),
             handshake: self.handshakes.load(Relaxed),
             may_be_unread: false,
-        });
-        true
+        };
+        let belongs = ticket.is_of_control() || self.bond.load(Relaxed) == OWN;
+        if belongs {
+            lock(&self.given).push(ticket);
+        }
+        belongs
     }
 
     fn get(&self, number: &[u8]) -> Option<Vec<u8>> {
@@ -190,8 +201,10 @@ impl StoresServerSessions for SessionTickets {
         self.get(number)
     }
 
+    /// Whether to name the session in TLS 1.2: that of a data connection is resumed,
+    /// and has its name, or is nobody's.
     fn can_cache(&self) -> bool {
-        true
+        self.handshakes.load(Relaxed) <= 1
     }
 }
 
@@ -231,7 +244,7 @@ impl ProducesTickets for NoTickets {
 
 /// Tickets that are remembered: more than those of the control connection, so that
 /// those of downloads do not drive them out.
-const KEPT: usize = 12;
+const KEPT: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -254,7 +267,7 @@ mod tests {
     ) -> Result<(), &'static str> {
         session.bond.store(NONE, Relaxed);
         let resumed = ticket.is_some_and(|ticket| session.take(ticket).is_some());
-        session.judge(reuse, resumed, true)
+        session.judge(reuse, resumed, true, true)
     }
 
     #[test]
@@ -292,7 +305,7 @@ mod tests {
         judge(&session, prefer, Some(b"b")).unwrap();
         judge(&session, prefer, None).unwrap();
         // In TLS 1.2 a session is resumed as often as one likes.
-        let tls12 = session.judge(prefer, false, false);
+        let tls12 = session.judge(prefer, false, false, true);
         assert_eq!(tls12, Err("no ticket"));
         // And so do clients that use one twice.
         judge(&session, prefer, Some(b"a")).unwrap();
@@ -305,6 +318,9 @@ mod tests {
         let prefer = SessionReuse::Prefer;
         judge(&session, prefer, Some(b"b")).unwrap();
         judge(&session, prefer, None).unwrap();
+        // But nobody gets a file in that way.
+        let download = session.judge(prefer, false, true, false);
+        assert_eq!(download, Err("no ticket"));
         // With a new one it has no excuse.
         session.put(b"c".to_vec(), Vec::new());
         session.keep();
@@ -326,22 +342,23 @@ mod tests {
     fn strangers_get_no_ticket_that_is_of_use() {
         for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
             let session = session(&[b"a"]);
-            session.put(b"stranger's".to_vec(), Vec::new());
-            let first = judge(&session, reuse, None);
-            assert_eq!(first.is_ok(), reuse == SessionReuse::Prefer);
-            assert!(session.take(b"stranger's").is_none());
-            // Those of a handshake that was not finished are not either.
-            session.put(b"broken".to_vec(), Vec::new());
-            lock(&session.given).clear();
+            session.handshakes.store(2, Relaxed);
+            assert!(!session.put(b"stranger's".to_vec(), Vec::new()));
+            // Nor whoever has seen the number of a ticket, and lacks its secret.
+            assert!(session.take(b"a").is_some());
+            assert!(session.put(b"eavesdropper's".to_vec(), Vec::new()));
+            let judgement = session.judge(reuse, false, true, true);
+            assert_eq!(judgement.is_ok(), reuse == SessionReuse::Prefer);
             judge(&session, reuse, Some(b"a")).unwrap();
-            assert!(session.take(b"broken").is_none());
+            assert!(session.take(b"eavesdropper's").is_none());
         }
     }
 
     /// Gives a ticket on a data connection.
     fn download(session: &SessionTickets, ticket: u8) {
         session.handshakes.fetch_add(1, Relaxed);
-        session.put(vec![ticket], Vec::new());
+        session.bond.store(OWN, Relaxed);
+        assert!(session.put(vec![ticket], Vec::new()));
         session.keep();
     }
 

@@ -13,12 +13,14 @@ import time
 
 USER, PASSWORD = "user", "12345"
 DEADLINE = 60
+# The status of a client that had to be ended.
+TOO_SLOW = 124
 
 
 class Server:
-    """The program with one user, whose home is `home`."""
+    """The program with one user, whose home is `home`; `tls` is its section `[tls]`."""
 
-    def __init__(self, binary, address, home, log):
+    def __init__(self, binary, address, home, log, tls="", options=()):
         self.address, self.home = address, home
         config = log.with_suffix(".toml")
         config.write_text(
@@ -26,11 +28,11 @@ class Server:
             "[handler]\nauth_failed_timeout = 0.1\n"
             f'[[users]]\nname = "{USER}"\npassword = "{PASSWORD}"\n'
             f'home = "{home}"\nperm = "elradfmwMT"\n'
-            f'[anonymous]\nhome = "{home}"\n'
+            f'[anonymous]\nhome = "{home}"\n' + (f"[tls]\n{tls}\n" if tls else "")
         )
         self.log = log
         self.process = subprocess.Popen(
-            [binary, "--debug", "--config", config],
+            [binary, "--debug", "--config", config, *options],
             stdin=subprocess.DEVNULL,
             stderr=log.open("wb"),
         )
@@ -48,10 +50,10 @@ class Server:
         self.stop()
         sys.exit("the server did not start:\n" + self.log.read_text())
 
-    def url(self, path="", login=True):
+    def url(self, path="", login=True, scheme="ftp"):
         host = f"[{self.address}]" if ":" in self.address else self.address
         login = f"{USER}:{PASSWORD}@" if login else ""
-        return f"ftp://{login}{host}:{self.port}/{path}"
+        return f"{scheme}://{login}{host}:{self.port}/{path}"
 
     def commands(self, since=0):
         """The commands that it has got, for checks of how a client asked."""
@@ -59,6 +61,15 @@ class Server:
 
     def mark(self):
         return len(self.log.read_text(errors="replace"))
+
+    def has_logged(self, text):
+        """Whether it does so in a moment."""
+        end = time.monotonic() + 20
+        while text not in self.log.read_text(errors="replace"):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
 
     def stop(self):
         self.process.terminate()
@@ -84,9 +95,10 @@ class Bench:
         self.v4 = self.serve("v4", "127.0.0.1")
         self.v6 = self.serve("v6", "::1") if has_ipv6() else None
 
-    def serve(self, name, address):
+    def serve(self, name, address, tls="", options=()):
         """Starts one more server, to be ended with the others."""
-        server = Server(self.binary, address, self.home, self.top / f"{name}.log")
+        log = self.top / f"{name}.log"
+        server = Server(self.binary, address, self.home, log, tls, options)
         self.servers[name] = server
         return server
 
@@ -140,7 +152,7 @@ class Bench:
             )
         except subprocess.TimeoutExpired as error:
             return subprocess.CompletedProcess(
-                command, 124, error.stdout or b"", (error.stderr or b"") + b"\ntoo slow"
+                command, TOO_SLOW, error.stdout or b"", (error.stderr or b"") + b"\ntoo slow"
             )
 
     def has_sent(self, server, since, *verbs):
@@ -171,6 +183,11 @@ def content(thing):
 def sizes(one, other):
     texts = [None if content(thing) is None else len(content(thing)) for thing in (one, other)]
     return f"sizes: {texts[0]} and {texts[1]}"
+
+
+def fails(run):
+    """Whether a client has told of an error, in time."""
+    return run.returncode not in (0, TOO_SLOW)
 
 
 def output(run):

@@ -404,6 +404,16 @@ impl Client {
         self.private = true;
     }
 
+    /// What has come behind the last reply.
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Whether data connections are under TLS: for where no reply tells.
+    pub fn assume_private(&mut self, private: bool) {
+        self.private = private;
+    }
+
     /// Gives a command, and leaves replies that are owed for others to be read later.
     fn ask(&mut self, command: &str, expected: &str) {
         // If nobody is there, no reply comes.

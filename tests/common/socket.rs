@@ -205,10 +205,17 @@ impl Socket {
         }
     }
 
-    /// What rustls knows of the connection, after the handshake.
-    pub fn ask<T>(&self, question: impl FnOnce(&ClientConnection) -> T) -> T {
+    /// Says good-bye under TLS, and keeps the connection open.
+    pub fn say_good_bye(&self) {
         let tls = self.tls.as_ref().expect("it is in clear");
-        question(tls.connection().as_ref().expect("not begun"))
+        tls.handshake(&self.tcp).unwrap();
+        tls.finish(&self.tcp).unwrap();
+    }
+
+    /// What rustls knows of the connection, after the handshake.
+    pub fn ask<T>(&self, question: impl FnOnce(&mut ClientConnection) -> T) -> T {
+        let tls = self.tls.as_ref().expect("it is in clear");
+        question(tls.connection().as_mut().expect("not begun"))
     }
 
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -249,6 +256,7 @@ impl Drop for Socket {
         // Other halves may go on.
         if let Some(tls) = &self.tls
             && Arc::strong_count(tls) == 1
+            && !*tls.ended.lock().unwrap_or_else(PoisonError::into_inner)
         {
             let _ = self.tcp.set_nonblocking(true);
             let _ = tls.finish(&self.tcp);

@@ -1,16 +1,21 @@
 //! TLS as the tests use it: one certificate for each process, and the client's side.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-use ftpdlib::TlsConfig;
+use ftpdlib::{FTPConfig, TlsConfig};
+use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
 
 use super::authority::Pair;
 use super::socket::{Socket, Tls};
+use super::{Client, PASSWORD, Server, USER, set_deadlines};
 
 /// What the connections of a test are made with, when it does not say so itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,9 @@ pub fn only_in_clear(_why: &str) -> bool {
 
 /// A reason for it.
 pub const URGENT: &str = "urgent data goes past TLS, and would be in the way of its records";
+
+/// Another.
+pub const COSTLY: &str = "it is about the work behind the connections, and takes long";
 
 /// The reply to a transfer whose connection was cut before it had begun.
 pub const CUT: u16 = match MODE {
@@ -87,6 +95,88 @@ pub fn client_config(versions: &[&'static SupportedProtocolVersion]) -> ClientCo
     ClientConfig::builder_with_protocol_versions(versions)
         .with_root_certificates(roots)
         .with_no_client_auth()
+}
+
+/// A client of each version.
+pub fn both() -> [Arc<ClientConfig>; 2] {
+    [&TLS12, &TLS13].map(|version| Arc::new(client_config(&[version])))
+}
+
+/// Turns a configuration into one of a server with FTPS, that `change` has changed.
+pub fn with_tls(change: impl FnOnce(&mut TlsConfig)) -> impl FnOnce(&mut FTPConfig) {
+    |config| {
+        let mut tls = server_config();
+        change(&mut tls);
+        config.tls = Some(tls);
+    }
+}
+
+/// A server of its own for a test that says itself what is under TLS.
+pub fn serve(change: impl FnOnce(&mut TlsConfig) + Send + 'static) -> Server {
+    Server::with(with_tls(change))
+}
+
+impl Server {
+    /// A client that is logged in under TLS, with data connections under it.
+    pub fn login_over(&self, config: &Arc<ClientConfig>) -> Client {
+        let mut client = self.connect();
+        client.auth(config).unwrap();
+        client.protect();
+        client.login(USER, PASSWORD);
+        client.expect(200, "TYPE I");
+        client
+    }
+}
+
+/// TLS whose bytes a test carries itself.
+pub struct Carried {
+    pub tls: ClientConnection,
+    pub tcp: TcpStream,
+}
+
+impl Carried {
+    pub fn new(tcp: TcpStream, config: &Arc<ClientConfig>) -> Self {
+        set_deadlines(&tcp);
+        tcp.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = ClientConnection::new(Arc::clone(config), name).unwrap();
+        Self { tls, tcp }
+    }
+
+    /// What is to be sent.
+    pub fn outgoing(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    /// Looks at what the server sends next.
+    pub fn receive(&mut self) -> io::Result<usize> {
+        let size = self.tls.read_tls(&mut self.tcp)?;
+        self.tls.process_new_packets().map_err(io::Error::other)?;
+        Ok(size)
+    }
+
+    /// Up to where nothing but the last flight of the client is left to be sent,
+    /// which is returned.
+    pub fn almost_shake_hands(&mut self) -> Vec<u8> {
+        loop {
+            let flight = self.outgoing();
+            if !self.tls.is_handshaking() {
+                return flight;
+            }
+            // In TLS 1.2 a full handshake ends with the server's word: then this
+            // is not the last one, but the last but one.
+            self.tcp.write_all(&flight).unwrap();
+            assert_ne!(self.receive().unwrap(), 0, "the server has closed");
+        }
+    }
+
+    pub fn stream(&mut self) -> rustls::Stream<'_, ClientConnection, TcpStream> {
+        rustls::Stream::new(&mut self.tls, &mut self.tcp)
+    }
 }
 
 // --- data connections

@@ -17,6 +17,7 @@ use ftpdlib::handlers::{CmdArg, Command, Outgoing, commands, dispatch};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
 use ftpdlib::{FSError, FTPHandler, FTPSession};
 
+use crate::common::tls::{COSTLY, only_in_clear};
 use crate::common::{
     self, BIG, PASSWORD, Server, USER, connect_data, drain, parse_227, read_all, write_big,
 };
@@ -88,6 +89,9 @@ fn commands_are_spread(files: &[String], command: &str) {
 /// A pattern whose stars try each name at each of its bytes.
 #[test]
 fn costly_patterns_leave_turns_to_others() {
+    if only_in_clear(COSTLY) {
+        return;
+    }
     let names: Vec<_> = (0..1100)
         .map(|number| format!("{}{number}", "a".repeat(240)))
         .collect();
@@ -98,6 +102,9 @@ fn costly_patterns_leave_turns_to_others() {
 /// A `?` may stand for a byte that the encoding does not have: names are looked through.
 #[test]
 fn costly_names_leave_turns_to_others() {
+    if only_in_clear(COSTLY) {
+        return;
+    }
     let names: Vec<_> = (0..5000).map(|number| format!("file{number}")).collect();
     commands_are_spread(&names, "SIZE dir/zz?");
 }

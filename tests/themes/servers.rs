@@ -287,6 +287,7 @@ mod process {
             client.login("anonymous", "");
             let mut data = client.pasv();
             process.signal(signal);
+            client.expect_reply(421);
             client.expect_eof();
             let mut rest = Vec::new();
             let _ = data.read_to_end(&mut rest);
