@@ -142,7 +142,7 @@ impl Churn {
 
     /// One client from its beginning to its end.
     fn visit(&self, number: u64, seed: usize) {
-        let tls = (number % 3 == 0).then_some(&self.config);
+        let tls = number.is_multiple_of(3).then_some(&self.config);
         let works = Works::ALL;
         let (name, work) = works[usize::try_from(number / 3).unwrap() % works.len()];
         let visit = || -> io::Result<()> {
