@@ -223,12 +223,19 @@ fn nobody_there_is_no_reason_to_wait() {
     }
 }
 
-/// Many at once, all of whom are served as processes and threads of their own; the
-/// signal finds some on the way.
+/// Clients that are all let in, or not, in the same turn of a loop.
+fn crowd(program: &Program) -> Vec<Client> {
+    program.signal("STOP");
+    let clients = (0..40).map(|_| Client::connect(program.address)).collect();
+    program.signal("CONT");
+    clients
+}
+
+/// The signal finds some on the way to a process or a thread of their own.
 #[test]
 fn newcomers_do_not_hold_it_up() {
     for program in programs(&["--max-cons", "0"]) {
-        let mut clients: Vec<_> = (0..40).map(|_| Client::connect(program.address)).collect();
+        let mut clients = crowd(&program);
         program.signal("TERM");
         for client in &mut clients {
             // Some have been let in, others not.
@@ -245,8 +252,9 @@ fn newcomers_do_not_hold_it_up() {
 #[test]
 fn good_byes_are_heard_in_a_crowd() {
     for program in programs(&["--max-cons", "0"]) {
-        let mut clients: Vec<_> = (0..40).map(|_| Client::connect(program.address)).collect();
-        for client in &mut clients {
+        let mut clients = crowd(&program);
+        // The last first: those before it are still there.
+        for client in clients.iter_mut().rev() {
             client.expect_reply(220);
             client.expect(221, "QUIT");
             client.expect_eof();
