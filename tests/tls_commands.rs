@@ -369,6 +369,51 @@ fn tls_data_required_at_the_transfer() {
     assert_eq!(client.expect(521, "RETR a"), AT_TRANSFER);
 }
 
+/// What is promised with 150 is sent as it was asked for: PROT waits for its end.
+#[test]
+fn prot_c_after_the_transfer_was_promised() {
+    let server = serve(|tls| tls.tls_data_required = true);
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login_over(&config);
+        let address = parse_227(&client.expect(227, "PASV"));
+        client.send("RETR a\r\nPROT C\r\nNOOP\r\n");
+        client.expect_reply(150);
+        let mut clear = TcpStream::connect(address).unwrap();
+        set_deadlines(&clear);
+        clear
+            .write_all(b"not a handshake, and longer than one would be\r\n")
+            .unwrap();
+        let mut got = Vec::new();
+        let _ = clear.read_to_end(&mut got);
+        assert!(!got.windows(3).any(|window| window == b"abc"));
+        let mut codes = [0; 3].map(|_| client.reply().0);
+        codes.sort_unstable();
+        assert_eq!(codes, [200, 200, 522]);
+    }
+}
+
+/// One that was made before AUTH has nothing of TLS yet.
+#[test]
+fn prot_p_for_a_connection_of_before_auth() {
+    let server = serve(|_| {});
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login();
+        let address = parse_227(&client.expect(227, "PASV"));
+        let tcp = TcpStream::connect(address).unwrap();
+        set_deadlines(&tcp);
+        tools::await_data(&mut client);
+        client.auth(&config).unwrap();
+        client.protect();
+        client.begin("RETR a");
+        let mut data = Socket::new(tcp);
+        data.secure(Arc::clone(&config));
+        assert_eq!(read_whole(&mut data), b"abc");
+        client.expect_reply(226);
+    }
+}
+
 /// A connection of the time before is in clear, when PROT P has come since; it is
 /// secured before anything is sent.
 #[test]

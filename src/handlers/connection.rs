@@ -422,8 +422,12 @@ fn must_hold(s: &FTPSession, piece: &[u8]) -> bool {
             let verb = verb();
             transfers(&verb) || connects(&verb)
         }
-        // Another one would take the place of that which had its 150 for it.
-        DataState::Listening(passive) if passive.claimed => transfers(&verb()),
+        // Another one would take the place of that which had its 150 for it; and that
+        // was told when data connections were protected, or not.
+        DataState::Listening(passive) if passive.claimed => {
+            let verb = verb();
+            transfers(&verb) || verb == "PROT"
+        }
         _ => false,
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Tls {
     end_received: bool,
     /// Whether ours is sent, or waits to be.
     end_sent: bool,
+    /// What has failed behind data that was read first.
+    failure: Option<io::Error>,
 }
 
 impl Tls {
@@ -48,6 +50,7 @@ impl Tls {
             put_back: false,
             end_received: false,
             end_sent: false,
+            failure: None,
         })
     }
 
@@ -82,7 +85,7 @@ impl Tls {
 
     /// Whether decrypted bytes, or the end, wait to be read.
     pub(crate) fn is_readable(&self) -> bool {
-        self.has_plain() || self.end_received
+        self.has_plain() || self.end_received || self.failure.is_some()
     }
 
     fn has_plain(&self) -> bool {
@@ -137,7 +140,7 @@ impl Tls {
                 }
             }
             is_there = false;
-            let result = self.process(&mut scratch.0, size, &mut []);
+            let (_, result) = self.process(&mut scratch.0, size, &mut []);
             // Also the alert that tells the peer why.
             let flushed = self.flush(socket);
             result?;
@@ -161,6 +164,9 @@ impl Tls {
         if self.has_plain() {
             return Ok(Some(self.take_plain(buffer)));
         }
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let mut scratch = Scratch::lend();
         for _ in 0..READS {
             if self.end_received {
@@ -182,13 +188,13 @@ impl Tls {
                 Ok(read) => size += read.unwrap_or(0),
                 Err(err) => return Err(err),
             }
-            let result = self.process(&mut scratch.0, size, buffer);
-            let flushed = self.flush(socket);
-            let decrypted = result?;
-            flushed?;
+            let (decrypted, result) = self.process(&mut scratch.0, size, buffer);
+            let result = self.flush(socket).and(result);
             if decrypted > 0 {
+                self.failure = result.err();
                 return Ok(Some(decrypted));
             }
+            result?;
         }
         // Records without data: the caller comes again.
         Ok(None)
@@ -286,15 +292,26 @@ impl Tls {
     }
 
     /// Looks at `received[..size]`: data goes to `buffer`, and to `plain` when that
-    /// is full; answers go to `outgoing`. Returns the size of the data in `buffer`.
+    /// is full; answers go to `outgoing`. Returns the size of the data in `buffer`,
+    /// and what has failed behind it.
     fn process(
         &mut self,
         received: &mut [u8],
         size: usize,
         buffer: &mut [u8],
-    ) -> io::Result<usize> {
-        let mut done = 0;
+    ) -> (usize, io::Result<()>) {
         let mut decrypted = 0;
+        let result = self.process_records(&mut received[..size], buffer, &mut decrypted);
+        (decrypted, result)
+    }
+
+    fn process_records(
+        &mut self,
+        received: &mut [u8],
+        buffer: &mut [u8],
+        decrypted: &mut usize,
+    ) -> io::Result<()> {
+        let mut done = 0;
         let mut failure = None;
         loop {
             // After a failure only the alert is fetched: to look at the same bytes
@@ -302,15 +319,16 @@ impl Tls {
             if failure.is_some() && !self.connection.wants_write() {
                 break;
             }
-            let records = &mut received[done..size];
+            let records = &mut received[done..];
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(records);
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
                         let payload = record.map_err(failed)?.payload;
-                        let fits = payload.len().min(buffer.len() - decrypted);
-                        buffer[decrypted..decrypted + fits].copy_from_slice(&payload[..fits]);
-                        decrypted += fits;
+                        let room = &mut buffer[*decrypted..];
+                        let fits = payload.len().min(room.len());
+                        room[..fits].copy_from_slice(&payload[..fits]);
+                        *decrypted += fits;
                         self.plain.extend_from_slice(&payload[fits..]);
                     }
                 }
@@ -335,8 +353,8 @@ impl Tls {
             self.end_sent = true;
             return Err(failed(err));
         }
-        self.incoming.extend_from_slice(&received[done..size]);
-        Ok(decrypted)
+        self.incoming.extend_from_slice(&received[done..]);
+        Ok(())
     }
 
     /// What the connection is ready for. (It wants to see what is kept, of which it

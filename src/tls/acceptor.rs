@@ -163,7 +163,7 @@ fn client_verifier(config: &TlsConfig) -> Result<Arc<dyn ClientCertVerifier>, Tl
 }
 
 /// Tickets of a control connection, in TLS 1.3: for clients that use each once.
-const CONTROL_TICKETS: usize = 4;
+const CONTROL_TICKETS: usize = 8;
 
 /// What does the arithmetic.
 pub(super) fn provider() -> Arc<CryptoProvider> {

@@ -102,6 +102,7 @@ impl SessionTickets {
         reuse: SessionReuse,
         resumed: bool,
         tls13: bool,
+        uploads: bool,
     ) -> Result<(), &'static str> {
         if resumed {
             self.resumed.store(true, Relaxed);
@@ -111,13 +112,14 @@ impl SessionTickets {
         lock(&self.given).clear();
         let wanted = match reuse {
             SessionReuse::Off => false,
-            // One that has used up its tickets cannot do better: it gets no new
-            // ones as long as it uploads.
-            SessionReuse::Prefer => self.resumed.load(Relaxed) && !(tls13 && self.are_used_up()),
+            SessionReuse::Prefer => self.resumed.load(Relaxed),
             SessionReuse::Require => true,
         };
+        // One that has used up its tickets cannot do better.
+        let forgives = reuse == SessionReuse::Prefer && tls13 && self.are_used_up(uploads);
         match self.bond.load(Relaxed) {
             _ if !wanted => Ok(()),
+            NONE if forgives => Ok(()),
             NONE => Err("no ticket"),
             FOREIGN => Err("a ticket of another session"),
             _ => Err("a ticket that does not fit"),
@@ -133,13 +135,16 @@ impl SessionTickets {
         }
     }
 
-    /// Whether the last ticket that the client has got was used, and none twice:
-    /// most clients that use a ticket once keep no more than the last one.
-    fn are_used_up(&self) -> bool {
+    /// Whether each ticket that the client has got was used, and none twice. Uploads
+    /// bring no new one, and there are clients that keep the last one only: with
+    /// uploads it is enough that this was used.
+    fn are_used_up(&self, uploads: bool) -> bool {
         let kept = lock(&self.kept);
-        let got = kept.iter().filter(|ticket| !ticket.may_be_unread);
-        let last = got.max_by_key(|ticket| ticket.order);
-        last.is_none_or(|last| last.uses == 1) && kept.iter().all(|ticket| ticket.uses <= 1)
+        let got = || kept.iter().filter(|ticket| !ticket.may_be_unread);
+        let last = got().max_by_key(|ticket| ticket.order);
+        let last_used = last.is_none_or(|last| last.uses == 1);
+        let all_used = got().all(|ticket| ticket.uses == 1);
+        kept.iter().all(|ticket| ticket.uses <= 1) && (all_used || (uploads && last_used))
     }
 }
 
@@ -239,7 +244,7 @@ impl ProducesTickets for NoTickets {
 
 /// Tickets that are remembered: more than those of the control connection, so that
 /// those of downloads do not drive them out.
-const KEPT: usize = 12;
+const KEPT: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -262,7 +267,7 @@ mod tests {
     ) -> Result<(), &'static str> {
         session.bond.store(NONE, Relaxed);
         let resumed = ticket.is_some_and(|ticket| session.take(ticket).is_some());
-        session.judge(reuse, resumed, true)
+        session.judge(reuse, resumed, true, true)
     }
 
     #[test]
@@ -300,7 +305,7 @@ mod tests {
         judge(&session, prefer, Some(b"b")).unwrap();
         judge(&session, prefer, None).unwrap();
         // In TLS 1.2 a session is resumed as often as one likes.
-        let tls12 = session.judge(prefer, false, false);
+        let tls12 = session.judge(prefer, false, false, true);
         assert_eq!(tls12, Err("no ticket"));
         // And so do clients that use one twice.
         judge(&session, prefer, Some(b"a")).unwrap();
@@ -313,6 +318,9 @@ mod tests {
         let prefer = SessionReuse::Prefer;
         judge(&session, prefer, Some(b"b")).unwrap();
         judge(&session, prefer, None).unwrap();
+        // But nobody gets a file in that way.
+        let download = session.judge(prefer, false, true, false);
+        assert_eq!(download, Err("no ticket"));
         // With a new one it has no excuse.
         session.put(b"c".to_vec(), Vec::new());
         session.keep();
@@ -339,7 +347,7 @@ mod tests {
             // Nor whoever has seen the number of a ticket, and lacks its secret.
             assert!(session.take(b"a").is_some());
             assert!(session.put(b"eavesdropper's".to_vec(), Vec::new()));
-            let judgement = session.judge(reuse, false, true);
+            let judgement = session.judge(reuse, false, true, true);
             assert_eq!(judgement.is_ok(), reuse == SessionReuse::Prefer);
             judge(&session, reuse, Some(b"a")).unwrap();
             assert!(session.take(b"eavesdropper's").is_none());

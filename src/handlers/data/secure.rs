@@ -40,7 +40,7 @@ enum Stage {
 
 impl DataTls {
     /// If the control connection is under TLS.
-    pub(super) fn of(s: &FTPSession) -> Option<Box<Self>> {
+    pub(crate) fn of(s: &FTPSession) -> Option<Box<Self>> {
         let tls = s.tls.as_ref()?;
         Some(Box::new(Self {
             server: Arc::clone(&s.server),
@@ -165,7 +165,9 @@ impl DataChannel {
         };
         let reuse = acceptor.config.session_reuse;
         let tls13 = stream.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
-        tls.tickets.judge(reuse, stream.is_resumed(), tls13)
+        let uploads = matches!(self.transfer, Transfer::Receiving(_));
+        let resumed = stream.is_resumed();
+        tls.tickets.judge(reuse, resumed, tls13, uploads)
     }
 }
 
