@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::SigId;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 
 use crate::log::{TARGET, write_through};
 use crate::sys::{self, Fork, Pid};
@@ -33,14 +33,45 @@ pub enum Role {
 /// It returns in each of them. In the master it returns when all have ended; until
 /// then it starts those anew that end abnormally, after a pause that grows, at most
 /// `max_restarts` times in all, and passes SIGTERM, SIGINT and SIGHUP on. After
-/// SIGTERM and SIGINT workers have `patience` to end, and are killed then. If the
+/// SIGTERM or SIGINT workers have 5 s to end, and are killed then; a second one is
+/// passed on as SIGQUIT, since a terminal sends the first to workers, too. If the
 /// master is killed, its workers get SIGTERM (on Linux).
+///
+/// In a worker SIGTERM, SIGINT and SIGHUP do nothing until somebody listens for
+/// them, as [`FTPServer::serve_forever`](crate::FTPServer::serve_forever) does.
 ///
 /// # Errors
 /// If the process has threads already, or cannot be forked; if there were too
 /// many restarts.
 pub fn fork_processes(number: usize, max_restarts: usize) -> io::Result<Role> {
-    supervise(number, max_restarts, PATIENCE, &mut |_| {})
+    struct Anything;
+    impl Service for Anything {}
+    supervise(number, max_restarts, PATIENCE, &mut Anything)
+}
+
+/// What the workers are for, as far as the master has to do with it.
+pub(crate) trait Service {
+    /// Whether SIGHUP is for it, and not the end of the master.
+    fn hears_reload(&self) -> bool {
+        true
+    }
+
+    /// SIGHUP has come: workers to come should know.
+    fn reload(&mut self) {}
+
+    /// Whether a worker that ends normally, though it was not told to by the
+    /// master, is started anew.
+    fn needs_all(&self) -> bool {
+        false
+    }
+
+    /// A worker has ended.
+    fn ended(&mut self, pid: Pid) {
+        let _ = pid;
+    }
+
+    /// All are told to end now.
+    fn stop(&mut self) {}
 }
 
 /// How many workers `number` stands for.
@@ -51,16 +82,16 @@ pub(crate) fn count(number: usize) -> usize {
     }
 }
 
-/// As [`fork_processes`]; `ended` hears of each worker that has.
+/// As [`fork_processes`], with some patience.
 pub(crate) fn supervise(
     number: usize,
     max_restarts: usize,
     patience: Duration,
-    ended: &mut dyn FnMut(Pid),
+    service: &mut dyn Service,
 ) -> io::Result<Role> {
     let number = count(number);
     log::info!(target: TARGET, "starting {number} pre-fork processes");
-    let mut master = Master::new(number, max_restarts, patience)?;
+    let mut master = Master::new(number, max_restarts, patience, service)?;
     loop {
         if let Some(worker) = master.start_due()? {
             return Ok(Role::Worker(worker));
@@ -70,12 +101,13 @@ pub(crate) fn supervise(
         }
         master.sleep();
         master.pass_signals();
-        master.reap(ended);
+        master.reap();
     }
 }
 
 /// What the master knows.
-struct Master {
+struct Master<'a> {
+    service: &'a mut dyn Service,
     workers: Vec<Worker>,
     signals: Signals,
     restarts: usize,
@@ -83,6 +115,8 @@ struct Master {
     patience: Duration,
     /// When those that still run are killed, once all are to end.
     kill_at: Option<Instant>,
+    /// The signal that was to end them at once.
+    forced: Option<i32>,
     failed: bool,
     status: u8,
 }
@@ -101,8 +135,13 @@ enum Worker {
     Ended,
 }
 
-impl Master {
-    fn new(number: usize, max_restarts: usize, patience: Duration) -> io::Result<Self> {
+impl<'a> Master<'a> {
+    fn new(
+        number: usize,
+        max_restarts: usize,
+        patience: Duration,
+        service: &'a mut dyn Service,
+    ) -> io::Result<Self> {
         let now = Instant::now();
         let due = || Worker::Due {
             at: now,
@@ -110,11 +149,13 @@ impl Master {
         };
         Ok(Self {
             workers: std::iter::repeat_with(due).take(number).collect(),
-            signals: Signals::new()?,
+            signals: Signals::new(service.hears_reload())?,
+            service,
             restarts: 0,
             max_restarts,
             patience,
             kill_at: None,
+            forced: None,
             failed: false,
             status: 0,
         })
@@ -154,16 +195,21 @@ impl Master {
                     sys::signal_at_death_of_parent(parent, SIGTERM)?;
                     return Ok(Some(number));
                 }
+                Err(err) if self.is_first() => return Err(err),
+                // The system may be able to later.
                 Err(err) => {
-                    log::error!(target: TARGET, "cannot start child {number}: {err}");
-                    self.end_all(SIGTERM);
-                    self.workers[number] = Worker::Ended;
-                    self.failed = true;
-                    return Err(err);
+                    let how = format!("cannot be started: {err}");
+                    self.workers[number] = self.replace(number, &how, pause);
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Whether nobody has been started yet.
+    fn is_first(&self) -> bool {
+        let due = |worker: &Worker| matches!(worker, Worker::Due { .. });
+        self.restarts == 0 && self.workers.iter().all(due)
     }
 
     /// Until a signal comes, or something is due.
@@ -178,34 +224,43 @@ impl Master {
 
     fn pass_signals(&mut self) {
         if self.signals.take(&self.signals.reload) {
+            self.service.reload();
             self.send(SIGHUP);
         }
-        let signals = &self.signals;
-        let flags = [(&signals.terminate, SIGTERM), (&signals.interrupt, SIGINT)];
-        let stop = flags.into_iter().find(|(flag, _)| signals.take(flag));
-        if let Some((_, signal)) = stop {
-            log::info!(target: TARGET, "received interrupt signal");
-            self.end_all(signal);
+        if self.signals.take(&self.signals.terminate) {
+            self.interrupted(SIGTERM);
         }
-        if self
-            .kill_at
-            .is_some_and(|kill_at| kill_at <= Instant::now())
-        {
+        if self.signals.take(&self.signals.interrupt) {
+            self.interrupted(SIGINT);
+        }
+        let now = Instant::now();
+        if self.kill_at.is_some_and(|kill_at| kill_at <= now) {
             log::warn!(target: TARGET, "workers do not end, and are killed");
             self.send(SIGKILL);
-            self.kill_at = Some(Instant::now() + self.patience);
+            self.kill_at = Some(now + self.patience);
         }
+    }
+
+    fn interrupted(&mut self, signal: i32) {
+        log::info!(target: TARGET, "received interrupt signal");
+        let Some(kill_at) = self.kill_at else {
+            return self.end_all(signal);
+        };
+        self.forced = Some(signal);
+        self.send(SIGQUIT);
+        self.kill_at = Some(kill_at.min(Instant::now() + FORCED_PATIENCE));
     }
 
     /// Tells all to end; those that wait for their turn do not get it.
     fn end_all(&mut self, signal: i32) {
+        self.service.stop();
         for worker in &mut self.workers {
             if matches!(worker, Worker::Due { .. }) {
                 *worker = Worker::Ended;
             }
         }
         self.send(signal);
-        self.kill_at.get_or_insert(Instant::now() + self.patience);
+        self.kill_at = Some(Instant::now() + self.patience);
     }
 
     fn send(&self, signal: i32) {
@@ -217,7 +272,7 @@ impl Master {
     }
 
     /// Looks who has ended.
-    fn reap(&mut self, ended: &mut dyn FnMut(Pid)) {
+    fn reap(&mut self) {
         for number in 0..self.workers.len() {
             let Worker::Running { pid, since, pause } = self.workers[number] else {
                 continue;
@@ -225,8 +280,13 @@ impl Master {
             match sys::wait(pid) {
                 Ok(None) => {}
                 Ok(Some(status)) => {
-                    ended(pid);
-                    self.workers[number] = self.after(number, pid, status, since, pause);
+                    self.service.ended(pid);
+                    // Who has lived long is replaced at once.
+                    let pause = match since.elapsed() >= GOOD_LIFE {
+                        true => Duration::ZERO,
+                        false => pause,
+                    };
+                    self.workers[number] = self.after(number, pid, status, pause);
                 }
                 Err(err) => {
                     log::error!(target: TARGET, "cannot wait for child {number}: {err}");
@@ -237,43 +297,42 @@ impl Master {
     }
 
     /// What becomes of a worker that has ended.
-    fn after(
-        &mut self,
-        number: usize,
-        pid: Pid,
-        status: ExitStatus,
-        since: Instant,
-        pause: Duration,
-    ) -> Worker {
-        if status.success() {
-            log::info!(target: TARGET, "child {number} (pid {pid}) exited normally");
-            return Worker::Ended;
-        }
+    fn after(&mut self, number: usize, pid: Pid, status: ExitStatus, pause: Duration) -> Worker {
         let how = match (status.signal(), status.code()) {
-            (Some(signal), _) => format!("killed by signal {signal}"),
-            (None, code) => format!("exited with status {}", code.unwrap_or_default()),
+            (Some(signal), _) => format!("(pid {pid}) killed by signal {signal}"),
+            (None, Some(0)) => format!("(pid {pid}) exited normally"),
+            (None, code) => format!(
+                "(pid {pid}) exited with status {}",
+                code.unwrap_or_default()
+            ),
         };
-        if self.kill_at.is_some() {
-            log::warn!(target: TARGET, "child {number} (pid {pid}) {how}");
-            let code = status.code().or(status.signal().map(|signal| 128 + signal));
-            self.status = self
-                .status
-                .max(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
+        let over = self.kill_at.is_some();
+        if status.success() && (over || !self.service.needs_all()) {
+            log::info!(target: TARGET, "child {number} {how}");
             return Worker::Ended;
         }
+        if over {
+            log::warn!(target: TARGET, "child {number} {how}");
+            let signal = self.forced.or(status.signal());
+            let code = signal.map(|signal| 128 + signal).or(status.code());
+            let code = code.and_then(|code| u8::try_from(code).ok());
+            self.status = self.status.max(code.unwrap_or(1));
+            return Worker::Ended;
+        }
+        self.replace(number, &how, pause)
+    }
+
+    /// Has another one take the place of one that is missing, unless there were
+    /// too many already.
+    fn replace(&mut self, number: usize, how: &str, pause: Duration) -> Worker {
         self.restarts += 1;
         if self.restarts > self.max_restarts {
-            log::error!(target: TARGET, "child {number} (pid {pid}) {how}; too many restarts, giving up");
+            log::error!(target: TARGET, "child {number} {how}; too many restarts, giving up");
             self.failed = true;
             self.end_all(SIGTERM);
             return Worker::Ended;
         }
-        log::warn!(target: TARGET, "child {number} (pid {pid}) {how}, restarting");
-        // At once, but for those that die again and again.
-        let pause = match since.elapsed() >= GOOD_LIFE {
-            true => Duration::ZERO,
-            false => pause,
-        };
+        log::warn!(target: TARGET, "child {number} {how}, restarting");
         Worker::Due {
             at: Instant::now() + pause,
             pause: (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX),
@@ -288,11 +347,14 @@ struct Signals {
     terminate: Arc<AtomicBool>,
     interrupt: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
-    handlers: Vec<SigId>,
+    /// What sets the flags.
+    flags: Vec<SigId>,
+    /// What writes the bytes.
+    wakers: Vec<SigId>,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(hears_reload: bool) -> io::Result<Self> {
         let (wake, write) = UnixStream::pair()?;
         write.set_nonblocking(true)?;
         let mut signals = Self {
@@ -300,7 +362,8 @@ impl Signals {
             terminate: Arc::default(),
             interrupt: Arc::default(),
             reload: Arc::default(),
-            handlers: Vec::new(),
+            flags: Vec::new(),
+            wakers: Vec::new(),
         };
         let flags = [
             (SIGTERM, &signals.terminate),
@@ -308,13 +371,17 @@ impl Signals {
             (SIGHUP, &signals.reload),
         ];
         for (signal, flag) in flags {
-            let handler = signal_hook::flag::register(signal, Arc::clone(flag))?;
-            signals.handlers.push(handler);
+            if signal != SIGHUP || hears_reload {
+                let handler = signal_hook::flag::register(signal, Arc::clone(flag))?;
+                signals.flags.push(handler);
+            }
         }
         // After the flags: whoever is woken finds them set.
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGCHLD] {
-            let handler = signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
-            signals.handlers.push(handler);
+            if signal != SIGHUP || hears_reload {
+                let handler = signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+                signals.wakers.push(handler);
+            }
         }
         Ok(signals)
     }
@@ -336,19 +403,21 @@ impl Signals {
     /// In a worker they are its own, but for those that come before it has any.
     fn leave(&mut self) {
         let _ = EARLY.set([Arc::clone(&self.terminate), Arc::clone(&self.interrupt)]);
-        // The flags were registered first, and stay.
-        for handler in self.handlers.drain(..).skip(FLAGS) {
-            signal_hook::low_level::unregister(handler);
-        }
+        self.flags.clear();
     }
 }
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        for handler in self.handlers.drain(..) {
+        for handler in self.flags.drain(..).chain(self.wakers.drain(..)) {
             signal_hook::low_level::unregister(handler);
         }
     }
+}
+
+/// Whether this is a worker, whose master passes signals on.
+pub(crate) fn is_worker() -> bool {
+    EARLY.get().is_some()
 }
 
 /// Whether this is a worker that was told to end before it could hear it.
@@ -359,13 +428,13 @@ pub(crate) fn was_stopped() -> bool {
 
 static EARLY: OnceLock<[Arc<AtomicBool>; 2]> = OnceLock::new();
 
-/// Signals with a flag.
-const FLAGS: usize = 3;
-
 /// How long workers may take to end, as [`fork_processes`] has it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whoever has lived so long is started anew at once.
+/// How long they may take when they are to end at once.
+const FORCED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whoever has lived so long has not died at the start.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
 /// The pauses before a restart, but for the first, which has none.

@@ -25,7 +25,6 @@ use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::limits::Admission;
 use crate::proto::command::{CommandLine, connects, transfers};
 use crate::proto::line::Step;
-use crate::servers::Drain;
 
 /// A session and the user's handler.
 pub(crate) struct Connection<H> {
@@ -102,7 +101,13 @@ impl<H: FTPHandler> Connection<H> {
     /// Says good-bye, if the server is to end and the session has come to rest.
     fn leave(&mut self) {
         let s = &mut self.session;
-        if s.leaving == Leaving::Drained && !s.is_closing() && s.is_at_rest() {
+        if s.leaving != Leaving::Drained || s.is_closing() || !s.is_at_rest() {
+            return;
+        }
+        if s.chat.stream.is_handshaking() {
+            // Nothing can be said before its end, which may never come.
+            s.close();
+        } else {
             s.respond_at(Level::Info, "421 Service is shutting down.");
             s.close_when_done();
         }
@@ -401,16 +406,19 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
     fn message(&mut self, io: &mut Io<'_>, message: Box<dyn Any + Send>) {
         self.session.now = io.now();
         let (h, s) = (&mut self.handler, &mut self.session);
-        if message.is::<Drain>() {
-            s.leaving = Leaving::Drained;
-            return self.run(io);
-        }
         match message.downcast::<LoginAnswer>() {
             Ok(answer) => login::answer_later(h, s, answer.number, answer.result),
             Err(message) => match message.downcast::<Done>() {
                 Ok(done) => parking::come_back(h, s, *done),
                 Err(message) => h.on_message(s, message),
             },
+        }
+        self.run(io);
+    }
+
+    fn drain(&mut self, io: &mut Io<'_>) {
+        if self.session.leaving == Leaving::No {
+            self.session.leaving = Leaving::Drained;
         }
         self.run(io);
     }

@@ -46,6 +46,12 @@ pub trait Channel {
         let _ = (io, message);
     }
 
+    /// The server is to end soon: nothing new should be begun, and the channel
+    /// should end when what goes on is finished.
+    fn drain(&mut self, io: &mut Io<'_>) {
+        let _ = io;
+    }
+
     /// The loop ends, or a call into this channel panicked: let go of everything.
     /// [`is_closed`](Self::is_closed) is true afterwards.
     fn close(&mut self, io: &mut Io<'_>);

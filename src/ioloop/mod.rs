@@ -302,13 +302,11 @@ impl Io<'_> {
         self.core.remote.clone()
     }
 
-    /// Sends a message to all channels that there are.
-    pub(crate) fn tell_all<M: Any + Send>(&mut self, message: impl Fn() -> M) {
+    /// Tells all channels that there are that the server is to end.
+    pub(crate) fn drain_all(&mut self) {
         let ids: Vec<_> = self.core.slots.iter().map(|(_, slot)| slot.id).collect();
         for id in ids {
-            let message = Box::new(message());
-            self.core
-                .dispatch(id, |channel, io| channel.message(io, message));
+            self.core.dispatch(id, |channel, io| channel.drain(io));
         }
     }
 

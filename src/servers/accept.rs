@@ -1,6 +1,5 @@
 //! The listening socket of a server as a channel, and who gets what it accepts.
 
-use std::any::Any;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +8,6 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 
-use super::Drain;
 use crate::handlers::connection::Connection;
 use crate::handlers::{Arrival, FTPConfig, FTPHandler};
 use crate::ioloop::{Channel, Io, Listener, Readiness, Source, Stream};
@@ -134,10 +132,8 @@ impl Channel for ServerChannel {
         self.listener.as_ref()?.retry_at
     }
 
-    fn message(&mut self, _io: &mut Io<'_>, message: Box<dyn Any + Send>) {
-        if message.is::<Drain>() {
-            self.listener = None;
-        }
+    fn drain(&mut self, io: &mut Io<'_>) {
+        self.close(io);
     }
 
     fn close(&mut self, _io: &mut Io<'_>) {

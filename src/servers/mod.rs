@@ -17,15 +17,15 @@ use mio::net::TcpListener;
 use signal_hook::consts::SIGTERM;
 
 use self::accept::{Host, Newcomer, OnLoop, ServerChannel};
-use self::signals::Signals;
+use self::signals::{Heard, Signals};
 pub use self::spawners::{MultiprocessFTPServer, ThreadedFTPServer};
 use self::spawners::{Processes, Threads};
 use crate::handlers::{FTPConfig, FTPHandler};
 use crate::ioloop::{IOLoop, Listener, bind_af_unspecified};
 use crate::limits::ServerState;
 use crate::log::TARGET;
-use crate::prefork::{self, Role};
-use crate::sys;
+use crate::prefork::{self, Role, Service};
+use crate::sys::{self, HeldSignals, Pid};
 use crate::tls::{TlsAcceptor, TlsError};
 
 /// An FTP server on its own loop: as pyftpdlib's `FTPServer`.
@@ -55,8 +55,7 @@ pub struct FTPServer {
     /// Processes to be forked; `None`: this one serves.
     workers: Option<usize>,
     drain_timeout: Duration,
-    /// The last signal that was to end the server.
-    signal: Arc<AtomicUsize>,
+    heard: Heard,
     status: u8,
 }
 
@@ -72,11 +71,6 @@ enum Model {
     Threads(Arc<Threads>),
     Processes(Processes),
 }
-
-/// The message that all channels get when the server is to end: nobody is let in
-/// any more, and sessions end when they are at rest.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Drain;
 
 impl FTPServer {
     /// Listens on `host:port` (`[::]:2121`, `:2121` for all addresses);
@@ -179,7 +173,7 @@ impl FTPServer {
             config: Arc::new(config),
             workers: None,
             drain_timeout: DRAIN_TIMEOUT,
-            signal: Arc::default(),
+            heard: Heard::default(),
             status: 0,
         })
     }
@@ -249,7 +243,7 @@ impl FTPServer {
             self.log_start("");
         }
         let (address, pid) = (self.address, process::id());
-        let signals = Signals::new(&self.state, &self.signal)?;
+        let signals = Signals::new(&self.state, &self.heard, prefork::is_worker())?;
         self.open();
         self.ioloop.add(signals);
         log::info!(target: TARGET, ">>> starting FTP server on {address}, pid={pid} <<<");
@@ -329,28 +323,23 @@ impl FTPServer {
 
     /// Forks the workers; in each there is a loop and a listening socket of its own.
     fn fork(&mut self, workers: usize) -> io::Result<Role> {
-        let Some(Unopened { listener, .. }) = &self.unopened else {
+        let Some(Unopened { listener, host }) = self.unopened.take() else {
             return Err(io::Error::other(
                 "workers are forked before anything is put on the loop",
             ));
         };
-        let others = spread(listener, self.address, workers, self.state.backlog());
-        let patience = self.drain_timeout + MASTER_PATIENCE;
-        let state = Arc::clone(&self.state);
-        let mut ended = |pid| {
-            state.forget_process(pid);
+        let mut entrance = Entrance {
+            listeners: spread(listener, self.address, workers, self.state.backlog()),
+            state: Arc::clone(&self.state),
         };
-        let role = prefork::supervise(workers, MAX_RESTARTS, patience, &mut ended)?;
+        let patience = self.drain_timeout + MASTER_PATIENCE;
+        let role = prefork::supervise(workers, MAX_RESTARTS, patience, &mut entrance)?;
         if let Role::Worker(number) = role {
             self.ioloop = IOLoop::new()?;
-            // The others' are closed here; the first is that of worker 0, or of all.
-            if let Some(Unopened { listener, .. }) = &mut self.unopened
-                && let Some(own) = number
-                    .checked_sub(1)
-                    .and_then(|at| others.into_iter().nth(at))
-            {
-                *listener = own;
-            }
+            // The others' are closed here.
+            let number = number.min(entrance.listeners.len() - 1);
+            let listener = entrance.listeners.swap_remove(number);
+            self.unopened = Some(Unopened { listener, host });
         }
         Ok(role)
     }
@@ -370,25 +359,25 @@ impl FTPServer {
     /// Lets sessions come to their end.
     fn drain(&mut self) -> io::Result<()> {
         let end = Instant::now() + self.drain_timeout;
-        self.ioloop.with_io(|io| io.tell_all(|| Drain));
+        self.ioloop.with_io(|io| io.drain_all());
         match &self.model {
             Model::Async => {}
             Model::Threads(threads) => threads.drain(),
             Model::Processes(processes) => processes.kill_all(SIGTERM),
         }
         self.ioloop.go_on();
-        signals::last(&self.signal);
+        self.heard.take_last();
         while self.has_sessions() {
+            if self.ioloop.is_stopped() || self.heard.at_once() {
+                let status = 128 + self.heard.take_last();
+                self.status = u8::try_from(status).unwrap_or(u8::MAX);
+                break;
+            }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             self.turn(Some(left))?;
-            if self.ioloop.is_stopped() {
-                let signal = signals::last(&self.signal);
-                self.status = u8::try_from(128 + signal).unwrap_or(u8::MAX);
-                break;
-            }
         }
         Ok(())
     }
@@ -410,14 +399,14 @@ impl FTPServer {
         processes.reap(|pid| {
             self.state.forget_process(pid);
         });
-        if let Some(newcomer) = processes.start() {
-            self.serve_one(newcomer);
+        if let Some((newcomer, held)) = processes.start() {
+            self.serve_one(newcomer, held);
         }
     }
 
     /// In a process of its own: serves one session, and ends.
-    fn serve_one(&mut self, newcomer: Newcomer) -> ! {
-        let served = self.try_serve_one(newcomer);
+    fn serve_one(&mut self, newcomer: Newcomer, held: HeldSignals) -> ! {
+        let served = self.try_serve_one(newcomer, held);
         if let Err(err) = &served {
             log::error!(target: TARGET, "a connection has no loop: {err}");
         }
@@ -425,11 +414,12 @@ impl FTPServer {
         process::exit(i32::from(served.is_err()))
     }
 
-    fn try_serve_one(&mut self, newcomer: Newcomer) -> io::Result<()> {
+    fn try_serve_one(&mut self, newcomer: Newcomer, held: HeldSignals) -> io::Result<()> {
         // What was on the old loop is closed in this process, the listener too.
         self.ioloop = IOLoop::new()?;
         self.state.sessions.store(0, Relaxed);
-        let signals = Signals::new(&self.state, &self.signal)?;
+        let signals = Signals::new(&self.state, &self.heard, true)?;
+        drop(held);
         self.ioloop.add(signals);
         let Model::Processes(processes) = &self.model else {
             return Ok(());
@@ -495,27 +485,58 @@ fn parse(address: &str) -> io::Result<(&str, u16)> {
     parts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "expected host:port"))
 }
 
-/// A listening socket for each worker but the first, which has `first`: then the
-/// kernel spreads connections evenly. The master keeps them all, so that what waits
-/// at one whose worker has died waits for its successor. None if the system cannot:
-/// then all share `first`.
+/// What the master keeps for its workers.
+struct Entrance {
+    /// One for each worker, so that what waits at one whose worker has died waits
+    /// for its successor; or one for all.
+    listeners: Vec<TcpListener>,
+    state: Arc<ServerState>,
+}
+
+impl Service for Entrance {
+    fn hears_reload(&self) -> bool {
+        self.state.tls.is_some()
+    }
+
+    fn reload(&mut self) {
+        if let Some(tls) = &self.state.tls {
+            // The workers tell what is wrong.
+            let _ = tls.reload();
+        }
+    }
+
+    /// Those who connect to one that is gone would wait for ever.
+    fn needs_all(&self) -> bool {
+        true
+    }
+
+    fn ended(&mut self, pid: Pid) {
+        self.state.forget_process(pid);
+    }
+
+    fn stop(&mut self) {
+        self.listeners.clear();
+    }
+}
+
+/// A listening socket for each worker, `first` among them: then the kernel spreads
+/// connections evenly. Only that one, for all to share, if the system cannot.
 fn spread(
-    first: &TcpListener,
+    first: TcpListener,
     address: SocketAddr,
     workers: usize,
     backlog: i32,
 ) -> Vec<TcpListener> {
-    let others = sys::share_port(first).and_then(|()| {
+    let others = sys::share_port(&first).and_then(|()| {
         let listeners = (1..workers).map(|_| sys::listen_beside(address, backlog));
         listeners.collect::<io::Result<Vec<_>>>()
     });
-    match others {
-        Ok(others) => others.into_iter().map(TcpListener::from_std).collect(),
-        Err(err) => {
-            log::debug!(target: TARGET, "workers share one socket: {err}");
-            Vec::new()
-        }
-    }
+    let others = others.unwrap_or_else(|err| {
+        log::debug!(target: TARGET, "workers share one socket: {err}");
+        Vec::new()
+    });
+    let others = others.into_iter().map(TcpListener::from_std);
+    std::iter::once(first).chain(others).collect()
 }
 
 /// Reads what TLS needs.

@@ -1,14 +1,19 @@
 //! The signals of a server that serves: SIGINT and SIGTERM end it, SIGHUP has
 //! certificates read again, SIGCHLD tells of a child.
+//!
+//! A worker, and the process of a connection, are told to end by their parent; but
+//! a terminal tells all of its processes, and so do those who stop services. There
+//! a second signal does not mean more than the first: what means "at once" is
+//! SIGQUIT, which parents send.
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mio::Interest;
 use mio::net::UnixStream;
 use signal_hook::SigId;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::limits::ServerState;
@@ -22,19 +27,33 @@ pub(super) struct Signals {
     reload: Option<UnixStream>,
     /// Wakes the loop up, and that is all.
     child: UnixStream,
+    heard: Heard,
+    has_parent: bool,
+    stopped: bool,
     state: Arc<ServerState>,
     handlers: Vec<SigId>,
 }
 
 impl Signals {
-    /// `last` is set to the number of the last signal that is to end the server.
-    pub(super) fn new(state: &Arc<ServerState>, last: &Arc<AtomicUsize>) -> io::Result<Self> {
+    /// For a process that `has_parent` to tell it.
+    pub(super) fn new(
+        state: &Arc<ServerState>,
+        heard: &Heard,
+        has_parent: bool,
+    ) -> io::Result<Self> {
         let mut handlers = Vec::new();
-        for (signal, number) in [(SIGINT, 2), (SIGTERM, 15)] {
-            let last = Arc::clone(last);
-            handlers.push(signal_hook::flag::register_usize(signal, last, number)?);
+        let mut ends = vec![SIGINT, SIGTERM];
+        if has_parent {
+            let at_once = Arc::clone(&heard.at_once);
+            handlers.push(signal_hook::flag::register(SIGQUIT, at_once)?);
+            ends.push(SIGQUIT);
         }
-        let stop = notified(&[SIGINT, SIGTERM], &mut handlers)?;
+        for signal in &ends {
+            let last = Arc::clone(&heard.last);
+            let number = signal.unsigned_abs() as usize;
+            handlers.push(signal_hook::flag::register_usize(*signal, last, number)?);
+        }
+        let stop = notified(&ends, &mut handlers)?;
         let child = notified(&[SIGCHLD], &mut handlers)?;
         // Without certificates, SIGHUP does what it does to any program.
         let reload = state
@@ -45,6 +64,9 @@ impl Signals {
             stop,
             reload: reload.transpose()?,
             child,
+            heard: heard.clone(),
+            has_parent,
+            stopped: false,
             state: Arc::clone(state),
             handlers,
         })
@@ -106,8 +128,11 @@ impl Channel for Signals {
     fn ready(&mut self, io: &mut Io<'_>, source: Source, _readiness: Readiness) {
         match source {
             STOP if any(&mut self.stop) => {
-                log::info!(target: TARGET, "received interrupt signal");
-                io.stop();
+                let again = std::mem::replace(&mut self.stopped, true);
+                if !again || !self.has_parent || self.heard.at_once() {
+                    log::info!(target: TARGET, "received interrupt signal");
+                    io.stop();
+                }
             }
             RELOAD if self.reload.as_mut().is_some_and(any) => self.reload_tls(),
             CHILD => drop(any(&mut self.child)),
@@ -138,9 +163,24 @@ impl Drop for Signals {
     }
 }
 
-/// The signal that was the last to end the server, 0 if there was none.
-pub(super) fn last(last: &AtomicUsize) -> usize {
-    last.swap(0, Relaxed)
+/// What signals have said so far.
+#[derive(Clone, Default)]
+pub(super) struct Heard {
+    last: Arc<AtomicUsize>,
+    at_once: Arc<AtomicBool>,
+}
+
+impl Heard {
+    /// The number of the last signal that was to end the server, 0 if there was none
+    /// since it was asked for.
+    pub(super) fn take_last(&self) -> usize {
+        self.last.swap(0, Relaxed)
+    }
+
+    /// Whether the parent does not wait any more.
+    pub(super) fn at_once(&self) -> bool {
+        self.at_once.load(Relaxed)
+    }
 }
 
 /// The sources of the channel.

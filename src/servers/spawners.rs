@@ -11,16 +11,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGKILL, SIGTERM};
+use signal_hook::consts::{SIGKILL, SIGQUIT, SIGTERM};
 use slab::Slab;
 
 use super::accept::{Host, Newcomer};
-use super::{BACKLOG, Drain, FTPServer, Model, parse};
+use super::{BACKLOG, FTPServer, Model, parse};
 use crate::handlers::{FTPConfig, FTPHandler};
 use crate::ioloop::{IOLoop, Io, Remote};
 use crate::limits::{Admission, Seat};
 use crate::log::{TARGET, write_through};
-use crate::sys::{self, Fork, Pid};
+use crate::sys::{self, Fork, HeldSignals, Pid};
 
 /// A server with a thread for each connection: as pyftpdlib's `ThreadedFTPServer`.
 ///
@@ -150,7 +150,7 @@ impl Threads {
     /// Has all come to their end, those that begin yet too.
     pub(super) fn drain(&self) {
         self.running().drains = true;
-        self.call_all(|io| io.tell_all(|| Drain));
+        self.call_all(|io| io.drain_all());
     }
 
     /// Calls a function on each loop.
@@ -236,7 +236,7 @@ fn run_thread<H: FTPHandler + 'static>(
     };
     ioloop.with_io(|io| newcomer.settle(io, factory));
     if threads.running().drains {
-        ioloop.with_io(|io| io.tell_all(|| Drain));
+        ioloop.with_io(|io| io.drain_all());
     }
     let result = ioloop.run();
     ioloop.close();
@@ -304,21 +304,25 @@ impl Processes {
     }
 
     /// Makes a process for each that has connected. Returns, in that process, who
-    /// is to be served there.
-    pub(super) fn start(&mut self) -> Option<Newcomer> {
+    /// is to be served there, and the signals that wait until it listens for them.
+    pub(super) fn start(&mut self) -> Option<(Newcomer, HeldSignals)> {
         let parent = sys::own_pid();
         while let Ok(newcomer) = self.newcomers.try_recv() {
             // What is not written yet would be written twice.
             write_through();
+            // Until the new process listens for them, they would be told to this one.
+            let held = HeldSignals::new();
             match sys::fork() {
                 Ok(Fork::Parent(pid)) => self.children.push((pid, newcomer.seat)),
                 Ok(Fork::Child) => {
                     // The seats are those of the old process.
                     mem::forget(mem::take(&mut self.children));
+                    // Nor are the others' sockets for this one to keep open.
+                    while self.newcomers.try_recv().is_ok() {}
                     if sys::signal_at_death_of_parent(parent, SIGTERM).is_err() {
                         process::exit(1);
                     }
-                    return Some(newcomer);
+                    return Some((newcomer, held));
                 }
                 Err(err) => log::error!(target: TARGET, "cannot start a process: {err}"),
             }
@@ -348,7 +352,7 @@ impl Processes {
 
     /// Ends all, if need be by force.
     pub(super) fn end_all(&mut self, patience: Duration) {
-        self.kill_all(SIGTERM);
+        self.kill_all(SIGQUIT);
         let end = Instant::now() + patience;
         while !self.is_empty() && Instant::now() < end {
             self.reap(|_| {});

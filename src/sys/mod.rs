@@ -20,7 +20,9 @@ pub(crate) use openat::{
     O_PATH, mkdirat, openat, openat_beneath, readlinkat, renameat, rmdirat, unlinkat,
 };
 pub(crate) use passwd::{group_name, user_name};
-pub(crate) use process::{Fork, Pid, fork, kill, own_pid, signal_at_death_of_parent, wait};
+pub(crate) use process::{
+    Fork, HeldSignals, Pid, fork, kill, own_pid, signal_at_death_of_parent, wait,
+};
 pub(crate) use rlimit::{open_files, raise_open_files};
 pub(crate) use shared::SharedWords;
 pub(crate) use socket::{

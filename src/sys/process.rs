@@ -1,8 +1,10 @@
-//! Processes: fork, wait, signals to children.
+//! Processes: fork, wait, signals to children and from others.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::ptr;
 
 /// The number of a process.
 pub(crate) type Pid = libc::pid_t;
@@ -27,6 +29,35 @@ pub(crate) fn fork() -> io::Result<Fork> {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Fork::Child),
         pid => Ok(Fork::Parent(pid)),
+    }
+}
+
+/// Signals that are to end this process are held back as long as this lives, in a
+/// fork of it too.
+pub(crate) struct HeldSignals(libc::sigset_t);
+
+impl HeldSignals {
+    pub(crate) fn new() -> Self {
+        let mut held = MaybeUninit::uninit();
+        // SAFETY: `held` is writable, and is initialised here.
+        unsafe { libc::sigemptyset(held.as_mut_ptr()) };
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT] {
+            // SAFETY: it was initialised before.
+            unsafe { libc::sigaddset(held.as_mut_ptr(), signal) };
+        }
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: `held` is initialised, `before` is writable. It cannot fail with
+        // these arguments.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, held.as_ptr(), before.as_mut_ptr()) };
+        // SAFETY: the call has filled it in.
+        Self(unsafe { before.assume_init() })
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        // SAFETY: the set is that of a former call; nobody wants to know the present.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
     }
 }
 

@@ -1,0 +1,260 @@
+//! The end of a server as a process, in each of its models: who is told, who may
+//! finish, and when it is over all the same.
+
+#![cfg(all(feature = "cli", target_os = "linux"))]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::io::{ErrorKind, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+
+use common::authority::Pair;
+use common::{BIG, Client, PASSWORD, USER, connect_data, drain, parse_227, wait_for};
+use tools::{Program, sparse};
+
+const MODELS: [&[&str]; 4] = [
+    &["--concurrency", "async"],
+    &["--concurrency", "multi-thread"],
+    &["--concurrency", "multi-proc"],
+    &["--concurrency", "pre-fork", "--workers", "2"],
+];
+
+/// One of each model, with a large file. Transfers may go on for ever, unless
+/// `args` say something else.
+fn programs(args: &[&str]) -> impl Iterator<Item = Program> {
+    MODELS.into_iter().map(move |model| {
+        let program =
+            Program::start(&[model, &["--drain-timeout", "600", "--debug"], args].concat());
+        sparse(&program.home.path().join("big"), BIG);
+        program
+    })
+}
+
+fn connect(program: &Program) -> Client {
+    let mut client = Client::connect(program.address);
+    client.expect_reply(220);
+    client
+}
+
+/// Until nobody can connect any more.
+#[track_caller]
+fn await_stop(program: &Program) {
+    wait_for("its stop", || {
+        let connected = TcpStream::connect(program.address);
+        connected.is_err_and(|err| err.kind() == ErrorKind::ConnectionRefused)
+    });
+}
+
+#[track_caller]
+fn expect_good_bye(client: &mut Client) {
+    let reply = client.expect_reply(421);
+    assert_eq!(reply, "421 Service is shutting down.");
+    client.expect_eof();
+}
+
+/// That it has ended well, with nothing left behind.
+#[track_caller]
+fn expect_end(mut program: Program, status: i32) {
+    assert_eq!(program.wait().code(), Some(status), "{}", program.log());
+    assert!(!program.log().contains("panicked"), "{}", program.log());
+    drop(TcpListener::bind(program.address).unwrap());
+}
+
+#[test]
+fn sessions_at_rest_are_told() {
+    for program in programs(&[]) {
+        let mut listening = program.login();
+        listening.expect(227, "PASV");
+        let mut connected = program.login();
+        let _data = connected.pasv();
+        let mut delayed = connect(&program);
+        delayed.expect(331, format!("USER {USER}"));
+        delayed.send("PASS wrong\r\n");
+        wait_for("the login", || program.log().contains("<- PASS"));
+        let mut clients = [
+            connect(&program),
+            program.login(),
+            listening,
+            connected,
+            delayed,
+        ];
+        program.signal("TERM");
+        clients.iter_mut().for_each(expect_good_bye);
+        expect_end(program, 0);
+    }
+}
+
+#[test]
+fn transfers_may_finish() {
+    for program in programs(&[]) {
+        let mut idle = program.login();
+        let mut down = program.login();
+        let mut download = down.pasv();
+        down.begin("RETR big");
+        let mut up = program.login();
+        let mut upload = up.pasv();
+        up.begin("STOR up");
+        upload.write_all(b"half ").unwrap();
+        // Promised, but the data connection comes later.
+        let mut late = program.login();
+        let promised = parse_227(&late.expect(227, "PASV"));
+        late.expect(150, "STOR late");
+        // Who has said good-bye hears no other.
+        let mut quit = program.login();
+        let mut last = quit.pasv();
+        quit.begin("RETR big");
+        quit.expect(221, "QUIT");
+
+        program.signal("TERM");
+        expect_good_bye(&mut idle);
+        await_stop(&program);
+        assert_eq!(drain(&mut download), BIG);
+        down.expect_reply(226);
+        expect_good_bye(&mut down);
+        upload.write_all(b"and half").unwrap();
+        upload.shutdown(Shutdown::Write).unwrap();
+        up.expect_reply(226);
+        expect_good_bye(&mut up);
+        let mut data = connect_data(promised);
+        data.write_all(b"here").unwrap();
+        data.shutdown(Shutdown::Write).unwrap();
+        late.expect_reply(226);
+        expect_good_bye(&mut late);
+        assert_eq!(drain(&mut last), BIG);
+        quit.expect_reply(226);
+        quit.expect_eof();
+        let content = |name| std::fs::read(program.home.path().join(name)).unwrap();
+        assert_eq!(content("up"), b"half and half");
+        assert_eq!(content("late"), b"here");
+        expect_end(program, 0);
+    }
+}
+
+#[test]
+fn what_takes_too_long_is_cut() {
+    for program in programs(&["--drain-timeout", "0.3"]) {
+        let mut client = program.login();
+        let mut data = client.pasv();
+        client.begin("RETR big");
+        let mut promised = program.login();
+        promised.expect(227, "PASV");
+        promised.expect(150, "STOR late");
+        let mut deaf = program.login();
+        fill(&mut deaf);
+        program.signal("INT");
+        await_stop(&program);
+        // None of them does anything until the end.
+        expect_end(program, 0);
+        assert!(common::read_all(&mut data).len() < usize::try_from(BIG).unwrap());
+        while client.try_reply().is_some() {}
+    }
+}
+
+/// Sends commands until the server reads no more of them, since nobody reads its
+/// replies.
+fn fill(client: &mut Client) {
+    client.socket.set_nonblocking(true).unwrap();
+    let commands = b"HELP\r\n".repeat(1000);
+    let mut full = false;
+    wait_for("a full socket", || {
+        let before = std::mem::replace(&mut full, false);
+        loop {
+            match client.socket.write(&commands) {
+                Ok(_) => {}
+                Err(err) if err.kind() == ErrorKind::WouldBlock => break,
+                Err(err) => panic!("{err}"),
+            }
+            full = true;
+        }
+        !full && !before
+    });
+    client.socket.set_nonblocking(false).unwrap();
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (name, status) in [("TERM", 128 + 15), ("INT", 128 + 2)] {
+        for program in programs(&[]) {
+            let mut idle = program.login();
+            let mut client = program.login();
+            let mut data = client.pasv();
+            client.begin("RETR big");
+            program.signal(name);
+            expect_good_bye(&mut idle);
+            await_stop(&program);
+            program.signal(name);
+            expect_end(program, status);
+            assert!(drain_cut(&mut data) < BIG);
+        }
+    }
+}
+
+/// As far as a transfer came.
+fn drain_cut(data: &mut common::socket::Socket) -> u64 {
+    common::read_all(data).len() as u64
+}
+
+#[test]
+fn handshakes_are_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let certfile = dir.path().join("both.pem");
+    std::fs::write(&certfile, Pair::new(&["localhost"]).both()).unwrap();
+    let certfile = certfile.to_str().unwrap();
+    for program in programs(&["--tls", "--certfile", certfile]) {
+        let mut client = connect(&program);
+        client.expect(234, "AUTH TLS");
+        let mut idle = program.login();
+        program.signal("TERM");
+        client.expect_eof();
+        expect_good_bye(&mut idle);
+        expect_end(program, 0);
+    }
+}
+
+#[test]
+fn nobody_there_is_no_reason_to_wait() {
+    for mut program in programs(&[]) {
+        drop(program.login());
+        program.signal("TERM");
+        assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+    }
+}
+
+/// Many at once, all of whom are served as processes and threads of their own; the
+/// signal finds some on the way.
+#[test]
+fn newcomers_do_not_hold_it_up() {
+    for program in programs(&["--max-cons", "0"]) {
+        let mut clients: Vec<_> = (0..40).map(|_| Client::connect(program.address)).collect();
+        program.signal("TERM");
+        for client in &mut clients {
+            // Some have been let in, others not.
+            while let Some((code, text)) = client.try_reply() {
+                assert!(matches!(code, 220 | 421), "{text}");
+            }
+        }
+        drop(clients);
+        expect_end(program, 0);
+    }
+}
+
+/// Who leaves is gone, whoever else has come at the same time.
+#[test]
+fn good_byes_are_heard_in_a_crowd() {
+    for program in programs(&["--max-cons", "0"]) {
+        let mut clients: Vec<_> = (0..40).map(|_| Client::connect(program.address)).collect();
+        for client in &mut clients {
+            client.expect_reply(220);
+            client.expect(221, "QUIT");
+            client.expect_eof();
+        }
+        let mut client = connect(&program);
+        client.login(USER, PASSWORD);
+        program.signal("TERM");
+        expect_good_bye(&mut client);
+        expect_end(program, 0);
+    }
+}

@@ -1,0 +1,387 @@
+//! Workers as processes: who gets which connections, what becomes of those that
+//! die, what they count together, and how they hear of signals.
+
+#![cfg(all(feature = "cli", target_os = "linux"))]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+use common::authority::{Pair, client};
+use common::{Client, DEADLINE, drain, set_deadlines, wait_for};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConnection, StreamOwned};
+use tools::{Program, signal, sparse};
+
+fn prefork(workers: usize, args: &[&str]) -> Program {
+    let workers = workers.to_string();
+    let prefork = ["--concurrency", "pre-fork", "--workers", &workers];
+    Program::start(&[&prefork, args].concat())
+}
+
+/// Until so many workers have ever begun to serve.
+#[track_caller]
+fn await_starts(program: &Program, count: usize) {
+    wait_for("the workers", || starts(program) == count);
+}
+
+fn starts(program: &Program) -> usize {
+    program.log().matches(">>> starting FTP server").count()
+}
+
+fn kill(pid: u32) {
+    assert!(signal("KILL", &pid.to_string()));
+}
+
+/// A client that is let in.
+#[track_caller]
+fn connect(program: &Program) -> Client {
+    let mut client = Client::connect(program.address);
+    client.expect_reply(220);
+    client
+}
+
+#[track_caller]
+fn expect_good_bye(client: &mut Client) {
+    let reply = client.expect_reply(421);
+    assert_eq!(reply, "421 Service is shutting down.");
+    client.expect_eof();
+}
+
+/// That the port can be had at once.
+#[track_caller]
+fn expect_free(address: SocketAddr) {
+    drop(TcpListener::bind(address).unwrap());
+}
+
+#[test]
+fn there_are_as_many_as_were_asked_for() {
+    let cpus = thread::available_parallelism().unwrap().get();
+    for (asked, expected) in [(3, 3), (1, 1), (0, cpus)] {
+        let program = prefork(asked, &[]);
+        await_starts(&program, expected);
+        assert_eq!(program.children().len(), expected);
+        let line = format!("starting {expected} pre-fork processes");
+        assert!(program.log().contains(&line), "{}", program.log());
+        drop(program.login());
+    }
+}
+
+// --- who gets whom
+
+#[test]
+fn connections_are_spread_evenly() {
+    // As many as this process may have.
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let files = limits.split("Max open files").nth(1).unwrap();
+    let files = files.split_whitespace().next().unwrap().parse::<usize>();
+    let count = files.unwrap_or(usize::MAX).saturating_sub(200).min(1000);
+    for workers in [2, 4] {
+        let program = prefork(workers, &["--max-cons", "0"]);
+        await_starts(&program, workers);
+        let sockets = |pid: &u32| {
+            let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+            let links = files.filter_map(|file| fs::read_link(file.path()).ok());
+            let is_socket = |link: &PathBuf| link.to_string_lossy().starts_with("socket:");
+            links.filter(is_socket).count()
+        };
+        let pids = program.children();
+        let before: Vec<_> = pids.iter().map(sockets).collect();
+        let clients: Vec<_> = (0..count).map(|_| connect(&program)).collect();
+        let held = pids.iter().map(sockets).zip(before);
+        let held: Vec<_> = held.map(|(now, before)| now - before).collect();
+        let share = count / workers;
+        let is_even = |held: &usize| held.abs_diff(share) * 4 <= share;
+        assert!(held.iter().all(is_even), "{held:?}");
+        drop(clients);
+    }
+}
+
+/// What has become of a client.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Served,
+    /// Cut by the end of its worker, or that worker's end came first.
+    Cut,
+}
+
+/// Connects, and leaves; returns the port of the client, too.
+fn visit(address: SocketAddr) -> (Fate, u16) {
+    let mut socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+    set_deadlines(&socket);
+    let port = socket.local_addr().unwrap().port();
+    let mut replies = Vec::new();
+    let sent = socket.write_all(b"QUIT\r\n");
+    let result = sent.and_then(|()| socket.read_to_end(&mut replies));
+    let late = |kind| matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    assert!(!result.is_err_and(|err| late(err.kind())), "no reply");
+    let replies = String::from_utf8(replies).unwrap();
+    match replies.starts_with("220 ") && replies.contains("\r\n221 ") {
+        true => (Fate::Served, port),
+        false => (Fate::Cut, port),
+    }
+}
+
+#[test]
+fn a_killed_worker_takes_its_own_clients_along_only() {
+    let program = prefork(2, &["--debug"]);
+    await_starts(&program, 2);
+    let (served, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let storm = || {
+        let mut cut = Vec::new();
+        while !over.load(SeqCst) {
+            match visit(program.address) {
+                (Fate::Served, _) => drop(served.fetch_add(1, SeqCst)),
+                (Fate::Cut, port) => cut.push(port),
+            }
+        }
+        cut
+    };
+    const KILLS: usize = 3;
+    let cut = thread::scope(|scope| {
+        let storms: Vec<_> = (0..8).map(|_| scope.spawn(storm)).collect();
+        let _over = OnDrop(|| over.store(true, SeqCst));
+        for turn in 1..=KILLS {
+            let more = served.load(SeqCst) + 200;
+            wait_for("clients", || served.load(SeqCst) >= more);
+            let victim = program.children()[turn % 2];
+            kill(victim);
+            let line = format!("(pid {victim}) killed by signal 9, restarting");
+            wait_for("its end", || program.log().contains(&line));
+            await_starts(&program, 2 + turn);
+            assert_eq!(program.children().len(), 2);
+        }
+        over.store(true, SeqCst);
+        let cut = storms.into_iter().map(|storm| storm.join().unwrap());
+        cut.collect::<Vec<_>>().concat()
+    });
+    // Each that was cut had been let in, but for the one that a worker may just
+    // have accepted when it died.
+    let log = program.log();
+    let is_unknown = |port: &&u16| {
+        let line = format!("127.0.0.1:{port}-[] FTP session opened");
+        !log.contains(&line)
+    };
+    let unknown: Vec<_> = cut.iter().filter(is_unknown).collect();
+    assert!(unknown.len() <= KILLS, "{} of {}", unknown.len(), cut.len());
+}
+
+/// Calls a function at the end, also when a test fails.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Whoever connects to a worker that was told to end must not wait for ever.
+#[test]
+fn a_worker_that_ends_alone_is_replaced() {
+    let mut program = prefork(2, &[]);
+    await_starts(&program, 2);
+    let first = program.children()[0];
+    assert!(signal("TERM", &first.to_string()));
+    let line = format!("(pid {first}) exited normally, restarting");
+    wait_for("its end", || program.log().contains(&line));
+    let clients: Vec<_> = (0..32).map(|_| connect(&program)).collect();
+    assert_eq!(program.children().len(), 2);
+    drop(clients);
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+// --- what they count together
+
+/// Until so many are let in, and one more is turned away.
+#[track_caller]
+fn fill(program: &Program, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    wait_for("places", || {
+        let mut client = Client::connect(program.address);
+        match client.reply() {
+            (220, _) => clients.push(client),
+            (code, text) => {
+                assert_eq!(code, 421, "{text}");
+                client.expect_eof();
+            }
+        }
+        clients.len() == count
+    });
+    let mut late = Client::connect(program.address);
+    late.expect_reply(421);
+    late.expect_eof();
+    clients
+}
+
+#[test]
+fn limits_are_those_of_all_workers() {
+    // One is that of the server.
+    let program = prefork(3, &["--max-cons", "9"]);
+    await_starts(&program, 3);
+    let mut clients = fill(&program, 8);
+    // Who is killed gives back what it had, and nobody else's.
+    kill(program.children()[1]);
+    await_starts(&program, 4);
+    clients.retain_mut(|client| {
+        client.send("NOOP\r\n");
+        client.try_reply().is_some()
+    });
+    let more = fill(&program, 8 - clients.len());
+    drop((clients, more));
+    fill(&program, 8);
+}
+
+#[test]
+fn an_address_has_its_limit_over_all_workers() {
+    let program = prefork(3, &["--max-cons-per-ip", "6"]);
+    await_starts(&program, 3);
+    let clients = fill(&program, 6);
+    let mut other = common::connect_from("127.0.0.2", program.address);
+    other.expect_reply(220);
+    drop(clients);
+    fill(&program, 6);
+}
+
+// --- signals
+
+#[test]
+fn all_end_when_the_master_is_told_to() {
+    for name in ["TERM", "INT"] {
+        let mut program = prefork(2, &[]);
+        await_starts(&program, 2);
+        let mut clients: Vec<_> = (0..10).map(|_| connect(&program)).collect();
+        program.signal(name);
+        clients.iter_mut().for_each(expect_good_bye);
+        let workers = program.children();
+        assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+        expect_free(program.address);
+        for pid in workers {
+            let line = format!("(pid {pid}) exited normally\n");
+            assert!(program.log().contains(&line), "{}", program.log());
+        }
+    }
+}
+
+/// A terminal sends SIGINT to workers as well, and those who stop services send
+/// SIGTERM: that is one signal, not two.
+#[test]
+fn a_signal_to_all_cuts_nothing() {
+    for name in ["INT", "TERM"] {
+        for model in [
+            ["--concurrency", "pre-fork", "--workers", "2"].as_slice(),
+            &["--concurrency", "multi-proc"],
+        ] {
+            let mut program = Program::start(&[model, &["--drain-timeout", "60"]].concat());
+            sparse(&program.home.path().join("big"), common::BIG);
+            let mut client = program.login();
+            let mut data = client.pasv();
+            client.begin("RETR big");
+            program.signal_all(name);
+            wait_for("its stop", || TcpStream::connect(program.address).is_err());
+            assert_eq!(drain(&mut data), common::BIG);
+            client.expect_reply(226);
+            expect_good_bye(&mut client);
+            assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_does_not_end_is_killed() {
+    let mut program = prefork(2, &["--drain-timeout", "0.2"]);
+    await_starts(&program, 2);
+    assert!(signal("STOP", &program.children()[0].to_string()));
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(128 + 9), "{}", program.log());
+    let log = program.log();
+    assert!(log.contains("workers do not end, and are killed"), "{log}");
+    assert!(log.contains("killed by signal 9\n"), "{log}");
+    assert!(log.contains("exited normally\n"), "{log}");
+    expect_free(program.address);
+}
+
+#[test]
+fn workers_notice_that_the_master_is_gone() {
+    let mut program = prefork(2, &["--drain-timeout", "60"]);
+    await_starts(&program, 2);
+    sparse(&program.home.path().join("big"), common::BIG);
+    let mut idle: Vec<_> = (0..10).map(|_| connect(&program)).collect();
+    let mut client = program.login();
+    let mut data = client.pasv();
+    client.begin("RETR big");
+    program.signal("KILL");
+    idle.iter_mut().for_each(expect_good_bye);
+    wait_for("its stop", || TcpStream::connect(program.address).is_err());
+    assert_eq!(drain(&mut data), common::BIG);
+    client.expect_reply(226);
+    expect_good_bye(&mut client);
+    // All of them, since nobody else waits for the workers.
+    program.wait();
+    expect_free(program.address);
+}
+
+// --- TLS
+
+/// The certificate that somebody is shown.
+fn shown(address: SocketAddr) -> CertificateDer<'static> {
+    let socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+    set_deadlines(&socket);
+    let name = ServerName::try_from("localhost").unwrap();
+    let tls = ClientConnection::new(Arc::new(client(None)), name).unwrap();
+    let mut stream = StreamOwned::new(tls, socket);
+    stream.read_exact(&mut [0; 4]).unwrap();
+    let certificates = stream.conn.peer_certificates();
+    certificates.unwrap()[0].clone().into_owned()
+}
+
+#[test]
+fn certificates_are_read_again_by_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let certfile = dir.path().join("both.pem");
+    let write = |path: &Path| {
+        let pair = Pair::new(&["localhost"]);
+        fs::write(path, pair.both()).unwrap();
+        pair.der
+    };
+    let old = write(&certfile);
+    let args = ["--tls", "--tls-implicit", "--certfile"];
+    let mut program = prefork(2, &[&args[..], &[certfile.to_str().unwrap()]].concat());
+    await_starts(&program, 2);
+    assert!(shown(program.address) == old);
+    let new = write(&certfile);
+    program.signal("HUP");
+    let line = "TLS: certificates read again";
+    wait_for("both", || program.log().matches(line).count() == 2);
+    // Those that come later have no others.
+    let before: HashSet<_> = program.children().into_iter().collect();
+    before.iter().for_each(|pid| kill(*pid));
+    await_starts(&program, 4);
+    for _ in 0..8 {
+        assert!(shown(program.address) == new);
+    }
+    assert!(program.children().iter().all(|pid| !before.contains(pid)));
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+/// Without files there is nothing to read again, and it is the end, as of any
+/// program.
+#[test]
+fn sighup_without_files_ends_all() {
+    let mut program = prefork(2, &[]);
+    await_starts(&program, 2);
+    program.signal("HUP");
+    assert_eq!(program.wait().code(), None);
+    expect_free(program.address);
+}
