@@ -359,17 +359,16 @@ impl FTPServer {
     /// Lets sessions come to their end.
     fn drain(&mut self) -> io::Result<()> {
         let end = Instant::now() + self.drain_timeout;
+        self.ioloop.go_on();
         self.ioloop.with_io(|io| io.drain_all());
         match &self.model {
             Model::Async => {}
             Model::Threads(threads) => threads.drain(),
             Model::Processes(processes) => processes.kill_all(SIGTERM),
         }
-        self.ioloop.go_on();
-        self.heard.take_last();
         while self.has_sessions() {
             if self.ioloop.is_stopped() || self.heard.at_once() {
-                let status = 128 + self.heard.take_last();
+                let status = 128 + self.heard.last();
                 self.status = u8::try_from(status).unwrap_or(u8::MAX);
                 break;
             }

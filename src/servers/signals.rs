@@ -171,10 +171,9 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// The number of the last signal that was to end the server, 0 if there was none
-    /// since it was asked for.
-    pub(super) fn take_last(&self) -> usize {
-        self.last.swap(0, Relaxed)
+    /// The number of the last signal that was to end the server.
+    pub(super) fn last(&self) -> usize {
+        self.last.load(Relaxed)
     }
 
     /// Whether the parent does not wait any more.

@@ -233,6 +233,7 @@ impl Client {
                 Ok(0) => return None,
                 Ok(size) => self.buffer.extend_from_slice(&chunk[..size]),
                 Err(err) if is_end(&err) => return None,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                 Err(err) => panic!("no reply: {err}"),
             }
         }

@@ -1,0 +1,415 @@
+//! Servers of one's own that fork, or have a thread for each session.
+//!
+//! This binary is each of them if it is told so, and else their tests. It does
+//! without the usual harness, whose processes have threads and cannot be forked.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stdout, reason = "tests tell how they went")]
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::env;
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Client, connect_from, test_config, wait_for};
+use ftpdlib::handlers::{CmdArg, commands};
+use ftpdlib::log::config_logging;
+use ftpdlib::prefork::{Role, fork_processes};
+use ftpdlib::proto::command::{Arg, ProtoCmd};
+use ftpdlib::{
+    FTPConfig, FTPHandler, FTPServer, FTPSession, MultiprocessFTPServer, ThreadedFTPServer,
+};
+use log::LevelFilter;
+use tools::{Program, signal};
+
+fn main() -> ExitCode {
+    if let Some(role) = env::var_os(ROLE) {
+        return play(role.to_str().unwrap());
+    }
+    let words: Vec<_> = env::args().skip(1).collect();
+    let wanted = |name: &str| {
+        let mut words = words.iter().filter(|word| !word.starts_with('-'));
+        words.clone().next().is_none() || words.any(|word| name.contains(word))
+    };
+    let tests = TESTS.iter().filter(|(name, _)| wanted(name));
+    let tests: Vec<_> = tests
+        .map(|(name, test)| (name, thread::spawn(test)))
+        .collect();
+    let mut failed = 0;
+    for (name, test) in tests {
+        let result = test.join();
+        failed += usize::from(result.is_err());
+        println!(
+            "test {name} ... {}",
+            if result.is_ok() { "ok" } else { "FAILED" }
+        );
+    }
+    ExitCode::from(u8::from(failed > 0))
+}
+
+const TESTS: &[(&str, fn())] = &[
+    (
+        "restarts_are_paused_and_bounded",
+        restarts_are_paused_and_bounded,
+    ),
+    ("workers_have_numbers", workers_have_numbers),
+    (
+        "workers_of_ones_own_hear_signals",
+        workers_of_ones_own_hear_signals,
+    ),
+    (
+        "who_blocks_holds_up_nobody_else",
+        who_blocks_holds_up_nobody_else,
+    ),
+    ("limits_are_those_of_all", limits_are_those_of_all),
+    ("close_all_ends_them", close_all_ends_them),
+    (
+        "who_blocks_does_not_hold_up_the_end",
+        who_blocks_does_not_hold_up_the_end,
+    ),
+    (
+        "workers_have_threads_of_their_own",
+        workers_have_threads_of_their_own,
+    ),
+    ("who_is_parked_is_waited_for", who_is_parked_is_waited_for),
+];
+
+// --- the programs
+
+/// Names the program to be.
+const ROLE: &str = "FTPDLIB_TEST_ROLE";
+
+fn play(role: &str) -> ExitCode {
+    config_logging(LevelFilter::Info).unwrap();
+    let result = match role {
+        "crash" => fork_processes(1, 3).map(|role| match role {
+            Role::Worker(_) => 7,
+            Role::Master(status) => status,
+        }),
+        "numbers" => fork_processes(3, 0).map(|role| {
+            println!("{role:?}");
+            0
+        }),
+        "own" => own_workers(),
+        _ => serve(role),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(err) => {
+            println!("{err}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn own_workers() -> io::Result<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    if let Role::Master(status) = fork_processes(2, 100)? {
+        return Ok(status);
+    }
+    let mut server = FTPServer::from_listener(listener, config(), |_peer| Waiter)?;
+    server.serve_forever()?;
+    Ok(server.exit_status())
+}
+
+fn serve(role: &str) -> io::Result<u8> {
+    let address = "127.0.0.1:0";
+    let factory = |_peer: SocketAddr| Waiter;
+    let mut words = role.split(' ');
+    let mut server: FTPServer = match words.next() {
+        Some("threads") => ThreadedFTPServer::bind(address, config(), factory)?.into(),
+        Some("processes") => MultiprocessFTPServer::bind(address, config(), factory)?.into(),
+        _ => FTPServer::bind(address, config(), factory)?,
+    };
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap();
+        let value: usize = value.parse().unwrap();
+        match name {
+            "workers" => server.set_worker_processes(value),
+            "max_cons" => server.set_max_cons(value),
+            "max_cons_per_ip" => server.set_max_cons_per_ip(value),
+            "drain_ms" => server.set_drain_timeout(Duration::from_millis(value as u64)),
+            "close" => return close(server),
+            _ => panic!("{name}"),
+        }
+    }
+    server.serve_forever()?;
+    Ok(server.exit_status())
+}
+
+/// Turns until there is a file of this name, and closes.
+fn close(mut server: FTPServer) -> io::Result<u8> {
+    eprintln!("starting FTP server on {}, here", server.address());
+    while !home().join("close").exists() {
+        server.turn(Some(Duration::from_millis(5)))?;
+    }
+    server.close_all();
+    Ok(0)
+}
+
+fn home() -> PathBuf {
+    env::current_dir().unwrap()
+}
+
+fn config() -> FTPConfig {
+    let mut config = test_config(&home());
+    for name in ["XWAIT", "XWORK", "XPID"] {
+        let command = ProtoCmd {
+            perm: None,
+            auth: true,
+            arg: Arg::Optional,
+            help: "".into(),
+        };
+        config.proto_cmds.insert(name, command);
+    }
+    config
+}
+
+struct Waiter;
+
+impl FTPHandler for Waiter {
+    fn ftp_custom(&mut self, s: &mut FTPSession, cmd: &str, arg: CmdArg<'_>) {
+        let arg = arg.to_text().into_owned();
+        match cmd {
+            "XPID" => s.respond(&format!("250 {}", std::process::id())),
+            // Both until the test lets go.
+            "XWAIT" => {
+                wait_at(&arg);
+                s.respond("250 Waited.");
+            }
+            "XWORK" => {
+                let then = |s: &mut FTPSession, ()| s.respond("250 Worked.");
+                s.offload(move || wait_at(&arg), then).unwrap();
+            }
+            _ => commands::custom(s, cmd),
+        }
+    }
+}
+
+/// Until somebody lets go at this address.
+fn wait_at(address: &str) {
+    let mut gate = TcpStream::connect(address).unwrap();
+    let _ = gate.read(&mut [0]);
+}
+
+// --- what the tests share
+
+fn command(role: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.env(ROLE, role);
+    command
+}
+
+/// One that serves.
+fn start(role: &str) -> Program {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = command(role);
+    command.current_dir(home.path());
+    Program::spawn(command, home)
+}
+
+/// What one says that does not.
+fn run(role: &str) -> (Output, String) {
+    let output = command(role).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output, text)
+}
+
+fn connect(program: &Program) -> Client {
+    let mut client = Client::connect(program.address);
+    client.expect_reply(220);
+    client
+}
+
+/// Where sessions wait.
+struct Gate(TcpListener);
+
+impl Gate {
+    fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Has a session wait; it goes on when what is returned is dropped.
+    fn hold(&self, client: &mut Client, command: &str) -> TcpStream {
+        let address = self.0.local_addr().unwrap();
+        client.send(format!("{command} {address}\r\n"));
+        self.0.set_nonblocking(true).unwrap();
+        let mut held = None;
+        wait_for("a session at the gate", || {
+            held = self.0.accept().ok();
+            held.is_some()
+        });
+        held.unwrap().0
+    }
+}
+
+// --- the tests
+
+fn restarts_are_paused_and_bounded() {
+    let start = Instant::now();
+    let (output, text) = run("crash");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("too many restarts"), "{text}");
+    // At once, after 100 ms, after 200 ms.
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    let log = String::from_utf8_lossy(&output.stderr);
+    let deaths = |rest: &str| log.matches(&format!("exited with status 7{rest}")).count();
+    assert_eq!(deaths(", restarting\n"), 3, "{log}");
+    assert_eq!(deaths("; too many restarts, giving up\n"), 1, "{log}");
+}
+
+fn workers_have_numbers() {
+    let (output, text) = run("numbers");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let mut roles: Vec<_> = text.lines().collect();
+    roles.sort_unstable();
+    assert_eq!(roles, ["Master(0)", "Worker(0)", "Worker(1)", "Worker(2)"]);
+}
+
+fn workers_of_ones_own_hear_signals() {
+    for (name, status) in [("TERM", 0), ("INT", 0)] {
+        let mut program = start("own");
+        let mut clients: Vec<_> = (0..8).map(|_| connect(&program)).collect();
+        program.signal(name);
+        for client in &mut clients {
+            client.expect_reply(421);
+            client.expect_eof();
+        }
+        assert_eq!(program.wait().code(), Some(status), "{}", program.log());
+    }
+}
+
+fn who_blocks_holds_up_nobody_else() {
+    for role in ["threads", "processes"] {
+        let mut program = start(role);
+        let gate = Gate::new();
+        let mut blocked: Vec<_> = (0..3).map(|_| program.login()).collect();
+        let holds: Vec<_> = blocked
+            .iter_mut()
+            .map(|client| gate.hold(client, "XWAIT"))
+            .collect();
+        let mut other = program.login();
+        other.expect(200, "NOOP");
+        other.upload("STOR file", "content");
+        assert_eq!(other.download("RETR file"), b"content");
+        let own = other.expect(250, "XPID");
+        let is_same = own == blocked_pid(&program);
+        assert_eq!(is_same, role == "threads");
+        assert!(blocked.iter().all(Client::is_silent));
+        drop(holds);
+        for client in &mut blocked {
+            client.expect_reply(250);
+            client.expect(221, "QUIT");
+            client.expect_eof();
+        }
+        drop((other, blocked));
+        wait_for("their end", || program.children().is_empty());
+        program.signal("TERM");
+        assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+    }
+}
+
+/// What the program itself would say of its number.
+fn blocked_pid(program: &Program) -> String {
+    format!("250 {}", program.pid())
+}
+
+fn limits_are_those_of_all() {
+    for role in ["threads", "processes"] {
+        // One is that of the server.
+        let program = start(&format!("{role} max_cons=4"));
+        turned_away_after(&program, 3);
+        let program = start(&format!("{role} max_cons_per_ip=2"));
+        let clients = turned_away_after(&program, 2);
+        let mut other = connect_from("127.0.0.2", program.address);
+        other.expect_reply(220);
+        // Whoever goes makes room.
+        drop(clients);
+        wait_for("room", || {
+            let mut client = Client::connect(program.address);
+            client.reply().0 == 220
+        });
+    }
+}
+
+#[track_caller]
+fn turned_away_after(program: &Program, count: usize) -> Vec<Client> {
+    let clients: Vec<_> = (0..count).map(|_| connect(program)).collect();
+    let mut late = Client::connect(program.address);
+    late.expect_reply(421);
+    late.expect_eof();
+    clients
+}
+
+fn close_all_ends_them() {
+    for role in ["threads", "processes"] {
+        let mut program = start(&format!("{role} close=1"));
+        let gate = Gate::new();
+        let mut idle: Vec<_> = (0..3).map(|_| program.login()).collect();
+        let mut blocked = program.login();
+        let _hold = gate.hold(&mut blocked, "XWAIT");
+        std::fs::write(program.home.path().join("close"), "").unwrap();
+        for client in &mut idle {
+            // Without waiting, but not without a word where there is time for it.
+            while client.try_reply().is_some() {}
+        }
+        assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+        blocked.expect_eof();
+    }
+}
+
+fn who_blocks_does_not_hold_up_the_end() {
+    for role in ["threads", "processes"] {
+        let mut program = start(&format!("{role} drain_ms=100"));
+        let gate = Gate::new();
+        let mut blocked = program.login();
+        let _hold = gate.hold(&mut blocked, "XWAIT");
+        program.signal("TERM");
+        assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+        blocked.expect_eof();
+    }
+}
+
+/// They come after the fork.
+fn workers_have_threads_of_their_own() {
+    let program = start("async workers=1");
+    for _ in 0..2 {
+        let gate = Gate::new();
+        let mut parked = program.login();
+        let hold = gate.hold(&mut parked, "XWORK");
+        let mut other = program.login();
+        let worker = other.expect(250, "XPID");
+        assert!(parked.is_silent());
+        drop(hold);
+        parked.expect_reply(250);
+        // The next one has them too.
+        assert!(signal("KILL", &worker[4..]));
+        other.expect_eof();
+    }
+}
+
+fn who_is_parked_is_waited_for() {
+    for role in ["async", "async workers=2", "threads", "processes"] {
+        let mut program = start(&format!("{role} drain_ms=600000"));
+        let gate = Gate::new();
+        let mut parked = program.login();
+        let hold = gate.hold(&mut parked, "XWORK");
+        let mut idle = program.login();
+        program.signal("TERM");
+        idle.expect_reply(421);
+        idle.expect_eof();
+        assert!(parked.is_silent());
+        drop(hold);
+        assert_eq!(parked.expect_reply(250), "250 Worked.");
+        parked.expect_reply(421);
+        parked.expect_eof();
+        assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+    }
+}
