@@ -1,0 +1,45 @@
+//! ftpdlib beside pyftpdlib, vsftpd, proftpd and pure-ftpd: what each spends on
+//! the same work on the same tree, in turns. docs/BENCHMARKS.md tells how.
+//!
+//! ```text
+//! cargo bench --bench compare -- [--quick] [--rows NAME..] [--svg DIR]
+//! ```
+
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+#![allow(
+    unreachable_pub,
+    reason = "a program, whose modules are public within it"
+)]
+
+mod alone;
+mod bare;
+#[path = "../common/mod.rs"]
+mod common;
+mod crowd;
+mod figures;
+mod group;
+mod options;
+mod packages;
+mod servers;
+mod tree;
+
+use common::{Speech, with_all_descriptors};
+use figures::Figures;
+use options::Options;
+use servers::{Entrant, entrants};
+use tree::Tree;
+
+fn main() {
+    bare::serve_if_asked();
+    let options = Options::parse();
+    with_all_descriptors();
+    let (entrants, notes) = entrants();
+    let tree = Tree::new(&options.scale).expect("a tree to serve");
+    let names = entrants.iter().map(Entrant::name).collect();
+    let mut figures = Figures::new(names, notes);
+    for speech in [Speech::Clear, Speech::Tls] {
+        alone::run(&mut figures, &entrants, speech, &tree, &options);
+        crowd::run(&mut figures, &entrants, speech, &tree, &options);
+    }
+    figures.print();
+}
