@@ -525,6 +525,10 @@ impl Samples {
         sorted[((sorted.len() - 1) as f64 * quantile).round() as usize]
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::common::{Client, Speech, micros, millis};
 use crate::crowd::{retr, stor};
 use crate::figures::{Figures, Kind};
-use crate::options::{Options, warm};
+use crate::options::{Options, size, warm};
 use crate::servers::{Cost, Entrant, Server, Watch};
 use crate::tree::{LARGE, MIB, Tree, WARM};
 
@@ -22,20 +22,19 @@ struct Job {
 
 #[derive(Clone, Copy)]
 enum Run {
-    /// In one session.
-    Session(fn(&mut Client, &Tree, usize, &mut Watch<'_>)),
-    /// With sessions of its own.
-    Server(fn(&Server, usize)),
+    /// All of it at once, in a session.
+    Transfer(fn(&mut Client, &Tree, usize, &mut Watch<'_>)),
+    /// Once, in a session.
+    Session(fn(&mut Client)),
+    /// Once, with a session of its own.
+    Server(fn(&Server)),
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// What one of it is measured in.
+#[derive(Clone, Copy)]
 enum Unit {
-    /// Milliseconds for all of it.
-    All,
-    /// Milliseconds for each.
-    EachMillis,
-    /// Microseconds for each.
-    EachMicros,
+    Millis,
+    Micros,
 }
 
 pub fn run(
@@ -73,7 +72,7 @@ pub fn run(
                     0 => warm(job.amount),
                     _ => job.amount,
                 };
-                let cost = job.measure(server, tree, amount);
+                let cost = job.measure(server, tree, amount, options.scale.turn);
                 if round > 0 {
                     job.tell(figures, speech, index, &cost);
                 }
@@ -95,54 +94,60 @@ fn jobs(options: &Options) -> Vec<Job> {
         run,
     };
     let (mib, entries) = (scale.mib, scale.entries);
-    let title = |verb: &str| format!("{verb} of {mib} MiB");
+    let title = |verb: &str| format!("{verb} of {}", size(mib));
     let list = |verb: &str| format!("{verb} of {entries} entries");
     vec![
-        job("stor", title("STOR"), mib, Unit::All, Run::Session(store)),
-        job("retr", title("RETR"), mib, Unit::All, Run::Session(fetch)),
+        job(
+            "stor",
+            title("STOR"),
+            mib,
+            Unit::Millis,
+            Run::Transfer(store),
+        ),
+        job(
+            "retr",
+            title("RETR"),
+            mib,
+            Unit::Millis,
+            Run::Transfer(fetch),
+        ),
         job(
             "login",
-            "login session: connect, USER, PASS, QUIT".into(),
+            "session: connect, login, QUIT".into(),
             scale.sessions,
-            Unit::EachMicros,
-            Run::Server(|server, amount| (0..amount).for_each(|_| server.enter().quit())),
+            Unit::Micros,
+            Run::Server(|server| server.enter().quit()),
         ),
         job(
             "small",
             "PASV + RETR of 1 KiB".into(),
             scale.sessions,
-            Unit::EachMicros,
-            Run::Session(|client, _, amount, _| {
-                for _ in 0..amount {
-                    assert_eq!(client.download("RETR small", &mut [0; 4096]), 1024);
-                }
+            Unit::Micros,
+            Run::Session(|client| {
+                assert_eq!(client.download("RETR small", &mut [0; 4096]), 1024);
             }),
         ),
         job(
             "list",
             list("LIST"),
             scale.listings,
-            Unit::EachMillis,
-            Run::Session(|client, _, amount, _| listing(client, "LIST many", amount)),
+            Unit::Millis,
+            Run::Session(|client| listing(client, "LIST many")),
         ),
         job(
             "mlsd",
             list("MLSD"),
             scale.listings,
-            Unit::EachMillis,
-            Run::Session(|client, _, amount, _| listing(client, "MLSD many", amount)),
+            Unit::Millis,
+            Run::Session(|client| listing(client, "MLSD many")),
         ),
         job(
             "noop",
             "NOOP".into(),
             scale.noops,
-            Unit::EachMicros,
-            Run::Session(|client, _, amount, watch| {
-                for _ in 0..amount {
-                    let start = Instant::now();
-                    client.command("NOOP", 200);
-                    watch.waits.push(micros(start.elapsed()));
-                }
+            Unit::Micros,
+            Run::Session(|client| {
+                client.command("NOOP", 200);
             }),
         ),
     ]
@@ -164,40 +169,46 @@ fn fetch(client: &mut Client, tree: &Tree, mib: usize, watch: &mut Watch<'_>) {
     });
 }
 
-fn listing(client: &mut Client, command: &str, amount: usize) {
-    let mut buffer = vec![0; 1 << 18];
-    for _ in 0..amount {
-        assert!(
-            client.download(command, &mut buffer) > 0,
-            "{command} is short"
-        );
-    }
+fn listing(client: &mut Client, command: &str) {
+    let size = client.download(command, &mut vec![0; 1 << 18]);
+    assert!(size > 0, "{command} is short");
 }
 
 impl Job {
-    fn measure(&self, server: &Server, tree: &Tree, amount: usize) -> Cost {
-        match self.run {
-            Run::Server(run) => server.cost(|_| run(server, amount)),
-            Run::Session(run) => {
-                let mut client = server.session();
-                server.settle();
-                let cost = server.cost(|watch| run(&mut client, tree, amount, watch));
-                client.quit();
-                server.settle();
-                cost
+    /// What so much of it costs, or what there is time for in a turn.
+    fn measure(&self, server: &Server, tree: &Tree, amount: usize, turn: Duration) -> Cost {
+        let repeat = |watch: &mut Watch<'_>, work: &mut dyn FnMut()| {
+            let begin = Instant::now();
+            for _ in 0..amount {
+                let start = Instant::now();
+                work();
+                watch.waits.push(micros(start.elapsed()));
+                if begin.elapsed() > turn {
+                    break;
+                }
             }
+        };
+        if let Run::Server(run) = self.run {
+            return server.cost(|watch| repeat(watch, &mut || run(server)));
         }
+        server.in_session(|client| {
+            server.cost(|watch| match self.run {
+                Run::Session(run) => repeat(watch, &mut || run(client)),
+                Run::Transfer(run) => run(client, tree, amount, watch),
+                Run::Server(_) => {}
+            })
+        })
     }
 
     fn tell(&self, figures: &mut Figures, speech: Speech, server: usize, cost: &Cost) {
+        let times = cost.waits.len().max(1) as f64;
         let each = |time: Duration| match self.unit {
-            Unit::All => millis(time),
-            Unit::EachMillis => millis(time) / self.amount as f64,
-            Unit::EachMicros => micros(time) / self.amount as f64,
+            Unit::Millis => millis(time) / times,
+            Unit::Micros => micros(time) / times,
         };
         let unit = match self.unit {
-            Unit::All | Unit::EachMillis => "ms",
-            Unit::EachMicros => "µs",
+            Unit::Millis => "ms",
+            Unit::Micros => "µs",
         };
         let mut add = |kind, title: &str, unit, value| {
             figures.add((speech, kind, title, unit), server, value);
@@ -206,7 +217,7 @@ impl Job {
         if let Some(memory) = cost.memory {
             add(Kind::Memory, &self.title, "MiB", memory as f64 / MIB as f64);
         }
-        if cost.waits.is_empty() {
+        if self.row != "noop" {
             add(Kind::Wall, &self.title, unit, each(cost.wall));
             return;
         }

@@ -13,8 +13,8 @@ use mio::{Events, Interest, Poll, Token};
 use crate::common::tls::Wire;
 use crate::common::{Client, DEADLINE, Speech, millis};
 use crate::figures::{Figures, Kind};
-use crate::options::{Options, Scale};
-use crate::servers::{Cost, Entrant, Server};
+use crate::options::{Options, Scale, size};
+use crate::servers::{ANY, Cost, Entrant, Server};
 use crate::tree::{LARGE, MIB, SHARE, Tree};
 
 pub fn run(
@@ -63,21 +63,19 @@ fn page(
         }
     };
     let mut clients = Vec::new();
-    let cost = server.cost(|watch| {
+    let cost = server.cost_down_to(ANY, |watch| {
         clients.extend((0..count).map(|_| server.session()));
         watch.read_memory();
     });
     tell(format!("{count} logins"), cost);
 
-    let mut client = server.session();
-    server.settle();
-    let cost = server.cost(|watch| stor(&mut client, "in/stored", mib, || watch.read_memory()));
-    tree.remove("in/stored", mib);
-    tell(format!("STOR of {mib} MiB beside {count} idle"), cost);
-    let cost = server.cost(|watch| retr(&mut client, LARGE, mib, || watch.read_memory()));
-    tell(format!("RETR of {mib} MiB beside {count} idle"), cost);
-    client.quit();
-    server.settle();
+    server.in_session(|client| {
+        let cost = server.cost(|watch| stor(client, "in/stored", mib, || watch.read_memory()));
+        tree.remove("in/stored", mib);
+        tell(format!("STOR of {} beside {count} idle", size(mib)), cost);
+        let cost = server.cost(|watch| retr(client, LARGE, mib, || watch.read_memory()));
+        tell(format!("RETR of {} beside {count} idle", size(mib)), cost);
+    });
 
     let cost = server.cost(|watch| {
         let fetch = |client: &mut Client| begin(client, &format!("RETR {SHARE}"));
@@ -98,7 +96,7 @@ fn page(
     (0..count).for_each(|number| tree.remove(&name(number), share));
     tell(format!("{count} STORs of {share} MiB at once"), cost);
 
-    let cost = server.cost(|_| {
+    let cost = server.cost_down_to(1, |_| {
         clients.iter_mut().for_each(|client| client.send("QUIT"));
         clients.into_iter().for_each(Client::left);
     });

@@ -21,7 +21,7 @@ pub struct Row {
     pub speech: Speech,
     pub kind: Kind,
     pub title: String,
-    unit: &'static str,
+    pub unit: &'static str,
     /// In the order of the names of [`Figures`].
     samples: Vec<Samples>,
 }
@@ -79,13 +79,17 @@ impl Figures {
             if !rows.is_empty() {
                 let _ = writeln!(text, "\n{title}\n");
                 self.table(&mut text, &rows);
+                let standings = rows.iter().filter_map(|row| row.standing(self));
+                let standings: Vec<_> = standings.map(|standing| standing.ahead).collect();
+                let first = standings.iter().filter(|ahead| **ahead).count();
+                let _ = writeln!(
+                    text,
+                    "\nftpdlib is first in {first} of {}.",
+                    standings.len()
+                );
             }
         }
-        let measured = self.rows.iter().filter(|row| row.standing(self).is_some());
-        let (first, behind): (Vec<_>, Vec<_>) =
-            measured.partition(|row| row.standing(self).is_some_and(|standing| standing.ahead));
-        let all = first.len() + behind.len();
-        let _ = writeln!(text, "\nftpdlib is first in {} of {all} rows.", first.len());
+        text.push('\n');
         for note in &self.notes {
             let _ = writeln!(text, "{note}");
         }

@@ -46,12 +46,19 @@ impl Group {
     /// only they share among them are not counted, which is to the good of
     /// servers that fork.
     pub fn private_memory(&self) -> u64 {
-        let processes = fs::read_to_string(self.entrance()).unwrap();
-        let processes = processes.lines().map(|line| line.parse().unwrap());
+        let processes = self.processes().into_iter();
         // One may have ended meanwhile.
         processes
             .filter_map(|process| private_memory(process).ok())
             .sum()
+    }
+
+    pub fn processes(&self) -> Vec<u32> {
+        let processes = fs::read_to_string(self.entrance()).unwrap();
+        processes
+            .lines()
+            .map(|line| line.parse().unwrap())
+            .collect()
     }
 
     fn is_empty(&self) -> bool {

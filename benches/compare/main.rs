@@ -13,6 +13,7 @@
 
 mod alone;
 mod bare;
+mod chart;
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
@@ -42,4 +43,7 @@ fn main() {
         crowd::run(&mut figures, &entrants, speech, &tree, &options);
     }
     figures.print();
+    if let Some(directory) = &options.svg {
+        chart::draw(&figures, directory).expect("a directory for the charts");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command};
 
@@ -81,10 +82,14 @@ pub struct Scale {
     pub share_mib: usize,
     /// Entries of a listing.
     pub entries: usize,
-    /// What is quick is done so many times in a turn: logins and small files.
+    /// What is short is done so many times in a turn: logins and small files,
     pub sessions: usize,
+    /// listings,
     pub listings: usize,
+    /// and NOOPs,
     pub noops: usize,
+    /// or for this time, if that is less.
+    pub turn: Duration,
 }
 
 impl Scale {
@@ -98,6 +103,7 @@ impl Scale {
         sessions: 300,
         listings: 5,
         noops: 5000,
+        turn: Duration::from_secs(1),
     };
 
     const QUICK: Self = Self {
@@ -108,12 +114,21 @@ impl Scale {
         sessions: 100,
         listings: 2,
         noops: 1000,
+        turn: Duration::from_millis(200),
         ..Self::FULL
     };
 
     /// The size of a file to warm up with.
     pub fn warm_mib(&self) -> usize {
         warm(self.mib)
+    }
+}
+
+/// So many MiB, as one says.
+pub fn size(mib: usize) -> String {
+    match mib % 1024 {
+        0 => format!("{} GiB", mib / 1024),
+        _ => format!("{mib} MiB"),
     }
 }
 

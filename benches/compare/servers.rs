@@ -45,8 +45,8 @@ pub fn entrants() -> (Vec<Entrant>, Vec<String>) {
                 .into(),
         ),
     }
-    let packages: [(&[&str], fn(Package) -> Entrant); 3] = [
-        (&["vsftpd"], Entrant::Vsftpd),
+    let packages: [(_, fn(_) -> _); 3] = [
+        (&["vsftpd"][..], Entrant::Vsftpd),
         (&["proftpd-core", "proftpd-mod-crypto"], Entrant::Proftpd),
         (&["pure-ftpd", "pure-ftpd-common"], Entrant::PureFtpd),
     ];
@@ -88,8 +88,9 @@ impl Entrant {
 
     /// Whether it can do the work of a row.
     pub fn can(&self, row: &str) -> bool {
-        match (self, row) {
-            (Self::Vsftpd(_), "mlsd") | (Self::Bare, "list" | "mlsd" | "crowd") => false,
+        match self {
+            Self::Vsftpd(_) => row != "mlsd",
+            Self::Bare => !["list", "mlsd", "crowd"].contains(&row),
             _ => true,
         }
     }
@@ -190,7 +191,8 @@ fn vsftpd(place: &Place<'_>) -> String {
     text
 }
 
-/// Without what delays logins, and without logs.
+/// Without what delays logins, without logs, and with a single authority: else
+/// it reads all of the system's for each session under TLS.
 fn proftpd(place: &Place<'_>, package: &Package) -> String {
     let home = place.home.display();
     let users = format!("{USER}:{PASSWORD_HASH}:{NOBODY}:{NOBODY}::{home}:/bin/false\n");
@@ -239,6 +241,7 @@ fn proftpd(place: &Place<'_>, package: &Package) -> String {
              TLSProtocol TLSv1.3\n\
              TLSECCertificateFile {certfile}\n\
              TLSECCertificateKeyFile {certfile}\n\
+             TLSCACertificateFile {certfile}\n\
              TLSLog none\n",
             modules.expect("mod_tls").display(),
         );
@@ -288,9 +291,8 @@ impl Server {
     pub fn start(entrant: &Entrant, speech: Speech, home: &Path) -> Self {
         let group = Group::new().unwrap_or_else(|err| panic!("{err}: {NO_GROUP}"));
         let config = tempfile::tempdir().unwrap();
-        // The same group for all: X25519, or P-256 for who knows no other.
-        let groups = || vec![kx_group::X25519, kx_group::SECP256R1];
-        let tls = (speech == Speech::Tls).then(|| Tls::with_groups(groups()));
+        // The only group that all of them know.
+        let tls = (speech == Speech::Tls).then(|| Tls::with_groups(vec![kx_group::SECP256R1]));
         let address = free_address();
         let words = entrant.command(&Place {
             address,
@@ -342,28 +344,36 @@ impl Server {
             assert!(ended.is_none(), "{} ended", self.name);
             thread::sleep(Duration::from_millis(10));
         }
-        self.settle();
+        self.settle(1);
     }
 
     fn group(&self) -> &Group {
         self.group.as_ref().expect("one, until this is dropped")
     }
 
-    /// Waits until it sleeps, so that all it did is accounted for.
-    pub fn settle(&self) {
+    /// Waits until it sleeps and has no more processes than these, so that all
+    /// it did is accounted for.
+    fn settle(&self, processes: usize) {
+        let end = Instant::now() + DEADLINE;
         let mut last = self.group().cpu();
         loop {
             thread::sleep(Duration::from_millis(20));
             let now = self.group().cpu();
-            if now == last {
+            if now == last && self.group().processes().len() <= processes {
                 return;
             }
+            assert!(Instant::now() < end, "{} does not come to rest", self.name);
             last = now;
         }
     }
 
-    /// What some work costs.
+    /// What some work costs, whose sessions end in it or do not end.
     pub fn cost(&self, work: impl FnOnce(&mut Watch<'_>)) -> Cost {
+        self.cost_down_to(self.group().processes().len(), work)
+    }
+
+    /// What some work costs, until there are no more processes than these.
+    pub fn cost_down_to(&self, processes: usize, work: impl FnOnce(&mut Watch<'_>)) -> Cost {
         let mut watch = Watch {
             server: self,
             pauses: Duration::ZERO,
@@ -374,7 +384,7 @@ impl Server {
         let start = Instant::now();
         work(&mut watch);
         let wall = start.elapsed() - watch.pauses;
-        self.settle();
+        self.settle(processes);
         Cost {
             cpu: self.group().cpu() - before,
             wall,
@@ -395,6 +405,17 @@ impl Server {
         }
         client.login_as(self.user);
         client
+    }
+
+    /// Runs some work in a session that has begun before and ends after it.
+    pub fn in_session<T>(&self, work: impl FnOnce(&mut Client) -> T) -> T {
+        let before = self.group().processes().len();
+        let mut client = self.session();
+        self.settle(ANY);
+        let result = work(&mut client);
+        client.quit();
+        self.settle(before);
+        result
     }
 
     /// A client that is logged in, in TYPE I and PROT P.
@@ -453,6 +474,9 @@ impl Watch<'_> {
 fn libraries(package: &Package) -> OsString {
     env::join_paths(package.libraries()).unwrap()
 }
+
+/// As many processes as a server likes.
+pub const ANY: usize = usize::MAX;
 
 /// The name of what is no server, and wins nothing.
 pub const BARE: &str = "bare loop";
