@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::common::{Client, Speech, micros, millis};
-use crate::crowd::{retr, stor};
+use crate::entrants::Entrant;
 use crate::figures::{Figures, Kind};
 use crate::options::{Options, size, warm};
-use crate::servers::{Cost, Entrant, Server, Watch};
-use crate::tree::{LARGE, MIB, Tree, WARM};
+use crate::servers::{Cost, Server, Watch};
+use crate::transfers::{retr, stor};
+use crate::tree::Tree;
 
 /// Some work that servers are compared by.
 struct Job {
@@ -23,7 +24,7 @@ struct Job {
 #[derive(Clone, Copy)]
 enum Run {
     /// All of it at once, in a session.
-    Transfer(fn(&mut Client, &Tree, usize, &mut Watch<'_>)),
+    Transfer(fn(&mut Client, &Tree, usize)),
     /// Once, in a session.
     Session(fn(&mut Client)),
     /// Once, with a session of its own.
@@ -153,20 +154,13 @@ fn jobs(options: &Options) -> Vec<Job> {
     ]
 }
 
-fn store(client: &mut Client, tree: &Tree, mib: usize, watch: &mut Watch<'_>) {
-    stor(client, "in/stored", mib, || watch.read_memory());
+fn store(client: &mut Client, tree: &Tree, mib: usize) {
+    stor(client, "in/stored", mib, || {});
     tree.remove("in/stored", mib);
 }
 
-fn fetch(client: &mut Client, tree: &Tree, mib: usize, watch: &mut Watch<'_>) {
-    let large = tree
-        .home()
-        .join(LARGE)
-        .metadata()
-        .is_ok_and(|large| large.len() == (mib * MIB) as u64);
-    retr(client, if large { LARGE } else { WARM }, mib, || {
-        watch.read_memory()
-    });
+fn fetch(client: &mut Client, tree: &Tree, mib: usize) {
+    retr(client, tree.file_of(mib), mib, || {});
 }
 
 fn listing(client: &mut Client, command: &str) {
@@ -194,7 +188,7 @@ impl Job {
         server.in_session(|client| {
             server.cost(|watch| match self.run {
                 Run::Session(run) => repeat(watch, &mut || run(client)),
-                Run::Transfer(run) => run(client, tree, amount, watch),
+                Run::Transfer(run) => run(client, tree, amount),
                 Run::Server(_) => {}
             })
         })
@@ -214,9 +208,6 @@ impl Job {
             figures.add((speech, kind, title, unit), server, value);
         };
         add(Kind::Cpu, &self.title, unit, each(cost.cpu));
-        if let Some(memory) = cost.memory {
-            add(Kind::Memory, &self.title, "MiB", memory as f64 / MIB as f64);
-        }
         if self.row != "noop" {
             add(Kind::Wall, &self.title, unit, each(cost.wall));
             return;

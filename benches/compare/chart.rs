@@ -7,8 +7,8 @@ use std::io;
 use std::path::Path;
 
 use crate::common::{Speech, number};
+use crate::entrants::BARE;
 use crate::figures::{Figures, Kind, Row};
-use crate::servers::BARE;
 
 /// Draws `compare-light.svg` and `compare-dark.svg`.
 pub fn draw(figures: &Figures, directory: &Path) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::common::{Samples, Speech, machine, number};
-use crate::servers::BARE;
+use crate::entrants::BARE;
 
 /// What a figure is of; less is better in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub struct Figures {
     pub names: Vec<&'static str>,
     pub rows: Vec<Row>,
     pub notes: Vec<String>,
+    machine: String,
 }
 
 impl Figures {
@@ -38,6 +39,7 @@ impl Figures {
             names,
             rows: Vec::new(),
             notes,
+            machine: machine(),
         }
     }
 
@@ -73,7 +75,7 @@ impl Figures {
     }
 
     pub fn print(&self) {
-        let mut text = format!("\n{}\n", machine());
+        let mut text = format!("\n{}\n", self.machine);
         for (speech, kind, title) in TABLES {
             let rows: Vec<_> = self.of(speech, kind).collect();
             if !rows.is_empty() {

@@ -2,7 +2,7 @@
 //! the same work on the same tree, in turns. docs/BENCHMARKS.md tells how.
 //!
 //! ```text
-//! cargo bench --bench compare -- [--quick] [--rows NAME..] [--svg DIR]
+//! cargo bench --bench compare -- [--quick] [--rows NAME..] [--cpus WHICH] [--svg DIR]
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
@@ -16,18 +16,21 @@ mod bare;
 mod chart;
 #[path = "../common/mod.rs"]
 mod common;
+mod cpus;
 mod crowd;
+mod entrants;
 mod figures;
 mod group;
 mod options;
 mod packages;
 mod servers;
+mod transfers;
 mod tree;
 
 use common::{Speech, with_all_descriptors};
+use entrants::{Entrant, entrants};
 use figures::Figures;
 use options::Options;
-use servers::{Entrant, entrants};
 use tree::Tree;
 
 fn main() {
@@ -38,6 +41,7 @@ fn main() {
     let tree = Tree::new(&options.scale).expect("a tree to serve");
     let names = entrants.iter().map(Entrant::name).collect();
     let mut figures = Figures::new(names, notes);
+    cpus::choose(&options.cpus).expect("a CPU");
     for speech in [Speech::Clear, Speech::Tls] {
         alone::run(&mut figures, &entrants, speech, &tree, &options);
         crowd::run(&mut figures, &entrants, speech, &tree, &options);

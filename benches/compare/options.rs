@@ -7,9 +7,12 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, Command};
 
 use crate::common::Speech;
+use crate::cpus;
 
 pub struct Options {
     pub scale: Scale,
+    /// Where servers and clients run.
+    pub cpus: String,
     /// Where charts are drawn, if they are.
     pub svg: Option<PathBuf>,
     rows: Vec<String>,
@@ -30,6 +33,12 @@ impl Options {
                 .help("A minute, to see that all works: figures to forget"),
             rows.value_parser(ROWS)
                 .help("These rows only, in clear or with TLS only"),
+            Arg::new("cpus")
+                .long("cpus")
+                .value_name("WHICH")
+                .value_parser(cpus::CHOICES)
+                .default_value(cpus::CHOICES[0])
+                .help("Servers and clients on one CPU, on one each, or where the system likes"),
             Arg::new("svg")
                 .long("svg")
                 .value_name("DIR")
@@ -47,6 +56,7 @@ impl Options {
                 true => Scale::QUICK,
                 false => Scale::FULL,
             },
+            cpus: matches.remove_one("cpus").unwrap_or_default(),
             svg: matches.remove_one("svg"),
             rows: matches.remove_many("rows").into_iter().flatten().collect(),
         }

@@ -38,6 +38,15 @@ impl Tree {
         self.home.path()
     }
 
+    /// The file of this size to fetch.
+    pub fn file_of(&self, mib: usize) -> &'static str {
+        let large = fs::metadata(self.home().join(LARGE)).expect("a file");
+        match large.len() == (mib * MIB) as u64 {
+            true => LARGE,
+            false => WARM,
+        }
+    }
+
     /// Removes what was stored under a name, after a look at its size.
     pub fn remove(&self, name: &str, mib: usize) {
         let path: PathBuf = self.home().join(name);
