@@ -344,7 +344,7 @@ where
 /// Ends the loop at SIGINT or SIGTERM, and has certificates read again at SIGHUP.
 struct Signals {
     stop: UnixStream,
-    /// If there are files to read again.
+    /// If there is TLS.
     reload: Option<UnixStream>,
     state: Arc<ServerState>,
     handlers: Vec<signal_hook::SigId>,
@@ -355,9 +355,11 @@ impl Signals {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let mut handlers = Vec::new();
         let stop = notified(&[SIGINT, SIGTERM], &mut handlers)?;
-        // Without files to read, SIGHUP does what it does to any program.
-        let has_files = state.tls.as_ref().is_some_and(TlsAcceptor::has_files);
-        let reload = has_files.then(|| notified(&[SIGHUP], &mut handlers));
+        // Without certificates, SIGHUP does what it does to any program.
+        let reload = state
+            .tls
+            .is_some()
+            .then(|| notified(&[SIGHUP], &mut handlers));
         Ok(Self {
             stop,
             reload: reload.transpose()?,
@@ -366,8 +368,15 @@ impl Signals {
         })
     }
 
+    fn has_files(&self) -> bool {
+        self.state.tls.as_ref().is_some_and(TlsAcceptor::has_files)
+    }
+
     fn reload_tls(&self) {
         match self.state.tls.as_ref().map(TlsAcceptor::reload) {
+            Some(_) if !self.has_files() => {
+                log::info!(target: TARGET, "TLS: no files to read again")
+            }
             Some(Ok(())) => log::info!(target: TARGET, "TLS: certificates read again"),
             Some(Err(err)) => log::warn!(target: TARGET, "TLS: certificates not replaced: {err}"),
             None => {}

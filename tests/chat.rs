@@ -12,6 +12,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use common::socket::Socket;
 use common::{DEADLINE, pattern, read_all};
 use ftpdlib::ioloop::{
     Acceptor, AsyncChat, ChatChannel, ChatHandler, Connector, IOLoop, Io, Stream,
@@ -106,7 +107,7 @@ fn chat() -> (Thread, SocketAddr, mpsc::Receiver<String>) {
     (thread, address.recv_timeout(DEADLINE).unwrap(), tells)
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
+fn connect(address: SocketAddr) -> Socket {
     common::connect_data(address)
 }
 
@@ -289,7 +290,7 @@ fn messages_to_a_conversation() {
     let thread = Thread::start(|_| {});
     let id = thread.ask(move |io| {
         socket.set_nonblocking(true).unwrap();
-        let stream = Stream::new(mio::net::TcpStream::from_std(socket));
+        let stream = Stream::new(mio::net::TcpStream::from_std(socket.into_tcp()));
         io.add(ChatChannel::new(stream, Chat { told }))
     });
     expect(&tells, &["connect"]);

@@ -256,11 +256,11 @@ mod program {
         assert_eq!(process.child.wait().unwrap().code(), Some(0));
     }
 
-    /// Without files to read again SIGHUP ends it, as any program; that is for the
+    /// Without TLS SIGHUP ends it, as any program; that is for the
     /// system to do.
     #[cfg(target_os = "linux")]
     #[test]
-    fn sighup_is_caught_for_files_alone() {
+    fn sighup_is_caught_where_there_is_tls() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(
             dir.path().join("both.pem"),
@@ -269,7 +269,7 @@ mod program {
         .unwrap();
         for (args, expected) in [
             ([].as_slice(), false),
-            (&["--tls-self-signed"], false),
+            (&["--tls-self-signed"], true),
             (&["--tls", "--certfile", "both.pem"], true),
         ] {
             let process = Process::start(dir.path(), args);

@@ -1,6 +1,7 @@
 //! FTPS as a client: the same one for both servers, which get the same
-//! certificate. It speaks TLS 1.3 with one cipher suite, reads the tickets that
-//! the control connection brings, and resumes with them on data connections.
+//! certificate. It knows TLS 1.3 with one cipher suite and one key exchange, so that
+//! both do the same arithmetic; it reads the tickets that the control connection
+//! brings, and resumes with them on data connections.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,11 +27,11 @@ pub struct Tls {
 
 impl Tls {
     pub fn new() -> Arc<Self> {
-        Self::with_groups(aws_lc_rs::default_provider().kx_groups)
+        Self::with_group(aws_lc_rs::kx_group::X25519)
     }
 
-    /// With clients that exchange keys in these groups only.
-    pub fn with_groups(kx_groups: Vec<&'static dyn SupportedKxGroup>) -> Arc<Self> {
+    /// With another group to exchange keys in.
+    pub fn with_group(group: &'static dyn SupportedKxGroup) -> Arc<Self> {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(certificate().as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
@@ -39,7 +40,7 @@ impl Tls {
             .unwrap();
         let provider = CryptoProvider {
             cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
-            kx_groups,
+            kx_groups: vec![group],
             ..aws_lc_rs::default_provider()
         };
         let config = ClientConfig::builder_with_provider(Arc::new(provider))

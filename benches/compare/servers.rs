@@ -33,7 +33,7 @@ impl Server {
         let group = Group::new().unwrap();
         let config = tempfile::tempdir().unwrap();
         // The only group that all of them know.
-        let tls = (speech == Speech::Tls).then(|| Tls::with_groups(vec![kx_group::SECP256R1]));
+        let tls = (speech == Speech::Tls).then(|| Tls::with_group(kx_group::SECP256R1));
         let address = free_address();
         let words = entrant.command(&Place {
             address,

@@ -28,7 +28,8 @@ pub(crate) struct Connection<H> {
     session: FTPSession,
     handler: H,
     admission: Admission,
-    reaped: bool,
+    /// Steps of the end that were taken.
+    reaped: u8,
 }
 
 impl<H: FTPHandler> Connection<H> {
@@ -37,7 +38,7 @@ impl<H: FTPHandler> Connection<H> {
             session: FTPSession::new(arrival),
             handler,
             admission,
-            reaped: false,
+            reaped: 0,
         }
     }
 
@@ -215,21 +216,34 @@ impl<H: FTPHandler> Connection<H> {
 
     /// Ends the session: the one place where that happens.
     fn reap(&mut self) {
-        if std::mem::replace(&mut self.reaped, true) {
-            return;
+        // If a hook panics in one of them, the rest comes when the loop closes it.
+        while self.reaped < REAP_STEPS {
+            self.reaped += 1;
+            self.reap_step(self.reaped);
         }
-        let s = &mut self.session;
-        s.chat.last_flush();
-        if s.tls.as_ref().is_some_and(|tls| tls.deadline.is_none()) {
-            self.handler.handle_ssl_shutdown(s);
-        }
-        data::finish(&mut self.handler, s, Outcome::Silent);
-        s.data = DataState::None;
-        data::forget_pending(&mut self.handler, s, None);
-        login::drop_refusal(&mut self.handler, s);
-        s.log("FTP session closed (disconnect).");
-        if s.greeted {
-            self.handler.on_disconnect(s);
+    }
+
+    fn reap_step(&mut self, step: u8) {
+        let (h, s) = (&mut self.handler, &mut self.session);
+        match step {
+            1 => {
+                s.chat.last_flush();
+                if s.tls.as_ref().is_some_and(|tls| tls.deadline.is_none()) {
+                    h.handle_ssl_shutdown(s);
+                }
+            }
+            2 => {
+                data::finish(h, s, Outcome::Silent);
+                s.data = DataState::None;
+            }
+            3 => data::forget_pending(h, s, None),
+            4 => login::drop_refusal(h, s),
+            _ => {
+                s.log("FTP session closed (disconnect).");
+                if s.greeted {
+                    h.on_disconnect(s);
+                }
+            }
         }
     }
 
@@ -408,8 +422,12 @@ fn must_hold(s: &FTPSession, piece: &[u8]) -> bool {
             let verb = verb();
             transfers(&verb) || connects(&verb)
         }
-        // Another one would take the place of that which had its 150 for it.
-        DataState::Listening(passive) if passive.claimed => transfers(&verb()),
+        // Another one would take the place of that which had its 150 for it; and that
+        // was told when data connections were protected, or not.
+        DataState::Listening(passive) if passive.claimed => {
+            let verb = verb();
+            transfers(&verb) || verb == "PROT"
+        }
         _ => false,
     }
 }
@@ -447,6 +465,9 @@ const CONTROL: Source = 0;
 const LISTENER: Source = 1;
 const CONNECTOR: Source = 2;
 const DATA: Source = 3;
+
+/// Steps of the end of a session.
+const REAP_STEPS: u8 = 5;
 
 /// How often one call looks at everything.
 const ROUNDS: usize = 8;

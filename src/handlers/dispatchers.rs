@@ -364,10 +364,14 @@ fn open<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, s
 /// Begins a transfer if its data connection is there, or else when it comes.
 pub(crate) fn promise(s: &mut FTPSession, transfer: PendingTransfer) {
     // PROT P may have come after the connection.
+    let tls = data::DataTls::of(s);
     if let DataState::Open(open) = &mut s.data
         && s.prot
         && !open.channel.transfer_in_progress()
+        && !open.channel.is_secure()
     {
+        // And AUTH before it.
+        open.channel.tls = open.channel.tls.take().or(tls);
         open.dtp.secure_connection(&mut open.channel);
     }
     s.replaced = s.pending.replace(Box::new(transfer));

@@ -176,7 +176,10 @@ impl AsyncChat {
     /// clear before.
     pub(crate) fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
         let sent_in_clear = self.output.take_bytes();
-        self.stream.secure(config, sent_in_clear)
+        self.stream.secure(config, sent_in_clear)?;
+        let kept = mem::take(&mut self.input);
+        self.stream.put_back(&kept);
+        Ok(())
     }
 
     /// Sends what the peer takes. Returns whether to go on in the next round.

@@ -13,6 +13,7 @@
 mod channel;
 mod chat;
 mod endpoints;
+mod socket;
 pub(crate) mod stream;
 mod timers;
 pub(crate) mod tls;

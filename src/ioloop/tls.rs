@@ -13,9 +13,9 @@ use std::sync::Arc;
 use mio::Interest;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{CommonState, HandshakeKind, ServerConfig};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
-use super::stream::{RawStream, readable};
+use super::socket::{RawStream, readable};
 
 /// The server's side of TLS on one connection.
 pub(crate) struct Tls {
@@ -34,6 +34,8 @@ pub(crate) struct Tls {
     end_received: bool,
     /// Whether ours is sent, or waits to be.
     end_sent: bool,
+    /// What has failed behind data that was read first.
+    failure: Option<io::Error>,
 }
 
 impl Tls {
@@ -48,6 +50,7 @@ impl Tls {
             put_back: false,
             end_received: false,
             end_sent: false,
+            failure: None,
         })
     }
 
@@ -66,6 +69,15 @@ impl Tls {
         &self.connection
     }
 
+    /// What a record adds to its data.
+    fn overhead(&self) -> usize {
+        match self.connection.protocol_version() {
+            // A header, the type of what is inside, a tag; before, a nonce and no type.
+            Some(ProtocolVersion::TLSv1_3) => 5 + 1 + 16,
+            _ => 5 + 8 + 16,
+        }
+    }
+
     /// Whether the handshake has resumed an earlier session.
     pub(crate) fn is_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
@@ -73,7 +85,7 @@ impl Tls {
 
     /// Whether decrypted bytes, or the end, wait to be read.
     pub(crate) fn is_readable(&self) -> bool {
-        self.has_plain() || self.end_received
+        self.has_plain() || self.end_received || self.failure.is_some()
     }
 
     fn has_plain(&self) -> bool {
@@ -128,7 +140,7 @@ impl Tls {
                 }
             }
             is_there = false;
-            let result = self.process(&mut scratch.0, size, &mut []);
+            let (_, result) = self.process(&mut scratch.0, size, &mut []);
             // Also the alert that tells the peer why.
             let flushed = self.flush(socket);
             result?;
@@ -152,6 +164,9 @@ impl Tls {
         if self.has_plain() {
             return Ok(Some(self.take_plain(buffer)));
         }
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let mut scratch = Scratch::lend();
         for _ in 0..READS {
             if self.end_received {
@@ -161,8 +176,10 @@ impl Tls {
                 return Ok(None);
             }
             let mut size = self.take_incoming(&mut scratch.0)?;
-            // As much as the caller has room for, but a whole record at least.
-            let end = (size + RECORD).max(buffer.len()).min(scratch.0.len());
+            // As many records as the caller has room for, but a whole one at least:
+            // a part of one has to be kept, and a file likes its bytes in even pieces.
+            let records = buffer.len() / FRAGMENT * (FRAGMENT + self.overhead());
+            let end = (size + RECORD).max(records).min(scratch.0.len());
             match socket.read(&mut scratch.0[size..end]) {
                 Ok(Some(0)) => {
                     self.incoming.extend_from_slice(&scratch.0[..size]);
@@ -171,13 +188,13 @@ impl Tls {
                 Ok(read) => size += read.unwrap_or(0),
                 Err(err) => return Err(err),
             }
-            let result = self.process(&mut scratch.0, size, buffer);
-            let flushed = self.flush(socket);
-            let decrypted = result?;
-            flushed?;
+            let (decrypted, result) = self.process(&mut scratch.0, size, buffer);
+            let result = self.flush(socket).and(result);
             if decrypted > 0 {
+                self.failure = result.err();
                 return Ok(Some(decrypted));
             }
+            result?;
         }
         // Records without data: the caller comes again.
         Ok(None)
@@ -194,6 +211,9 @@ impl Tls {
     ) -> io::Result<Option<usize>> {
         if self.is_handshaking() || !self.flush(socket)? {
             return Ok(None);
+        }
+        if self.end_sent {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
         let size = bytes.len().min(BATCH);
         let mut scratch = Scratch::lend();
@@ -272,26 +292,43 @@ impl Tls {
     }
 
     /// Looks at `received[..size]`: data goes to `buffer`, and to `plain` when that
-    /// is full; answers go to `outgoing`. Returns the size of the data in `buffer`.
+    /// is full; answers go to `outgoing`. Returns the size of the data in `buffer`,
+    /// and what has failed behind it.
     fn process(
         &mut self,
         received: &mut [u8],
         size: usize,
         buffer: &mut [u8],
-    ) -> io::Result<usize> {
-        let mut done = 0;
+    ) -> (usize, io::Result<()>) {
         let mut decrypted = 0;
+        let result = self.process_records(&mut received[..size], buffer, &mut decrypted);
+        (decrypted, result)
+    }
+
+    fn process_records(
+        &mut self,
+        received: &mut [u8],
+        buffer: &mut [u8],
+        decrypted: &mut usize,
+    ) -> io::Result<()> {
+        let mut done = 0;
         let mut failure = None;
         loop {
-            let records = &mut received[done..size];
+            // After a failure only the alert is fetched: to look at the same bytes
+            // again is a bug to rustls.
+            if failure.is_some() && !self.connection.wants_write() {
+                break;
+            }
+            let records = &mut received[done..];
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(records);
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
                         let payload = record.map_err(failed)?.payload;
-                        let fits = payload.len().min(buffer.len() - decrypted);
-                        buffer[decrypted..decrypted + fits].copy_from_slice(&payload[..fits]);
-                        decrypted += fits;
+                        let room = &mut buffer[*decrypted..];
+                        let fits = payload.len().min(room.len());
+                        room[..fits].copy_from_slice(&payload[..fits]);
+                        *decrypted += fits;
                         self.plain.extend_from_slice(&payload[fits..]);
                     }
                 }
@@ -312,10 +349,12 @@ impl Tls {
             done += discard;
         }
         if let Some(err) = failure {
+            // The alert was the last word.
+            self.end_sent = true;
             return Err(failed(err));
         }
-        self.incoming.extend_from_slice(&received[done..size]);
-        Ok(decrypted)
+        self.incoming.extend_from_slice(&received[done..]);
+        Ok(())
     }
 
     /// What the connection is ready for. (It wants to see what is kept, of which it
@@ -383,6 +422,9 @@ thread_local! {
 
 /// Bytes encrypted and sent at once: four records.
 const BATCH: usize = 64 * 1024;
+
+/// The most data in a record.
+const FRAGMENT: usize = 16_384;
 
 /// The longest record, with its header (RFC 8446 §5.2, RFC 5246 §6.2.3).
 const RECORD: usize = 5 + 16_384 + 2048;

@@ -3,12 +3,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::version::TLS13;
 
 use super::certificates::{authorities, check_chain, load};
+use super::provider::provider;
 use super::resolver::Certificates;
 use super::tickets::without_tickets;
 use super::{CertFiles, ClientAuth, SessionReuse, SessionTickets, TlsConfig, TlsError, TlsVersion};
@@ -163,9 +163,4 @@ fn client_verifier(config: &TlsConfig) -> Result<Arc<dyn ClientCertVerifier>, Tl
 }
 
 /// Tickets of a control connection, in TLS 1.3: for clients that use each once.
-const CONTROL_TICKETS: usize = 4;
-
-/// What does the arithmetic.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
+const CONTROL_TICKETS: usize = 8;

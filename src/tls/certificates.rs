@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, RootCertStore};
 
-use super::acceptor::provider;
+use super::provider::provider;
 use super::{CertFiles, TlsError};
 use crate::error::strerror;
 
@@ -182,7 +183,14 @@ fn is_encrypted(text: &[u8]) -> bool {
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let cannot = |err| TlsError::of(path, &format!("cannot be read: {}", strerror(&err)));
     let mut text = Vec::new();
-    let mut file = File::open(path).map_err(cannot)?.take(MAX_SIZE + 1);
+    // Nobody is waited for, neither at the start nor when they are read again.
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(cannot)?;
+    if file.metadata().map_err(cannot)?.file_type().is_fifo() {
+        return Err(TlsError::of(path, "cannot be read: it is a fifo"));
+    }
+    let mut file = file.take(MAX_SIZE + 1);
     file.read_to_end(&mut text).map_err(cannot)?;
     match file.limit() {
         0 => Err(TlsError::of(

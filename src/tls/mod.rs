@@ -4,6 +4,7 @@
 
 mod acceptor;
 mod certificates;
+mod provider;
 mod resolver;
 mod tickets;
 

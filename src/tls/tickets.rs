@@ -8,7 +8,7 @@
 //! once: many clients resume every data connection with the one from the control
 //! connection.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
@@ -20,6 +20,13 @@ use super::SessionReuse;
 #[derive(Debug, Default)]
 pub(crate) struct SessionTickets {
     kept: Mutex<Vec<Ticket>>,
+    /// Those that the last handshake has given: of no use unless it belongs to the
+    /// session.
+    given: Mutex<Vec<Ticket>>,
+    /// Handshakes so far; the first is that of the control connection.
+    handshakes: AtomicUsize,
+    /// Tickets so far.
+    count: AtomicUsize,
     /// What the last handshake brought.
     bond: AtomicU8,
     /// Whether a data connection has resumed the session.
@@ -34,6 +41,18 @@ struct Ticket {
     number: Vec<u8>,
     secret: Vec<u8>,
     uses: usize,
+    /// How many were given before.
+    order: usize,
+    /// The handshake that it was given in.
+    handshake: usize,
+    /// Whether the client may not have got it.
+    may_be_unread: bool,
+}
+
+impl Ticket {
+    fn is_of_control(&self) -> bool {
+        self.handshake <= 1
+    }
 }
 
 /// What a handshake has brought: no ticket, one that this session has not given,
@@ -47,6 +66,8 @@ impl SessionTickets {
     /// session: `count` of them in TLS 1.3.
     pub(crate) fn config(self: &Arc<Self>, base: &ServerConfig, count: usize) -> Arc<ServerConfig> {
         self.bond.store(NONE, Relaxed);
+        self.handshakes.fetch_add(1, Relaxed);
+        lock(&self.given).clear();
         let mut config = without_tickets(base);
         config.session_storage = Arc::<Self>::clone(self);
         config.send_tls13_tickets = count;
@@ -60,42 +81,75 @@ impl SessionTickets {
         self.base.get_or_init(current)
     }
 
+    /// The last handshake belongs to the session: so do its tickets.
+    pub(crate) fn keep(&self) {
+        let mut kept = lock(&self.kept);
+        for ticket in lock(&self.given).drain(..) {
+            if kept.len() == KEPT {
+                let place = least_needed(&kept);
+                kept.remove(place);
+            }
+            kept.push(ticket);
+        }
+    }
+
     /// Whether the last handshake, of a data connection, is good enough; if not,
-    /// why. `resumed`: it has resumed a session. `tls13`: it is of TLS 1.3, where
-    /// clients may use a ticket once only (RFC 8446 §C.4).
+    /// why. `resumed`: it has resumed a session; else its tickets are forgotten, since
+    /// they may be those of a stranger. `tls13`: it is of TLS 1.3, where clients may
+    /// use a ticket once only (RFC 8446 §C.4).
     pub(crate) fn judge(
         &self,
         reuse: SessionReuse,
         resumed: bool,
         tls13: bool,
+        uploads: bool,
     ) -> Result<(), &'static str> {
         if resumed {
             self.resumed.store(true, Relaxed);
+            self.keep();
             return Ok(());
         }
+        lock(&self.given).clear();
         let wanted = match reuse {
             SessionReuse::Off => false,
-            // One that has used up its tickets cannot do better: it gets no new
-            // ones as long as it uploads.
-            SessionReuse::Prefer => self.resumed.load(Relaxed) && !(tls13 && self.are_used_up()),
+            SessionReuse::Prefer => self.resumed.load(Relaxed),
             SessionReuse::Require => true,
         };
+        // One that has used up its tickets cannot do better.
+        let forgives = reuse == SessionReuse::Prefer && tls13 && self.are_used_up(uploads);
         match self.bond.load(Relaxed) {
             _ if !wanted => Ok(()),
+            NONE if forgives => Ok(()),
             NONE => Err("no ticket"),
             FOREIGN => Err("a ticket of another session"),
             _ => Err("a ticket that does not fit"),
         }
     }
 
-    /// Whether each ticket was used, and none twice.
-    fn are_used_up(&self) -> bool {
-        self.kept().iter().all(|ticket| ticket.uses == 1)
+    /// The last handshake was of a data connection that has ended so that the
+    /// client may not have read its tickets.
+    pub(crate) fn may_be_unread(&self) {
+        let last = self.handshakes.load(Relaxed);
+        for ticket in lock(&self.kept).iter_mut() {
+            ticket.may_be_unread |= ticket.handshake == last && !ticket.is_of_control();
+        }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Ticket>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether each ticket that the client has got was used, and none twice. Uploads
+    /// bring no new one, and there are clients that keep the last one only: with
+    /// uploads it is enough that this was used.
+    fn are_used_up(&self, uploads: bool) -> bool {
+        let kept = lock(&self.kept);
+        let got = || kept.iter().filter(|ticket| !ticket.may_be_unread);
+        let last = got().max_by_key(|ticket| ticket.order);
+        let last_used = last.is_none_or(|last| last.uses == 1);
+        let all_used = got().all(|ticket| ticket.uses == 1);
+        kept.iter().all(|ticket| ticket.uses <= 1) && (all_used || (uploads && last_used))
     }
+}
+
+fn lock(tickets: &Mutex<Vec<Ticket>>) -> MutexGuard<'_, Vec<Ticket>> {
+    tickets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A copy of `base` whose handshakes neither give nor take tickets.
@@ -108,21 +162,26 @@ pub(crate) fn without_tickets(base: &ServerConfig) -> ServerConfig {
 }
 
 impl StoresServerSessions for SessionTickets {
+    /// Whoever has brought none gets none: it would take the place of a good one
+    /// where clients keep one for all connections.
     fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
-        let mut kept = self.kept();
-        if kept.len() == KEPT {
-            kept.remove(0);
-        }
-        kept.push(Ticket {
+        let ticket = Ticket {
             number,
             secret,
             uses: 0,
-        });
-        true
+            order: self.count.fetch_add(1, Relaxed),
+            handshake: self.handshakes.load(Relaxed),
+            may_be_unread: false,
+        };
+        let belongs = ticket.is_of_control() || self.bond.load(Relaxed) == OWN;
+        if belongs {
+            lock(&self.given).push(ticket);
+        }
+        belongs
     }
 
     fn get(&self, number: &[u8]) -> Option<Vec<u8>> {
-        let mut kept = self.kept();
+        let mut kept = lock(&self.kept);
         let found = kept.iter().position(|ticket| ticket.number == number);
         let Some(found) = found else {
             self.bond.fetch_max(FOREIGN, Relaxed);
@@ -142,9 +201,23 @@ impl StoresServerSessions for SessionTickets {
         self.get(number)
     }
 
+    /// Whether to name the session in TLS 1.2: that of a data connection is resumed,
+    /// and has its name, or is nobody's.
     fn can_cache(&self) -> bool {
-        true
+        self.handshakes.load(Relaxed) <= 1
     }
+}
+
+/// Where the ticket is that will most likely not be brought back: those of the
+/// control connection may be, however late, and one that was used once only is
+/// that of a client who uses each once.
+fn least_needed(kept: &[Ticket]) -> usize {
+    let of_data = |ticket: &Ticket| !ticket.is_of_control();
+    let spent = |ticket: &Ticket| of_data(ticket) && ticket.uses == 1;
+    let place = kept.iter().position(spent);
+    place
+        .or_else(|| kept.iter().position(of_data))
+        .unwrap_or_default()
 }
 
 /// No tickets that the client alone keeps.
@@ -171,7 +244,7 @@ impl ProducesTickets for NoTickets {
 
 /// Tickets that are remembered: more than those of the control connection, so that
 /// those of downloads do not drive them out.
-const KEPT: usize = 12;
+const KEPT: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -182,6 +255,7 @@ mod tests {
         for ticket in tickets {
             assert!(session.put(ticket.to_vec(), b"secret".to_vec()));
         }
+        session.keep();
         session
     }
 
@@ -193,7 +267,7 @@ mod tests {
     ) -> Result<(), &'static str> {
         session.bond.store(NONE, Relaxed);
         let resumed = ticket.is_some_and(|ticket| session.take(ticket).is_some());
-        session.judge(reuse, resumed, true)
+        session.judge(reuse, resumed, true, true)
     }
 
     #[test]
@@ -231,10 +305,25 @@ mod tests {
         judge(&session, prefer, Some(b"b")).unwrap();
         judge(&session, prefer, None).unwrap();
         // In TLS 1.2 a session is resumed as often as one likes.
-        let tls12 = session.judge(prefer, false, false);
+        let tls12 = session.judge(prefer, false, false, true);
         assert_eq!(tls12, Err("no ticket"));
         // And so do clients that use one twice.
         judge(&session, prefer, Some(b"a")).unwrap();
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+    }
+
+    #[test]
+    fn prefer_forgives_whoever_keeps_the_last_ticket_only() {
+        let session = session(&[b"a", b"b"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, Some(b"b")).unwrap();
+        judge(&session, prefer, None).unwrap();
+        // But nobody gets a file in that way.
+        let download = session.judge(prefer, false, true, false);
+        assert_eq!(download, Err("no ticket"));
+        // With a new one it has no excuse.
+        session.put(b"c".to_vec(), Vec::new());
+        session.keep();
         assert_eq!(judge(&session, prefer, None), Err("no ticket"));
     }
 
@@ -243,8 +332,74 @@ mod tests {
         let session = session(&[b"control"]);
         for download in 0..=u8::MAX {
             session.put(vec![download], Vec::new());
+            session.keep();
             assert!(session.take(b"control").is_some());
         }
-        assert_eq!(session.kept().len(), KEPT);
+        assert_eq!(lock(&session.kept).len(), KEPT);
+    }
+
+    #[test]
+    fn strangers_get_no_ticket_that_is_of_use() {
+        for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
+            let session = session(&[b"a"]);
+            session.handshakes.store(2, Relaxed);
+            assert!(!session.put(b"stranger's".to_vec(), Vec::new()));
+            // Nor whoever has seen the number of a ticket, and lacks its secret.
+            assert!(session.take(b"a").is_some());
+            assert!(session.put(b"eavesdropper's".to_vec(), Vec::new()));
+            let judgement = session.judge(reuse, false, true, true);
+            assert_eq!(judgement.is_ok(), reuse == SessionReuse::Prefer);
+            judge(&session, reuse, Some(b"a")).unwrap();
+            assert!(session.take(b"eavesdropper's").is_none());
+        }
+    }
+
+    /// Gives a ticket on a data connection.
+    fn download(session: &SessionTickets, ticket: u8) {
+        session.handshakes.fetch_add(1, Relaxed);
+        session.bond.store(OWN, Relaxed);
+        assert!(session.put(vec![ticket], Vec::new()));
+        session.keep();
+    }
+
+    #[test]
+    fn those_of_the_control_connection_are_never_forgotten() {
+        let session = session(&[b"control 1", b"control 2"]);
+        session.handshakes.store(1, Relaxed);
+        for ticket in 0..100 {
+            download(&session, ticket);
+            assert!(session.take(&[ticket]).is_some());
+        }
+        assert_eq!(lock(&session.kept).len(), KEPT);
+        assert!(session.take(b"control 1").is_some());
+        assert!(session.take(b"control 2").is_some());
+    }
+
+    #[test]
+    fn what_was_not_used_yet_outlives_what_was() {
+        let session = session(&[b"control"]);
+        session.handshakes.store(1, Relaxed);
+        for ticket in 0..8 {
+            download(&session, ticket);
+            download(&session, 100 + ticket);
+            assert!(session.take(&[ticket]).is_some());
+        }
+        for ticket in 0..8 {
+            assert!(session.take(&[100 + ticket]).is_some(), "{ticket}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_has_not_read_is_not_expected() {
+        let session = session(&[b"a"]);
+        let prefer = SessionReuse::Prefer;
+        judge(&session, prefer, Some(b"a")).unwrap();
+        session.handshakes.store(1, Relaxed);
+        download(&session, 1);
+        assert_eq!(judge(&session, prefer, None), Err("no ticket"));
+        session.may_be_unread();
+        judge(&session, prefer, None).unwrap();
+        // But it may have been.
+        judge(&session, prefer, Some(&[1])).unwrap();
     }
 }

@@ -6,10 +6,15 @@
 #![allow(unreachable_pub, reason = "a module of each test, and public there")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+pub mod authority;
+pub mod log;
+pub mod socket;
+pub mod tls;
+
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,7 +22,11 @@ use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::ioloop::Remote;
 use ftpdlib::{FTPConfig, FTPHandler, FTPServer};
+use rustls::ClientConfig;
 use tempfile::TempDir;
+
+use self::socket::Socket;
+use self::tls::{DataPort, MODE, Mode};
 
 pub const USER: &str = "user";
 pub const PASSWORD: &str = "12345";
@@ -71,7 +80,9 @@ impl Server {
         let root = home.path().to_owned();
         let host = host.to_owned();
         let (started, start) = mpsc::channel();
+        let lines = log::kept();
         let thread = std::thread::spawn(move || {
+            log::hand_on(lines);
             let mut config = test_config(&root);
             change(&mut config);
             let mut server = FTPServer::bind_with(&host, 0, 100, config, factory).unwrap();
@@ -161,6 +172,7 @@ pub fn test_config(home: &Path) -> FTPConfig {
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);
     config.auth_failed_timeout = Duration::from_millis(1);
+    config.tls = (MODE != Mode::Clear).then(tls::server_config);
     config
 }
 
@@ -168,9 +180,21 @@ pub fn test_config(home: &Path) -> FTPConfig {
 pub type Reply = (u16, String);
 
 /// A control connection.
+///
+/// Where the [mode](tls::MODE) is TLS it secures itself as soon as it has read the
+/// greeting, and asks for secure data connections, so that a test goes on as in
+/// clear.
 pub struct Client {
-    pub socket: TcpStream,
+    pub socket: Socket,
     buffer: Vec<u8>,
+    /// For this connection and its data connections, which share their tickets.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Whether AUTH, PBSZ and PROT are given when they are due.
+    automatic: bool,
+    /// Whether data connections are under TLS, as far as the replies tell.
+    private: bool,
+    /// The one that the next transfer is for.
+    data: Option<Arc<DataPort>>,
 }
 
 impl Client {
@@ -180,16 +204,20 @@ impl Client {
     }
 
     pub fn from_socket(socket: TcpStream) -> Self {
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        socket.set_write_timeout(Some(DEADLINE)).unwrap();
+        set_deadlines(&socket);
         socket.set_nodelay(true).unwrap();
         Self {
-            socket,
+            socket: Socket::new(socket),
             buffer: Vec::new(),
+            tls: MODE.client_config(),
+            automatic: MODE != Mode::Clear,
+            private: false,
+            data: None,
         }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.note_commands(bytes.as_ref());
         self.socket.write_all(bytes.as_ref()).unwrap();
     }
 
@@ -204,7 +232,7 @@ impl Client {
             match self.socket.read(&mut chunk) {
                 Ok(0) => return None,
                 Ok(size) => self.buffer.extend_from_slice(&chunk[..size]),
-                Err(err) if err.kind() == io::ErrorKind::ConnectionReset => return None,
+                Err(err) if is_end(&err) => return None,
                 Err(err) => panic!("no reply: {err}"),
             }
         }
@@ -212,24 +240,23 @@ impl Client {
 
     /// The next reply; `None` when the server has closed.
     pub fn try_reply(&mut self) -> Option<Reply> {
-        let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
-        let mut reply = text(&self.line()?);
-        let code: u16 = reply
-            .get(..3)
-            .and_then(|code| code.parse().ok())
-            .unwrap_or_else(|| panic!("no reply: {reply:?}"));
-        if reply.as_bytes().get(3) == Some(&b'-') {
-            let end = format!("{code} ");
-            loop {
-                let line = text(&self.line()?);
-                reply.push_str("\r\n");
-                reply.push_str(&line);
-                if line.starts_with(&end) {
-                    break;
-                }
+        let lines = self.try_lines()?;
+        let text = String::from_utf8_lossy(&lines.join(&b"\r\n"[..])).into_owned();
+        Some((code_of(&text), text))
+    }
+
+    /// The lines of the next reply, as they came.
+    pub fn try_lines(&mut self) -> Option<Vec<Vec<u8>>> {
+        let mut lines = vec![self.line()?];
+        if lines[0].get(3) == Some(&b'-') {
+            let end = [&lines[0][..3], b" "].concat();
+            while !lines[lines.len() - 1].starts_with(&end) {
+                lines.push(self.line()?);
             }
         }
-        Some((code, reply))
+        let first = String::from_utf8_lossy(&lines[0]).into_owned();
+        self.note_reply(code_of(&first), &first);
+        Some(lines)
     }
 
     pub fn reply(&mut self) -> Reply {
@@ -289,26 +316,24 @@ impl Client {
     }
 
     /// A data connection by PASV.
-    pub fn pasv(&mut self) -> TcpStream {
+    pub fn pasv(&mut self) -> Socket {
         let reply = self.expect(227, "PASV");
         connect_data(parse_227(&reply))
     }
 
     /// A data connection by EPSV.
-    pub fn epsv(&mut self) -> TcpStream {
+    pub fn epsv(&mut self) -> Socket {
         let reply = self.expect(229, "EPSV");
         let ip = self.socket.peer_addr().unwrap().ip();
         connect_data(SocketAddr::new(ip, parse_229(&reply)))
     }
 
     /// A data connection by PORT.
-    pub fn port(&mut self) -> TcpStream {
+    pub fn port(&mut self) -> Socket {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         self.expect(200, format!("PORT 127,0,0,1,{},{}", port / 256, port % 256));
-        let (socket, _) = listener.accept().unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        socket
+        accept_data(&listener)
     }
 
     /// Begins a transfer, whether its data connection was accepted already or not.
@@ -325,7 +350,7 @@ impl Client {
         let mut data = self.pasv();
         let reply = self.command(command);
         assert!(matches!(reply.0, 125 | 150), "{}", reply.1);
-        let bytes = read_all(&mut data);
+        let bytes = read_whole(&mut data);
         self.expect_reply(226);
         bytes
     }
@@ -362,6 +387,122 @@ impl Client {
     }
 }
 
+/// What TLS adds.
+impl Client {
+    /// AUTH, and the handshake.
+    pub fn auth(&mut self, config: &Arc<ClientConfig>) -> io::Result<()> {
+        self.ask("AUTH TLS", "234 ");
+        self.tls = Some(Arc::clone(config));
+        self.socket.secure(Arc::clone(config));
+        self.socket.handshake()
+    }
+
+    /// PBSZ and PROT P: data connections are under TLS from now on.
+    pub fn protect(&mut self) {
+        self.ask("PBSZ 0", "200 PBSZ=0 successful.");
+        self.ask("PROT P", "200 Protection set to Private");
+        self.private = true;
+    }
+
+    /// What has come behind the last reply.
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Whether data connections are under TLS: for where no reply tells.
+    pub fn assume_private(&mut self, private: bool) {
+        self.private = private;
+    }
+
+    /// Gives a command, and leaves replies that are owed for others to be read later.
+    fn ask(&mut self, command: &str, expected: &str) {
+        // If nobody is there, no reply comes.
+        let _ = self.socket.write_all(format!("{command}\r\n").as_bytes());
+        let mut before = Vec::new();
+        while let Some(line) = self.line() {
+            if line.starts_with(expected.as_bytes()) {
+                break;
+            }
+            before.extend_from_slice(&line);
+            before.extend_from_slice(b"\r\n");
+        }
+        self.buffer.splice(..0, before);
+    }
+
+    /// What a reply means for TLS.
+    fn note_reply(&mut self, code: u16, text: &str) {
+        match code {
+            220 if self.automatic && !self.socket.is_secure() => {
+                let config = self.tls.clone().expect("the mode has one");
+                // If the server leaves meanwhile, the test will see.
+                if self.auth(&config).is_ok() {
+                    self.protect();
+                }
+            }
+            // Whoever comes anew has data connections in clear.
+            230 if text == "230 Ready for new user." => self.private = false,
+            331 if text.starts_with("331 Previous account information was flushed") => {
+                self.private = false;
+            }
+            125 | 150 => {
+                if let Some(data) = &self.data {
+                    data.begin();
+                }
+            }
+            200 if text == "200 Protection set to Private" => self.private = true,
+            200 if text == "200 Protection set to Clear" => self.private = false,
+            227 if text.starts_with("227 Entering passive mode") => {
+                self.expect_data(text.rsplit(['(', ')']).nth(1).and_then(port_of_commas));
+            }
+            229 if text.starts_with("229 Entering extended passive mode") => {
+                self.expect_data(Some(parse_229(text)));
+            }
+            _ => {}
+        }
+        let flushed = matches!(code, 230 | 331) && self.socket.is_secure() && !self.private;
+        if flushed && self.automatic {
+            self.protect();
+        }
+    }
+
+    /// What commands mean for TLS.
+    fn note_commands(&mut self, bytes: &[u8]) {
+        for line in String::from_utf8_lossy(bytes).lines() {
+            if let Some(numbers) = line.strip_prefix("PORT ") {
+                self.expect_data(port_of_commas(numbers));
+            } else if let Some(address) = line.strip_prefix("EPRT ") {
+                let delimiter = address.chars().next().unwrap_or('|');
+                let port = address.split(delimiter).nth(3);
+                self.expect_data(port.and_then(|port| port.parse().ok()));
+            }
+        }
+    }
+
+    fn expect_data(&mut self, port: Option<u16>) {
+        self.data = None;
+        let Some(port) = port else { return };
+        match self.tls.as_ref().filter(|_| self.private) {
+            Some(config) => self.data = Some(DataPort::open(port, config)),
+            None => DataPort::forget(port),
+        }
+    }
+}
+
+fn code_of(reply: &str) -> u16 {
+    let code = reply.get(..3).and_then(|code| code.parse().ok());
+    code.unwrap_or_else(|| panic!("no reply: {reply:?}"))
+}
+
+/// The port of `h,h,h,h,p,p`.
+fn port_of_commas(numbers: &str) -> Option<u16> {
+    let mut parts = numbers
+        .split(',')
+        .skip(4)
+        .map(|part| part.parse::<u8>().ok());
+    let (high, low) = (parts.next()??, parts.next()??);
+    Some(u16::from_be_bytes([high, low]))
+}
+
 /// The address in a reply to PASV.
 pub fn parse_227(reply: &str) -> SocketAddr {
     let inner = reply.split(['(', ')']).nth(1).unwrap();
@@ -376,22 +517,55 @@ pub fn parse_229(reply: &str) -> u16 {
     reply.split('|').nth(3).unwrap().parse().unwrap()
 }
 
-pub fn connect_data(address: SocketAddr) -> TcpStream {
+/// A data connection, under TLS if the client who was told the port wants so.
+pub fn connect_data(address: SocketAddr) -> Socket {
     let socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    socket.set_write_timeout(Some(DEADLINE)).unwrap();
+    data_socket(socket, address.port())
+}
+
+/// The data connection of a client who has told the port of this listener.
+pub fn accept_data(listener: &TcpListener) -> Socket {
+    let (socket, _) = listener.accept().unwrap();
+    data_socket(socket, listener.local_addr().unwrap().port())
+}
+
+/// The same where it is accepted already.
+pub fn data_socket(socket: TcpStream, port: u16) -> Socket {
+    set_deadlines(&socket);
+    // What follows the end of a handshake is not to wait for it to be acknowledged.
+    socket.set_nodelay(true).unwrap();
+    let mut socket = Socket::new(socket);
+    if let Some(port) = DataPort::find(port) {
+        port.secure(&mut socket);
+    }
     socket
 }
 
-/// Reads to the end; a reset is an end too.
-pub fn read_all(socket: &mut TcpStream) -> Vec<u8> {
+pub fn set_deadlines(socket: &TcpStream) {
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.set_write_timeout(Some(DEADLINE)).unwrap();
+}
+
+/// Reads to the end; a reset is an end too, and one that TLS misses a good-bye at.
+pub fn read_all(socket: &mut impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     match socket.read_to_end(&mut bytes) {
-        Err(err) if err.kind() != io::ErrorKind::ConnectionReset => {
-            panic!("data connection: {err}")
-        }
+        Err(err) if !is_end(&err) => panic!("data connection: {err}"),
         _ => bytes,
     }
+}
+
+fn is_end(err: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(err.kind(), ConnectionReset | BrokenPipe | UnexpectedEof)
+}
+
+/// Reads to the end, which is a good one.
+#[track_caller]
+pub fn read_whole(socket: &mut impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 /// Waits until something is true.
@@ -424,12 +598,21 @@ pub fn write_big(server: &Server, name: &str) -> u64 {
 pub const BIG: u64 = 64 << 20;
 
 /// Reads to the end, and returns how many bytes there were.
-pub fn drain(socket: &mut TcpStream) -> u64 {
+pub fn drain(socket: &mut impl Read) -> u64 {
     io::copy(socket, &mut io::sink()).unwrap()
 }
 
 /// A control connection from another address of this machine, `127.0.0.2`.
 pub fn connect_from(source: &str, address: SocketAddr) -> Client {
+    Client::from_socket(bound_to(source, address))
+}
+
+/// A data connection from there.
+pub fn connect_data_from(source: &str, address: SocketAddr) -> Socket {
+    data_socket(bound_to(source, address), address.port())
+}
+
+fn bound_to(source: &str, address: SocketAddr) -> TcpStream {
     let source: IpAddr = source.parse().unwrap();
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(address),
@@ -439,5 +622,5 @@ pub fn connect_from(source: &str, address: SocketAddr) -> Client {
     .unwrap();
     socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
     socket.connect_timeout(&address.into(), DEADLINE).unwrap();
-    Client::from_socket(socket.into())
+    socket.into()
 }

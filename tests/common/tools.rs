@@ -6,10 +6,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -18,12 +18,15 @@ use std::time::Duration;
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::handlers::TransferLog;
 use ftpdlib::{FSError, FTPHandler, FTPSession};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 
-use crate::common::{Client, DEADLINE, connect_data, parse_227, read_all, wait_for};
+use crate::common::socket::Socket;
+use crate::common::tls::{MODE, Mode, certfile};
+use crate::common::{Client, DEADLINE, connect_data, parse_227, read_whole, wait_for};
 
 /// Closes a connection with RST.
-pub fn reset(socket: TcpStream) {
+pub fn reset(socket: Socket) {
+    let socket = socket.into_tcp();
     SockRef::from(&socket)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
@@ -36,16 +39,6 @@ pub fn port_listener() -> (TcpListener, String) {
     let port = listener.local_addr().unwrap().port();
     let command = format!("PORT 127,0,0,1,{},{}", port / 256, port % 256);
     (listener, command)
-}
-
-/// A connection from another address of this host.
-pub fn connect_from(source: &str, target: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    let source: SocketAddr = format!("{source}:0").parse().unwrap();
-    socket.bind(&source.into())?;
-    socket.connect_timeout(&target.into(), DEADLINE)?;
-    socket.set_read_timeout(Some(DEADLINE))?;
-    Ok(socket.into())
 }
 
 /// A large file without work: it holds zeros.
@@ -68,7 +61,7 @@ pub const WAYS: [Way; 3] = [Way::Early, Way::Late, Way::Active];
 
 /// Gives a command and makes its data connection; returns its first reply too.
 #[track_caller]
-pub fn begin(client: &mut Client, way: Way, command: &str) -> (TcpStream, String) {
+pub fn begin(client: &mut Client, way: Way, command: &str) -> (Socket, String) {
     match way {
         Way::Early => {
             let data = client.pasv();
@@ -98,7 +91,7 @@ pub fn await_data(client: &mut Client) {
 #[track_caller]
 pub fn fetch(client: &mut Client, way: Way, command: &str) -> Vec<u8> {
     let (mut data, _) = begin(client, way, command);
-    let bytes = read_all(&mut data);
+    let bytes = read_whole(&mut data);
     let reply = client.expect_reply(226);
     assert_eq!(reply, "226 Transfer complete.");
     bytes
@@ -424,6 +417,7 @@ impl Program {
             .args(["-u", crate::common::USER, "-P", crate::common::PASSWORD])
             .arg("-d")
             .arg(home.path())
+            .args(tls_args())
             .args(args)
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
@@ -496,6 +490,15 @@ impl Program {
         // The state, a letter, is left out: utime and stime are the 14th and 15th.
         // In hundredths of a second everywhere that matters.
         Duration::from_millis((fields[10] + fields[11]) * 10)
+    }
+}
+
+/// Those that the mode of the tests asks for.
+#[cfg(feature = "cli")]
+pub fn tls_args() -> Vec<OsString> {
+    match MODE {
+        Mode::Clear => Vec::new(),
+        _ => vec!["--tls".into(), "--certfile".into(), certfile().into()],
     }
 }
 

@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::common::PASSWORD;
+use crate::common::socket::Socket;
+use crate::common::{self, PASSWORD};
+use crate::tools;
+
 use super::normal::Normaliser;
 use super::script::{Action, Step, content, payload, unescape};
 
@@ -19,13 +22,11 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Client {
     server: SocketAddr,
     normaliser: Normaliser,
-    control: Option<TcpStream>,
-    /// Received on it, not yet read.
-    buffer: Vec<u8>,
+    control: Option<common::Client>,
     listener: Option<TcpListener>,
     /// Where a passive connection is to go.
     passive: Option<SocketAddr>,
-    data: Option<TcpStream>,
+    data: Option<Socket>,
     /// Whether the next passive connection waits for `D: connect`.
     late: bool,
     /// The last command.
@@ -41,7 +42,6 @@ impl Client {
             server,
             normaliser,
             control: None,
-            buffer: Vec::new(),
             listener: None,
             passive: None,
             data: None,
@@ -71,7 +71,7 @@ impl Client {
             }
             Action::Raw => self.send(&unescape(text)),
             Action::Urgent => {
-                SockRef::from(self.control()?).send_out_of_band(&unescape(text))?;
+                SockRef::from(&self.control()?.socket).send_out_of_band(&unescape(text))?;
                 Ok(())
             }
             Action::Payload if !self.wanted => Ok(()),
@@ -149,8 +149,10 @@ impl Client {
             ("send", what) => self.data()?.write_all(&content(what))?,
             ("close", _) => self.close_data(),
             ("reset", _) => {
-                SockRef::from(self.data()?).set_linger(Some(Duration::ZERO))?;
-                self.data = None;
+                self.data()?;
+                if let Some(data) = self.data.take() {
+                    tools::reset(data);
+                }
             }
             _ => panic!("unknown: D: {text}"),
         }
@@ -204,18 +206,18 @@ impl Client {
     // --- the control connection
 
     fn connect(&mut self) -> io::Result<()> {
-        self.control = Some(connect(self.server)?);
-        self.buffer.clear();
+        self.control = Some(common::Client::connect(self.server));
         Ok(())
     }
 
-    fn control(&self) -> io::Result<&TcpStream> {
-        let control = self.control.as_ref();
+    fn control(&mut self) -> io::Result<&mut common::Client> {
+        let control = self.control.as_mut();
         control.ok_or_else(|| io::Error::other("no control connection"))
     }
 
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        self.control()?.write_all(bytes)
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.control()?.send(bytes);
+        Ok(())
     }
 
     /// A command and a reply that are not shown.
@@ -229,34 +231,9 @@ impl Client {
         Err(io::Error::other(format!("{command}: {reply}")))
     }
 
-    fn read_line(&mut self) -> io::Result<Vec<u8>> {
-        loop {
-            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\r\n") {
-                let rest = self.buffer.split_off(end + 2);
-                let mut line = std::mem::replace(&mut self.buffer, rest);
-                line.truncate(end);
-                return Ok(line);
-            }
-            let mut chunk = [0; 4096];
-            match self.control()?.read(&mut chunk) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(size) => self.buffer.extend_from_slice(&chunk[..size]),
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                Err(err) => return Err(err),
-            }
-        }
-    }
-
     fn read_reply(&mut self) -> io::Result<Vec<Vec<u8>>> {
-        let mut lines = vec![self.read_line()?];
-        if lines[0].get(3) == Some(&b'-') {
-            let mut end = lines[0][..3].to_vec();
-            end.push(b' ');
-            while !lines[lines.len() - 1].starts_with(&end) {
-                lines.push(self.read_line()?);
-            }
-        }
-        Ok(lines)
+        let lines = self.control()?.try_lines();
+        lines.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     fn show(&mut self, reply: &[Vec<u8>]) {
@@ -292,7 +269,7 @@ impl Client {
     fn connect_data(&mut self) -> io::Result<()> {
         let address = self.passive;
         let address = address.ok_or_else(|| io::Error::other("no passive address"))?;
-        self.data = Some(connect(address)?);
+        self.data = Some(common::connect_data(address));
         Ok(())
     }
 
@@ -311,12 +288,12 @@ impl Client {
             }
         };
         socket.set_nonblocking(false)?;
-        self.data = Some(with_deadlines(socket)?);
+        self.data = Some(common::data_socket(socket, listener.local_addr()?.port()));
         Ok(())
     }
 
-    fn data(&self) -> io::Result<&TcpStream> {
-        let data = self.data.as_ref();
+    fn data(&mut self) -> io::Result<&mut Socket> {
+        let data = self.data.as_mut();
         data.ok_or_else(|| io::Error::other("no data connection"))
     }
 
@@ -347,18 +324,6 @@ impl Client {
             self.seen.push(format!("D< {line}"));
         }
     }
-}
-
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect_timeout(&address, DEADLINE)?;
-    socket.set_nodelay(true)?;
-    with_deadlines(socket)
-}
-
-fn with_deadlines(socket: TcpStream) -> io::Result<TcpStream> {
-    socket.set_read_timeout(Some(DEADLINE))?;
-    socket.set_write_timeout(Some(DEADLINE))?;
-    Ok(socket)
 }
 
 /// Whether the other side has closed.

@@ -34,6 +34,11 @@ pub enum Action {
 }
 
 impl Script {
+    /// Whether it has urgent data.
+    pub fn is_urgent(&self) -> bool {
+        self.steps.iter().any(|step| step.action == Action::Urgent)
+    }
+
     pub fn parse(text: &str) -> Self {
         let mut script = Self::default();
         for (index, line) in text.split('\n').enumerate() {

@@ -96,9 +96,9 @@ pub(crate) fn shake<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) -> bo
         Ok(true) => {
             if let Some(tls) = &mut s.tls {
                 tls.deadline = None;
+                tls.tickets.keep();
             }
-            if let Some(state) = s.tls_state() {
-                let version = state.protocol_version();
+            if let Some(version) = s.tls_state().and_then(|state| state.protocol_version()) {
                 s.log_at(Level::Debug, format_args!("TLS established: {version:?}"));
             }
             h.handle_ssl_established(s);

@@ -192,7 +192,9 @@ impl DataConnection {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         // Who sleeps does not stall, however short the timeout is.
         let next = self.channel.wake_at.or_else(|| self.stall_at());
-        let handshake = self.channel.handshake_deadline();
+        let d = &self.channel;
+        let handshake = [d.handshake_deadline(), d.handshake_put_off()];
+        let handshake = handshake.into_iter().flatten();
         next.into_iter().chain(handshake).min()
     }
 

@@ -31,6 +31,9 @@ pub(crate) fn finish<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, outc
         channel.stream.discard_input();
         dtp.handle_ssl_shutdown(&mut channel);
     }
+    if !matches!(outcome, Outcome::Complete) {
+        channel.doubt_tickets();
+    }
     dtp.close(&mut channel);
     let bytes = dtp.get_transmitted_bytes(&channel);
     let elapsed = dtp.get_elapsed_time(&channel);

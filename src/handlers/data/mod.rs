@@ -30,7 +30,7 @@ use crate::sys::Pipe;
 
 pub(crate) use self::drive::{DataConnection, Drive, Outcome};
 pub(crate) use self::finish::{finish, forget_pending, forget_replaced};
-use self::secure::DataTls;
+pub(crate) use self::secure::DataTls;
 pub use self::secure::secure_connection;
 use self::splice::splice;
 
@@ -245,7 +245,7 @@ pub(crate) enum PendingTransfer {
 /// The state of one data connection.
 pub struct DataChannel {
     pub(crate) stream: Stream,
-    tls: Option<Box<DataTls>>,
+    pub(crate) tls: Option<Box<DataTls>>,
     config: Arc<FTPConfig>,
     _seat: Seat,
     pub(crate) cmd: Cow<'static, str>,

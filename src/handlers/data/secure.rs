@@ -1,5 +1,5 @@
 //! TLS on a data connection: a handshake that begins with the client's first
-//! byte, before or after the command, and is tied to the control connection.
+//! byte, after the command if that comes soon, and is tied to the control connection.
 
 use std::borrow::Cow;
 use std::io;
@@ -22,6 +22,8 @@ pub(crate) struct DataTls {
     stage: Stage,
     /// When the handshake has to be finished.
     deadline: Option<Instant>,
+    /// Until when the handshake waits for the command, if the client has begun it.
+    put_off: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -38,13 +40,14 @@ enum Stage {
 
 impl DataTls {
     /// If the control connection is under TLS.
-    pub(super) fn of(s: &FTPSession) -> Option<Box<Self>> {
+    pub(crate) fn of(s: &FTPSession) -> Option<Box<Self>> {
         let tls = s.tls.as_ref()?;
         Some(Box::new(Self {
             server: Arc::clone(&s.server),
             tickets: Arc::clone(&tls.tickets),
             stage: Stage::Clear,
             deadline: None,
+            put_off: None,
         }))
     }
 
@@ -87,6 +90,25 @@ impl DataChannel {
         pending.and_then(|tls| tls.deadline)
     }
 
+    /// When the handshake begins without a command.
+    pub(super) fn handshake_put_off(&self) -> Option<Instant> {
+        let tls = self.tls.as_ref();
+        tls.filter(|tls| matches!(tls.stage, Stage::Waiting))?
+            .put_off
+    }
+
+    /// Whether the command is to come first: it tells whether there will be tickets.
+    /// Clients send it at once, since many servers do not shake hands before; for
+    /// one that does not, the handshake begins a little later.
+    fn awaits_command(&mut self) -> bool {
+        let (now, begun) = (self.now, self.transfer_in_progress());
+        let Some(tls) = &mut self.tls else {
+            return false;
+        };
+        let until = *tls.put_off.get_or_insert(after(now, PATIENCE));
+        !begun && now < until
+    }
+
     /// A transfer waits for the handshake: from now on it has its time.
     pub(super) fn await_handshake(&mut self) {
         let now = self.now;
@@ -124,6 +146,15 @@ impl DataChannel {
         self.stream.secure(config, Vec::new())
     }
 
+    /// The client may not have got the tickets of this connection.
+    pub(super) fn doubt_tickets(&self) {
+        if let Some(tls) = &self.tls
+            && !matches!(tls.stage, Stage::Clear | Stage::Waiting)
+        {
+            tls.tickets.may_be_unread();
+        }
+    }
+
     /// Whether the handshake that was finished belongs to this session.
     fn judge(&self) -> Result<(), &'static str> {
         let (Some(tls), Some(stream)) = (&self.tls, self.stream.tls()) else {
@@ -134,7 +165,9 @@ impl DataChannel {
         };
         let reuse = acceptor.config.session_reuse;
         let tls13 = stream.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
-        tls.tickets.judge(reuse, stream.is_resumed(), tls13)
+        let uploads = matches!(self.transfer, Transfer::Receiving(_));
+        let resumed = stream.is_resumed();
+        tls.tickets.judge(reuse, resumed, tls13, uploads)
     }
 }
 
@@ -150,6 +183,9 @@ impl DataConnection {
             }
             Stage::Waiting if !d.stream.is_readable() => return Some(Drive::Wait),
             Stage::Waiting => {
+                if d.awaits_command() {
+                    return Some(Drive::Wait);
+                }
                 if let Err(err) = d.begin_handshake() {
                     return Some(self.fail(&err.to_string(), FAILED.into()));
                 }
@@ -216,3 +252,6 @@ pub fn secure_connection(d: &mut DataChannel) {
 }
 
 const FAILED: &str = "522 SSL handshake failed.";
+
+/// For a command that was sent together with the first bytes of the handshake.
+const PATIENCE: Duration = Duration::from_millis(250);

@@ -3,14 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "transcripts/client.rs"]
+#[path = "../transcripts/client.rs"]
 mod client;
-mod common;
-#[path = "transcripts/normal.rs"]
+#[path = "../transcripts/normal.rs"]
 mod normal;
-#[path = "transcripts/script.rs"]
+#[path = "../transcripts/script.rs"]
 mod script;
-#[path = "transcripts/tree.rs"]
+#[path = "../transcripts/tree.rs"]
 mod tree;
 
 use std::fmt::Write as _;
@@ -26,8 +25,14 @@ use client::Client;
 use normal::Normaliser;
 use script::Script;
 
+use crate::common;
+use crate::common::tls::{URGENT, only_in_clear};
+
 /// Failures shown of one transcript.
 const SHOWN: usize = 8;
+
+/// What these show is different with TLS: FEAT, HELP, and that there is no AUTH.
+const WITHOUT_TLS: [&str; 5] = ["features", "help", "latin_1", "not_logged_in", "parameters"];
 
 macro_rules! transcripts {
     ($($name:ident,)*) => {
@@ -118,6 +123,10 @@ fn replay(name: &str) {
     set_umask();
     let file = directory().join(format!("{name}.txt"));
     let script = Script::parse(&std::fs::read_to_string(&file).unwrap());
+    let without_tls = WITHOUT_TLS.contains(&name) && only_in_clear("a server without TLS is shown");
+    if without_tls || script.is_urgent() && only_in_clear(URGENT) {
+        return;
+    }
     let top = tempfile::tempdir().unwrap();
     let top_path = top.path().canonicalize().unwrap();
     let home = top_path.join("home");

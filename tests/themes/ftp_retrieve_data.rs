@@ -3,19 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc;
 
-use common::{DEADLINE, Server, pattern, read_all};
 use ftpdlib::FTPConfig;
 use ftpdlib::filesystems::FSFile;
-use tools::{
+
+use crate::common::{DEADLINE, Server, pattern, read_all};
+use crate::tools::{
     Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, sparse, store,
 };
 

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
-use common::Server;
+use crate::common::Server;
 
 /// Those that need an argument.
 const ARG: [&str; 24] = [

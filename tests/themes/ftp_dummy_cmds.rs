@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
-use common::{PASSWORD, Server, USER};
+use crate::common::tls::only_in_clear;
+use crate::common::{self, PASSWORD, Server, USER};
 
 #[test]
 fn type_() {
@@ -89,6 +88,9 @@ fn quit() {
 
 #[test]
 fn help() {
+    if only_in_clear("with TLS there is more; see tls_commands") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.connect();
     let reply = client.expect(214, "HELP");
@@ -166,6 +168,9 @@ fn rest() {
 
 #[test]
 fn feat() {
+    if only_in_clear("with TLS there is more; see tls_commands") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.connect();
     let reply = client.expect(211, "FEAT");
@@ -294,6 +299,9 @@ fn lines_that_are_no_commands() {
 
 #[test]
 fn a_browser_is_turned_away() {
+    if only_in_clear("what has given AUTH is no browser") {
+        return;
+    }
     let server = Server::start();
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\n\r\nUSER anonymous\r\n");

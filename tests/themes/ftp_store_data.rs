@@ -3,16 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::Write;
 use std::net::Shutdown;
 
-use common::{Client, Server, pattern};
 use ftpdlib::FTPConfig;
-use tools::{Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, store};
+
+use crate::common::{Client, Server, pattern};
+use crate::tools::{
+    self, Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, store,
+};
 
 /// The ways in which a server may store bytes.
 fn servers() -> Vec<(&'static str, Server)> {
@@ -194,7 +193,7 @@ fn quit_during_transfer() {
 fn empty_upload_that_is_closed_before_its_command() {
     let server = Server::start();
     let mut client = server.login();
-    drop(client.pasv());
+    client.pasv().shutdown(Shutdown::Write).unwrap();
     tools::await_data(&mut client);
     client.expect(125, "STOR a");
     client.expect_reply(226);

@@ -4,17 +4,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::io::Read;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-use common::{
-    Client, DEADLINE, PASSWORD, Server, USER, connect_data, connect_from, drain, parse_227,
-    parse_229, read_all,
-};
 use ftpdlib::FTPConfig;
 use ftpdlib::handlers::StockHandler;
+
+use crate::common::{
+    self, Client, PASSWORD, Server, USER, accept_data, connect_data, connect_data_from, drain,
+    parse_227, parse_229, read_all,
+};
 
 fn on(host: &str, change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> Server {
     Server::build(host, change, |_| {}, |_| StockHandler)
@@ -42,12 +41,6 @@ fn closed_port(ip: &str) -> u16 {
 
 fn port_command(port: u16) -> String {
     format!("PORT 127,0,0,1,{},{}", port / 256, port % 256)
-}
-
-fn accept(listener: &TcpListener) -> TcpStream {
-    let (socket, _) = listener.accept().unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    socket
 }
 
 /// What both kinds of addresses have in common.
@@ -92,7 +85,7 @@ fn eprt(server: &Server, proto: u8, ip: &str) {
     let (listener, port) = listener(ip);
     let reply = client.expect(200, format!("EPRT |{proto}|{ip}|{port}|"));
     assert_eq!(reply, "200 Active data connection established.");
-    let mut data = accept(&listener);
+    let mut data = accept_data(&listener);
     client.expect(125, "NLST");
     assert_eq!(read_all(&mut data), b"");
     client.expect_reply(226);
@@ -235,7 +228,7 @@ fn v6_eprt_written_otherwise() {
     let (listener, port) = listener("::1");
     for ip in ["0:0:0:0:0:0:0:1", "0::1", "::0001", "0:0::0.0.0.1"] {
         client.expect(200, format!("EPRT |2|{ip}|{port}|"));
-        accept(&listener);
+        accept_data(&listener);
     }
     client.expect(501, format!("EPRT |2|x|{port}|"));
     client.expect(501, format!("EPRT |2|127.0.0.1|{port}|"));
@@ -319,7 +312,7 @@ fn mixed_v6() {
     client.download_epsv();
     let (listener, port) = listener("::1");
     client.expect(200, format!("EPRT |2|::1|{port}|"));
-    accept(&listener);
+    accept_data(&listener);
 }
 
 /// Somebody else connects to the passive port first.
@@ -330,13 +323,13 @@ fn strangers_are_turned_away() {
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
     for _ in 0..20 {
-        let mut stranger = connect_from("127.0.0.2", address).socket;
+        let mut stranger = connect_data_from("127.0.0.2", address);
         assert_eq!(read_all(&mut stranger), b"");
     }
     assert!(client.is_silent());
     // With a transfer that waits, too.
     client.expect(150, "RETR file");
-    let mut stranger = connect_from("127.0.0.2", address).socket;
+    let mut stranger = connect_data_from("127.0.0.2", address);
     assert_eq!(read_all(&mut stranger), b"");
     assert!(client.is_silent());
     let mut data = connect_data(address);
@@ -351,12 +344,12 @@ fn permit_foreign_addresses() {
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
     client.expect(150, "RETR file");
-    let mut other = connect_from("127.0.0.2", address).socket;
+    let mut other = connect_data_from("127.0.0.2", address);
     assert_eq!(read_all(&mut other), b"x");
     client.expect_reply(226);
     let (listener, port) = listener("127.0.0.3");
     client.expect(200, format!("PORT 127,0,0,3,{},{}", port / 256, port % 256));
-    let mut data = accept(&listener);
+    let mut data = accept_data(&listener);
     client.expect(125, "RETR file");
     assert_eq!(read_all(&mut data), b"x");
     client.expect_reply(226);
@@ -400,13 +393,13 @@ fn two_sessions_in_active_mode() {
     let mut second = server.login();
     let (listener, port) = listener("127.0.0.1");
     first.send(format!("{}\r\nRETR big\r\n", port_command(port)));
-    let mut first_data = accept(&listener);
+    let mut first_data = accept_data(&listener);
     first.expect_reply(200);
     first.expect_reply(125);
     first_data.read_exact(&mut [0; 1000]).unwrap();
     second.send(format!("{}\r\nRETR big\r\n", port_command(port)));
     drop(first);
-    let mut second_data = accept(&listener);
+    let mut second_data = accept_data(&listener);
     second.expect_reply(200);
     second.expect_reply(125);
     drop(first_data);

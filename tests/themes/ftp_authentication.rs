@@ -2,16 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use common::{BIG, DEADLINE, PASSWORD, Server, USER, drain, write_big};
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
 use ftpdlib::{AuthenticationFailed, FTPHandler, FTPSession};
+
+use crate::common::{BIG, DEADLINE, PASSWORD, Server, USER, drain, write_big};
 
 #[test]
 fn auth_ok() {

@@ -2,19 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use common::{
-    BIG, DEADLINE, PASSWORD, Server, USER, drain, pattern, read_all, wait_for, write_big,
-};
 use ftpdlib::handlers::{TimerId, TransferLog, dispatch};
 use ftpdlib::{FTPHandler, FTPSession};
+
+use crate::common::{
+    self, BIG, DEADLINE, PASSWORD, Server, USER, drain, pattern, read_all, wait_for, write_big,
+};
 
 /// Notes each callback, and replies `299` in it, so that a client sees whether
 /// the reply of the command came before.

@@ -1,11 +1,13 @@
 //! Commands that are sent without waiting for the replies.
 
-mod common;
-
-use common::{Server, wait_for};
+use crate::common::tls::{COSTLY, only_in_clear};
+use crate::common::{Server, wait_for};
 
 #[test]
 fn listings_are_made_one_at_a_time() {
+    if only_in_clear(COSTLY) {
+        return;
+    }
     const COUNT: usize = 40;
     let server = Server::start();
     for index in 0..3000 {

@@ -2,18 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use common::{Client, Server, connect_data, parse_227, read_all};
 use ftpdlib::FTPConfig;
 use socket2::SockRef;
-use tools::{WAYS, Way, await_data, begin, fetch, port_listener, sparse};
+
+use crate::common::{self, Client, Server, connect_data, parse_227, read_all};
+use crate::tools::{WAYS, Way, await_data, begin, fetch, port_listener, sparse};
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(200));
 /// Several times as long.

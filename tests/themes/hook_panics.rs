@@ -2,10 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -13,12 +9,13 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use common::{Client, DEADLINE, Server, connect_data, parse_227};
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::handlers::{TimerId, data};
 use ftpdlib::{DTPHandler, DataChannel, FSError, FTPHandler, FTPSession};
-use tools::{Hooks, next};
+
+use crate::common::{self, Client, DEADLINE, Server, connect_data, parse_227};
+use crate::tools::{self, Hooks, next};
 
 /// Panics where it is told to.
 struct Fragile {
@@ -201,6 +198,8 @@ fn callbacks_of_files() {
         let (mut data, _) = tools::begin(&mut client, tools::Way::Early, command);
         if command == "STOR a" {
             data.write_all(b"abc").unwrap();
+        } else {
+            common::read_all(&mut data);
         }
         drop(data);
         // The reply comes before the callback.

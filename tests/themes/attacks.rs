@@ -3,26 +3,28 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::{Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all};
 use ftpdlib::authorizers::DummyAuthorizer;
 use tempfile::TempDir;
+
+use crate::common::log::Lines;
+use crate::common::tls::CUT;
+use crate::common::{
+    self, Client, PASSWORD, Server, USER, connect_data, connect_data_from, parse_227, parse_229,
+    read_all,
+};
 #[cfg(feature = "cli")]
-use tools::Program;
-use tools::{Way, begin, connect_from, reset};
+use crate::tools::Program;
+use crate::tools::{self, Way, begin, reset};
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<_> = fs::read_dir(dir)
@@ -276,41 +278,10 @@ fn stou_of_a_reader_leaves_no_trace() {
 
 // --- the log
 
-/// Keeps what is logged, line by line as a logger gets it.
-struct Memory(Mutex<Vec<String>>);
-
-static LOG: Memory = Memory(Mutex::new(Vec::new()));
-
-impl log::Log for Memory {
-    fn enabled(&self, _metadata: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        self.lock().push(record.args().to_string());
-    }
-
-    fn flush(&self) {}
-}
-
-impl Memory {
-    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.lock().unwrap()
-    }
-}
-
-fn keep_log() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&LOG).unwrap();
-        log::set_max_level(log::LevelFilter::Debug);
-    });
-}
-
 /// A logger of somebody else does not escape: what it gets is clean.
 #[test]
 fn lines_of_the_log_are_not_forged() {
-    keep_log();
+    let lines = common::log::keep();
     let server = Server::start();
     let evil = "forger\r[I 2026-01-01] forged\n\x1b[2J\u{9b}1m\u{202e}";
     let mut client = server.connect();
@@ -336,9 +307,8 @@ fn lines_of_the_log_are_not_forged() {
     assert!(!name.contains('\x1b'));
     client.expect(221, "QUIT");
     client.expect_eof();
-    let log = LOG.lock();
-    assert!(log.iter().any(|line| line.contains("forger")));
-    for line in log.iter() {
+    assert!(lines.hold("forger"));
+    for line in lines.lock().iter() {
         let bad = |c: char| c.is_control() || c == '\u{202e}';
         assert!(!line.contains(bad), "{line:?}");
     }
@@ -346,7 +316,7 @@ fn lines_of_the_log_are_not_forged() {
 
 #[test]
 fn passwords_are_not_logged() {
-    keep_log();
+    let lines = common::log::keep();
     let server = Server::start();
     let mut client = server.connect();
     for command in ["PASS Pa55w0rd", "pass Pa55w0rd", "PaSs  Pa55w0rd"] {
@@ -357,47 +327,50 @@ fn passwords_are_not_logged() {
         }
         client = server.connect();
     }
-    assert!(!LOG.lock().iter().any(|line| line.contains("Pa55w0rd")));
+    assert!(lines.hold("******") && !lines.hold("Pa55w0rd"));
 }
 
 /// The order at the end of a transfer: file, reply, log, hook - the socket
 /// being first is for `ftp_retrieve_data` to show.
 #[test]
 fn order_at_the_end_of_a_transfer() {
-    keep_log();
-    let fs = |path: &Path, mode| {
+    let lines = common::log::keep();
+    let log = lines.clone();
+    let fs = move |path: &Path, mode| {
         let mut file = tools::OwnFile::open(path, mode)?;
-        file.dropped = Some(Box::new(|| LOG.lock().push("order: file".to_owned())));
+        let log = log.clone();
+        file.dropped = Some(Box::new(move || log.push("order: file")));
         Ok(Box::new(file) as _)
     };
-    struct Last;
+    struct Last(Lines);
     impl ftpdlib::FTPHandler for Last {
         fn on_file_sent(&mut self, _s: &mut ftpdlib::FTPSession, _file: &Path) {
-            LOG.lock().push("order: hook".to_owned());
+            self.0.push("order: hook");
         }
         fn on_file_received(&mut self, _s: &mut ftpdlib::FTPSession, _file: &Path) {
-            LOG.lock().push("order: hook".to_owned());
+            self.0.push("order: hook");
         }
     }
+    let log = lines.clone();
     let server = Server::with_handler(
         move |config| {
             config.set_abstracted_fs(tools::Wrapper(Box::new(fs)));
             config.log_prefix = "order:".to_owned();
         },
-        |_| Last,
+        move |_| Last(log.clone()),
     );
     let mut client = server.login();
     tools::store(&mut client, Way::Early, "STOR ordered", b"abc");
     tools::fetch(&mut client, Way::Late, "RETR ordered");
     client.expect(200, "NOOP");
-    let log = LOG.lock();
+    let log = lines.lock();
     let lines: Vec<_> = log
         .iter()
-        .filter_map(|line| line.strip_prefix("order: "))
+        .filter_map(|line| Some(line.split_once("order: ")?.1))
         .filter(|line| {
             line.starts_with("-> 226") || line.contains("completed=") || !line.contains(' ')
         })
-        .map(|line| line.split(' ').next().unwrap().to_owned() + &line[..0])
+        .map(|line| line.split(' ').next().unwrap())
         .collect();
     assert_eq!(
         lines,
@@ -431,7 +404,7 @@ fn stranger_on_a_passive_port() {
     let mut client = server.login();
     for _ in 0..3 {
         let address = parse_227(&client.expect(227, "PASV"));
-        let mut stranger = connect_from("127.0.0.2", address).unwrap();
+        let mut stranger = connect_data_from("127.0.0.2", address);
         assert_eq!(read_all(&mut stranger), b"");
         // No reply came of it, and the owner is served.
         client.expect(200, "NOOP");
@@ -457,7 +430,7 @@ fn strangers_before_the_owner() {
         let _ = wait.recv_timeout(common::DEADLINE);
     });
     let strangers: Vec<_> = (0..40)
-        .map(|_| connect_from("127.0.0.2", address).unwrap())
+        .map(|_| connect_data_from("127.0.0.2", address))
         .collect();
     let mut data = connect_data(address);
     client.send("RETR a\r\n");
@@ -483,16 +456,16 @@ fn data_connection_that_is_reset_at_once() {
             assert!(matches!(code, 125 | 150), "{command}: {text}");
             let (code, text) = client.reply();
             // A short listing may be sent before the system tells.
-            assert!(matches!(code, 426 | 226), "{command}: {text}");
+            assert!(code == CUT || code == 226, "{command}: {text}");
             if matches!(command, "RETR a" | "STOR b") {
-                assert_eq!(code, 426, "{command}: {text}");
+                assert_eq!(code, CUT, "{command}: {text}");
             }
             client.expect(200, "NOOP");
         }
         let (data, _) = begin(&mut client, Way::Active, command);
         reset(data);
         let code = client.reply().0;
-        assert!(matches!(code, 426 | 226), "{command}");
+        assert!([226, 426, CUT].contains(&code), "{command}");
         client.expect(200, "NOOP");
     }
 }

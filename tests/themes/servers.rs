@@ -3,16 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{Client, DEADLINE, Server, test_config};
 use ftpdlib::FTPServer;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, Connector, Io};
+
+use crate::common::{self, Client, DEADLINE, Server, test_config};
 
 fn bind(host: &str) -> (FTPServer, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
@@ -227,7 +226,8 @@ mod process {
     use std::net::{SocketAddr, TcpStream};
     use std::process::{Child, ChildStderr, Command, Stdio};
 
-    use super::common::Client;
+    use crate::common::Client;
+    use crate::tools::tls_args;
 
     /// The program, and the address it has told.
     struct Process {
@@ -243,6 +243,7 @@ mod process {
             let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
                 .args(["-i", "127.0.0.1", "-p", "0", "-d"])
                 .arg(home.path())
+                .args(tls_args())
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();

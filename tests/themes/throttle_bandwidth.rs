@@ -2,15 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::time::{Duration, Instant};
 
-use common::{Server, pattern};
 use ftpdlib::ThrottledDTPHandler;
-use tools::{Way, fetch, store};
+
+use crate::common::{Server, pattern};
+use crate::tools::{Way, fetch, store};
 
 /// The first second's worth is free; the second one is paused after, for up to two seconds.
 const SIZE: usize = 30_000;

@@ -2,26 +2,26 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use common::{BIG, PASSWORD, Server, USER, connect_data, drain, parse_227, read_all, write_big};
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm};
 use ftpdlib::filesystems::{AbstractedFS, FSDir, FSState, Stat, local};
 use ftpdlib::handlers::{CmdArg, Command, Outgoing, commands, dispatch};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
 use ftpdlib::{FSError, FTPHandler, FTPSession};
-use tools::{Hooks, OwnFile, Wrapper, next};
+
+use crate::common::tls::{COSTLY, only_in_clear};
+use crate::common::{
+    self, BIG, PASSWORD, Server, USER, connect_data, drain, parse_227, read_all, write_big,
+};
+use crate::tools::{self, Hooks, OwnFile, Wrapper, next};
 
 // --- one client does not hold the loop
 
@@ -89,6 +89,9 @@ fn commands_are_spread(files: &[String], command: &str) {
 /// A pattern whose stars try each name at each of its bytes.
 #[test]
 fn costly_patterns_leave_turns_to_others() {
+    if only_in_clear(COSTLY) {
+        return;
+    }
     let names: Vec<_> = (0..1100)
         .map(|number| format!("{}{number}", "a".repeat(240)))
         .collect();
@@ -99,6 +102,9 @@ fn costly_patterns_leave_turns_to_others() {
 /// A `?` may stand for a byte that the encoding does not have: names are looked through.
 #[test]
 fn costly_names_leave_turns_to_others() {
+    if only_in_clear(COSTLY) {
+        return;
+    }
     let names: Vec<_> = (0..5000).map(|number| format!("file{number}")).collect();
     commands_are_spread(&names, "SIZE dir/zz?");
 }
@@ -255,43 +261,11 @@ fn rename_does_not_get_round_an_override() {
 
 // --- the log
 
-/// Keeps what is logged.
-struct Memory(Mutex<Vec<String>>);
-
-static LOG: Memory = Memory(Mutex::new(Vec::new()));
-
-impl log::Log for Memory {
-    fn enabled(&self, _metadata: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        self.lines().push(record.args().to_string());
-    }
-
-    fn flush(&self) {}
-}
-
-impl Memory {
-    /// Whatever has failed meanwhile.
-    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn keep_log() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&LOG).unwrap();
-        log::set_max_level(log::LevelFilter::Debug);
-    });
-}
-
 /// What follows PASS is no password to the parser where no blank comes first -
 /// but to the client who typed it, it is.
 #[test]
 fn passwords_behind_other_blanks_are_not_logged() {
-    keep_log();
+    let lines = common::log::keep();
     let server = Server::start();
     let mut client = server.connect();
     client.expect(331, "USER somebody");
@@ -304,9 +278,8 @@ fn passwords_behind_other_blanks_are_not_logged() {
         }
     }
     client.expect(214, "HELP");
-    let log = LOG.lines().clone();
-    assert!(log.iter().any(|line| line.contains("USER somebody")));
-    for line in &log {
+    assert!(lines.hold("USER somebody"));
+    for line in lines.lock().iter() {
         let line = line.to_lowercase();
         let bad = line.contains("secret") && line.contains("77");
         assert!(!bad, "{line:?}");

@@ -3,19 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::sync::{Mutex, Once};
 use std::time::Duration;
 
-use common::{
-    Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all, wait_for,
-};
 use ftpdlib::FTPConfig;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::proto::encoding::Encoding;
+
+use crate::common::{
+    self, Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all, wait_for,
+};
 
 const TOO_MANY: &str = "421 Too many connections. Service temporarily unavailable.";
 
@@ -257,51 +255,16 @@ fn encoding() {
     assert!(!client.expect(211, "FEAT").contains("UTF8"));
 }
 
-/// The lines of the log of all tests in this file.
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Lines;
-
-impl log::Log for Lines {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.target() == "ftpdlib"
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let line = format!("{} {}", record.level(), record.args());
-            LINES.lock().unwrap().push(line);
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-/// The lines with this prefix.
-fn logged(prefix: &str) -> Vec<String> {
-    let lines = LINES.lock().unwrap();
-    let lines = lines.iter().filter(|line| line.contains(prefix));
-    lines.cloned().collect()
-}
-
-fn start_log() {
-    static START: Once = Once::new();
-    START.call_once(|| {
-        log::set_logger(&Lines).unwrap();
-        log::set_max_level(log::LevelFilter::Debug);
-    });
-}
-
 #[test]
 fn log_prefix() {
-    start_log();
+    let lines = common::log::keep();
     let prefix = "XXX {username} {unknown} {remote_ip} {{";
     let server = Server::with(move |config: &mut FTPConfig| config.log_prefix = prefix.into());
     let mut client = server.login();
     client.expect(221, "QUIT");
     client.expect_eof();
     drop(server);
-    let lines = logged("XXX");
+    let lines = lines.lock();
     for expected in [
         "INFO XXX  {unknown} 127.0.0.1 {{ FTP session opened (connect)",
         "DEBUG XXX user {unknown} 127.0.0.1 {{ <- PASS ******",
@@ -316,14 +279,14 @@ fn log_prefix() {
 /// Strangers of a passive port are a line of the log.
 #[test]
 fn foreign_addresses_are_logged() {
-    start_log();
+    let lines = common::log::keep();
     let server = Server::with(|config| config.log_prefix = "YYY".into());
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
-    let mut stranger = common::connect_from("127.0.0.2", address).socket;
+    let mut stranger = common::connect_data_from("127.0.0.2", address);
     assert_eq!(read_all(&mut stranger), b"");
     wait_for("the line", || {
-        logged("YYY").iter().any(|line| {
+        lines.lock().iter().any(|line| {
             line.starts_with("WARN YYY Rejected data connection from foreign address 127.0.0.2:")
         })
     });
@@ -333,7 +296,7 @@ fn foreign_addresses_are_logged() {
 /// confuse whoever reads the log.
 #[test]
 fn no_passwords_and_no_forged_lines_in_the_log() {
-    start_log();
+    let lines = common::log::keep();
     let server = Server::with(|config| config.log_prefix = "ZZZ".into());
     let mut client = server.connect();
     client.expect(331, format!("USER {USER}"));
@@ -343,9 +306,9 @@ fn no_passwords_and_no_forged_lines_in_the_log() {
     client.expect(331, "USER a\x1b[2J\nb");
     client.expect(530, "PASS hunter2");
     drop(server);
-    let lines = logged("ZZZ");
+    let lines = lines.lock();
     assert!(lines.len() > 10);
-    for line in lines {
+    for line in lines.iter() {
         assert!(!line.contains("hunter2"), "{line:?}");
     }
 }

@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::io::Write;
 
-use common::Server;
 use socket2::SockRef;
+
+use crate::common::Server;
 
 #[test]
 fn urgent_data_does_not_cut_an_upload() {

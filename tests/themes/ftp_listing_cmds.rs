@@ -2,18 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use common::{Client, Server};
-use tools::{WAYS, Way, begin, fetch};
+use crate::common::tls::{COSTLY, only_in_clear};
+use crate::common::{self, Client, Server};
+use crate::tools::{WAYS, Way, begin, fetch};
 
 /// The last words of lines as those of `ls -l`.
 fn names(lines: &[String]) -> Vec<&str> {
@@ -283,6 +280,9 @@ fn names_of_any_bytes_are_listed() {
 
 #[test]
 fn many_entries_sorted_and_complete_while_others_are_served() {
+    if only_in_clear(COSTLY) {
+        return;
+    }
     const COUNT: usize = 20_000;
     let server = Server::start();
     fs::create_dir(server.path("dir")).unwrap();

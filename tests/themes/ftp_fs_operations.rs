@@ -3,16 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use common::{Client, PASSWORD, Server, USER};
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
+
+use crate::common::{Client, PASSWORD, Server, USER};
 
 #[test]
 fn cwd() {

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::any::Any;
 use std::fs;
 use std::io::{self, Write};
@@ -12,7 +10,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{PASSWORD, Server, USER};
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm};
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::handlers::data::{self, TransferError};
@@ -21,6 +18,8 @@ use ftpdlib::proto::command::{Arg, CommandLine, ProtoCmd};
 use ftpdlib::{
     AuthenticationFailed, DTPHandler, DataChannel, FSError, FTPHandler, FTPSession, FilesystemError,
 };
+
+use crate::common::{self, PASSWORD, Server, USER};
 
 /// pyftpdlib's demo: too many commands in a second, and one is out.
 #[derive(Default)]

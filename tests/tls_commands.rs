@@ -1,0 +1,845 @@
+//! AUTH, PBSZ and PROT, what TLS asks of other commands, and its hooks: as
+//! pyftpdlib's `TestTLS_FTPHandler`, with RFC 4217 in hand.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use common::socket::Socket;
+use common::tls::{both, client_config, serve, with_tls};
+use common::{
+    Client, PASSWORD, Server, USER, connect_data, parse_227, read_all, read_whole, set_deadlines,
+};
+use ftpdlib::handlers::{commands, data};
+use ftpdlib::{DTPHandler, DataChannel, FTPHandler, FTPSession};
+use rustls::ProtocolVersion;
+use rustls::version::{TLS12, TLS13};
+use tools::{WAYS, begin, fetch, next, port_listener, store};
+
+// --- AUTH
+
+#[test]
+fn auth_in_each_form() {
+    let server = serve(|_| {});
+    for config in both() {
+        for arg in [
+            "TLS", "tls", "TLS-C", "tls-c", "SSL", "ssl", "sSl", "TLS-P", "Tls-P",
+        ] {
+            let mut client = server.connect();
+            let reply = client.expect(234, format!("AUTH {arg}"));
+            let arg = arg.to_uppercase();
+            assert_eq!(reply, format!("234 AUTH {arg} successful."));
+            client.socket.secure(Arc::clone(&config));
+            client.socket.handshake().unwrap();
+            client.expect(200, "NOOP");
+            client.login(USER, PASSWORD);
+            client.expect(221, "QUIT");
+            // The end is a good one: this is not the network's doing.
+            assert_eq!(read_whole(&mut client.socket), b"");
+        }
+    }
+}
+
+#[test]
+fn auth_that_is_unknown() {
+    let server = serve(|_| {});
+    let mut client = server.connect();
+    for arg in [
+        "KERBEROS_V4",
+        "GSSAPI",
+        "TLS-X",
+        "TLSV1.2",
+        "TLS ",
+        "TLS C",
+        "?",
+    ] {
+        let reply = client.expect(502, format!("AUTH {arg}"));
+        assert_eq!(
+            reply, "502 Unrecognized encryption type (use TLS or SSL).",
+            "{arg}"
+        );
+    }
+    let reply = client.expect(501, "AUTH");
+    assert_eq!(reply, "501 Syntax error: command needs an argument.");
+    // It is in clear still, and can be secured.
+    client.login(USER, PASSWORD);
+    client.auth(&both()[0]).unwrap();
+}
+
+#[test]
+fn auth_once_more() {
+    let server = serve(|_| {});
+    for config in both() {
+        let mut client = server.login_over(&config);
+        for arg in ["TLS", "SSL", "XXX"] {
+            let reply = client.expect(503, format!("AUTH {arg}"));
+            assert_eq!(reply, "503 Already using TLS.");
+        }
+        client.expect(257, "PWD");
+        assert_eq!(client.download("NLST"), b"");
+    }
+}
+
+/// Who was logged in before is so still, as in pyftpdlib; what was sent in clear
+/// before AUTH is answered in clear.
+#[test]
+fn auth_after_login() {
+    let server = serve(|_| {});
+    let mut client = server.login();
+    client.send("NOOP\r\nPWD\r\nAUTH TLS\r\n");
+    for code in [200, 257, 234] {
+        client.expect_reply(code);
+    }
+    client.socket.secure(both()[1].clone());
+    client.expect(257, "PWD");
+}
+
+#[test]
+fn without_tls_there_is_no_auth() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for command in ["AUTH TLS", "PBSZ 0", "PROT P", "CCC"] {
+        let verb = command.split(' ').next().unwrap();
+        let reply = client.expect(500, command);
+        assert_eq!(reply, format!("500 Command \"{verb}\" not understood."));
+        let reply = client.expect(501, format!("HELP {verb}"));
+        assert_eq!(reply, "501 Unrecognized command.");
+    }
+    let features = client.expect(211, "FEAT");
+    let list = client.expect(214, "HELP");
+    for name in ["AUTH", "PBSZ", "PROT"] {
+        assert!(!features.contains(name), "{features}");
+        assert!(!list.contains(name), "{list}");
+    }
+    client.login(USER, PASSWORD);
+}
+
+#[test]
+fn feat_and_help() {
+    let server = serve(|_| {});
+    let mut client = server.connect();
+    for secure in [false, true] {
+        if secure {
+            client.auth(&both()[1]).unwrap();
+        }
+        let reply = client.expect(211, "FEAT");
+        let features: Vec<_> = reply
+            .lines()
+            .filter_map(|line| line.strip_prefix(' '))
+            .collect();
+        for feature in ["AUTH TLS", "AUTH SSL", "PBSZ", "PROT"] {
+            let count = features.iter().filter(|line| **line == feature).count();
+            assert_eq!(count, 1, "{feature}: {reply}");
+        }
+        assert!(features.is_sorted(), "{reply}");
+        let reply = client.expect(214, "HELP");
+        for (name, help) in [
+            (
+                "AUTH",
+                "Syntax: AUTH <SP> TLS|SSL (set up secure control channel).",
+            ),
+            ("PBSZ", "Syntax: PBSZ <SP> 0 (negotiate TLS buffer)."),
+            (
+                "PROT",
+                "Syntax: PROT <SP> [C|P] (set up un/secure data channel).",
+            ),
+        ] {
+            assert!(reply.contains(&format!(" {name}")), "{reply}");
+            let reply = client.expect(214, format!("HELP {name}"));
+            assert_eq!(reply, format!("214 {help}"));
+        }
+    }
+}
+
+// --- PBSZ and PROT
+
+#[test]
+fn pbsz() {
+    let server = serve(|_| {});
+    let mut client = server.connect();
+    let reply = client.expect(503, "PBSZ 0");
+    assert_eq!(
+        reply,
+        "503 PBSZ not allowed on insecure control connection."
+    );
+    client.expect(501, "PBSZ");
+    client.auth(&both()[1]).unwrap();
+    for size in ["0", "1024", "x", "-1"] {
+        let reply = client.expect(200, format!("PBSZ {size}"));
+        assert_eq!(reply, "200 PBSZ=0 successful.");
+    }
+    client.expect(501, "PBSZ");
+}
+
+#[test]
+fn prot() {
+    let server = serve(|_| {});
+    let mut client = server.connect();
+    let insecure = "503 PROT not allowed on insecure control connection.";
+    assert_eq!(client.expect(503, "PROT P"), insecure);
+    assert_eq!(client.expect(503, "PROT C"), insecure);
+    client.auth(&both()[1]).unwrap();
+    for arg in ["P", "C", "S", "X"] {
+        let reply = client.expect(503, format!("PROT {arg}"));
+        assert_eq!(reply, "503 You must issue the PBSZ command prior to PROT.");
+    }
+    client.expect(200, "PBSZ 0");
+    for (arg, reply) in [
+        ("C", "200 Protection set to Clear"),
+        ("P", "200 Protection set to Private"),
+        ("c", "200 Protection set to Clear"),
+        ("p", "200 Protection set to Private"),
+        ("S", "521 PROT S unsupported (use C or P)."),
+        ("E", "521 PROT E unsupported (use C or P)."),
+        ("s", "521 PROT S unsupported (use C or P)."),
+        ("X", "502 Unrecognized PROT type (use C or P)."),
+        ("PP", "502 Unrecognized PROT type (use C or P)."),
+    ] {
+        assert_eq!(client.command(format!("PROT {arg}")).1, reply);
+    }
+    client.expect(501, "PROT");
+    // What was refused has changed nothing: P is what was taken last.
+    client.login(USER, PASSWORD);
+    let mut data = client.pasv();
+    assert!(data.is_secure());
+    client.begin("NLST");
+    assert_eq!(read_whole(&mut data), b"");
+    client.expect_reply(226);
+}
+
+/// It takes effect with the next data connection, back and forth.
+#[test]
+fn prot_is_changed_between_transfers() {
+    let server = serve(|_| {});
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login_over(&config);
+        for private in [true, false, false, true, false, true] {
+            client.expect(200, if private { "PROT P" } else { "PROT C" });
+            for way in WAYS {
+                let (mut data, _) = begin(&mut client, way, "RETR a");
+                assert_eq!(data.is_secure(), private);
+                assert_eq!(read_whole(&mut data), b"abc", "{private} {way:?}");
+                client.expect_reply(226);
+                store(&mut client, way, "STOR b", b"xyz");
+                assert_eq!(server.read("b"), b"xyz");
+            }
+        }
+    }
+}
+
+/// Whoever comes next has not asked for anything yet.
+#[test]
+fn a_new_user_begins_in_clear() {
+    let server = serve(|_| {});
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login_over(&config);
+        for flush in ["REIN", "USER user"] {
+            assert_eq!(client.download("RETR a"), b"abc");
+            if flush == "REIN" {
+                client.expect(230, flush);
+                client.expect(503, "AUTH TLS");
+                client.login(USER, PASSWORD);
+            } else {
+                client.expect(331, flush);
+                client.expect(230, format!("PASS {PASSWORD}"));
+            }
+            // PROT alone is refused, and so data connections are in clear.
+            let reply = client.expect(503, "PROT P");
+            assert_eq!(reply, "503 You must issue the PBSZ command prior to PROT.");
+            client.expect(200, "TYPE I");
+            let mut data = client.pasv();
+            assert!(!data.is_secure());
+            client.begin("RETR a");
+            assert_eq!(read_whole(&mut data), b"abc");
+            client.expect_reply(226);
+            client.protect();
+        }
+    }
+}
+
+#[test]
+fn ccc_is_refused() {
+    let server = serve(|_| {});
+    for config in both() {
+        let mut client = server.login_over(&config);
+        for command in ["CCC", "ccc", "CDC", "MIC x", "ENC x", "CONF x", "ADAT x"] {
+            let (code, reply) = client.command(command);
+            assert!((500..=599).contains(&code), "{command}: {reply}");
+        }
+        // It is as secure as before.
+        client.expect(257, "PWD");
+    }
+}
+
+// --- TLS that is demanded
+
+#[test]
+fn tls_control_required() {
+    let server = serve(|tls| tls.tls_control_required = true);
+    for config in both() {
+        let mut client = server.connect();
+        let required = "550 SSL/TLS required on the control channel.";
+        for command in ["USER user", "PASS 12345", "USER anonymous", "pass x"] {
+            assert_eq!(client.expect(550, command), required, "{command}");
+        }
+        // Others are as ever.
+        client.expect(200, "NOOP");
+        client.expect(211, "FEAT");
+        client.expect(530, "PWD");
+        client.auth(&config).unwrap();
+        client.login(USER, PASSWORD);
+        client.expect(257, "PWD");
+        // Data connections are the client's choice.
+        client.expect(200, "TYPE I");
+        assert_eq!(client.download("NLST"), b"");
+    }
+}
+
+const DATA_REQUIRED: &str = "550 SSL/TLS required on the data channel.";
+const AT_TRANSFER: &str = "521 SSL/TLS required on the data channel.";
+
+#[test]
+fn tls_data_required() {
+    let server = serve(|tls| tls.tls_data_required = true);
+    server.write("a", b"abc");
+    let (_listener, port) = port_listener();
+    for config in both() {
+        let mut client = server.connect();
+        for secure in [false, true] {
+            if secure {
+                client.auth(&config).unwrap();
+            }
+            client.login(USER, PASSWORD);
+            for command in ["PASV", "EPSV", "EPSV 1", &port, "EPRT |1|127.0.0.1|2000|"] {
+                assert_eq!(client.expect(550, command), DATA_REQUIRED, "{command}");
+            }
+            client.expect(257, "PWD");
+        }
+        client.protect();
+        client.expect(200, "TYPE I");
+        for way in WAYS {
+            assert_eq!(fetch(&mut client, way, "RETR a"), b"abc");
+        }
+        client.expect(229, "EPSV");
+        client.expect(200, "PROT C");
+        assert_eq!(client.expect(550, "PASV"), DATA_REQUIRED);
+    }
+}
+
+/// PASV was right when it was given; what counts is what is when something is to
+/// be sent. Nothing of it may have been touched.
+#[test]
+fn tls_data_required_at_the_transfer() {
+    let server = serve(|tls| tls.tls_data_required = true);
+    server.write("a", b"abc");
+    let mut client = server.login_over(&both()[1]);
+    for command in [
+        "RETR a", "STOR a", "APPE a", "STOU a", "STOU", "LIST", "NLST", "MLSD",
+    ] {
+        for connected in [false, true] {
+            let address = parse_227(&client.expect(227, "PASV"));
+            let data = connected.then(|| connect_data(address));
+            if connected {
+                tools::await_data(&mut client);
+            }
+            client.expect(200, "PROT C");
+            assert_eq!(client.expect(521, command), AT_TRANSFER, "{command}");
+            client.expect(200, "NOOP");
+            client.expect(200, "PROT P");
+            // It is for the next one still, which may be asked for.
+            let mut data = data.unwrap_or_else(|| connect_data(address));
+            client.begin("RETR a");
+            assert_eq!(read_whole(&mut data), b"abc", "{command}");
+            client.expect_reply(226);
+        }
+    }
+    assert_eq!(server.read("a"), b"abc");
+    assert_eq!(std::fs::read_dir(server.home.path()).unwrap().count(), 1);
+    // Without any data connection it is no different.
+    client.expect(200, "PROT C");
+    assert_eq!(client.expect(521, "RETR a"), AT_TRANSFER);
+}
+
+/// What is promised with 150 is sent as it was asked for: PROT waits for its end.
+#[test]
+fn prot_c_after_the_transfer_was_promised() {
+    let server = serve(|tls| tls.tls_data_required = true);
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login_over(&config);
+        let address = parse_227(&client.expect(227, "PASV"));
+        client.send("RETR a\r\nPROT C\r\nNOOP\r\n");
+        client.expect_reply(150);
+        let mut clear = TcpStream::connect(address).unwrap();
+        set_deadlines(&clear);
+        clear
+            .write_all(b"not a handshake, and longer than one would be\r\n")
+            .unwrap();
+        let mut got = Vec::new();
+        let _ = clear.read_to_end(&mut got);
+        assert!(!got.windows(3).any(|window| window == b"abc"));
+        let mut codes = [0; 3].map(|_| client.reply().0);
+        codes.sort_unstable();
+        assert_eq!(codes, [200, 200, 522]);
+    }
+}
+
+/// One that was made before AUTH has nothing of TLS yet.
+#[test]
+fn prot_p_for_a_connection_of_before_auth() {
+    let server = serve(|_| {});
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login();
+        let address = parse_227(&client.expect(227, "PASV"));
+        let tcp = TcpStream::connect(address).unwrap();
+        set_deadlines(&tcp);
+        tools::await_data(&mut client);
+        client.auth(&config).unwrap();
+        client.protect();
+        client.begin("RETR a");
+        let mut data = Socket::new(tcp);
+        data.secure(Arc::clone(&config));
+        assert_eq!(read_whole(&mut data), b"abc");
+        client.expect_reply(226);
+    }
+}
+
+/// A connection of the time before is in clear, when PROT P has come since; it is
+/// secured before anything is sent.
+#[test]
+fn prot_p_after_pasv() {
+    let server = serve(|_| {});
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login_over(&config);
+        client.expect(200, "PROT C");
+        let address = parse_227(&client.expect(227, "PASV"));
+        let tcp = TcpStream::connect(address).unwrap();
+        set_deadlines(&tcp);
+        tools::await_data(&mut client);
+        client.expect(200, "PROT P");
+        client.begin("RETR a");
+        let mut data = Socket::new(tcp);
+        data.secure(Arc::clone(&config));
+        assert_eq!(read_whole(&mut data), b"abc");
+        client.expect_reply(226);
+    }
+}
+
+// --- hooks
+
+/// Tells which hooks are called.
+struct Told(Sender<String>);
+
+impl Told {
+    fn tell(&self, what: &str) {
+        let _ = self.0.send(what.to_owned());
+    }
+}
+
+impl FTPHandler for Told {
+    fn secure_connection(&mut self, s: &mut FTPSession) {
+        self.tell("secure_connection");
+        assert!(!s.is_secure());
+        commands::secure_connection(s);
+        assert!(s.is_secure());
+    }
+
+    fn handle_ssl_established(&mut self, s: &mut FTPSession) {
+        let version = s.tls_state().unwrap().protocol_version();
+        self.tell(match version.unwrap() {
+            ProtocolVersion::TLSv1_3 => "established 1.3",
+            _ => "established 1.2",
+        });
+    }
+
+    fn handle_ssl_shutdown(&mut self, _s: &mut FTPSession) {
+        self.tell("shutdown");
+    }
+
+    fn handle_failed_ssl_handshake(&mut self, s: &mut FTPSession) {
+        self.tell("failed");
+        commands::handle_failed_ssl_handshake(s);
+    }
+
+    fn on_disconnect(&mut self, _s: &mut FTPSession) {
+        self.tell("disconnect");
+    }
+}
+
+impl DTPHandler for Told {
+    fn secure_connection(&mut self, d: &mut DataChannel) {
+        assert!(!d.is_secure());
+        data::secure_connection(d);
+        assert!(d.is_secure());
+        self.tell("data: secure_connection");
+    }
+
+    fn handle_ssl_established(&mut self, d: &mut DataChannel) {
+        assert!(d.is_secure());
+        self.tell("data: established");
+    }
+
+    fn handle_ssl_shutdown(&mut self, d: &mut DataChannel) {
+        assert!(d.is_secure());
+        self.tell("data: shutdown");
+    }
+
+    fn handle_failed_ssl_handshake(&mut self, _d: &mut DataChannel) {
+        self.tell("data: failed");
+    }
+}
+
+fn told() -> (Server, Receiver<String>) {
+    let (sender, events) = channel();
+    let told = sender.clone();
+    let change = move |config: &mut ftpdlib::FTPConfig| {
+        config.set_dtp_handler(move || Told(told.clone()));
+        with_tls(|_| {})(config);
+    };
+    let server = Server::with_handler(change, move |_| Told(sender.clone()));
+    (server, events)
+}
+
+#[track_caller]
+fn expect_events(events: &Receiver<String>, expected: &[&str]) {
+    for event in expected {
+        assert_eq!(&next(events), event);
+    }
+}
+
+#[test]
+fn hooks_of_the_control_connection() {
+    let (server, events) = told();
+    for (version, name) in [(&TLS12, "established 1.2"), (&TLS13, "established 1.3")] {
+        let mut client = server.connect();
+        client.auth(&Arc::new(client_config(&[version]))).unwrap();
+        expect_events(&events, &["secure_connection", name]);
+        client.expect(221, "QUIT");
+        client.expect_eof();
+        expect_events(&events, &["shutdown", "disconnect"]);
+    }
+    // In clear there are none.
+    let mut client = server.login();
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    expect_events(&events, &["disconnect"]);
+    // What is no handshake.
+    let mut client = server.connect();
+    client.expect(234, "AUTH TLS");
+    client.send("this is no TLS at all\r\n");
+    read_all(&mut client.socket);
+    expect_events(&events, &["secure_connection", "failed", "disconnect"]);
+    drop(server);
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn hooks_of_data_connections() {
+    let (server, events) = told();
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login_over(&config);
+        expect_events(&events, &["secure_connection"]);
+        assert!(next(&events).starts_with("established"));
+        let all = [
+            "data: secure_connection",
+            "data: established",
+            "data: shutdown",
+        ];
+        for way in WAYS {
+            fetch(&mut client, way, "RETR a");
+            expect_events(&events, &all);
+            store(&mut client, way, "STOR b", b"abc");
+            expect_events(&events, &all);
+            fetch(&mut client, way, "NLST");
+            expect_events(&events, &all);
+        }
+        let mut data = TcpStream::connect(parse_227(&client.expect(227, "PASV"))).unwrap();
+        client.begin("RETR a");
+        data.write_all(b"this is no TLS at all").unwrap();
+        client.expect_reply(522);
+        expect_events(&events, &["data: secure_connection", "data: failed"]);
+        client.expect(200, "PROT C");
+        fetch(&mut client, WAYS[0], "RETR a");
+        client.expect(221, "QUIT");
+        client.expect_eof();
+        expect_events(&events, &["shutdown", "disconnect"]);
+    }
+}
+
+// --- data handshakes that fail
+
+/// How a data connection spoils its handshake.
+#[derive(Debug, Clone, Copy)]
+enum Spoiled {
+    Garbage,
+    Clear,
+    Closed,
+    HalfClosed,
+    Reset,
+    HalfHello,
+    /// The client likes nothing that the server says.
+    Distrust,
+}
+
+const SPOILED: [Spoiled; 7] = [
+    Spoiled::Garbage,
+    Spoiled::Clear,
+    Spoiled::Closed,
+    Spoiled::HalfClosed,
+    Spoiled::Reset,
+    Spoiled::HalfHello,
+    Spoiled::Distrust,
+];
+
+/// What has to be kept open is returned.
+fn spoil(how: Spoiled, tcp: TcpStream) -> Option<TcpStream> {
+    let mut socket = Socket::new(tcp);
+    set_deadlines(&socket);
+    match how {
+        Spoiled::Garbage => socket.write_all(&[0xff; 3000]).unwrap(),
+        Spoiled::Clear => socket.write_all(b"the file, in clear\r\n").unwrap(),
+        Spoiled::Closed => return None,
+        Spoiled::HalfClosed => socket.shutdown(Shutdown::Write).unwrap(),
+        Spoiled::Reset => {
+            tools::reset(socket);
+            return None;
+        }
+        Spoiled::HalfHello => {
+            socket
+                .write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+                .unwrap();
+            socket.shutdown(Shutdown::Write).unwrap();
+        }
+        Spoiled::Distrust => {
+            // It trusts certificates of others.
+            let other = common::authority::Pair::new(&["localhost"]);
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(other.der).unwrap();
+            let config = rustls::ClientConfig::builder()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            socket.secure(Arc::new(config));
+            socket.handshake().unwrap_err();
+        }
+    }
+    Some(socket.into_tcp())
+}
+
+/// 522 is the final reply of the transfer, whether it was asked for before or after;
+/// the session goes on.
+#[test]
+fn failed_data_handshakes() {
+    let server = serve(|_| {});
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login_over(&config);
+        for how in SPOILED {
+            for command in ["RETR a", "STOR up", "NLST"] {
+                // After the command,
+                let address = parse_227(&client.expect(227, "PASV"));
+                let data = TcpStream::connect(address).unwrap();
+                client.begin(command);
+                let data = spoil(how, data);
+                let reply = client.expect_reply(522);
+                assert_eq!(reply, "522 SSL handshake failed.", "{how:?} {command}");
+                drop(data);
+                // and before it.
+                let address = parse_227(&client.expect(227, "PASV"));
+                let data = spoil(how, TcpStream::connect(address).unwrap());
+                client.begin(command);
+                let reply = client.expect_reply(522);
+                assert_eq!(reply, "522 SSL handshake failed.", "{how:?} {command}");
+                drop(data);
+                client.expect(200, "NOOP");
+            }
+        }
+        // In active mode, too, where the server is that of TLS still.
+        for how in SPOILED {
+            let (listener, port) = port_listener();
+            client.expect(200, port);
+            let (data, _) = listener.accept().unwrap();
+            client.begin("RETR a");
+            let data = spoil(how, data);
+            client.expect_reply(522);
+            drop(data);
+        }
+        assert_eq!(client.download("RETR a"), b"abc");
+    }
+    assert_eq!(server.read("up"), b"");
+}
+
+/// Something is said where nothing was asked for.
+#[test]
+fn a_failed_data_handshake_without_a_transfer() {
+    let server = serve(|_| {});
+    for config in both() {
+        let mut client = server.login_over(&config);
+        for how in SPOILED {
+            let address = parse_227(&client.expect(227, "PASV"));
+            let data = spoil(how, TcpStream::connect(address).unwrap());
+            // No reply comes that nobody waits for.
+            client.expect(200, "NOOP");
+            drop(data);
+            client.expect(200, "NOOP");
+            let (code, reply) = client.command("ABOR");
+            assert_eq!(code, 225, "{how:?}: {reply}");
+        }
+        assert_eq!(client.download("NLST"), b"");
+    }
+}
+
+// --- implicit TLS
+
+fn implicit() -> Server {
+    let server = serve(|tls| tls.implicit = true);
+    server.write("a", b"abc");
+    server
+}
+
+/// Under TLS from the first byte.
+fn connect_implicit(address: SocketAddr, config: &Arc<rustls::ClientConfig>) -> Client {
+    let mut client = Client::connect(address);
+    client.tls = Some(Arc::clone(config));
+    client.socket.secure(Arc::clone(config));
+    client.socket.handshake().unwrap();
+    client
+}
+
+#[test]
+fn implicit_tls() {
+    let server = implicit();
+    for config in both() {
+        let mut client = connect_implicit(server.address, &config);
+        let greeting = client.expect_reply(220);
+        assert!(greeting.starts_with("220 ftpdlib"), "{greeting}");
+        let reply = client.expect(503, "AUTH TLS");
+        assert_eq!(reply, "503 Already using TLS.");
+        client.login(USER, PASSWORD);
+        client.expect(200, "TYPE I");
+        client.assume_private(true);
+        // Data connections are private without a word.
+        for way in WAYS {
+            let (mut data, _) = begin(&mut client, way, "RETR a");
+            assert!(data.is_secure());
+            assert_eq!(read_whole(&mut data), b"abc");
+            client.expect_reply(226);
+            store(&mut client, way, "STOR b", b"xyz");
+        }
+        // Who asks for it gets it otherwise, and back again.
+        client.expect(200, "PROT C");
+        assert_eq!(client.download("RETR a"), b"abc");
+        client.protect();
+        assert_eq!(client.download("RETR a"), b"abc");
+        // It is so for each who logs in.
+        client.expect(200, "PROT C");
+        client.expect(230, "REIN");
+        client.login(USER, PASSWORD);
+        client.expect(200, "TYPE I");
+        client.assume_private(true);
+        assert_eq!(client.download("RETR a"), b"abc");
+        client.expect(221, "QUIT");
+        assert_eq!(read_whole(&mut client.socket), b"");
+    }
+}
+
+/// Nothing is said in clear to those who speak in clear.
+#[test]
+fn implicit_tls_and_clients_without() {
+    let server = implicit();
+    for text in [
+        "USER user\r\nPASS 12345\r\n",
+        "AUTH TLS\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\r\n",
+    ] {
+        let mut client = Client::connect(server.address);
+        assert!(client.is_silent());
+        client.send(text);
+        let bytes = read_all(&mut client.socket);
+        // An alert at the most.
+        assert!(bytes.is_empty() || bytes[0] == 0x15, "{text}: {bytes:?}");
+    }
+    connect_implicit(server.address, &both()[1]).expect_reply(220);
+}
+
+/// Whoever is too many hears so under TLS, or nothing where there is no room for a
+/// handshake.
+#[test]
+fn implicit_tls_and_too_many_connections() {
+    let stock = |_| ftpdlib::handlers::StockHandler;
+    for config in both() {
+        let change = with_tls(|tls| tls.implicit = true);
+        let set_up = |server: &mut ftpdlib::FTPServer| server.set_max_cons_per_ip(1);
+        let server = Server::build("127.0.0.1", change, set_up, stock);
+        let mut first = connect_implicit(server.address, &config);
+        first.expect_reply(220);
+        let mut second = connect_implicit(server.address, &config);
+        let reply = second.expect_reply(421);
+        assert_eq!(reply, "421 Too many connections from the same IP address.");
+        second.expect_eof();
+
+        let change = with_tls(|tls| tls.implicit = true);
+        let set_up = |server: &mut ftpdlib::FTPServer| server.set_max_cons(2);
+        let server = Server::build("127.0.0.1", change, set_up, stock);
+        let mut first = connect_implicit(server.address, &config);
+        first.expect_reply(220);
+        let mut second = Client::connect(server.address);
+        assert_eq!(read_all(&mut second.socket), b"");
+        first.expect(200, "NOOP");
+    }
+}
+
+#[test]
+fn implicit_tls_over_ipv6_in_active_mode() {
+    let change = with_tls(|tls| tls.implicit = true);
+    let stock = |_| ftpdlib::handlers::StockHandler;
+    let server = Server::build("::1", change, |_| {}, stock);
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = connect_implicit(server.address, &config);
+        client.expect_reply(220);
+        client.login(USER, PASSWORD);
+        client.assume_private(true);
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        client.expect(200, format!("EPRT |2|::1|{port}|"));
+        let mut data = common::accept_data(&listener);
+        client.expect(125, "RETR a");
+        assert_eq!(read_whole(&mut data), b"abc");
+        client.expect_reply(226);
+        let mut data = client.epsv();
+        client.begin("NLST");
+        assert_eq!(read_whole(&mut data), b"a\r\n");
+        client.expect_reply(226);
+    }
+}
+
+/// A reply on the way does not wait for the client's last byte.
+#[test]
+fn a_half_closed_control_connection() {
+    let server = serve(|_| {});
+    for config in both() {
+        let mut client = server.login_over(&config);
+        client.send("NOOP\r\n".repeat(100) + "PWD\r\n");
+        client.socket.shutdown(Shutdown::Write).unwrap();
+        for _ in 0..100 {
+            client.expect_reply(200);
+        }
+        client.expect_reply(257);
+        let mut rest = Vec::new();
+        client.socket.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"");
+    }
+}

@@ -1,0 +1,656 @@
+//! Data connections that resume the session of their control connection, and
+//! those that do not: nobody else is to get what is meant for its owner.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use common::socket::Socket;
+use common::tls::{client_config, serve};
+use common::{
+    Client, PASSWORD, Server, USER, parse_227, pattern, read_all, read_whole, set_deadlines,
+    wait_for,
+};
+use ftpdlib::SessionReuse;
+use rustls::client::{
+    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls12Resumption,
+    Tls13ClientSessionValue,
+};
+use rustls::pki_types::ServerName;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, HandshakeKind, NamedGroup, SupportedProtocolVersion};
+use std::io::Write;
+use tools::{WAYS, begin, port_listener};
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+
+/// What a client remembers, and which of it it offers.
+#[derive(Debug, Default)]
+struct Wallet {
+    tls12: Mutex<Option<Tls12ClientSessionValue>>,
+    tls13: Mutex<VecDeque<Tls13ClientSessionValue>>,
+    received: AtomicUsize,
+}
+
+impl Wallet {
+    /// How many tickets have come so far.
+    fn received(&self) -> usize {
+        self.received.load(SeqCst)
+    }
+
+    fn clear(&self) {
+        *self.tls12.lock().unwrap() = None;
+        self.tls13.lock().unwrap().clear();
+    }
+}
+
+impl ClientSessionStore for Wallet {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
+        *self.tls12.lock().unwrap() = Some(value);
+    }
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.tls12.lock().unwrap().clone()
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {
+        *self.tls12.lock().unwrap() = None;
+    }
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.received.fetch_add(1, SeqCst);
+        self.tls13.lock().unwrap().push_back(value);
+    }
+
+    /// The newest.
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.tls13.lock().unwrap().pop_back()
+    }
+}
+
+/// A client with a wallet of its own.
+struct Owner {
+    client: Client,
+    wallet: Arc<Wallet>,
+    config: Arc<ClientConfig>,
+}
+
+impl Owner {
+    /// Logged in over TLS, with `base` but for the wallet.
+    fn login(server: &Server, base: &ClientConfig) -> Self {
+        let wallet = Arc::new(Wallet::default());
+        let config = Arc::new(with_wallet(base, &wallet));
+        Self {
+            client: server.login_over(&config),
+            wallet,
+            config,
+        }
+    }
+
+    /// A data connection that offers what is in the wallet of `config`, for a
+    /// command; shakes hands after its reply.
+    fn begin(&mut self, config: &Arc<ClientConfig>, command: &str) -> Socket {
+        let address = parse_227(&self.client.expect(227, "PASV"));
+        let tcp = TcpStream::connect(address).unwrap();
+        self.client.begin(command);
+        under_tls(tcp, config)
+    }
+
+    /// Fetches `a` with the wallet of `config`.
+    #[track_caller]
+    fn fetch(&mut self, config: &Arc<ClientConfig>) -> HandshakeKind {
+        let mut data = self.begin(config, "RETR a");
+        assert_eq!(read_whole(&mut data), SECRET);
+        self.client.expect_reply(226);
+        kind(&data)
+    }
+
+    /// Tries to fetch `a` with the wallet of `config`.
+    #[track_caller]
+    fn fetch_in_vain(&mut self, config: &Arc<ClientConfig>, why: &str) {
+        let mut data = self.begin(config, "RETR a");
+        assert_eq!(read_all(&mut data), b"");
+        let reply = self.client.expect_reply(522);
+        assert_eq!(reply, refusal(why));
+        self.client.expect(200, "NOOP");
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> HandshakeKind {
+        let config = Arc::clone(&self.config);
+        let mut data = self.begin(&config, "STOR up");
+        data.write_all(bytes).unwrap();
+        let kind = kind(&data);
+        drop(data);
+        self.client.expect_reply(226);
+        kind
+    }
+}
+
+fn refusal(why: &str) -> String {
+    format!("522 SSL session reuse required on the data channel ({why}).")
+}
+
+const SECRET: &[u8] = b"what only its owner is to see";
+
+fn with_wallet(base: &ClientConfig, wallet: &Arc<Wallet>) -> ClientConfig {
+    let mut config = base.clone();
+    let store: Arc<Wallet> = Arc::clone(wallet);
+    config.resumption = Resumption::store(store);
+    config
+}
+
+fn under_tls(tcp: TcpStream, config: &Arc<ClientConfig>) -> Socket {
+    set_deadlines(&tcp);
+    tcp.set_nodelay(true).unwrap();
+    let mut socket = Socket::new(tcp);
+    socket.secure(Arc::clone(config));
+    // Whoever reads or writes will see.
+    let _ = socket.handshake();
+    socket
+}
+
+fn kind(socket: &Socket) -> HandshakeKind {
+    socket.ask(|tls| tls.handshake_kind().unwrap())
+}
+
+/// One that offers nothing.
+fn forgetful(base: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = base.clone();
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
+fn server(reuse: SessionReuse) -> Server {
+    let server = serve(move |tls| tls.session_reuse = reuse);
+    server.write("a", SECRET);
+    server
+}
+
+const ALL: [SessionReuse; 3] = [
+    SessionReuse::Off,
+    SessionReuse::Prefer,
+    SessionReuse::Require,
+];
+
+// --- who resumes is served
+
+#[test]
+fn resumed_connections_work_under_each_policy() {
+    for reuse in ALL {
+        let server = server(reuse);
+        for version in VERSIONS {
+            let mut owner = Owner::login(&server, &client_config(&[version]));
+            let expected = match reuse {
+                SessionReuse::Off => HandshakeKind::Full,
+                _ => HandshakeKind::Resumed,
+            };
+            for way in WAYS {
+                for command in ["RETR a", "NLST", "STOR up", "MLSD", "RETR a"] {
+                    let (mut data, _) = begin(&mut owner.client, way, command);
+                    let what = format!("{reuse:?} {version:?} {way:?} {command}");
+                    assert_eq!(kind(&data), expected, "{what}");
+                    match command {
+                        "STOR up" => data.write_all(SECRET).unwrap(),
+                        "RETR a" => assert_eq!(read_whole(&mut data), SECRET),
+                        _ => drop(read_whole(&mut data)),
+                    }
+                    drop(data);
+                    owner.client.expect_reply(226);
+                }
+            }
+        }
+    }
+}
+
+/// Before the command and after it.
+#[test]
+fn resumed_before_the_command() {
+    let server = server(SessionReuse::Require);
+    for version in VERSIONS {
+        let mut owner = Owner::login(&server, &client_config(&[version]));
+        for _ in 0..2 {
+            let address = parse_227(&owner.client.expect(227, "PASV"));
+            let mut data = under_tls(TcpStream::connect(address).unwrap(), &owner.config);
+            assert_eq!(kind(&data), HandshakeKind::Resumed);
+            owner.client.begin("RETR a");
+            assert_eq!(read_whole(&mut data), SECRET);
+            owner.client.expect_reply(226);
+        }
+    }
+}
+
+/// As often as one likes, by the number of the session (RFC 5246 §7.3): without
+/// any ticket on the client's side.
+#[test]
+fn tls12_resumes_by_session_id() {
+    let server = server(SessionReuse::Require);
+    let mut base = client_config(&[&TLS12]);
+    let wallet = Arc::new(Wallet::default());
+    base = with_wallet(&base, &wallet);
+    base.resumption = base
+        .resumption
+        .tls12_resumption(Tls12Resumption::SessionIdOnly);
+    let config = Arc::new(base);
+    let client = server.login_over(&config);
+    let mut owner = Owner {
+        client,
+        wallet,
+        config: Arc::clone(&config),
+    };
+    for _ in 0..20 {
+        assert_eq!(owner.fetch(&config), HandshakeKind::Resumed);
+        assert_eq!(owner.store(b"x"), HandshakeKind::Resumed);
+    }
+}
+
+/// The session of TLS outlives that of a user.
+#[test]
+fn a_new_user_resumes_as_well() {
+    let server = server(SessionReuse::Require);
+    for version in VERSIONS {
+        let mut owner = Owner::login(&server, &client_config(&[version]));
+        let config = Arc::clone(&owner.config);
+        owner.fetch(&config);
+        owner.client.expect(230, "REIN");
+        owner.client.login(USER, PASSWORD);
+        owner.client.protect();
+        owner.client.expect(200, "TYPE I");
+        assert_eq!(owner.fetch(&config), HandshakeKind::Resumed);
+    }
+}
+
+// --- who does not is not
+
+#[test]
+fn require_and_no_ticket() {
+    let server = server(SessionReuse::Require);
+    for version in VERSIONS {
+        let base = client_config(&[version]);
+        let mut owner = Owner::login(&server, &base);
+        let (own, none) = (Arc::clone(&owner.config), forgetful(&base));
+        owner.fetch_in_vain(&none, "no ticket");
+        assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+        owner.fetch_in_vain(&none, "no ticket");
+        // Nothing is stored, either.
+        let mut data = owner.begin(&none, "STOR up");
+        let _ = data.write_all(b"by somebody else");
+        let reply = owner.client.expect_reply(522);
+        assert_eq!(reply, refusal("no ticket"));
+        assert_eq!(server.read("up"), b"");
+        assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+    }
+}
+
+/// The same when the handshake came before the command: then it says so.
+#[test]
+fn require_and_no_ticket_before_the_command() {
+    let server = server(SessionReuse::Require);
+    for version in VERSIONS {
+        let base = client_config(&[version]);
+        let mut owner = Owner::login(&server, &base);
+        let own = Arc::clone(&owner.config);
+        for command in ["RETR a", "STOR up", "NLST"] {
+            let address = parse_227(&owner.client.expect(227, "PASV"));
+            let mut data = under_tls(TcpStream::connect(address).unwrap(), &forgetful(&base));
+            tools::await_data(&mut owner.client);
+            owner.client.begin(command);
+            assert_eq!(read_all(&mut data), b"");
+            let reply = owner.client.expect_reply(522);
+            assert_eq!(reply, refusal("no ticket"));
+        }
+        owner.fetch(&own);
+    }
+}
+
+/// Each has a session; the one has the ticket of the other.
+#[test]
+fn require_and_a_ticket_of_another_session() {
+    let server = server(SessionReuse::Require);
+    for version in VERSIONS {
+        let base = client_config(&[version]);
+        let mut owner = Owner::login(&server, &base);
+        let mut thief = Owner::login(&server, &base);
+        let (own, stolen) = (Arc::clone(&owner.config), Arc::clone(&thief.config));
+        let mut steal_in_vain = |thief: &Owner| {
+            // Clients forget a session of TLS 1.2 that was not taken.
+            let session = thief.wallet.tls12.lock().unwrap().clone();
+            owner.fetch_in_vain(&stolen, "a ticket of another session");
+            *thief.wallet.tls12.lock().unwrap() = session;
+            assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+        };
+        steal_in_vain(&thief);
+        // Its own are as good as ever, where they belong.
+        assert_eq!(thief.fetch(&stolen), HandshakeKind::Resumed);
+        // What a download has given is no better.
+        steal_in_vain(&thief);
+        thief.fetch(&stolen);
+        steal_in_vain(&thief);
+    }
+}
+
+/// One of a session that is over, on a new one of the same user.
+#[test]
+fn a_ticket_of_a_session_that_is_over() {
+    let server = server(SessionReuse::Require);
+    for version in VERSIONS {
+        let base = client_config(&[version]);
+        let mut before = Owner::login(&server, &base);
+        let old = Arc::clone(&before.config);
+        before.fetch(&old);
+        before.client.expect(221, "QUIT");
+        before.client.expect_eof();
+        let mut owner = Owner::login(&server, &base);
+        owner.fetch_in_vain(&old, "a ticket of another session");
+        // On a control connection it does not count: all begins anew.
+        drop(Owner {
+            client: server.login_over(&old),
+            wallet: before.wallet,
+            config: old,
+        });
+        let own = Arc::clone(&owner.config);
+        owner.fetch(&own);
+    }
+}
+
+/// A session of each kind beside each other: neither does the other any harm.
+#[test]
+fn prefer_takes_all_until_one_has_resumed() {
+    let server = server(SessionReuse::Prefer);
+    for version in VERSIONS {
+        let base = client_config(&[version]);
+        let none = forgetful(&base);
+        let mut plain = Owner::login(&server, &base);
+        let mut owner = Owner::login(&server, &base);
+        let own = Arc::clone(&owner.config);
+        for _ in 0..3 {
+            assert_eq!(owner.fetch(&none), HandshakeKind::Full);
+        }
+        assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+        for _ in 0..3 {
+            owner.fetch_in_vain(&none, "no ticket");
+            assert_eq!(plain.fetch(&none), HandshakeKind::Full);
+            assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+        }
+        // Uploads are guarded as downloads are.
+        let mut data = owner.begin(&none, "STOR up");
+        let _ = data.write_all(b"by somebody else");
+        let reply = owner.client.expect_reply(522);
+        assert_eq!(reply, refusal("no ticket"));
+        assert_eq!(server.read("up"), b"");
+    }
+}
+
+#[test]
+fn prefer_and_a_ticket_of_another_session() {
+    let server = server(SessionReuse::Prefer);
+    for version in VERSIONS {
+        let base = client_config(&[version]);
+        let mut owner = Owner::login(&server, &base);
+        let thief = Owner::login(&server, &base);
+        let own = Arc::clone(&owner.config);
+        // The first one may be anybody's.
+        assert_eq!(owner.fetch(&thief.config), HandshakeKind::Full);
+        assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+        let thief = Owner::login(&server, &base);
+        owner.fetch_in_vain(&thief.config, "a ticket of another session");
+        assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+    }
+}
+
+/// Who comes first to the port of another, from the same address, with TLS of its
+/// own and a good login: it is not served, and the owner hears of it.
+#[test]
+fn a_thief_at_the_passive_port() {
+    for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
+        let server = server(reuse);
+        for version in VERSIONS {
+            let base = client_config(&[version]);
+            let mut owner = Owner::login(&server, &base);
+            let own = Arc::clone(&owner.config);
+            owner.fetch(&own);
+            let thief = Owner::login(&server, &base);
+            for steals in [forgetful(&base), Arc::clone(&thief.config)] {
+                for before in [true, false] {
+                    let address = parse_227(&owner.client.expect(227, "PASV"));
+                    let mut stolen = steal(&mut owner.client, address, &steals, before);
+                    assert_eq!(read_all(&mut stolen), b"");
+                    let reply = owner.client.expect_reply(522);
+                    assert!(
+                        reply.starts_with("522 SSL session reuse required"),
+                        "{reply}"
+                    );
+                    // The owner tries again.
+                    assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+                }
+            }
+        }
+    }
+}
+
+fn steal(
+    owner: &mut Client,
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+    before: bool,
+) -> Socket {
+    let tcp = TcpStream::connect(address).unwrap();
+    if before {
+        let stolen = under_tls(tcp, config);
+        owner.begin("RETR a");
+        return stolen;
+    }
+    owner.begin("RETR a");
+    under_tls(tcp, config)
+}
+
+#[test]
+fn refusals_are_logged_with_their_reason() {
+    let lines = common::log::keep();
+    let server = server(SessionReuse::Require);
+    let base = client_config(&[&TLS13]);
+    let mut owner = Owner::login(&server, &base);
+    owner.fetch_in_vain(&forgetful(&base), "no ticket");
+    let thief = Owner::login(&server, &base);
+    owner.fetch_in_vain(&thief.config, "a ticket of another session");
+    for reason in ["no ticket", "a ticket of another session"] {
+        wait_for(reason, || {
+            lines.lock().iter().any(|line| {
+                !line.starts_with("DEBUG") && line.contains("[user]") && line.contains(reason)
+            })
+        });
+    }
+}
+
+// --- tickets of TLS 1.3
+
+#[test]
+fn tickets_by_direction() {
+    for reuse in ALL {
+        let server = server(reuse);
+        server.write("long", pattern(300_000));
+        let off = reuse == SessionReuse::Off;
+        for way in WAYS {
+            let mut owner = Owner::login(&server, &client_config(&[&TLS13]));
+            // Several, and all there with the first reply.
+            let given = owner.wallet.received();
+            let expected = if off { 0..=0 } else { 2..=8 };
+            assert!(expected.contains(&given), "{given}");
+            for command in ["RETR a", "RETR long", "NLST", "LIST", "MLSD"] {
+                let before = owner.wallet.received();
+                let (mut data, _) = begin(&mut owner.client, way, command);
+                read_whole(&mut data);
+                owner.client.expect_reply(226);
+                let given = owner.wallet.received() - before;
+                let expected = if off { 0..=0 } else { 1..=2 };
+                assert!(expected.contains(&given), "{reuse:?} {command}: {given}");
+            }
+            for command in ["STOR up", "APPE up", "STOU"] {
+                let before = owner.wallet.received();
+                let (mut data, _) = begin(&mut owner.client, way, command);
+                data.write_all(SECRET).unwrap();
+                data.say_good_bye();
+                // To the very end: none came.
+                assert_eq!(read_whole(&mut data), b"");
+                owner.client.expect_reply(226);
+                assert_eq!(owner.wallet.received(), before, "{reuse:?} {command}");
+            }
+        }
+    }
+}
+
+/// With one, it would be taken for the owner the next time.
+#[test]
+fn who_does_not_resume_gets_no_ticket() {
+    let server = server(SessionReuse::Prefer);
+    for version in VERSIONS {
+        let base = client_config(&[version]);
+        let mut owner = Owner::login(&server, &base);
+        let own = Arc::clone(&owner.config);
+        for resumed in [false, true] {
+            let wallet = Arc::new(Wallet::default());
+            let config = Arc::new(with_wallet(&base, &wallet));
+            for _ in 0..3 {
+                if resumed {
+                    owner.fetch_in_vain(&config, "no ticket");
+                } else {
+                    assert_eq!(owner.fetch(&config), HandshakeKind::Full);
+                }
+            }
+            assert_eq!(wallet.received(), 0);
+            assert!(wallet.tls12.lock().unwrap().is_none());
+            owner.fetch(&own);
+        }
+    }
+}
+
+/// A client that uploads and never reads: with tickets on its way that it has not
+/// read, its close would be a reset, and what it has sent would be lost.
+#[test]
+fn uploads_by_who_never_reads() {
+    let server = server(SessionReuse::Prefer);
+    let bytes = pattern(5 << 20);
+    for base in [client_config(&[&TLS12]), client_config(&[&TLS13])] {
+        for resumes in [true, false] {
+            let mut owner = Owner::login(&server, &base);
+            let config = match resumes {
+                true => Arc::clone(&owner.config),
+                false => forgetful(&base),
+            };
+            // One that begins before it has asked waits for a while.
+            for before in [resumes, false] {
+                let address = parse_227(&owner.client.expect(227, "PASV"));
+                let tcp = TcpStream::connect(address).unwrap();
+                let data = if before {
+                    let data = under_tls(tcp, &config);
+                    owner.client.begin("STOR up");
+                    data
+                } else {
+                    owner.client.begin("STOR up");
+                    under_tls(tcp, &config)
+                };
+                let mut data = data;
+                data.write_all(&bytes).unwrap();
+                drop(data);
+                owner.client.expect_reply(226);
+                assert!(server.read("up") == bytes, "{resumes} {before}");
+            }
+        }
+    }
+}
+
+/// As rustls does it (RFC 8446 §C.4): what is used is gone. Uploads bring none, so
+/// that it runs out of them; that is no reason to refuse it. As long as there is one
+/// that was not used, nobody without gets a file.
+#[test]
+fn a_client_that_uses_each_ticket_once() {
+    let server = server(SessionReuse::Prefer);
+    let mut owner = Owner::login(&server, &client_config(&[&TLS13]));
+    let own = Arc::clone(&owner.config);
+    for _ in 0..15 {
+        owner.fetch(&own);
+    }
+    owner.store(b"0");
+    owner.fetch_in_vain(&forgetful(&client_config(&[&TLS13])), "no ticket");
+    for number in 0..15 {
+        owner.store(format!("{number}").as_bytes());
+    }
+    owner.fetch(&own);
+    let other = Owner::login(&server, &client_config(&[&TLS13]));
+    for command in ["RETR a", "STOR up"] {
+        let mut data = owner.begin(&other.config, command);
+        assert_eq!(read_all(&mut data), b"");
+        let reply = owner.client.expect_reply(522);
+        assert_eq!(reply, refusal("a ticket of another session"), "{command}");
+    }
+}
+
+/// A ticket from the control connection is good to the end, whatever else was given
+/// since.
+#[test]
+fn the_first_tickets_outlive_many_downloads() {
+    for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
+        let server = server(reuse);
+        let mut owner = Owner::login(&server, &client_config(&[&TLS13]));
+        let own = Arc::clone(&owner.config);
+        let first: VecDeque<_> = std::mem::take(&mut *owner.wallet.tls13.lock().unwrap());
+        owner.wallet.tls13.lock().unwrap().extend(first);
+        let saved = owner.wallet.tls13.lock().unwrap().pop_front().unwrap();
+        for _ in 0..30 {
+            assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+        }
+        owner.wallet.clear();
+        owner.wallet.tls13.lock().unwrap().push_back(saved);
+        assert_eq!(owner.fetch(&own), HandshakeKind::Resumed, "{reuse:?}");
+    }
+}
+
+/// Transfers that failed leave the session as it was.
+#[test]
+fn failed_transfers_cost_no_session() {
+    for version in VERSIONS {
+        let server = server(SessionReuse::Prefer);
+        server.write("big", pattern(5 << 20));
+        let mut owner = Owner::login(&server, &client_config(&[version]));
+        let own = Arc::clone(&owner.config);
+        assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
+        for _ in 0..5 {
+            let data = owner.begin(&own, "RETR big");
+            tools::reset(data);
+            assert!(matches!(owner.client.reply().0, 426 | 522));
+        }
+        let (listener, port) = port_listener();
+        owner.client.expect(200, port);
+        drop(listener);
+        owner.client.expect(225, "ABOR");
+        owner.store(b"x");
+        owner.fetch(&own);
+    }
+}
+
+/// Early data (0-RTT) could be sent twice by somebody else: no ticket allows it.
+#[test]
+fn no_early_data() {
+    let server = server(SessionReuse::Prefer);
+    let mut base = client_config(&[&TLS13]);
+    base.enable_early_data = true;
+    let mut owner = Owner::login(&server, &base);
+    for ticket in owner.wallet.tls13.lock().unwrap().iter() {
+        assert_eq!(ticket.max_early_data_size(), 0);
+    }
+    let data = owner.begin(&Arc::clone(&owner.config), "RETR a");
+    assert_eq!(kind(&data), HandshakeKind::Resumed);
+    data.ask(|tls| assert!(!tls.is_early_data_accepted()));
+}
