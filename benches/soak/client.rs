@@ -1,0 +1,310 @@
+//! Clients that do what clients do, and what they should not; none of them takes a
+//! failure for its own.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use socket2::SockRef;
+
+use crate::DEADLINE;
+
+/// A control connection.
+pub(crate) struct Client {
+    wire: BufReader<Wire>,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+type Work = fn(&mut Client, Option<&Arc<ClientConfig>>, &str) -> io::Result<()>;
+
+/// What a client is for.
+pub(crate) struct Works;
+
+impl Works {
+    /// The clients get a name of their own to store by.
+    pub(crate) const ALL: &[(&str, Work)] = &[
+        ("log in", |client, tls, _| {
+            client.enter(tls)?;
+            client.expect("NOOP", 200)?;
+            client.quit()
+        }),
+        ("fetch", |client, tls, _| {
+            client.enter(tls)?;
+            for _ in 0..3 {
+                client.fetch("RETR small")?;
+            }
+            client.fetch("RETR large")?;
+            client.quit()
+        }),
+        ("list", |client, tls, _| {
+            client.enter(tls)?;
+            client.fetch("LIST")?;
+            client.fetch("MLSD")?;
+            client.quit()
+        }),
+        ("store", |client, tls, name| {
+            client.enter(tls)?;
+            let mut data = client.transfer(&format!("STOR {name}"))?;
+            data.write_all(&vec![b'z'; 100_000])?;
+            data.finish()?;
+            client.expect_reply(226)?;
+            client.expect(&format!("DELE {name}"), 250)?;
+            client.quit()
+        }),
+        ("abort", |client, tls, _| {
+            client.enter(tls)?;
+            let mut data = client.transfer("RETR large")?;
+            data.read_exact(&mut [0; 1000])?;
+            client.send("ABOR")?;
+            // The transfer may have been over.
+            client.reply()?;
+            client.reply()?;
+            client.expect("NOOP", 200)
+        }),
+        ("reset a download", |client, tls, _| {
+            client.enter(tls)?;
+            let mut data = client.transfer("RETR large")?;
+            data.read_exact(&mut [0; 1000])?;
+            data.reset()?;
+            client.reply()?;
+            client.quit()
+        }),
+        ("cut an upload", |client, tls, name| {
+            client.enter(tls)?;
+            let mut data = client.transfer(&format!("STOR {name}"))?;
+            data.write_all(&[0; 5000])?;
+            data.reset()?;
+            client.expect_reply(426)?;
+            client.expect(&format!("DELE {name}"), 250)?;
+            client.quit()
+        }),
+        ("vanish in a transfer", |client, tls, _| {
+            client.enter(tls)?;
+            let _data = client.transfer("RETR large")?;
+            client.wire.get_ref().reset_at_end()
+        }),
+        ("listen for nobody", |client, tls, _| {
+            client.enter(tls)?;
+            client.passive()?;
+            client.expect("PASV", 227)?;
+            Ok(())
+        }),
+        ("promise", |client, tls, name| {
+            client.enter(tls)?;
+            client.expect("PASV", 227)?;
+            client.expect(&format!("STOR {name}"), 150)?;
+            Ok(())
+        }),
+        ("reset", |client, _, _| client.wire.get_ref().reset_at_end()),
+        ("leave", |client, _, _| {
+            client.send("USER user")?;
+            Ok(())
+        }),
+        ("guess", |client, _, _| {
+            client.expect_reply(220)?;
+            client.expect("USER user", 331)?;
+            // Without waiting for the answer, which takes its time.
+            client.send("PASS wrong")
+        }),
+        ("break a handshake", |client, _, _| {
+            client.expect_reply(220)?;
+            client.expect("AUTH TLS", 234)?;
+            client.send("and now for something completely different")?;
+            let _ = client.wire.read_to_end(&mut Vec::new());
+            Ok(())
+        }),
+    ];
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
+        let socket = open(address)?;
+        Ok(Self {
+            wire: BufReader::with_capacity(1024, Wire::Plain(socket)),
+            tls: None,
+        })
+    }
+
+    /// The code of the next reply.
+    pub(crate) fn reply(&mut self) -> io::Result<u16> {
+        Ok(self.read_reply()?.0)
+    }
+
+    /// The next reply, which has one line.
+    fn read_reply(&mut self) -> io::Result<(u16, String)> {
+        let mut line = String::new();
+        if self.wire.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let code = line.get(..3).and_then(|code| code.parse().ok());
+        let code = code.ok_or_else(|| io::Error::other(line.clone()))?;
+        Ok((code, line))
+    }
+
+    fn send(&mut self, command: &str) -> io::Result<()> {
+        self.wire
+            .get_mut()
+            .write_all(format!("{command}\r\n").as_bytes())
+    }
+
+    fn expect_reply(&mut self, code: u16) -> io::Result<String> {
+        let (is, line) = self.read_reply()?;
+        match is == code {
+            true => Ok(line),
+            false => Err(io::Error::other(line)),
+        }
+    }
+
+    fn expect(&mut self, command: &str, code: u16) -> io::Result<()> {
+        self.send(command)?;
+        self.expect_reply(code).map(drop)
+    }
+
+    /// Logs in, under TLS if there is a configuration for it.
+    fn enter(&mut self, tls: Option<&Arc<ClientConfig>>) -> io::Result<()> {
+        self.expect_reply(220)?;
+        if let Some(config) = tls {
+            self.expect("AUTH TLS", 234)?;
+            // Nobody else has its tickets.
+            let mut config = ClientConfig::clone(config);
+            config.resumption = Resumption::in_memory_sessions(8);
+            let config = Arc::new(config);
+            let Wire::Plain(socket) = self.wire.get_ref() else {
+                return Err(io::Error::other("under TLS already"));
+            };
+            let wire = secure(&config, socket.try_clone()?)?;
+            self.wire = BufReader::with_capacity(1024, wire);
+            self.tls = Some(config);
+            self.expect("PBSZ 0", 200)?;
+            self.expect("PROT P", 200)?;
+        }
+        self.expect("USER user", 331)?;
+        self.expect("PASS 12345", 230)?;
+        self.expect("TYPE I", 200)
+    }
+
+    fn quit(&mut self) -> io::Result<()> {
+        self.expect("QUIT", 221)?;
+        match self.wire.read(&mut [0])? {
+            0 => Ok(()),
+            _ => Err(io::Error::other("more after QUIT")),
+        }
+    }
+
+    /// A data connection that the server may not know of yet.
+    fn passive(&mut self) -> io::Result<TcpStream> {
+        self.send("PASV")?;
+        let reply = self.expect_reply(227)?;
+        let inner = reply.split(['(', ')']).nth(1).unwrap_or_default();
+        let numbers = inner.split(',').skip(4);
+        let numbers: Vec<u16> = numbers.filter_map(|number| number.parse().ok()).collect();
+        let &[high, low] = &numbers[..] else {
+            return Err(io::Error::other(reply));
+        };
+        open(SocketAddr::from((Ipv4Addr::LOCALHOST, high * 256 + low)))
+    }
+
+    /// The data connection of a transfer that has begun.
+    fn transfer(&mut self, command: &str) -> io::Result<Wire> {
+        let socket = self.passive()?;
+        self.send(command)?;
+        match self.read_reply()? {
+            (125 | 150, _) => {}
+            (_, line) => return Err(io::Error::other(line)),
+        }
+        match &self.tls {
+            Some(config) => secure(config, socket),
+            None => Ok(Wire::Plain(socket)),
+        }
+    }
+
+    fn fetch(&mut self, command: &str) -> io::Result<()> {
+        let mut data = self.transfer(command)?;
+        let size = io::copy(&mut data, &mut io::sink());
+        let reply = self.reply();
+        match (size, reply) {
+            (Ok(_), Ok(226)) => Ok(()),
+            what => Err(io::Error::other(format!("{command}: {what:?}"))),
+        }
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(&address, DEADLINE)?;
+    socket.set_read_timeout(Some(DEADLINE))?;
+    socket.set_write_timeout(Some(DEADLINE))?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+fn secure(config: &Arc<ClientConfig>, mut socket: TcpStream) -> io::Result<Wire> {
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    let tls = ClientConnection::new(Arc::clone(config), name);
+    let mut tls = tls.map_err(io::Error::other)?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut socket)?;
+    }
+    Ok(Wire::Tls(Box::new(StreamOwned::new(tls, socket))))
+}
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => &tls.sock,
+        }
+    }
+
+    /// Ends with RST.
+    fn reset(self) -> io::Result<()> {
+        self.reset_at_end()
+    }
+
+    /// Ends with RST when it is dropped.
+    fn reset_at_end(&self) -> io::Result<()> {
+        SockRef::from(self.socket()).set_linger(Some(Duration::ZERO))
+    }
+
+    /// Says that no more comes.
+    fn finish(&mut self) -> io::Result<()> {
+        if let Self::Tls(tls) = self {
+            tls.conn.send_close_notify();
+            tls.flush()?;
+        }
+        self.socket().shutdown(Shutdown::Write)
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+}

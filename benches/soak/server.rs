@@ -1,0 +1,194 @@
+//! The server: a master with its workers, and what the system says of them.
+
+use std::fs;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::DEADLINE;
+
+/// A master and its workers; all end with this value.
+pub(crate) struct Fleet {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+/// What the system says of a process.
+pub(crate) struct Process {
+    pub(crate) descriptors: usize,
+    /// In bytes.
+    pub(crate) memory: u64,
+}
+
+impl Fleet {
+    pub(crate) fn start(share: &Path, certfile: &Path, workers: usize, places: usize) -> Self {
+        // Those who wait for it hold a place, also when they are gone.
+        let settings = certfile.with_extension("toml");
+        fs::write(&settings, "[handler]\nauth_failed_timeout = 0.05\n").unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
+            .arg("--config")
+            .arg(settings)
+            .args([
+                "-i",
+                "127.0.0.1",
+                "-p",
+                "0",
+                "-w",
+                "-u",
+                "user",
+                "-P",
+                "12345",
+            ])
+            .args([
+                "--concurrency",
+                "pre-fork",
+                "--workers",
+                &workers.to_string(),
+            ])
+            .args(["--max-cons", &places.to_string(), "--tls", "--certfile"])
+            .arg(certfile)
+            .arg("-d")
+            .arg(share)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (mut stderr, lines) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(size @ 1..) = stderr.read(&mut chunk) {
+                let text = String::from_utf8_lossy(&chunk[..size]);
+                keep(&mut lines.lock().unwrap(), &text);
+            }
+        });
+        let mut fleet = Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            child,
+            log,
+        };
+        let started = |fleet: &Self| fleet.log().matches(STARTING).count() == workers;
+        wait_until("the workers", || started(&fleet));
+        let log = fleet.log();
+        let rest = log.split(STARTING).nth(1).unwrap();
+        fleet.address = rest.split(',').next().unwrap().parse().unwrap();
+        fleet
+    }
+
+    /// What it has logged that matters.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn print_warnings(&self) {
+        let log = self.log();
+        let lines = log.lines().filter(|line| !line.starts_with("[I "));
+        lines.for_each(|line| println!("{line}"));
+    }
+
+    /// Of the master and its workers.
+    pub(crate) fn processes(&self) -> Vec<Process> {
+        let pids = std::iter::once(self.child.id()).chain(self.workers());
+        let process = |pid| {
+            let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+            let private = rollup.lines().filter(|line| line.starts_with("Private_"));
+            let kib =
+                private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+            Some(Process {
+                descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
+                memory: kib.sum::<u64>() * 1024,
+            })
+        };
+        pids.filter_map(process).collect()
+    }
+
+    fn workers(&self) -> Vec<u32> {
+        let pid = self.child.id();
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let children = fs::read_to_string(path).unwrap();
+        children
+            .split_whitespace()
+            .map(|pid| pid.parse().unwrap())
+            .collect()
+    }
+
+    /// Kills the oldest of the workers. Returns whether there was one.
+    pub(crate) fn kill_oldest(&self) -> bool {
+        // They are listed by their age.
+        let oldest = self.workers().into_iter().next();
+        oldest.is_some_and(|pid| signal("KILL", &pid.to_string()))
+    }
+
+    /// The code that it ends with when it is told to.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        assert!(signal("TERM", &self.child.id().to_string()));
+        let mut status = None;
+        wait_until("its end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap().code()
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // Not waited for yet, it keeps the number of the group.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            signal("KILL", &format!("-{}", self.child.id()));
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// Keeps the lines that are counted, of thousands.
+fn keep(log: &mut String, text: &str) {
+    // The last line may be a part.
+    let start = log.rfind('\n').map_or(0, |end| end + 1);
+    let last = log.split_off(start) + text;
+    for line in last.split_inclusive('\n') {
+        if !line.ends_with('\n') || !line.starts_with("[I 2") || line.contains(">>>") {
+            log.push_str(line);
+        }
+    }
+}
+
+fn signal(name: &str, to: &str) -> bool {
+    let kill = format!("kill -s {name} -- {to}");
+    let status = Command::new("sh").args(["-c", &kill]).status();
+    status.unwrap().success()
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Writes a certificate with its key, and returns what its clients go by.
+pub(crate) fn certificate(certfile: &Path) -> Arc<ClientConfig> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    fs::write(certfile, pem).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from(made.cert.der().to_vec()))
+        .unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots);
+    Arc::new(config.with_no_client_auth())
+}
+
+const STARTING: &str = ">>> starting FTP server on ";
