@@ -19,7 +19,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "the table is for standard output")]
 
-mod tls;
+pub mod tls;
 
 use std::env;
 use std::fmt::Write as _;
@@ -84,7 +84,7 @@ pub fn contestants() -> Vec<Which> {
 }
 
 /// The interpreter that knows pyftpdlib 2.2.0, and its TLS.
-fn python() -> Option<String> {
+pub fn python() -> Option<String> {
     let python = env::var("FTPDLIB_BENCH_PYTHON").unwrap_or_else(|_| "python3".into());
     let version = Command::new(&python)
         .args(["-c", "import OpenSSL, pyftpdlib; print(pyftpdlib.__ver__)"])
@@ -120,39 +120,10 @@ impl Server {
     }
 
     fn spawn(which: Which, speech: Speech, home: &Path, tracer: &[&str]) -> Self {
-        // Free a moment ago, and nobody else's in a moment, in all likelihood.
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let mut words: Vec<String> = tracer.iter().map(|word| (*word).to_owned()).collect();
-        match which {
-            Which::Ftpdlib => words.push(env!("CARGO_BIN_EXE_ftpdlib").into()),
-            Which::Pyftpdlib => words.extend([python().unwrap(), "-m".into(), "pyftpdlib".into()]),
-        }
-        // The same options for both.
-        let port = address.port().to_string();
-        let options = [
-            "-i",
-            "127.0.0.1",
-            "-p",
-            &port,
-            "-w",
-            "-u",
-            USER,
-            "-P",
-            PASSWORD,
-            "--max-cons",
-            "60000",
-            "--max-cons-per-ip",
-            "0",
-        ];
-        words.extend(options.map(str::to_owned));
+        let address = free_address();
         let tls = (speech == Speech::Tls).then(Tls::new);
-        if let Some(tls) = &tls {
-            let file = tls.certfile().to_str().unwrap();
-            words.extend(["--tls", "--certfile", file, "--keyfile", file].map(str::to_owned));
-        }
-        words.extend(["-d", home.to_str().unwrap()].map(str::to_owned));
+        let mut words: Vec<String> = tracer.iter().map(|word| (*word).to_owned()).collect();
+        words.extend(command(which, address, tls.as_deref(), home));
         let child = Command::new("sh")
             .args(["-c", ALL_DESCRIPTORS, "sh"])
             .args(words)
@@ -227,12 +198,7 @@ impl Server {
 
     /// The memory that is its own (USS), in bytes.
     pub fn private_memory(&self) -> u64 {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid)).unwrap();
-        let lines = rollup.lines().filter(|line| {
-            line.starts_with("Private_Dirty:") || line.starts_with("Private_Clean:")
-        });
-        let kib = lines.map(|line| line.split_whitespace().nth(1).unwrap());
-        kib.map(|kib| kib.parse::<u64>().unwrap() * 1024).sum()
+        private_memory(self.pid).unwrap()
     }
 
     /// A client, after AUTH TLS if the server has TLS.
@@ -274,6 +240,54 @@ impl Drop for Server {
         }
         let _ = self.child.wait();
     }
+}
+
+/// The memory that is a process's own (USS), in bytes.
+pub fn private_memory(pid: u32) -> io::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let lines = rollup
+        .lines()
+        .filter(|line| line.starts_with("Private_Dirty:") || line.starts_with("Private_Clean:"));
+    let kib = lines.map(|line| line.split_whitespace().nth(1).unwrap());
+    Ok(kib.map(|kib| kib.parse::<u64>().unwrap() * 1024).sum())
+}
+
+/// An address that was free a moment ago, and is nobody else's in a moment, in
+/// all likelihood.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A server's program with its options, the same for both.
+pub fn command(which: Which, address: SocketAddr, tls: Option<&Tls>, home: &Path) -> Vec<String> {
+    let mut words = match which {
+        Which::Ftpdlib => vec![env!("CARGO_BIN_EXE_ftpdlib").into()],
+        Which::Pyftpdlib => vec![python().unwrap(), "-m".into(), "pyftpdlib".into()],
+    };
+    let port = address.port().to_string();
+    let options = [
+        "-i",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-w",
+        "-u",
+        USER,
+        "-P",
+        PASSWORD,
+        "--max-cons",
+        "60000",
+        "--max-cons-per-ip",
+        "0",
+    ];
+    words.extend(options.map(str::to_owned));
+    if let Some(tls) = tls {
+        let file = tls.certfile().to_str().unwrap();
+        words.extend(["--tls", "--certfile", file, "--keyfile", file].map(str::to_owned));
+    }
+    words.extend(["-d", home.to_str().unwrap()].map(str::to_owned));
+    words
 }
 
 /// Starts this bench again with as many descriptors as it may have.
@@ -341,7 +355,7 @@ impl Client {
         client
     }
 
-    fn auth(mut self, tls: &Arc<Tls>) -> Self {
+    pub fn auth(mut self, tls: &Arc<Tls>) -> Self {
         self.command("AUTH TLS", 234);
         let session = tls.session();
         if let Wire::Plain(socket) = self.socket {
@@ -352,19 +366,27 @@ impl Client {
     }
 
     pub fn login(&mut self) {
-        self.command(&format!("USER {USER}"), 331);
+        self.login_as(USER);
+    }
+
+    pub fn login_as(&mut self, user: &str) {
+        self.command(&format!("USER {user}"), 331);
         self.command(&format!("PASS {PASSWORD}"), 230);
     }
 
     /// Sends a command and waits for a reply of this code.
     pub fn command(&mut self, command: &str, code: u16) -> String {
-        self.socket
-            .write_all(format!("{command}\r\n").as_bytes())
-            .unwrap();
+        self.send(command);
         self.reply(code)
     }
 
-    /// A reply of one line.
+    pub fn send(&mut self, command: &str) {
+        self.socket
+            .write_all(format!("{command}\r\n").as_bytes())
+            .unwrap();
+    }
+
+    /// The last line of a reply.
     pub fn reply(&mut self, code: u16) -> String {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|two| two == b"\r\n") {
@@ -374,6 +396,10 @@ impl Client {
                     self.buffer = Vec::new();
                 }
                 let line = String::from_utf8(line).unwrap();
+                let number = line.bytes().take_while(u8::is_ascii_digit).count();
+                if number != 3 || line.as_bytes()[3] == b'-' {
+                    continue;
+                }
                 assert_eq!(line[..3].parse(), Ok(code), "{line}");
                 return line;
             }
@@ -385,7 +411,7 @@ impl Client {
     }
 
     /// A data connection by PASV; without TLS, whose handshake is behind 150.
-    fn pasv(&mut self) -> TcpStream {
+    pub fn pasv(&mut self) -> TcpStream {
         let reply = self.command("PASV", 227);
         let inner = reply.split(['(', ')']).nth(1).unwrap();
         let parts: Vec<u16> = inner.split(',').map(|part| part.parse().unwrap()).collect();
@@ -396,7 +422,7 @@ impl Client {
     }
 
     /// The same connection, with TLS if data connections have it.
-    fn protected(&self, data: TcpStream) -> Wire {
+    pub fn protected(&self, data: TcpStream) -> Wire {
         match &self.tls {
             Some((tls, session)) => tls.handshake(session, data, 1 << 18, "data"),
             None => Wire::Plain(data),
@@ -444,10 +470,8 @@ impl Client {
     }
 
     /// 125 or 150, as it comes.
-    fn start(&mut self, command: &str) {
-        self.socket
-            .write_all(format!("{command}\r\n").as_bytes())
-            .unwrap();
+    pub fn start(&mut self, command: &str) {
+        self.send(command);
         while self.buffer.len() < 3 {
             let mut chunk = [0; 512];
             let read = self.socket.read(&mut chunk).unwrap();
@@ -464,8 +488,14 @@ impl Client {
 
     /// QUIT, and the end of the connection.
     pub fn quit(mut self) {
-        self.command("QUIT", 221);
-        assert_eq!(self.socket.read(&mut [0; 16]).unwrap(), 0);
+        self.send("QUIT");
+        self.left();
+    }
+
+    /// After QUIT.
+    pub fn left(mut self) {
+        self.reply(221);
+        self.socket.read_end();
     }
 }
 
@@ -493,6 +523,14 @@ impl Samples {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         sorted[((sorted.len() - 1) as f64 * quantile).round() as usize]
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn text(&self) -> String {
@@ -634,13 +672,7 @@ impl Row {
     }
 }
 
-impl Samples {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         0.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),
@@ -649,7 +681,7 @@ fn number(value: f64) -> String {
 }
 
 /// What the figures were measured on, and of which commit.
-fn machine() -> String {
+pub fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
@@ -711,11 +743,11 @@ pub fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-const USER: &str = "user";
-const PASSWORD: &str = "12345";
+pub const USER: &str = "user";
+pub const PASSWORD: &str = "12345";
 
 /// How long anything may take before the bench has failed.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs a command with the soft limit of descriptors raised to the hard one.
-const ALL_DESCRIPTORS: &str = r#"ulimit -n "$(ulimit -Hn)"; exec "$@""#;
+pub const ALL_DESCRIPTORS: &str = r#"ulimit -n "$(ulimit -Hn)"; exec "$@""#;

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, BufReader, IoSlice, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::TLS13;
@@ -27,6 +27,11 @@ pub struct Tls {
 
 impl Tls {
     pub fn new() -> Arc<Self> {
+        Self::with_group(aws_lc_rs::kx_group::X25519)
+    }
+
+    /// With another group to exchange keys in.
+    pub fn with_group(group: &'static dyn SupportedKxGroup) -> Arc<Self> {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(certificate().as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
@@ -35,7 +40,7 @@ impl Tls {
             .unwrap();
         let provider = CryptoProvider {
             cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
-            kx_groups: vec![aws_lc_rs::kx_group::X25519],
+            kx_groups: vec![group],
             ..aws_lc_rs::default_provider()
         };
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -105,13 +110,40 @@ pub enum Wire {
 }
 
 impl Wire {
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.sock.0.get_ref(),
+        }
+    }
+
     /// Says that nothing more comes, and waits until the server says so too.
     pub fn finish(mut self) {
-        if let Self::Tls(tls) = &mut self {
-            tls.conn.send_close_notify();
-            // A server that was the first to end may be gone.
-            let _ = tls.flush();
-            assert_eq!(tls.read(&mut [0; 16]).unwrap(), 0);
+        self.end();
+        if let Self::Tls(_) = &self {
+            self.read_end();
+        }
+    }
+
+    /// Says that nothing more comes.
+    pub fn end(&mut self) {
+        match self {
+            Self::Plain(socket) => {
+                let _ = socket.shutdown(Shutdown::Write);
+            }
+            Self::Tls(tls) => {
+                tls.conn.send_close_notify();
+                // A server that was the first to end may be gone.
+                let _ = tls.flush();
+            }
+        }
+    }
+
+    /// Reads the end of a connection; not every server ends TLS before TCP.
+    pub fn read_end(&mut self) {
+        match self.read(&mut [0; 16]) {
+            Ok(read) => assert_eq!(read, 0),
+            Err(err) => assert_ne!(err.kind(), io::ErrorKind::WouldBlock, "no end comes"),
         }
     }
 }

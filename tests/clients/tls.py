@@ -451,8 +451,9 @@ def openssl(bench):
         chain = re.findall(rb"^ \d s:CN = ftpdlib's (\w+)", run.stdout, re.M)
         bench.check("the chain", chain == [b"server", b"between"], output(run))
         bench.check("is trusted", b"Verify return code: 0 (ok)" in run.stdout, output(run))
-        replies = re.findall(rb"^(\d{3}) ", run.stdout, re.M)
-        bench.check("a session", replies[-4:] == [b"331", b"230", b"257", b"221"], output(run))
+        # They may come between the lines that s_client writes of each ticket.
+        replies = re.findall(rb"(331 User|230 Login|257 \"|221 Good)", run.stdout)
+        bench.check("a session", len(replies) == 4 and replies[0] == b"331 User", output(run))
         for version in ("-tls1_2", "-tls1_3"):
             run = s_client(servers, name, version)
             bench.check(version, run.returncode == 0, output(run))
@@ -475,9 +476,9 @@ def openssl_certificates(bench, servers):
     user = ["-cert", servers.file("user.pem"), "-key", servers.file("user.key")]
     for version in ("-tls1_2", "-tls1_3"):
         run = s_client(servers, "users", version, *user)
-        bench.check(f"with a certificate, {version}", b"\n221 " in run.stdout, output(run))
+        bench.check(f"with a certificate, {version}", b"221 Goodbye." in run.stdout, output(run))
         run = s_client(servers, "users", version)
-        bench.check(f"without one, {version}", b"\n221 " not in run.stdout, output(run))
+        bench.check(f"without one, {version}", b"221 Goodbye." not in run.stdout, output(run))
 
     def name_shown(*flags):
         run = s_client(servers, "names", *flags)

@@ -238,7 +238,7 @@ impl Drive {
 impl DataChannel {
     /// Sends by `sendfile`. `None`: the system cannot, from now on we do not.
     fn drive_sendfile(&mut self) -> Result<Option<Drive>, TransferError> {
-        let mut budget = TURN_BUDGET;
+        let mut budget = SENDFILE_BUDGET;
         while budget > 0 {
             let Transfer::Sending(sending) = &mut self.transfer else {
                 return Ok(None);
@@ -322,6 +322,10 @@ impl DataChannel {
 
 /// Bytes that one connection moves in one turn, so that others have theirs soon.
 const TURN_BUDGET: usize = 128 * 1024;
+
+/// The same where the kernel alone sends, which takes less time for each byte: a
+/// fifteenth of a millisecond. With the smaller one a GiB costs a tenth more.
+const SENDFILE_BUDGET: usize = 512 * 1024;
 
 /// What moving anything costs of the budget, however little it is.
 const MIN_COST: usize = 1024;
