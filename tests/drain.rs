@@ -223,10 +223,11 @@ fn nobody_there_is_no_reason_to_wait() {
     }
 }
 
-/// Clients that are all let in, or not, in the same turn of a loop.
-fn crowd(program: &Program) -> Vec<Client> {
+/// Clients that are let in in the same turn of a loop, in which a signal may come.
+fn crowd(program: &Program, name: Option<&str>) -> Vec<Client> {
     program.signal("STOP");
     let clients = (0..40).map(|_| Client::connect(program.address)).collect();
+    name.into_iter().for_each(|name| program.signal(name));
     program.signal("CONT");
     clients
 }
@@ -235,8 +236,7 @@ fn crowd(program: &Program) -> Vec<Client> {
 #[test]
 fn newcomers_do_not_hold_it_up() {
     for program in programs(&["--max-cons", "0"]) {
-        let mut clients = crowd(&program);
-        program.signal("TERM");
+        let mut clients = crowd(&program, Some("TERM"));
         for client in &mut clients {
             // Some have been let in, others not.
             while let Some((code, text)) = client.try_reply() {
@@ -252,7 +252,7 @@ fn newcomers_do_not_hold_it_up() {
 #[test]
 fn good_byes_are_heard_in_a_crowd() {
     for program in programs(&["--max-cons", "0"]) {
-        let mut clients = crowd(&program);
+        let mut clients = crowd(&program, None);
         // The last first: those before it are still there.
         for client in clients.iter_mut().rev() {
             client.expect_reply(220);
