@@ -153,17 +153,21 @@ impl DataConnection {
         }
         let mut budget = TURN_BUDGET;
         let end = Instant::now() + PRODUCER_TIME;
-        while budget > 0 && Instant::now() < end {
+        while budget > 0 {
             let d = &mut self.channel;
             if d.is_sleeping() || d.ending.is_some() || !d.stream.is_writable() {
                 return Ok(Drive::Wait);
             }
-            if !d.fill(end)? {
-                let finished = d.stream.finish().map_err(TransferError::Connection)?;
-                return Ok(match finished {
-                    true => Drive::Finished(Outcome::Complete),
-                    false => Drive::Wait,
-                });
+            match d.fill(end)? {
+                Filled::Enough => {}
+                Filled::NotYet => break,
+                Filled::End => {
+                    let finished = d.stream.finish().map_err(TransferError::Connection)?;
+                    return Ok(match finished {
+                        true => Drive::Finished(Outcome::Complete),
+                        false => Drive::Wait,
+                    });
+                }
             }
             let Some(bytes) = d.take_out() else { continue };
             let end = bytes.0.len().min(bytes.1 + d.ac_out_buffer_size.max(1));
@@ -226,6 +230,16 @@ impl DataConnection {
     }
 }
 
+/// What there is to send.
+enum Filled {
+    /// A piece of the size that goes out at once, or the last one.
+    Enough,
+    /// Less, and the time of this turn is over.
+    NotYet,
+    /// Nothing more.
+    End,
+}
+
 impl Drive {
     fn failed(err: TransferError) -> Self {
         Self::Finished(match err {
@@ -278,20 +292,28 @@ impl DataChannel {
         Ok(Some(Drive::Again))
     }
 
-    /// Makes bytes to send, if there are none; false at the end.
-    fn fill(&mut self, end: Instant) -> Result<bool, TransferError> {
-        let wanted = self.ac_out_buffer_size;
+    /// Makes bytes to send, as many as go out at once, until `end`.
+    fn fill(&mut self, end: Instant) -> Result<Filled, TransferError> {
+        let wanted = self.ac_out_buffer_size.max(1);
         let Transfer::Sending(sending) = &mut self.transfer else {
-            return Ok(false);
+            return Ok(Filled::End);
         };
-        if sending.sent < sending.out.len() {
-            return Ok(true);
+        if sending.sent == sending.out.len() {
+            sending.out.clear();
+            sending.sent = 0;
         }
-        sending.out.clear();
-        sending.sent = 0;
-        while let Some(producer) = sending.producer.as_mut().filter(|_| !sending.ended) {
-            if sending.out.len() >= wanted || Instant::now() >= end {
-                return Ok(true);
+        // What was begun to be sent goes out as it is.
+        let is_new = sending.sent == 0;
+        while let Some(producer) = sending
+            .producer
+            .as_mut()
+            .filter(|_| is_new && !sending.ended)
+        {
+            if sending.out.len() >= wanted {
+                break;
+            }
+            if Instant::now() >= end {
+                return Ok(Filled::NotYet);
             }
             match producer.more(&mut sending.out) {
                 Ok(More::Yes) => {}
@@ -299,7 +321,10 @@ impl DataChannel {
                 Err(err) => return Err(TransferError::File(err)),
             }
         }
-        Ok(!sending.out.is_empty())
+        Ok(match sending.out.is_empty() {
+            true => Filled::End,
+            false => Filled::Enough,
+        })
     }
 
     /// Takes the bytes to send out of the state, so that a hook may use both.
@@ -330,5 +355,6 @@ const SENDFILE_BUDGET: usize = 512 * 1024;
 /// What moving anything costs of the budget, however little it is.
 const MIN_COST: usize = 1024;
 
-/// How long a producer is asked in one turn.
-const PRODUCER_TIME: Duration = Duration::from_millis(1);
+/// How long a producer is asked in one turn. What it has made until then is kept and
+/// sent with the rest, so that a short time costs no calls.
+const PRODUCER_TIME: Duration = Duration::from_micros(250);
