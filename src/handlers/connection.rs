@@ -124,6 +124,7 @@ impl<H: FTPHandler> Connection<H> {
         }
         open.channel.lent.buffer = io.take_buffer();
         open.channel.lent.pipe = io.take_pipe();
+        open.channel.lent.is_alone = io.is_alone();
         let drive = open.drive(now);
         let note = open.channel.note.take();
         let lent = std::mem::take(&mut open.channel.lent);

@@ -72,6 +72,7 @@ impl IOLoop {
                 waker,
             })),
             lines_due: None,
+            is_quiet: false,
             stopped: false,
         };
         let events = Events::with_capacity(EVENTS);
@@ -161,6 +162,7 @@ impl IOLoop {
             Err(err) => return Err(err),
         }
         self.core.now = Instant::now();
+        self.core.is_quiet = self.events.iter().nth(1).is_none();
         for event in &self.events {
             if event.token() != WAKE {
                 let (id, source) = ChannelId::from_token(event.token());
@@ -228,6 +230,11 @@ impl Io<'_> {
     /// Asks for another call in the next round, before which the loop does not sleep.
     pub fn again(&mut self) {
         self.again = true;
+    }
+
+    /// Whether no other channel has work in this turn, so that more may be done at once.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.core.is_quiet && self.core.next_round.is_empty()
     }
 
     /// Puts another channel on the loop.
@@ -422,6 +429,8 @@ struct Core {
     remote: Remote,
     /// When lines of the log have to be written at the latest.
     lines_due: Option<Instant>,
+    /// Whether the poll brought this turn one event at most.
+    is_quiet: bool,
     stopped: bool,
 }
 

@@ -278,6 +278,8 @@ pub struct DataChannel {
 pub(crate) struct Lent {
     pub(crate) buffer: Box<[u8]>,
     pub(crate) pipe: Option<Pipe>,
+    /// Whether nothing else has work in this turn.
+    pub(crate) is_alone: bool,
 }
 
 #[derive(Default)]
