@@ -46,6 +46,23 @@ impl<H: FTPHandler> Connection<H> {
         }
     }
 
+    /// The session, as it is between two calls.
+    pub(crate) fn session(&self) -> &FTPSession {
+        &self.session
+    }
+
+    /// Calls a function as a method of the handler is called.
+    pub(crate) fn hook<T>(
+        &mut self,
+        io: &mut Io<'_>,
+        hook: impl FnOnce(&mut H, &mut FTPSession) -> T,
+    ) -> T {
+        self.session.now = io.now();
+        let result = hook(&mut self.handler, &mut self.session);
+        self.run(io);
+        result
+    }
+
     /// Does what can be done now.
     fn run(&mut self, io: &mut Io<'_>) {
         self.session.now = io.now();

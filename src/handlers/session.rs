@@ -556,6 +556,11 @@ impl FTPSession {
         self.login.is_waiting() || self.is_parked()
     }
 
+    /// Whether commands wait for what another thread does.
+    pub(crate) fn waits_for_threads(&self) -> bool {
+        matches!(self.login, Login::Asked(_)) || self.is_parked()
+    }
+
     /// When the client will have been silent for too long: not while it is the
     /// one who waits.
     pub(crate) fn idle_deadline(&self) -> Option<Instant> {

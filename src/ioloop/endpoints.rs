@@ -5,10 +5,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use mio::Interest;
+use mio::event::Source as MioSource;
 use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
 
 use super::chat::{ChatChannel, ChatHandler};
+use super::memory::MemoryListener;
 use super::stream::{self, Stream};
 use super::{Channel, Io, Readiness, Source};
 use crate::sys;
@@ -98,7 +100,7 @@ where
 
 impl<F, H> Channel for Acceptor<F>
 where
-    F: FnMut(SocketAddr) -> H,
+    F: FnMut(SocketAddr) -> H + 'static,
     H: ChatHandler + 'static,
 {
     fn opened(&mut self, io: &mut Io<'_>) {
@@ -143,16 +145,16 @@ impl<F> fmt::Debug for Acceptor<F> {
 
 /// A listening socket, and what to do when the system runs out of descriptors.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
+pub(crate) struct Listener<L = TcpListener> {
+    pub(crate) socket: L,
     /// When to try again: no new event comes for connections that wait already.
     pub(crate) retry_at: Option<Instant>,
     /// Whether the last try has failed: that is said once, however long it lasts.
     failing: bool,
 }
 
-impl Listener {
-    pub(crate) fn new(socket: TcpListener) -> Self {
+impl<L: Accept> Listener<L> {
+    pub(crate) fn new(socket: L) -> Self {
         Self {
             socket,
             retry_at: None,
@@ -168,7 +170,7 @@ impl Listener {
 
     /// The next connection that waits. `None`: there is none, or none can be
     /// taken; an event, or `retry_at`, will tell when to ask again.
-    pub(crate) fn accept(&mut self, now: Instant) -> Option<(TcpStream, SocketAddr)> {
+    pub(crate) fn accept(&mut self, now: Instant) -> Option<(L::Connection, SocketAddr)> {
         self.retry_at = None;
         for _ in 0..FAILURES {
             match stream::retry(|| self.socket.accept()) {
@@ -196,7 +198,7 @@ impl Listener {
     pub(crate) fn accept_all(
         &mut self,
         io: &mut Io<'_>,
-        mut accepted: impl FnMut(&mut Io<'_>, TcpStream, SocketAddr),
+        mut accepted: impl FnMut(&mut Io<'_>, L::Connection, SocketAddr),
     ) {
         for _ in 0..ACCEPTS {
             match self.accept(io.now()) {
@@ -206,6 +208,104 @@ impl Listener {
         }
         io.again();
     }
+}
+
+/// What connections are accepted from.
+pub(crate) trait Accept: MioSource {
+    type Connection;
+
+    /// The next connection; `WouldBlock` if none waits.
+    fn accept(&self) -> io::Result<(Self::Connection, SocketAddr)>;
+}
+
+impl Accept for TcpListener {
+    type Connection = TcpStream;
+
+    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept()
+    }
+}
+
+/// What listens beside a stream: a socket of the system, or one in memory if that
+/// is one.
+#[derive(Debug)]
+pub(crate) enum SideListener {
+    Tcp(TcpListener),
+    Memory(MemoryListener),
+}
+
+impl SideListener {
+    /// Listens on `address`; `reuse` as `sys::listen`.
+    pub(crate) fn bind(
+        beside: &Stream,
+        address: SocketAddr,
+        backlog: i32,
+        reuse: bool,
+    ) -> io::Result<Self> {
+        Ok(match beside.network() {
+            None => Self::Tcp(TcpListener::from_std(sys::listen(address, backlog, reuse)?)),
+            Some(network) => Self::Memory(network.listen(address)?),
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr(),
+            Self::Memory(socket) => Ok(socket.local_addr()),
+        }
+    }
+}
+
+impl Accept for SideListener {
+    type Connection = Stream;
+
+    fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        match self {
+            Self::Tcp(socket) => socket.accept().map(|(tcp, peer)| (Stream::new(tcp), peer)),
+            Self::Memory(socket) => {
+                let accepted = socket.accept();
+                accepted.map(|(socket, peer)| (Stream::in_memory(socket), peer))
+            }
+        }
+    }
+}
+
+impl MioSource for SideListener {
+    fn register(&mut self, poll: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.register(poll, token, interest),
+            Self::Memory(socket) => socket.register(poll, token, interest),
+        }
+    }
+
+    fn reregister(&mut self, poll: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.reregister(poll, token, interest),
+            Self::Memory(socket) => socket.reregister(poll, token, interest),
+        }
+    }
+
+    fn deregister(&mut self, poll: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.deregister(poll),
+            Self::Memory(socket) => socket.deregister(poll),
+        }
+    }
+}
+
+/// Begins to connect where another stream is: in the system's network, or in memory.
+pub(crate) fn connect_beside(
+    beside: &Stream,
+    target: SocketAddr,
+    source: Option<IpAddr>,
+) -> io::Result<Stream> {
+    Ok(match beside.network() {
+        None => Stream::new(TcpStream::from_std(sys::connect(target, source)?)),
+        Some(network) => {
+            let source = source.unwrap_or(target.ip());
+            Stream::in_memory(network.connect(SocketAddr::new(source, 0), target)?)
+        }
+    })
 }
 
 /// A connection that is being made; once it is there, a conversation.

@@ -13,6 +13,7 @@
 mod channel;
 mod chat;
 mod endpoints;
+pub(crate) mod memory;
 mod socket;
 pub(crate) mod stream;
 mod timers;
@@ -24,17 +25,18 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::event::Source as MioSource;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
+use self::memory::Network;
 pub use channel::{Channel, ChannelId, Readiness, Source};
 pub use chat::{AsyncChat, ChatChannel, ChatHandler};
-pub(crate) use endpoints::Listener;
 pub use endpoints::{Acceptor, Connector, bind_af_unspecified, connect_af_unspecified};
+pub(crate) use endpoints::{Listener, SideListener, connect_beside};
 pub use stream::Stream;
 pub(crate) use timers::after;
 pub use timers::{CallLater, DeadlineHeap};
@@ -67,6 +69,8 @@ impl IOLoop {
             buffer: vec![0; BUFFER_SIZE].into_boxed_slice(),
             pipe: None,
             now: Instant::now(),
+            began: Instant::now(),
+            network: None,
             remote: Remote(Arc::new(Mailbox {
                 letters: Mutex::new(Vec::new()),
                 waker,
@@ -79,9 +83,58 @@ impl IOLoop {
         Ok(Self { core, events })
     }
 
+    /// A loop whose sockets may be in memory, in this network, and whose clock
+    /// stands still until it is [set](Self::set_now).
+    pub(crate) fn in_memory(network: Network) -> io::Result<Self> {
+        let mut ioloop = Self::new()?;
+        ioloop.core.network = Some(network);
+        let now = ioloop.core.now;
+        ioloop.set_now(now);
+        Ok(ioloop)
+    }
+
+    /// Moves the clock of a loop in memory.
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.core.scheduler.clock().set(now);
+        self.core.now = self.core.scheduler.clock().now();
+    }
+
+    /// What the clock says.
+    pub(crate) fn now(&self) -> Instant {
+        self.core.scheduler.clock().now()
+    }
+
+    /// The nearest deadline of all, if it is still in force.
+    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+        let scheduled = self.core.scheduler.next_deadline();
+        let deadlines = [self.core.deadlines.next_deadline(), scheduled];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Whether a turn would do nothing now.
+    pub(crate) fn is_at_rest(&mut self) -> bool {
+        let now = self.now();
+        let core = &self.core;
+        let events = core.network.as_ref().is_some_and(Network::has_events);
+        let idle = !events && core.next_round.is_empty() && core.remote.is_empty();
+        idle && self.next_deadline().is_none_or(|deadline| deadline > now)
+    }
+
     /// Puts a channel on the loop.
     pub fn add(&mut self, channel: impl Channel + 'static) -> ChannelId {
         self.core.add(Box::new(channel))
+    }
+
+    /// Does something with a channel, as one of its calls would. `None`: it is gone.
+    pub(crate) fn visit<T>(
+        &mut self,
+        id: ChannelId,
+        call: impl FnOnce(&mut (dyn Channel + 'static), &mut Io<'_>) -> T,
+    ) -> Option<T> {
+        let mut result = None;
+        self.core
+            .dispatch(id, |channel, io| result = Some(call(channel, io)));
+        result
     }
 
     /// Does something as a function that is called on the loop does.
@@ -154,14 +207,18 @@ impl IOLoop {
     /// # Errors
     /// Where the system's poll fails.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
-        self.core.lines_due = crate::log::flush_in_time(self.core.now);
+        self.core.lines_due = crate::log::flush_in_time(self.core.began);
         let timeout = self.core.sleep_at_most(timeout);
         match self.core.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(err) if err.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(err) => return Err(err),
         }
-        self.core.now = Instant::now();
+        self.core.began = Instant::now();
+        self.core.now = match self.core.network {
+            None => self.core.began,
+            Some(_) => self.now(),
+        };
         self.core.is_quiet = self.events.iter().nth(1).is_none();
         for event in &self.events {
             if event.token() != WAKE {
@@ -171,6 +228,7 @@ impl IOLoop {
                     .dispatch(id, |channel, io| channel.ready(io, source, readiness));
             }
         }
+        self.core.run_memory();
         self.core.run_next_round();
         self.core.run_deadlines();
         self.core.run_scheduled();
@@ -348,8 +406,11 @@ impl Io<'_> {
     }
 
     /// Puts a channel on the loop that knows its own name.
-    pub(crate) fn add_with(&mut self, make: impl FnOnce(ChannelId, &Remote) -> Box<dyn Channel>) {
-        self.core.add_with(make);
+    pub(crate) fn add_with(
+        &mut self,
+        make: impl FnOnce(ChannelId, &Remote) -> Box<dyn Channel>,
+    ) -> ChannelId {
+        self.core.add_with(make)
     }
 
     fn token(&self, source: Source) -> io::Result<Token> {
@@ -381,12 +442,17 @@ impl Remote {
         self.post(Letter::Message(to, message));
     }
 
+    fn is_empty(&self) -> bool {
+        self.letters().is_empty()
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Vec<Letter>> {
+        let letters = &self.0.letters;
+        letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn post(&self, letter: Letter) {
-        let mut letters = self
-            .0
-            .letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut letters = self.letters();
         letters.push(letter);
         if letters.len() == 1 {
             // The loop empties the box when it wakes up, so once is enough.
@@ -425,7 +491,11 @@ struct Core {
     scheduler: timers::Scheduler,
     buffer: Box<[u8]>,
     pipe: Option<sys::Pipe>,
+    /// Of this turn, by the loop's clock, and by the system's.
     now: Instant,
+    began: Instant,
+    /// Where sockets in memory are, whose clock is moved by hand.
+    network: Option<Network>,
     remote: Remote,
     /// When lines of the log have to be written at the latest.
     lines_due: Option<Instant>,
@@ -469,7 +539,11 @@ impl Core {
 
     /// Calls a channel and looks at what that leaves behind. A panic ends that
     /// channel only.
-    fn dispatch(&mut self, id: ChannelId, call: impl FnOnce(&mut dyn Channel, &mut Io<'_>)) {
+    fn dispatch(
+        &mut self,
+        id: ChannelId,
+        call: impl FnOnce(&mut (dyn Channel + 'static), &mut Io<'_>),
+    ) {
         let Some(mut channel) = self.slot(id).and_then(|slot| slot.channel.take()) else {
             return;
         };
@@ -543,6 +617,15 @@ impl Core {
             .filter(|slot| slot.id == id)
     }
 
+    /// The events of sockets in memory.
+    fn run_memory(&mut self) {
+        let events = self.network.as_ref().map(Network::take_events);
+        for (token, readiness) in events.unwrap_or_default() {
+            let (id, source) = ChannelId::from_token(token);
+            self.dispatch(id, |channel, io| channel.ready(io, source, readiness));
+        }
+    }
+
     /// Runs what waits for its round, but for so long only: what became ready
     /// meanwhile comes first then.
     fn run_next_round(&mut self) {
@@ -554,7 +637,7 @@ impl Core {
                 slot.queued = false;
                 self.dispatch(id, |channel, io| channel.again(io));
             }
-            if self.now.elapsed() >= ROUND_TIME {
+            if self.began.elapsed() >= ROUND_TIME {
                 return;
             }
         }
@@ -594,14 +677,7 @@ impl Core {
     }
 
     fn run_letters(&mut self) {
-        let letters = mem::take(
-            &mut *self
-                .remote
-                .0
-                .letters
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let letters = mem::take(&mut *self.remote.letters());
         for letter in letters {
             match letter {
                 Letter::Message(to, message) if self.slot(to).is_some() => {
@@ -645,7 +721,7 @@ impl Core {
         let scheduled = self.scheduler.next_deadline();
         let next = [self.deadlines.next_deadline(), scheduled, self.lines_due];
         let next = next.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        Some(next.saturating_duration_since(self.scheduler.clock().now()))
     }
 }
 

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Interest;
 use mio::net::TcpStream;
 use rustls::ServerConfig;
 
-use super::socket::RawStream;
+use super::memory::{MemoryStream, Network};
+use super::socket::{RawStream, Socket};
 pub(crate) use super::socket::{readable, retry};
 use super::tls::Tls;
 use super::{Io, Readiness, Source};
@@ -31,6 +32,15 @@ impl Stream {
     /// A stream of a connected socket that does not block.
     #[must_use]
     pub fn new(socket: TcpStream) -> Self {
+        Self::of(Socket::Tcp(socket))
+    }
+
+    /// A stream of a socket in memory.
+    pub(crate) fn in_memory(socket: MemoryStream) -> Self {
+        Self::of(Socket::Memory(Box::new(socket)))
+    }
+
+    fn of(socket: Socket) -> Self {
         Self {
             raw: RawStream::new(socket),
             registered: None,
@@ -113,7 +123,7 @@ impl Stream {
         if !raw.writable {
             return Ok(None);
         }
-        let socket = &raw.socket;
+        let socket = raw.socket.of_the_system()?;
         let sent = retry(|| socket.try_io(|| sys::sendfile(socket, file, offset, count)))?;
         raw.writable = sent.is_some();
         Ok(sent)
@@ -130,7 +140,7 @@ impl Stream {
         if !raw.readable {
             return Ok(None);
         }
-        let socket = &raw.socket;
+        let socket = raw.socket.of_the_system()?;
         let moved = retry(|| socket.try_io(|| pipe.fill_from(socket, count)))?;
         // A pipe can be full before `count` bytes: only a refusal means "empty".
         raw.readable = moved.is_some();
@@ -179,6 +189,11 @@ impl Stream {
         Ok(())
     }
 
+    /// The network that its socket is in, if it is in memory.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.raw.socket.network()
+    }
+
     /// The error that the system holds for it, such as that of a connect.
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.raw.socket.take_error()
@@ -189,7 +204,7 @@ impl Stream {
     /// # Errors
     /// Where it is not connected any more.
     pub fn shutdown(&self) -> io::Result<()> {
-        self.raw.socket.shutdown(Shutdown::Write)
+        self.raw.socket.shutdown()
     }
 
     /// The address at this end.

@@ -539,7 +539,7 @@ fn spread(
 }
 
 /// Reads what TLS needs.
-fn acceptor(config: &FTPConfig) -> io::Result<Option<TlsAcceptor>> {
+pub(crate) fn acceptor(config: &FTPConfig) -> io::Result<Option<TlsAcceptor>> {
     let tls = config.tls.as_ref().map(TlsAcceptor::new).transpose();
     tls.map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err))
 }
