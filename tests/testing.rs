@@ -120,7 +120,7 @@ fn reply<H: FTPHandler>(session: &mut Session<H>) -> String {
 }
 
 fn pattern(size: usize) -> Vec<u8> {
-    (0..size).map(|i| (i % 251) as u8).collect()
+    (0..=250).cycle().take(size).collect()
 }
 
 // --- commands

@@ -99,7 +99,7 @@ impl Error for Reply {}
 
 impl PartialEq<str> for Reply {
     fn eq(&self, other: &str) -> bool {
-        self.to_string() == other
+        other.split("\r\n").eq(&self.lines)
     }
 }
 
