@@ -236,7 +236,7 @@ impl<H: FTPHandler> Connection<H> {
             DataState::Listening(passive) if passive.registered => Ok(()),
             DataState::Listening(passive) => {
                 passive.registered = true;
-                io.register(&mut passive.listener.socket, LISTENER, Interest::READABLE)
+                passive.listener.watch(io, LISTENER)
             }
             DataState::Connecting(active) => {
                 let interest = Some(Interest::WRITABLE);

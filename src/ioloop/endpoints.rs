@@ -5,9 +5,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use mio::Interest;
 use mio::event::Source as MioSource;
 use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Registry, Token};
 
 use super::chat::{ChatChannel, ChatHandler};
 use super::memory::MemoryListener;
@@ -163,9 +163,13 @@ impl<L: Accept> Listener<L> {
     }
 
     pub(crate) fn opened(&mut self, io: &mut Io<'_>) {
-        if let Err(err) = io.register(&mut self.socket, 0, Interest::READABLE) {
+        if let Err(err) = self.watch(io, 0) {
             log::error!(target: crate::log::TARGET, "cannot watch the listening socket: {err}");
         }
+    }
+
+    pub(crate) fn watch(&mut self, io: &mut Io<'_>, source: Source) -> io::Result<()> {
+        io.register(self.socket.source(), source, Interest::READABLE)
     }
 
     /// The next connection that waits. `None`: there is none, or none can be
@@ -211,8 +215,11 @@ impl<L: Accept> Listener<L> {
 }
 
 /// What connections are accepted from.
-pub(crate) trait Accept: MioSource {
+pub(crate) trait Accept {
     type Connection;
+
+    /// What the loop watches.
+    fn source(&mut self) -> &mut dyn MioSource;
 
     /// The next connection; `WouldBlock` if none waits.
     fn accept(&self) -> io::Result<(Self::Connection, SocketAddr)>;
@@ -220,6 +227,10 @@ pub(crate) trait Accept: MioSource {
 
 impl Accept for TcpListener {
     type Connection = TcpStream;
+
+    fn source(&mut self) -> &mut dyn MioSource {
+        self
+    }
 
     fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         self.accept()
@@ -259,6 +270,13 @@ impl SideListener {
 impl Accept for SideListener {
     type Connection = Stream;
 
+    fn source(&mut self) -> &mut dyn MioSource {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Memory(socket) => socket.source(),
+        }
+    }
+
     fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         match self {
             Self::Tcp(socket) => socket.accept().map(|(tcp, peer)| (Stream::new(tcp), peer)),
@@ -266,29 +284,6 @@ impl Accept for SideListener {
                 let accepted = socket.accept();
                 accepted.map(|(socket, peer)| (Stream::in_memory(socket), peer))
             }
-        }
-    }
-}
-
-impl MioSource for SideListener {
-    fn register(&mut self, poll: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.register(poll, token, interest),
-            Self::Memory(socket) => socket.register(poll, token, interest),
-        }
-    }
-
-    fn reregister(&mut self, poll: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.reregister(poll, token, interest),
-            Self::Memory(socket) => socket.reregister(poll, token, interest),
-        }
-    }
-
-    fn deregister(&mut self, poll: &Registry) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.deregister(poll),
-            Self::Memory(socket) => socket.deregister(poll),
         }
     }
 }

@@ -360,10 +360,31 @@ impl Drop for Handle {
     }
 }
 
+impl Source for Handle {
+    fn register(&mut self, _: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        self.watch(Some((token, interest)));
+        Ok(())
+    }
+
+    fn reregister(&mut self, _: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        self.watch(Some((token, interest)));
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        self.watch(None);
+        Ok(())
+    }
+}
+
 /// One end of a connection.
 pub(crate) struct MemoryStream(Handle);
 
 impl MemoryStream {
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.0
+    }
+
     /// The network that it is in.
     pub(super) fn network(&self) -> &Network {
         &self.0.network
@@ -427,6 +448,10 @@ impl fmt::Debug for MemoryStream {
 pub(crate) struct MemoryListener(Handle);
 
 impl MemoryListener {
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.0
+    }
+
     /// The next who waits: `WouldBlock` if there is nobody.
     pub(crate) fn accept(&self) -> io::Result<(MemoryStream, SocketAddr)> {
         let mut state = self.0.lock();
@@ -451,54 +476,6 @@ impl fmt::Debug for MemoryListener {
             .finish_non_exhaustive()
     }
 }
-
-impl Source for Handle {
-    fn register(&mut self, _: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        self.watch(Some((token, interest)));
-        Ok(())
-    }
-
-    fn reregister(&mut self, _: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        self.watch(Some((token, interest)));
-        Ok(())
-    }
-
-    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
-        self.watch(None);
-        Ok(())
-    }
-}
-
-/// Both kinds are watched alike.
-macro_rules! source {
-    ($($socket:ty),*) => {$(
-        impl Source for $socket {
-            fn register(
-                &mut self,
-                registry: &Registry,
-                token: Token,
-                interest: Interest,
-            ) -> io::Result<()> {
-                self.0.register(registry, token, interest)
-            }
-
-            fn reregister(
-                &mut self,
-                registry: &Registry,
-                token: Token,
-                interest: Interest,
-            ) -> io::Result<()> {
-                self.0.reregister(registry, token, interest)
-            }
-
-            fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-                self.0.deregister(registry)
-            }
-        }
-    )*};
-}
-
-source!(MemoryStream, MemoryListener);
 
 /// Bytes that wait at one end, at most: as a socket's buffer.
 pub(crate) const CAPACITY: usize = 64 * 1024;

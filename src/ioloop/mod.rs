@@ -10,6 +10,7 @@
 //! Each call of a channel is short: it has a budget, and asks for another round
 //! when it has not finished.
 
+mod by_hand;
 mod channel;
 mod chat;
 mod endpoints;
@@ -83,58 +84,9 @@ impl IOLoop {
         Ok(Self { core, events })
     }
 
-    /// A loop whose sockets may be in memory, in this network, and whose clock
-    /// stands still until it is [set](Self::set_now).
-    pub(crate) fn in_memory(network: Network) -> io::Result<Self> {
-        let mut ioloop = Self::new()?;
-        ioloop.core.network = Some(network);
-        let now = ioloop.core.now;
-        ioloop.set_now(now);
-        Ok(ioloop)
-    }
-
-    /// Moves the clock of a loop in memory.
-    pub(crate) fn set_now(&mut self, now: Instant) {
-        self.core.scheduler.clock().set(now);
-        self.core.now = self.core.scheduler.clock().now();
-    }
-
-    /// What the clock says.
-    pub(crate) fn now(&self) -> Instant {
-        self.core.scheduler.clock().now()
-    }
-
-    /// The nearest deadline of all, if it is still in force.
-    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
-        let scheduled = self.core.scheduler.next_deadline();
-        let deadlines = [self.core.deadlines.next_deadline(), scheduled];
-        deadlines.into_iter().flatten().min()
-    }
-
-    /// Whether a turn would do nothing now.
-    pub(crate) fn is_at_rest(&mut self) -> bool {
-        let now = self.now();
-        let core = &self.core;
-        let events = core.network.as_ref().is_some_and(Network::has_events);
-        let idle = !events && core.next_round.is_empty() && core.remote.is_empty();
-        idle && self.next_deadline().is_none_or(|deadline| deadline > now)
-    }
-
     /// Puts a channel on the loop.
     pub fn add(&mut self, channel: impl Channel + 'static) -> ChannelId {
         self.core.add(Box::new(channel))
-    }
-
-    /// Does something with a channel, as one of its calls would. `None`: it is gone.
-    pub(crate) fn visit<T>(
-        &mut self,
-        id: ChannelId,
-        call: impl FnOnce(&mut (dyn Channel + 'static), &mut Io<'_>) -> T,
-    ) -> Option<T> {
-        let mut result = None;
-        self.core
-            .dispatch(id, |channel, io| result = Some(call(channel, io)));
-        result
     }
 
     /// Does something as a function that is called on the loop does.
@@ -306,7 +258,7 @@ impl Io<'_> {
     /// Where the system refuses.
     pub fn register(
         &mut self,
-        socket: &mut impl MioSource,
+        socket: &mut (impl MioSource + ?Sized),
         source: Source,
         interest: Interest,
     ) -> io::Result<()> {
@@ -320,7 +272,7 @@ impl Io<'_> {
     /// Where the system refuses.
     pub fn reregister(
         &mut self,
-        socket: &mut impl MioSource,
+        socket: &mut (impl MioSource + ?Sized),
         source: Source,
         interest: Interest,
     ) -> io::Result<()> {
@@ -333,7 +285,7 @@ impl Io<'_> {
     ///
     /// # Errors
     /// Where the system refuses.
-    pub fn deregister(&mut self, socket: &mut impl MioSource) -> io::Result<()> {
+    pub fn deregister(&mut self, socket: &mut (impl MioSource + ?Sized)) -> io::Result<()> {
         self.core.poll.registry().deregister(socket)
     }
 
@@ -615,15 +567,6 @@ impl Core {
         self.slots
             .get_mut(id.slot as usize)
             .filter(|slot| slot.id == id)
-    }
-
-    /// The events of sockets in memory.
-    fn run_memory(&mut self) {
-        let events = self.network.as_ref().map(Network::take_events);
-        for (token, readiness) in events.unwrap_or_default() {
-            let (id, source) = ChannelId::from_token(token);
-            self.dispatch(id, |channel, io| channel.ready(io, source, readiness));
-        }
     }
 
     /// Runs what waits for its round, but for so long only: what became ready

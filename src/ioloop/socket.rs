@@ -4,9 +4,9 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
+use mio::Interest;
 use mio::event::Source;
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 
 use super::memory::{MemoryStream, Network};
 
@@ -96,6 +96,14 @@ impl Socket {
         }
     }
 
+    /// What the loop watches.
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Memory(socket) => socket.source(),
+        }
+    }
+
     /// What the kernel can do something with by itself.
     pub(super) fn of_the_system(&self) -> io::Result<&TcpStream> {
         match self {
@@ -147,29 +155,6 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.peer_addr(),
             Self::Memory(socket) => socket.peer_addr(),
-        }
-    }
-}
-
-impl Source for Socket {
-    fn register(&mut self, poll: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.register(poll, token, interest),
-            Self::Memory(socket) => socket.register(poll, token, interest),
-        }
-    }
-
-    fn reregister(&mut self, poll: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.reregister(poll, token, interest),
-            Self::Memory(socket) => socket.reregister(poll, token, interest),
-        }
-    }
-
-    fn deregister(&mut self, poll: &Registry) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.deregister(poll),
-            Self::Memory(socket) => socket.deregister(poll),
         }
     }
 }

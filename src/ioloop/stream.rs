@@ -179,7 +179,7 @@ impl Stream {
         if interest == self.registered {
             return Ok(());
         }
-        let socket = &mut self.raw.socket;
+        let socket = self.raw.socket.source();
         match (self.registered, interest) {
             (None, Some(interest)) => io.register(socket, source, interest)?,
             (Some(_), Some(interest)) => io.reregister(socket, source, interest)?,
