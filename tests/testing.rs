@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "common/authority.rs"]
+mod authority;
+
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,8 +15,11 @@ use std::time::Duration;
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::handlers::{StockHandler, TimerId, commands};
 use ftpdlib::testing::Session;
-use ftpdlib::{FTPConfig, FTPHandler, FTPSession, ThrottledDTPHandler};
+use ftpdlib::{FTPConfig, FTPHandler, FTPSession, ThrottledDTPHandler, TlsConfig};
+use rustls::ClientConnection;
 use tempfile::TempDir;
+
+use self::authority::Pair;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -269,6 +276,28 @@ fn idle_timeout() {
     assert_eq!(reply(&mut session), "421 Control connection timed out.");
     assert!(session.is_closed());
     assert_eq!(session.elapsed(), 9 * MINUTE);
+}
+
+#[test]
+fn commands_keep_a_session() {
+    let mut session = place().connect();
+    for _ in 0..10 {
+        session.advance(5 * MINUTE - SECOND);
+        assert_eq!(session.command("NOOP").code(), 200);
+    }
+}
+
+/// Bytes that make no line do not.
+#[test]
+fn half_a_line_does_not_keep_a_session() {
+    let mut session = place().connect();
+    for _ in 0..5 {
+        assert_eq!(session.reply(), None);
+        session.send(b"x");
+        session.advance(MINUTE);
+    }
+    assert_eq!(session.reply().unwrap().code(), 421);
+    assert!(session.is_closed());
 }
 
 #[test]
@@ -576,4 +605,67 @@ fn data_of_one_s_own() {
     let mut session = Session::new(place().config, Own).unwrap();
     session.login("user", "12345");
     assert_eq!(session.list("NLST").unwrap(), "my own\r\n");
+}
+
+/// The client's side of TLS on a control connection in memory.
+struct Secure {
+    session: Session<StockHandler>,
+    tls: ClientConnection,
+}
+
+impl Secure {
+    fn exchange(&mut self) {
+        while self.tls.wants_write() {
+            let mut bytes = Vec::new();
+            self.tls.write_tls(&mut bytes).unwrap();
+            self.session.send(&bytes);
+        }
+        let received = self.session.receive();
+        let mut rest = received.as_slice();
+        while !rest.is_empty() {
+            self.tls.read_tls(&mut rest).unwrap();
+            self.tls.process_new_packets().unwrap();
+        }
+    }
+
+    fn command(&mut self, line: &str) -> String {
+        write!(self.tls.writer(), "{line}\r\n").unwrap();
+        self.exchange();
+        let mut reply = [0; 1024];
+        let size = self.tls.reader().read(&mut reply).unwrap();
+        String::from_utf8(reply[..size].to_vec()).unwrap()
+    }
+}
+
+#[test]
+fn tls() {
+    let pair = Pair::new(&["localhost"]);
+    let mut place = place();
+    let tls = TlsConfig::with_certificate(vec![pair.der.clone()], pair.key_der());
+    place.config.tls = Some(tls.unwrap());
+    let mut session = place.connect();
+    assert_eq!(session.command("AUTH TLS"), "234 AUTH TLS successful.");
+    let name = "localhost".try_into().unwrap();
+    let tls = ClientConnection::new(authority::client(None).into(), name).unwrap();
+    let mut client = Secure { session, tls };
+    while client.tls.is_handshaking() {
+        client.exchange();
+    }
+    assert_eq!(client.command("PBSZ 0"), "200 PBSZ=0 successful.\r\n");
+    assert_eq!(
+        client.command("USER user"),
+        "331 Username ok, send password.\r\n"
+    );
+    assert!(client.command("PASS 12345").starts_with("230 "));
+    assert!(
+        client
+            .session
+            .with(|_, s| s.is_secure() && s.authenticated())
+    );
+    client.session.advance(5 * MINUTE);
+    client.exchange();
+    let mut last = Vec::new();
+    let read = client.tls.reader().read_to_end(&mut last);
+    assert!(last.starts_with(b"421 "), "{read:?}");
+    assert!(client.session.is_closed());
 }
