@@ -145,10 +145,16 @@ impl Stream {
         }
     }
 
+    /// Whether the system would take more now. If not, an event will tell when.
+    pub(crate) fn look_for_room(&mut self) -> bool {
+        self.raw.writable = sys::has_room(&self.raw.socket);
+        self.raw.writable
+    }
+
     /// Whether the peer has left, and nothing that it has sent is left to read.
     pub(crate) fn is_abandoned(&self) -> bool {
-        let peek = || retry(|| self.raw.socket.peek(&mut [0]));
-        self.raw.read_closed && !matches!(peek(), Ok(Some(1..)))
+        let peeked = retry(|| self.raw.socket.peek(&mut [0]));
+        matches!(peeked, Ok(Some(0)) | Err(_))
     }
 
     /// Makes the loop watch it for `interest`, or for nothing. TLS adds what it

@@ -26,5 +26,5 @@ pub(crate) use process::{
 pub(crate) use rlimit::{open_files, raise_open_files};
 pub(crate) use shared::SharedWords;
 pub(crate) use socket::{
-    INHERITS_OPTIONS, connect, control_options, listen, listen_beside, share_port,
+    INHERITS_OPTIONS, connect, control_options, has_room, listen, listen_beside, share_port,
 };
