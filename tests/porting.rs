@@ -8,20 +8,30 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::{env, fs};
 
-#[allow(unused_imports, dead_code, clippy::all, reason = "it has to compile")]
+#[allow(
+    dead_code,
+    elided_lifetimes_in_paths,
+    unused_imports,
+    unused_qualifications,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "it only has to compile"
+)]
 mod paths {
-    use std::any::Any;
-    use std::borrow::Cow;
-    use std::io;
-    use std::net::SocketAddr;
-    use std::path::PathBuf;
+    use std::net::{SocketAddr, TcpListener};
     use std::time::Duration;
+    use std::{io, vec};
 
     use ftpdlib::authorizers::DummyAuthorizer;
     use ftpdlib::filesystems::LocalFS;
     use ftpdlib::handlers::{StockDTPHandler, StockHandler};
-    use ftpdlib::ioloop::{AsyncChat, ChatHandler, Io};
-    use ftpdlib::{FTPConfig, FTPSession};
+    use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatChannel, ChatHandler, IOLoop, Io};
+    use ftpdlib::proto::command::ProtoCmds;
+    use ftpdlib::{DataChannel, FTPConfig, FTPSession};
+    use mio::net::TcpStream;
+
+    type Factory<H> = fn(SocketAddr) -> H;
+    type Str = &'static str;
 
     struct Chat;
     impl ChatHandler for Chat {
@@ -53,11 +63,122 @@ const TRAITS: [&str; 8] = [
 /// Types that need to be told what they consist of.
 const GENERIC: [(&str, &str); 1] = [(
     "BufferedIteratorProducer",
-    "<std::vec::IntoIter<io::Result<Vec<u8>>>>",
+    "<vec::IntoIter<io::Result<Vec<u8>>>>",
 )];
 
 /// Functions that need to be told what they are called with.
-const SIGNATURES: [(&str, &str); 0] = [];
+const SIGNATURES: [(&str, &str); 32] = [
+    ("DataChannel::end", "fn(&mut DataChannel, Str)"),
+    (
+        "FTPConfig::set_abstracted_fs",
+        "fn(&mut FTPConfig, LocalFS)",
+    ),
+    (
+        "FTPConfig::set_authorizer",
+        "fn(&mut FTPConfig, DummyAuthorizer)",
+    ),
+    (
+        "FTPConfig::set_dtp_handler",
+        "fn(&mut FTPConfig, fn() -> StockDTPHandler)",
+    ),
+    (
+        "FTPServer::bind",
+        "fn(&str, FTPConfig, Factory<StockHandler>) -> _",
+    ),
+    (
+        "FTPServer::bind_with",
+        "fn(&str, u16, i32, FTPConfig, Factory<StockHandler>) -> _",
+    ),
+    (
+        "FTPServer::from_listener",
+        "fn(TcpListener, FTPConfig, Factory<StockHandler>) -> _",
+    ),
+    ("FTPSession::end_transfer", "fn(&mut FTPSession, Str)"),
+    ("FTPSession::log", "fn(&FTPSession, Str)"),
+    ("FTPSession::log_at", "fn(&FTPSession, log::Level, Str)"),
+    ("FTPSession::logline", "fn(&FTPSession, Str)"),
+    (
+        "FTPSession::run_as_current_user",
+        "fn(&FTPSession, fn(&FTPSession))",
+    ),
+    ("TlsConfig::new", "fn(Str) -> _"),
+    (
+        "authorizers::DummyAuthorizer::add_anonymous",
+        "fn(&mut DummyAuthorizer, Str) -> _",
+    ),
+    (
+        "authorizers::DummyAuthorizer::add_anonymous_with",
+        "fn(&mut DummyAuthorizer, Str, _) -> _",
+    ),
+    (
+        "authorizers::DummyAuthorizer::add_user",
+        "fn(&mut DummyAuthorizer, Str, Str, Str, Str) -> _",
+    ),
+    (
+        "authorizers::DummyAuthorizer::add_user_with",
+        "fn(&mut DummyAuthorizer, Str, Str, Str, _) -> _",
+    ),
+    (
+        "authorizers::DummyAuthorizer::override_perm",
+        "fn(&mut DummyAuthorizer, &str, Str, Str, bool) -> _",
+    ),
+    (
+        "ioloop::Acceptor::bind",
+        "fn(&str, u16, Factory<Chat>) -> _",
+    ),
+    (
+        "ioloop::Acceptor::local_addr",
+        "fn(&Acceptor<Factory<Chat>>) -> _",
+    ),
+    (
+        "ioloop::Connector::connect",
+        "fn(&str, u16, Duration, Chat) -> _",
+    ),
+    (
+        "ioloop::IOLoop::add",
+        "fn(&mut IOLoop, ChatChannel<Chat>) -> _",
+    ),
+    (
+        "ioloop::IOLoop::call_every",
+        "fn(&mut IOLoop, Duration, fn(&mut Io<'_>)) -> _",
+    ),
+    (
+        "ioloop::IOLoop::call_later",
+        "fn(&mut IOLoop, Duration, fn(&mut Io<'_>)) -> _",
+    ),
+    (
+        "ioloop::Io::add",
+        "fn(&mut Io<'static>, ChatChannel<Chat>) -> _",
+    ),
+    (
+        "ioloop::Io::call_every",
+        "fn(&mut Io<'static>, Duration, fn(&mut Io<'_>)) -> _",
+    ),
+    (
+        "ioloop::Io::call_later",
+        "fn(&mut Io<'static>, Duration, fn(&mut Io<'_>)) -> _",
+    ),
+    (
+        "ioloop::Io::deregister",
+        "fn(&mut Io<'static>, &mut TcpStream) -> _",
+    ),
+    (
+        "ioloop::Io::register",
+        "fn(&mut Io<'static>, &mut TcpStream, u8, _) -> _",
+    ),
+    (
+        "ioloop::Io::reregister",
+        "fn(&mut Io<'static>, &mut TcpStream, u8, _) -> _",
+    ),
+    (
+        "producers::BufferedIteratorProducer::new",
+        "fn(vec::IntoIter<io::Result<Vec<u8>>>) -> _",
+    ),
+    (
+        "proto::command::ProtoCmds::insert",
+        "fn(&mut ProtoCmds, Str, _) -> _",
+    ),
+];
 
 #[test]
 fn every_public_name_of_pyftpdlib_has_one_row() {
@@ -175,11 +296,13 @@ fn check(path: &str) -> String {
         let arguments = generic.map_or("", |(_, arguments)| arguments);
         return format!("let _ = |x: &{owner}{arguments}| {{ let _ = &x.{field}; }};");
     }
-    let method = name(path);
-    if let Some((_, signature)) = SIGNATURES.iter().find(|(known, _)| path.ends_with(known)) {
+    let signature = SIGNATURES
+        .iter()
+        .find(|(known, _)| path.strip_prefix("ftpdlib::") == Some(known));
+    if let Some((_, signature)) = signature {
         format!("let _: {signature} = {path};")
     } else if TRAITS.contains(&name(owner)) {
-        format!("let _ = <dyn {owner}>::{method};")
+        format!("let _ = <dyn {owner}>::{};", name(path))
     } else {
         format!("let _ = {path};")
     }
