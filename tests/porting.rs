@@ -67,118 +67,40 @@ const GENERIC: [(&str, &str); 1] = [(
 )];
 
 /// Functions that need to be told what they are called with.
-const SIGNATURES: [(&str, &str); 32] = [
-    ("DataChannel::end", "fn(&mut DataChannel, Str)"),
-    (
-        "FTPConfig::set_abstracted_fs",
-        "fn(&mut FTPConfig, LocalFS)",
-    ),
-    (
-        "FTPConfig::set_authorizer",
-        "fn(&mut FTPConfig, DummyAuthorizer)",
-    ),
-    (
-        "FTPConfig::set_dtp_handler",
-        "fn(&mut FTPConfig, fn() -> StockDTPHandler)",
-    ),
-    (
-        "FTPServer::bind",
-        "fn(&str, FTPConfig, Factory<StockHandler>) -> _",
-    ),
-    (
-        "FTPServer::bind_with",
-        "fn(&str, u16, i32, FTPConfig, Factory<StockHandler>) -> _",
-    ),
-    (
-        "FTPServer::from_listener",
-        "fn(TcpListener, FTPConfig, Factory<StockHandler>) -> _",
-    ),
-    ("FTPSession::end_transfer", "fn(&mut FTPSession, Str)"),
-    ("FTPSession::log", "fn(&FTPSession, Str)"),
-    ("FTPSession::log_at", "fn(&FTPSession, log::Level, Str)"),
-    ("FTPSession::logline", "fn(&FTPSession, Str)"),
-    (
-        "FTPSession::run_as_current_user",
-        "fn(&FTPSession, fn(&FTPSession))",
-    ),
-    ("TlsConfig::new", "fn(Str) -> _"),
-    (
-        "authorizers::DummyAuthorizer::add_anonymous",
-        "fn(&mut DummyAuthorizer, Str) -> _",
-    ),
-    (
-        "authorizers::DummyAuthorizer::add_anonymous_with",
-        "fn(&mut DummyAuthorizer, Str, _) -> _",
-    ),
-    (
-        "authorizers::DummyAuthorizer::add_user",
-        "fn(&mut DummyAuthorizer, Str, Str, Str, Str) -> _",
-    ),
-    (
-        "authorizers::DummyAuthorizer::add_user_with",
-        "fn(&mut DummyAuthorizer, Str, Str, Str, _) -> _",
-    ),
-    (
-        "authorizers::DummyAuthorizer::override_perm",
-        "fn(&mut DummyAuthorizer, &str, Str, Str, bool) -> _",
-    ),
-    (
-        "ioloop::Acceptor::bind",
-        "fn(&str, u16, Factory<Chat>) -> _",
-    ),
-    (
-        "ioloop::Acceptor::local_addr",
-        "fn(&Acceptor<Factory<Chat>>) -> _",
-    ),
-    (
-        "ioloop::Connector::connect",
-        "fn(&str, u16, Duration, Chat) -> _",
-    ),
-    (
-        "ioloop::IOLoop::add",
-        "fn(&mut IOLoop, ChatChannel<Chat>) -> _",
-    ),
-    (
-        "ioloop::IOLoop::call_every",
-        "fn(&mut IOLoop, Duration, fn(&mut Io<'_>)) -> _",
-    ),
-    (
-        "ioloop::IOLoop::call_later",
-        "fn(&mut IOLoop, Duration, fn(&mut Io<'_>)) -> _",
-    ),
-    (
-        "ioloop::Io::add",
-        "fn(&mut Io<'static>, ChatChannel<Chat>) -> _",
-    ),
-    (
-        "ioloop::Io::call_every",
-        "fn(&mut Io<'static>, Duration, fn(&mut Io<'_>)) -> _",
-    ),
-    (
-        "ioloop::Io::call_later",
-        "fn(&mut Io<'static>, Duration, fn(&mut Io<'_>)) -> _",
-    ),
-    (
-        "ioloop::Io::deregister",
-        "fn(&mut Io<'static>, &mut TcpStream) -> _",
-    ),
-    (
-        "ioloop::Io::register",
-        "fn(&mut Io<'static>, &mut TcpStream, u8, _) -> _",
-    ),
-    (
-        "ioloop::Io::reregister",
-        "fn(&mut Io<'static>, &mut TcpStream, u8, _) -> _",
-    ),
-    (
-        "producers::BufferedIteratorProducer::new",
-        "fn(vec::IntoIter<io::Result<Vec<u8>>>) -> _",
-    ),
-    (
-        "proto::command::ProtoCmds::insert",
-        "fn(&mut ProtoCmds, Str, _) -> _",
-    ),
-];
+const SIGNATURES: &str = "
+DataChannel::end = fn(&mut DataChannel, Str)
+FTPConfig::set_abstracted_fs = fn(&mut FTPConfig, LocalFS)
+FTPConfig::set_authorizer = fn(&mut FTPConfig, DummyAuthorizer)
+FTPConfig::set_dtp_handler = fn(&mut FTPConfig, fn() -> StockDTPHandler)
+FTPServer::bind = fn(&str, FTPConfig, Factory<StockHandler>) -> _
+FTPServer::bind_with = fn(&str, u16, i32, FTPConfig, Factory<StockHandler>) -> _
+FTPServer::from_listener = fn(TcpListener, FTPConfig, Factory<StockHandler>) -> _
+FTPSession::end_transfer = fn(&mut FTPSession, Str)
+FTPSession::log = fn(&FTPSession, Str)
+FTPSession::log_at = fn(&FTPSession, log::Level, Str)
+FTPSession::logline = fn(&FTPSession, Str)
+FTPSession::run_as_current_user = fn(&FTPSession, fn(&FTPSession))
+TlsConfig::new = fn(Str) -> _
+authorizers::DummyAuthorizer::add_anonymous = fn(&mut DummyAuthorizer, Str) -> _
+authorizers::DummyAuthorizer::add_anonymous_with = fn(&mut DummyAuthorizer, Str, _) -> _
+authorizers::DummyAuthorizer::add_user = fn(&mut DummyAuthorizer, Str, Str, Str, Str) -> _
+authorizers::DummyAuthorizer::add_user_with = fn(&mut DummyAuthorizer, Str, Str, Str, _) -> _
+authorizers::DummyAuthorizer::override_perm = fn(&mut DummyAuthorizer, &str, Str, Str, bool) -> _
+ioloop::Acceptor::bind = fn(&str, u16, Factory<Chat>) -> _
+ioloop::Acceptor::local_addr = fn(&Acceptor<Factory<Chat>>) -> _
+ioloop::Connector::connect = fn(&str, u16, Duration, Chat) -> _
+ioloop::IOLoop::add = fn(&mut IOLoop, ChatChannel<Chat>) -> _
+ioloop::IOLoop::call_every = fn(&mut IOLoop, Duration, fn(&mut Io<'_>)) -> _
+ioloop::IOLoop::call_later = fn(&mut IOLoop, Duration, fn(&mut Io<'_>)) -> _
+ioloop::Io::add = fn(&mut Io<'static>, ChatChannel<Chat>) -> _
+ioloop::Io::call_every = fn(&mut Io<'static>, Duration, fn(&mut Io<'_>)) -> _
+ioloop::Io::call_later = fn(&mut Io<'static>, Duration, fn(&mut Io<'_>)) -> _
+ioloop::Io::deregister = fn(&mut Io<'static>, &mut TcpStream) -> _
+ioloop::Io::register = fn(&mut Io<'static>, &mut TcpStream, u8, _) -> _
+ioloop::Io::reregister = fn(&mut Io<'static>, &mut TcpStream, u8, _) -> _
+producers::BufferedIteratorProducer::new = fn(vec::IntoIter<io::Result<Vec<u8>>>) -> _
+proto::command::ProtoCmds::insert = fn(&mut ProtoCmds, Str, _) -> _
+";
 
 #[test]
 fn every_public_name_of_pyftpdlib_has_one_row() {
@@ -296,9 +218,8 @@ fn check(path: &str) -> String {
         let arguments = generic.map_or("", |(_, arguments)| arguments);
         return format!("let _ = |x: &{owner}{arguments}| {{ let _ = &x.{field}; }};");
     }
-    let signature = SIGNATURES
-        .iter()
-        .find(|(known, _)| path.strip_prefix("ftpdlib::") == Some(known));
+    let mut signatures = SIGNATURES.lines().filter_map(|line| line.split_once(" = "));
+    let signature = signatures.find(|(known, _)| path.strip_prefix("ftpdlib::") == Some(known));
     if let Some((_, signature)) = signature {
         format!("let _: {signature} = {path};")
     } else if TRAITS.contains(&name(owner)) {

@@ -190,7 +190,7 @@ fn members() {
     let _ = |x: &ftpdlib::DataChannel| { let _ = &x.timeout; };
     let _ = ftpdlib::DataChannel::cmd;
     let _ = ftpdlib::DataChannel::config;
-    let _: fn(&mut DataChannel, &'static str) = ftpdlib::DataChannel::end;
+    let _: fn(&mut DataChannel, Str) = ftpdlib::DataChannel::end;
     let _ = ftpdlib::DataChannel::file_name;
     let _ = ftpdlib::DataChannel::get_elapsed_time;
     let _ = ftpdlib::DataChannel::get_transmitted_bytes;
@@ -310,6 +310,8 @@ fn members() {
     let _ = <dyn ftpdlib::FTPHandler>::on_login;
     let _ = <dyn ftpdlib::FTPHandler>::on_login_failed;
     let _ = <dyn ftpdlib::FTPHandler>::on_logout;
+    let _ = <dyn ftpdlib::FTPHandler>::on_message;
+    let _ = <dyn ftpdlib::FTPHandler>::on_timer;
     let _ = <dyn ftpdlib::FTPHandler>::pre_process_command;
     let _ = <dyn ftpdlib::FTPHandler>::process_command;
     let _ = <dyn ftpdlib::FTPHandler>::secure_connection;
@@ -332,7 +334,7 @@ fn members() {
     let _ = ftpdlib::FTPSession::close;
     let _ = ftpdlib::FTPSession::config;
     let _ = ftpdlib::FTPSession::data_channel;
-    let _: fn(&mut FTPSession, &'static str) = ftpdlib::FTPSession::end_transfer;
+    let _: fn(&mut FTPSession, Str) = ftpdlib::FTPSession::end_transfer;
     let _ = ftpdlib::FTPSession::fs;
     let _ = ftpdlib::FTPSession::is_closing;
     let _ = ftpdlib::FTPSession::is_secure;
@@ -421,9 +423,13 @@ fn members() {
     let _ = ftpdlib::ioloop::AsyncChat::close;
     let _ = ftpdlib::ioloop::AsyncChat::close_when_done;
     let _ = ftpdlib::ioloop::AsyncChat::is_closed;
+    let _ = ftpdlib::ioloop::AsyncChat::push;
+    let _ = ftpdlib::ioloop::AsyncChat::push_with_producer;
+    let _ = ftpdlib::ioloop::AsyncChat::set_terminator;
     let _ = ftpdlib::ioloop::AsyncChat::stream;
     let _ = <dyn ftpdlib::ioloop::Channel>::ready;
     let _ = <dyn ftpdlib::ioloop::ChatHandler>::found_terminator;
+    let _ = <dyn ftpdlib::ioloop::ChatHandler>::handle_close;
     let _ = <dyn ftpdlib::ioloop::ChatHandler>::next_timeout;
     let _: fn(&str, u16, Duration, Chat) -> _ = ftpdlib::ioloop::Connector::connect;
     let _: fn(&mut IOLoop, ChatChannel<Chat>) -> _ = ftpdlib::ioloop::IOLoop::add;
