@@ -252,6 +252,10 @@ impl<H: FTPHandler> Connection<H> {
         match step {
             1 => {
                 s.chat.last_flush();
+                if s.leaving == Leaving::Drained {
+                    // Commands that nobody will read must not cost the client its 421.
+                    s.chat.stream.discard_input();
+                }
                 if s.tls.as_ref().is_some_and(|tls| tls.deadline.is_none()) {
                     h.handle_ssl_shutdown(s);
                 }
