@@ -172,6 +172,8 @@ impl Threads {
             if left.is_zero() {
                 let count = running.loops.len();
                 log::warn!(target: TARGET, "{count} threads remained alive after {patience:?}");
+                // They are not waited for a second time.
+                running.loops.clear();
                 return;
             }
             let waited = self.ended.wait_timeout(running, left);
