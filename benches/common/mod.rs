@@ -23,7 +23,7 @@ pub mod tls;
 
 use std::env;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -779,6 +779,16 @@ pub fn home() -> TempDir {
     tempfile::tempdir_in(parent).unwrap()
 }
 
+/// A file of real bytes, in the page cache: the disk is not what is measured.
+pub fn file(path: &Path, mib: usize) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    for _ in 0..mib {
+        file.write_all(&[b'x'; MIB])?;
+    }
+    // Written back now, and not while others are measured.
+    file.sync_all()
+}
+
 /// A server of each, on the same directory.
 pub fn servers(speech: Speech, home: &Path) -> Vec<Server> {
     let start = |which| Server::start(which, speech, home);
@@ -802,6 +812,8 @@ const THEIRS: [usize; 2] = [2, 3];
 
 pub const USER: &str = "user";
 pub const PASSWORD: &str = "12345";
+
+pub const MIB: usize = 1 << 20;
 
 /// How long anything may take before the bench has failed.
 pub const DEADLINE: Duration = Duration::from_secs(60);

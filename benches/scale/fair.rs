@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Client, Samples, Table, Target, USER};
+use crate::common::{Client, Samples, Table, Target, USER, file};
 use crate::options::{Options, Scale};
 use crate::{cpus, start};
 
@@ -24,8 +24,7 @@ pub fn run(table: &mut Table, home: &Path, options: &Options) {
     for number in 0..scale.entries {
         File::create(home.join(format!("many/file-{number:06}.dat"))).expect("a file");
     }
-    let fetched = File::create(home.join("fetched")).expect("a file");
-    fetched.set_len(256 << 20).expect("its size");
+    file(&home.join("fetched"), 256).expect("a file");
     let server = start(home);
     let real_time = is_real_time();
     if !real_time {

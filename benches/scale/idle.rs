@@ -3,20 +3,18 @@
 //! Beside the server with all of them there is one with none, and the two are
 //! measured in turns: what they differ in, the sessions have made.
 
-use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::thread;
 
-use crate::common::{Client, Samples, Server, Table, Target, descriptors, micros, millis};
+use crate::common::{Client, Samples, Server, Table, Target, descriptors, file, micros, millis};
 use crate::options::{Options, Scale};
 use crate::{cpus, start};
 
 pub fn run(table: &mut Table, home: &Path, options: &Options) {
     cpus::choose("one").expect("a CPU");
     let scale = &options.scale;
-    let large = File::create(home.join(LARGE)).expect("a file");
-    large.set_len(scale.mib << 20).expect("its size");
+    file(&home.join(LARGE), scale.mib).expect("a file");
     let mut most = options.sessions;
     // Each is a descriptor here and one there, where some are kept for transfers.
     let possible = descriptors().saturating_sub(KEPT);

@@ -62,7 +62,7 @@ pub struct Scale {
     /// logins of each,
     pub logins: usize,
     /// and the size of the file that is fetched.
-    pub mib: u64,
+    pub mib: usize,
     /// How long nothing happens.
     pub rest: Duration,
     /// Entries of the long listing.
