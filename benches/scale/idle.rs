@@ -26,11 +26,10 @@ pub fn run(table: &mut Table, home: &Path, options: &Options) {
     let mut crowd = Crowd::default();
     logins(table, &servers, &mut crowd, scale);
     let before = servers[0].private_memory();
-    for level in scale.levels.into_iter().chain([most]) {
-        if level <= most {
-            crowd.fill(&servers[0], level);
-            logins(table, &servers, &mut crowd, scale);
-        }
+    let levels = scale.levels.into_iter().filter(|level| *level < most);
+    for level in levels.chain([most]) {
+        crowd.fill(&servers[0], level);
+        logins(table, &servers, &mut crowd, scale);
     }
     let grown = servers[0].private_memory().saturating_sub(before);
     let count = crowd.idle.len();
@@ -110,7 +109,8 @@ fn transfers(table: &mut Table, servers: &[Server; 2], count: usize, scale: &Sca
     );
 }
 
-/// Measures the two in turns, after a round that does not count.
+/// Measures the two in turns, the one first and then the other, after a round that
+/// does not count.
 fn in_turns(
     servers: &[Server; 2],
     scale: &Scale,
@@ -118,10 +118,11 @@ fn in_turns(
 ) -> [Samples; 2] {
     let mut samples = [Samples::default(), Samples::default()];
     for round in 0..=scale.rounds {
-        for (server, samples) in servers.iter().zip(&mut samples) {
-            let cost = measure(server);
+        for turn in 0..2 {
+            let index = (round + turn) % 2;
+            let cost = measure(&servers[index]);
             if round > 0 {
-                samples.push(cost);
+                samples[index].push(cost);
             }
         }
     }
