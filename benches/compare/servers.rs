@@ -68,7 +68,7 @@ impl Server {
             },
             address,
             tls,
-            child: cpus::spawn(&mut command).unwrap(),
+            child: cpus::in_place(|| command.spawn()).unwrap().unwrap(),
             group: Some(group),
             _config: config,
         };
