@@ -216,7 +216,7 @@ impl Server {
 
     /// The memory that is its own (USS), in bytes.
     pub fn private_memory(&self) -> u64 {
-        private_memory(self.pid).unwrap()
+        Memory::of(self.pid).unwrap().private
     }
 
     /// A client, after AUTH TLS if the server has TLS.
@@ -260,14 +260,30 @@ impl Drop for Server {
     }
 }
 
-/// The memory that is a process's own (USS), in bytes.
-pub fn private_memory(pid: u32) -> io::Result<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let lines = rollup
-        .lines()
-        .filter(|line| line.starts_with("Private_Dirty:") || line.starts_with("Private_Clean:"));
-    let kib = lines.map(|line| line.split_whitespace().nth(1).unwrap());
-    Ok(kib.map(|kib| kib.parse::<u64>().unwrap() * 1024).sum())
+/// Memory that is one process's own, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    /// Mapped by nobody else.
+    pub private: u64,
+    /// What it has written to of that: no file has it.
+    pub written: u64,
+}
+
+impl Memory {
+    /// That of a process, until it has ended.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let bytes = |name| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.unwrap().split_whitespace().next().unwrap();
+            kib.parse::<u64>().unwrap() * 1024
+        };
+        let written = bytes("Private_Dirty:");
+        Ok(Self {
+            private: bytes("Private_Clean:") + written,
+            written,
+        })
+    }
 }
 
 /// An address that was free a moment ago, and is nobody else's in a moment, in
