@@ -105,3 +105,8 @@ pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersi
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// That of the guide for porters.
+#[cfg(doctest)]
+#[doc = include_str!("../PORTING.md")]
+struct Porting;

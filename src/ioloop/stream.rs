@@ -155,10 +155,16 @@ impl Stream {
         }
     }
 
+    /// Whether the system would take more now. If not, an event will tell when.
+    pub(crate) fn look_for_room(&mut self) -> bool {
+        self.raw.writable = self.raw.socket.of_the_system().is_ok_and(sys::has_room);
+        self.raw.writable
+    }
+
     /// Whether the peer has left, and nothing that it has sent is left to read.
     pub(crate) fn is_abandoned(&self) -> bool {
-        let peek = || retry(|| self.raw.socket.peek(&mut [0]));
-        self.raw.read_closed && !matches!(peek(), Ok(Some(1..)))
+        let peeked = retry(|| self.raw.socket.peek(&mut [0]));
+        matches!(peeked, Ok(Some(0)) | Err(_))
     }
 
     /// Makes the loop watch it for `interest`, or for nothing. TLS adds what it
@@ -286,12 +292,16 @@ impl Stream {
         }
     }
 
-    /// Throws away what has come meanwhile: unread, it would make the system cut
-    /// the connection, with what the peer has not got yet.
+    /// Throws away what has come meanwhile, within a limit: unread, it would make the
+    /// system cut the connection, with what the peer has not got yet.
     pub(crate) fn discard_input(&mut self) {
-        let mut bytes = [0; 4096];
+        let mut bytes = [0; 8192];
         self.raw.readable = true;
-        let _ = self.raw.read(&mut bytes);
+        for _ in 0..DISCARDS {
+            if !matches!(self.raw.read(&mut bytes), Ok(Some(1..))) {
+                return;
+            }
+        }
     }
 
     /// Says good-bye under TLS (`close_notify`), after all that was written.
@@ -337,3 +347,6 @@ pub(crate) fn is_exhaustion(err: &io::Error) -> bool {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
     )
 }
+
+/// Reads of what nobody wants to know.
+const DISCARDS: usize = 16;
