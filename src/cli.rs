@@ -10,7 +10,8 @@ use clap::builder::OsStringValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::table::{Flag, SETTINGS};
+use crate::config::flags::Flag;
+use crate::config::table::SETTINGS;
 
 /// The headings of the help.
 pub(crate) const SHARING: &str = "What to share, and with whom";

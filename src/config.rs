@@ -6,6 +6,7 @@
 
 mod accounts;
 mod file;
+pub(crate) mod flags;
 mod self_signed;
 pub(crate) mod table;
 mod tls;
