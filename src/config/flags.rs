@@ -9,6 +9,8 @@ pub(crate) struct Flag {
     pub(crate) short: Option<char>,
     /// What the help calls its value; a flag without one is a switch.
     pub(crate) value: Option<&'static str>,
+    /// What it may be, if there are few.
+    pub(crate) values: &'static [&'static str],
     /// What a switch sets its setting to.
     pub(crate) switch_to: bool,
     /// The heading it stands under.
@@ -27,6 +29,7 @@ impl Flag {
             long,
             short: None,
             value: Some(value),
+            values: &[],
             switch_to: true,
             group,
             help,
@@ -44,6 +47,10 @@ impl Flag {
             switch_to,
             ..Self::new(group, long, "", help)
         }
+    }
+
+    const fn one_of(self, values: &'static [&'static str]) -> Self {
+        Self { values, ..self }
     }
 
     const fn short(self, short: char) -> Self {
@@ -135,13 +142,15 @@ pub(super) const MIN_VERSION: Flag = Flag::new(
     "tls-min-version",
     "VERSION",
     "The oldest version of TLS to accept, 1.2 or 1.3 [default: 1.2]",
-);
+)
+.one_of(&["1.2", "1.3"]);
 pub(super) const CLIENT_AUTH: Flag = Flag::new(
     TLS,
     "tls-client-auth",
     "WHETHER",
     "Ask clients for a certificate: off, optional, required [default: off]",
-);
+)
+.one_of(&["off", "optional", "required"]);
 pub(super) const CLIENT_CA: Flag = Flag::new(
     TLS,
     "tls-client-ca",
@@ -153,7 +162,8 @@ pub(super) const SESSION_REUSE: Flag = Flag::new(
     "tls-session-reuse",
     "WHETHER",
     "Whether data connections resume the session's TLS: off, prefer, require [default: prefer]",
-);
+)
+.one_of(&["off", "prefer", "require"]);
 pub(super) const BANNER: Flag =
     Flag::new(SESSIONS, "banner", "TEXT", "Greet clients with this text");
 pub(super) const ENCODING: Flag = Flag::new(
@@ -210,7 +220,8 @@ pub(super) const CONCURRENCY: Flag = Flag::new(
     "MODEL",
     "Serve clients in this way: async (all in one loop), multi-thread, multi-proc, \
      pre-fork (a loop in each of some workers) [default: async]",
-);
+)
+.one_of(&["async", "pre-fork", "multi-thread", "multi-proc"]);
 pub(super) const WORKERS: Flag = Flag::new(
     PROGRAM,
     "workers",

@@ -19,6 +19,9 @@ use super::{Concurrency, Settings};
 pub(crate) struct Setting {
     pub(crate) section: &'static str,
     pub(crate) key: &'static str,
+    /// Its type and default, and what it does, as the manual and the README tell them.
+    pub(crate) kind: &'static str,
+    pub(crate) help: &'static str,
     pub(crate) flag: Option<Flag>,
     /// Checks and applies a value; an error does not name the setting.
     pub(crate) set: fn(&mut Settings, &Value<'_>) -> Result<(), String>,
@@ -28,12 +31,16 @@ impl Setting {
     const fn new(
         section: &'static str,
         key: &'static str,
+        kind: &'static str,
+        help: &'static str,
         set: fn(&mut Settings, &Value<'_>) -> Result<(), String>,
     ) -> Self {
         let flag = None;
         Self {
             section,
             key,
+            kind,
+            help,
             flag,
             set,
         }
@@ -47,181 +54,397 @@ impl Setting {
 
 /// All settings, in the order of the help.
 pub(crate) const SETTINGS: &[Setting] = &[
-    Setting::new("server", "address", |s, v| v.text().map(|t| s.address = t)).flag(INTERFACE),
-    Setting::new("server", "port", |s, v| {
-        v.integer(0..=65_535).map(|n| s.port = n)
-    })
+    Setting::new(
+        "server",
+        "address",
+        "string, `\"\"`",
+        "what to listen on; `\"\"` and `\"::\"` are all addresses of IPv6 and IPv4",
+        |s, v| v.text().map(|t| s.address = t),
+    )
+    .flag(INTERFACE),
+    Setting::new(
+        "server",
+        "port",
+        "integer, 2121",
+        "0 lets the system choose",
+        |s, v| v.integer(0..=65_535).map(|n| s.port = n),
+    )
     .flag(PORT),
-    Setting::new("handler", "masquerade_address", |s, v| {
-        v.text().map(|t| s.handler.masquerade_address = Some(t))
-    })
+    Setting::new(
+        "handler",
+        "masquerade_address",
+        "string",
+        "the address in PASV replies, taken as it is",
+        |s, v| v.text().map(|t| s.handler.masquerade_address = Some(t)),
+    )
     .flag(NAT_ADDRESS),
-    Setting::new("handler", "masquerade_address_map", |s, v| {
-        v.address_map()
-            .map(|map| s.handler.masquerade_address_map = map)
-    }),
-    Setting::new("handler", "passive_ports", |s, v| {
-        // An empty list leaves the choice to the kernel, as no list does.
-        let ports = v.ports()?;
-        s.handler.passive_ports = Some(ports).filter(|ports| !ports.is_empty());
-        Ok(())
-    })
-    .flag(RANGE),
-    Setting::new("handler", "permit_foreign_addresses", |s, v| {
-        v.boolean().map(|b| s.handler.permit_foreign_addresses = b)
-    })
-    .flag(FOREIGN),
-    Setting::new("handler", "permit_privileged_ports", |s, v| {
-        v.boolean().map(|b| s.handler.permit_privileged_ports = b)
-    })
-    .flag(PRIVILEGED),
-    Setting::new("server", "backlog", |s, v| {
-        v.integer(0..=i32::MAX.into()).map(|n| s.backlog = n)
-    }),
-    Setting::new("tls", "certfile", |s, v| {
-        v.path(&s.base)
-            .map(|path| s.tls.config.certfile = Some(path))
-    })
-    .flag(CERTFILE),
-    Setting::new("tls", "keyfile", |s, v| {
-        v.path(&s.base)
-            .map(|path| s.tls.config.keyfile = Some(path))
-    })
-    .flag(KEYFILE),
-    Setting::new("tls", "certificates", |s, v| {
-        v.cert_files(&s.base)
-            .map(|files| s.tls.config.certificates = files)
-    }),
-    Setting::new("tls", "self_signed", |s, v| {
-        v.boolean().map(|b| s.tls.self_signed = b)
-    })
-    .flag(SELF_SIGNED),
-    Setting::new("tls", "tls_control_required", |s, v| {
-        v.boolean().map(|b| s.tls.config.tls_control_required = b)
-    })
-    .flag(CONTROL_REQUIRED),
-    Setting::new("tls", "tls_data_required", |s, v| {
-        v.boolean().map(|b| s.tls.config.tls_data_required = b)
-    })
-    .flag(DATA_REQUIRED),
-    Setting::new("tls", "implicit", |s, v| {
-        v.boolean().map(|b| s.tls.config.implicit = b)
-    })
-    .flag(IMPLICIT),
-    Setting::new("tls", "min_version", |s, v| {
-        v.one_of(&[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)])
-            .map(|version| s.tls.config.min_version = version)
-    })
-    .flag(MIN_VERSION),
-    Setting::new("tls", "client_auth", |s, v| {
-        v.one_of(&[
-            ("off", ClientAuth::Off),
-            ("optional", ClientAuth::Optional),
-            ("required", ClientAuth::Required),
-        ])
-        .map(|auth| s.tls.config.client_auth = auth)
-    })
-    .flag(CLIENT_AUTH),
-    Setting::new("tls", "client_ca", |s, v| {
-        v.path(&s.base)
-            .map(|path| s.tls.config.client_ca = Some(path))
-    })
-    .flag(CLIENT_CA),
-    Setting::new("tls", "session_reuse", |s, v| {
-        v.one_of(&[
-            ("off", SessionReuse::Off),
-            ("prefer", SessionReuse::Prefer),
-            ("require", SessionReuse::Require),
-        ])
-        .map(|reuse| s.tls.config.session_reuse = reuse)
-    })
-    .flag(SESSION_REUSE),
-    Setting::new("tls", "strict_eof", |s, v| {
-        v.boolean().map(|b| s.tls.config.strict_eof = b)
-    }),
-    Setting::new("tls", "handshake_timeout", |s, v| match v.timeout()? {
-        Some(time) => {
-            s.tls.config.handshake_timeout = time;
+    Setting::new(
+        "handler",
+        "masquerade_address_map",
+        "table",
+        "the same by local address, `{ \"10.0.0.2\" = \"203.0.113.7\" }`; goes first",
+        |s, v| {
+            v.address_map()
+                .map(|map| s.handler.masquerade_address_map = map)
+        },
+    ),
+    Setting::new(
+        "handler",
+        "passive_ports",
+        "`\"60000-60100\"` or list of integers",
+        "where none is free, the system chooses one",
+        |s, v| {
+            // An empty list leaves the choice to the kernel, as no list does.
+            let ports = v.ports()?;
+            s.handler.passive_ports = Some(ports).filter(|ports| !ports.is_empty());
             Ok(())
-        }
-        None => Err("must be more than 0: who never shakes hands must go".to_owned()),
-    }),
-    Setting::new("handler", "banner", |s, v| {
-        v.text().map(|t| s.handler.banner = t)
-    })
+        },
+    )
+    .flag(RANGE),
+    Setting::new(
+        "handler",
+        "permit_foreign_addresses",
+        "boolean, false",
+        "data connections with other hosts than the client",
+        |s, v| v.boolean().map(|b| s.handler.permit_foreign_addresses = b),
+    )
+    .flag(FOREIGN),
+    Setting::new(
+        "handler",
+        "permit_privileged_ports",
+        "boolean, false",
+        "PORT and EPRT with ports below 1024",
+        |s, v| v.boolean().map(|b| s.handler.permit_privileged_ports = b),
+    )
+    .flag(PRIVILEGED),
+    Setting::new(
+        "server",
+        "backlog",
+        "integer, 100",
+        "connections that may wait to be accepted",
+        |s, v| v.integer(0..=i32::MAX.into()).map(|n| s.backlog = n),
+    ),
+    Setting::new(
+        "tls",
+        "certfile",
+        "path, required unless `self_signed`",
+        "the certificate chain, in PEM",
+        |s, v| {
+            v.path(&s.base)
+                .map(|path| s.tls.config.certfile = Some(path))
+        },
+    )
+    .flag(CERTFILE),
+    Setting::new(
+        "tls",
+        "keyfile",
+        "path, that of `certfile`",
+        "its key, in PEM, without a passphrase",
+        |s, v| {
+            v.path(&s.base)
+                .map(|path| s.tls.config.keyfile = Some(path))
+        },
+    )
+    .flag(KEYFILE),
+    Setting::new(
+        "tls",
+        "certificates",
+        "`certfile`, `keyfile`",
+        "more of them, for clients that name a host (SNI) of theirs",
+        |s, v| {
+            v.cert_files(&s.base)
+                .map(|files| s.tls.config.certificates = files)
+        },
+    ),
+    Setting::new(
+        "tls",
+        "self_signed",
+        "boolean, false",
+        "a certificate made for this run, whose fingerprint is logged",
+        |s, v| v.boolean().map(|b| s.tls.self_signed = b),
+    )
+    .flag(SELF_SIGNED),
+    Setting::new(
+        "tls",
+        "tls_control_required",
+        "boolean, false",
+        "nobody logs in without TLS",
+        |s, v| v.boolean().map(|b| s.tls.config.tls_control_required = b),
+    )
+    .flag(CONTROL_REQUIRED),
+    Setting::new(
+        "tls",
+        "tls_data_required",
+        "boolean, false",
+        "no transfers and no listings without TLS",
+        |s, v| v.boolean().map(|b| s.tls.config.tls_data_required = b),
+    )
+    .flag(DATA_REQUIRED),
+    Setting::new(
+        "tls",
+        "implicit",
+        "boolean, false",
+        "TLS from the first byte, as on port 990",
+        |s, v| v.boolean().map(|b| s.tls.config.implicit = b),
+    )
+    .flag(IMPLICIT),
+    Setting::new(
+        "tls",
+        "min_version",
+        "string, `\"1.2\"`",
+        "or `\"1.3\"`",
+        |s, v| {
+            v.one_of(&[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)])
+                .map(|version| s.tls.config.min_version = version)
+        },
+    )
+    .flag(MIN_VERSION),
+    Setting::new(
+        "tls",
+        "client_auth",
+        "string, `\"off\"`",
+        "certificates of clients: also `\"optional\"`, `\"required\"`",
+        |s, v| {
+            v.one_of(&[
+                ("off", ClientAuth::Off),
+                ("optional", ClientAuth::Optional),
+                ("required", ClientAuth::Required),
+            ])
+            .map(|auth| s.tls.config.client_auth = auth)
+        },
+    )
+    .flag(CLIENT_AUTH),
+    Setting::new(
+        "tls",
+        "client_ca",
+        "path",
+        "the authorities that they must come from, in PEM",
+        |s, v| {
+            v.path(&s.base)
+                .map(|path| s.tls.config.client_ca = Some(path))
+        },
+    )
+    .flag(CLIENT_CA),
+    Setting::new(
+        "tls",
+        "session_reuse",
+        "string, `\"prefer\"`",
+        "data connections resume the session's TLS: all once one has; `\"require\"`, all; \
+         `\"off\"`, none",
+        |s, v| {
+            v.one_of(&[
+                ("off", SessionReuse::Off),
+                ("prefer", SessionReuse::Prefer),
+                ("require", SessionReuse::Require),
+            ])
+            .map(|reuse| s.tls.config.session_reuse = reuse)
+        },
+    )
+    .flag(SESSION_REUSE),
+    Setting::new(
+        "tls",
+        "strict_eof",
+        "boolean, false",
+        "an upload that ends without the client's `close_notify` is incomplete",
+        |s, v| v.boolean().map(|b| s.tls.config.strict_eof = b),
+    ),
+    Setting::new(
+        "tls",
+        "handshake_timeout",
+        "time, 30",
+        "how long a handshake may take",
+        |s, v| match v.timeout()? {
+            Some(time) => {
+                s.tls.config.handshake_timeout = time;
+                Ok(())
+            }
+            None => Err("must be more than 0: who never shakes hands must go".to_owned()),
+        },
+    ),
+    Setting::new(
+        "handler",
+        "banner",
+        "string",
+        "the greeting; more than 75 characters go on two lines",
+        |s, v| v.text().map(|t| s.handler.banner = t),
+    )
     .flag(BANNER),
-    Setting::new("handler", "encoding", set_encoding).flag(ENCODING),
-    Setting::new("handler", "unicode_errors", set_unicode_errors),
-    Setting::new("handler", "timeout", |s, v| {
-        v.timeout().map(|t| s.handler.timeout = t)
-    })
+    Setting::new(
+        "handler",
+        "encoding",
+        "string, `\"utf-8\"`",
+        "of the wire: also `\"latin-1\"`, `\"cp1251\"`, `\"gbk\"`, ..; FEAT tells UTF8 only \
+         for the first",
+        set_encoding,
+    )
+    .flag(ENCODING),
+    Setting::new(
+        "handler",
+        "unicode_errors",
+        "string, `\"replace\"`",
+        "for bytes outside of the encoding: `\"replace\"`, `\"strict\"` (501), \
+         `\"surrogateescape\"` (as they are)",
+        set_unicode_errors,
+    ),
+    Setting::new(
+        "handler",
+        "timeout",
+        "time, 300",
+        "how long a client may be silent; 0 is forever",
+        |s, v| v.timeout().map(|t| s.handler.timeout = t),
+    )
     .flag(TIMEOUT),
-    Setting::new("dtp", "timeout", |s, v| {
-        v.timeout().map(|t| s.handler.dtp.timeout = t)
-    })
+    Setting::new(
+        "dtp",
+        "timeout",
+        "time, 300",
+        "how long a transfer may stand still; 0 is forever",
+        |s, v| v.timeout().map(|t| s.handler.dtp.timeout = t),
+    )
     .flag(TIMEOUT),
-    Setting::new("dtp", "passive_timeout", |s, v| {
-        v.timeout().map(|t| s.handler.passive_dtp.timeout = t)
-    }),
-    Setting::new("dtp", "active_timeout", |s, v| {
-        v.timeout().map(|t| s.handler.active_dtp.timeout = t)
-    }),
-    Setting::new("handler", "auth_failed_timeout", |s, v| {
-        v.time().map(|t| s.handler.auth_failed_timeout = t)
-    }),
-    Setting::new("handler", "use_gmt_times", |s, v| {
-        v.boolean().map(|b| s.handler.use_gmt_times = b)
-    })
+    Setting::new(
+        "dtp",
+        "passive_timeout",
+        "time, 30",
+        "for the client to connect after PASV or EPSV; 0 is forever",
+        |s, v| v.timeout().map(|t| s.handler.passive_dtp.timeout = t),
+    ),
+    Setting::new(
+        "dtp",
+        "active_timeout",
+        "time, 30",
+        "for our connection after PORT or EPRT; 0 is forever",
+        |s, v| v.timeout().map(|t| s.handler.active_dtp.timeout = t),
+    ),
+    Setting::new(
+        "handler",
+        "auth_failed_timeout",
+        "time, 3",
+        "how long the answer to a wrong password is held back",
+        |s, v| v.time().map(|t| s.handler.auth_failed_timeout = t),
+    ),
+    Setting::new(
+        "handler",
+        "use_gmt_times",
+        "boolean, true",
+        "false: local time in LIST, MLSD, MLST, MDTM and MFMT",
+        |s, v| v.boolean().map(|b| s.handler.use_gmt_times = b),
+    )
     .flag(LOCALTIME),
-    Setting::new("handler", "use_sendfile", |s, v| {
-        v.boolean().map(|b| s.handler.use_sendfile = b)
-    })
+    Setting::new(
+        "handler",
+        "use_sendfile",
+        "boolean, true",
+        "let the kernel copy in binary transfers (`sendfile`, `splice`)",
+        |s, v| v.boolean().map(|b| s.handler.use_sendfile = b),
+    )
     .flag(NO_SENDFILE),
-    Setting::new("handler", "tcp_no_delay", |s, v| {
-        v.boolean().map(|b| s.handler.tcp_no_delay = b)
-    }),
-    Setting::new("dtp", "ac_in_buffer_size", |s, v| {
-        v.integer(1..=MAX_BUFFER)
-            .map(|n| s.handler.dtp.ac_in_buffer_size = n)
-    }),
-    Setting::new("dtp", "ac_out_buffer_size", |s, v| {
-        v.integer(1..=MAX_BUFFER)
-            .map(|n| s.handler.dtp.ac_out_buffer_size = n)
-    }),
-    Setting::new("dtp", "read_limit", |s, v| {
-        v.integer(0..=i64::MAX).map(|n| s.limits.read_limit = n)
-    }),
-    Setting::new("dtp", "write_limit", |s, v| {
-        v.integer(0..=i64::MAX).map(|n| s.limits.write_limit = n)
-    }),
-    Setting::new("dtp", "auto_sized_buffers", |s, v| {
-        v.boolean().map(|b| s.limits.auto_sized_buffers = b)
-    }),
-    Setting::new("server", "max_cons", |s, v| {
-        v.integer(0..=MAX_COUNT).map(|n| s.max_cons = n)
-    })
+    Setting::new(
+        "handler",
+        "tcp_no_delay",
+        "boolean, true",
+        "send replies at once",
+        |s, v| v.boolean().map(|b| s.handler.tcp_no_delay = b),
+    ),
+    Setting::new(
+        "dtp",
+        "ac_in_buffer_size",
+        "integer, 65536",
+        "bytes received at once",
+        |s, v| {
+            v.integer(1..=MAX_BUFFER)
+                .map(|n| s.handler.dtp.ac_in_buffer_size = n)
+        },
+    ),
+    Setting::new(
+        "dtp",
+        "ac_out_buffer_size",
+        "integer, 65536",
+        "bytes sent at once",
+        |s, v| {
+            v.integer(1..=MAX_BUFFER)
+                .map(|n| s.handler.dtp.ac_out_buffer_size = n)
+        },
+    ),
+    Setting::new(
+        "dtp",
+        "read_limit",
+        "integer, 0",
+        "bytes a second from the client; 0 is no limit",
+        |s, v| v.integer(0..=i64::MAX).map(|n| s.limits.read_limit = n),
+    ),
+    Setting::new(
+        "dtp",
+        "write_limit",
+        "integer, 0",
+        "bytes a second to the client; 0 is no limit",
+        |s, v| v.integer(0..=i64::MAX).map(|n| s.limits.write_limit = n),
+    ),
+    Setting::new(
+        "dtp",
+        "auto_sized_buffers",
+        "boolean, true",
+        "with limits: smaller buffers, for a smoother flow",
+        |s, v| v.boolean().map(|b| s.limits.auto_sized_buffers = b),
+    ),
+    Setting::new(
+        "server",
+        "max_cons",
+        "integer, 512",
+        "sockets at once (control, data, listening); 0 is no limit",
+        |s, v| v.integer(0..=MAX_COUNT).map(|n| s.max_cons = n),
+    )
     .flag(MAX_CONS),
-    Setting::new("server", "max_cons_per_ip", |s, v| {
-        v.integer(0..=MAX_COUNT).map(|n| s.max_cons_per_ip = n)
-    })
+    Setting::new(
+        "server",
+        "max_cons_per_ip",
+        "integer, 0",
+        "control connections from one address; 0 is no limit",
+        |s, v| v.integer(0..=MAX_COUNT).map(|n| s.max_cons_per_ip = n),
+    )
     .flag(MAX_CONS_PER_IP),
-    Setting::new("server", "max_cons_per_user", |s, v| {
-        v.integer(0..=MAX_COUNT).map(|n| s.max_cons_per_user = n)
-    })
+    Setting::new(
+        "server",
+        "max_cons_per_user",
+        "integer, 0",
+        "control connections that one user is logged in on; 0 is no limit",
+        |s, v| v.integer(0..=MAX_COUNT).map(|n| s.max_cons_per_user = n),
+    )
     .flag(MAX_CONS_PER_USER),
-    Setting::new("handler", "max_login_attempts", |s, v| {
-        v.integer(1..=MAX_COUNT)
-            .map(|n| s.handler.max_login_attempts = n)
-    })
+    Setting::new(
+        "handler",
+        "max_login_attempts",
+        "integer, 3",
+        "wrong passwords until the connection is closed",
+        |s, v| {
+            v.integer(1..=MAX_COUNT)
+                .map(|n| s.handler.max_login_attempts = n)
+        },
+    )
     .flag(MAX_LOGIN_ATTEMPTS),
-    Setting::new("server", "concurrency", set_concurrency).flag(CONCURRENCY),
-    Setting::new("server", "workers", |s, v| {
-        v.integer(0..=MAX_WORKERS).map(|n| s.workers = n)
-    })
+    Setting::new(
+        "server",
+        "concurrency",
+        "string, `\"async\"`",
+        "or `\"pre-fork\"`, `\"multi-thread\"`, `\"multi-proc\"`",
+        set_concurrency,
+    )
+    .flag(CONCURRENCY),
+    Setting::new(
+        "server",
+        "workers",
+        "integer, 0",
+        "of `\"pre-fork\"`; 0: one for each CPU",
+        |s, v| v.integer(0..=MAX_WORKERS).map(|n| s.workers = n),
+    )
     .flag(WORKERS),
-    Setting::new("server", "drain_timeout", |s, v| {
-        v.time().map(|t| s.drain_timeout = t)
-    })
+    Setting::new(
+        "server",
+        "drain_timeout",
+        "time, 3",
+        "how long transfers may go on when the server is told to end",
+        |s, v| v.time().map(|t| s.drain_timeout = t),
+    )
     .flag(DRAIN_TIMEOUT),
 ];
 
