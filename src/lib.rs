@@ -67,7 +67,7 @@
 //!   bound, or forges a line of a reply, of a listing or of the log. A panic in a
 //!   method of a user's handler ends that session only.
 
-#![warn(missing_docs, missing_debug_implementations)]
+#![warn(missing_docs, missing_debug_implementations, unnameable_types)]
 
 pub mod authorizers;
 mod error;
