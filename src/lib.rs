@@ -93,6 +93,8 @@ pub use handlers::{
     ActiveDTPConfig, DTPConfig, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPSession,
     PassiveDTPConfig, ThrottledDTPHandler,
 };
+/// The poll: for sockets of one's own on an [`IOLoop`](ioloop::IOLoop).
+pub use mio;
 pub use offload::PoolFull;
 /// What TLS is made with: for [`TlsConfig::ssl_context`].
 pub use rustls;

@@ -78,7 +78,7 @@ pub struct FTPConfig {
 }
 
 /// The class attributes of pyftpdlib's `DTPHandler`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DTPConfig {
     /// How long a data connection may make no progress: 421 then. 300 s.
@@ -90,7 +90,7 @@ pub struct DTPConfig {
 }
 
 /// The class attributes of pyftpdlib's `PassiveDTP`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PassiveDTPConfig {
     /// How long the client may take to connect: 421 then. 30 s.
@@ -100,7 +100,7 @@ pub struct PassiveDTPConfig {
 }
 
 /// The class attributes of pyftpdlib's `ActiveDTP`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActiveDTPConfig {
     /// How long connecting to the client may take: 421 then. 30 s.
@@ -151,18 +151,9 @@ impl Default for FTPConfig {
             abstracted_fs: Arc::new(LocalFS::new()),
             proto_cmds: ProtoCmds::default(),
             tls: None,
-            dtp: DTPConfig {
-                timeout: Some(Duration::from_secs(300)),
-                ac_in_buffer_size: 65_536,
-                ac_out_buffer_size: 65_536,
-            },
-            passive_dtp: PassiveDTPConfig {
-                timeout: Some(Duration::from_secs(30)),
-                backlog: None,
-            },
-            active_dtp: ActiveDTPConfig {
-                timeout: Some(Duration::from_secs(30)),
-            },
+            dtp: DTPConfig::default(),
+            passive_dtp: PassiveDTPConfig::default(),
+            active_dtp: ActiveDTPConfig::default(),
             dtp_handler: Arc::new(|| Box::new(StockDTPHandler)),
         }
     }
@@ -197,3 +188,30 @@ const LOGGED: [&str; 12] = [
     "SITE CHMOD",
     "MFMT",
 ];
+
+impl Default for DTPConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Some(Duration::from_secs(300)),
+            ac_in_buffer_size: 65_536,
+            ac_out_buffer_size: 65_536,
+        }
+    }
+}
+
+impl Default for PassiveDTPConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Some(Duration::from_secs(30)),
+            backlog: None,
+        }
+    }
+}
+
+impl Default for ActiveDTPConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Some(Duration::from_secs(30)),
+        }
+    }
+}
