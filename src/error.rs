@@ -23,7 +23,7 @@ pub enum FSError {
 }
 
 impl FSError {
-    /// The system's error of this kind, such as `ErrorKind::NotFound`.
+    /// The system's error of this number: `ENOENT`, which is 2, for one.
     #[must_use]
     pub fn from_errno(errno: i32) -> Self {
         Self::Io(io::Error::from_raw_os_error(errno))

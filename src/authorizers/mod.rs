@@ -209,7 +209,8 @@ pub trait Authorizer: Send + Sync {
         self.inner().has_user(username)
     }
 
-    /// Whether a user has a permission: over a real path, or in general.
+    /// Whether a user has a permission: over a real path, or in general (`None`).
+    /// Where not, the reply is 550.
     fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
         self.inner().has_perm(username, perm, path)
     }

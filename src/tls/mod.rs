@@ -41,10 +41,10 @@ pub struct TlsConfig {
     /// `ssl_context`. Its tickets, session storage, ALPN and early data are replaced
     /// by those of the server.
     pub ssl_context: Option<Arc<ServerConfig>>,
-    /// Whether USER and PASS want TLS on the control connection: 550 otherwise.
+    /// Whether USER and PASS want TLS on the control connection: 550 otherwise. No.
     pub tls_control_required: bool,
     /// Whether transfers want PROT P: 550 for PASV and its like, 521 for the
-    /// transfer itself.
+    /// transfer itself. No.
     pub tls_data_required: bool,
     /// Whether TLS begins with the first byte, without AUTH, and data connections
     /// are private from the start: FTPS on port 990. No.
