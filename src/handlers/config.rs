@@ -1,5 +1,5 @@
 //! The settings that all sessions share: the class attributes of pyftpdlib's
-//! `FTPHandler`, `DTPHandler`, `PassiveDTP` and `ActiveDTP`.
+//! `FTPHandler`, `DTPHandler`, `PassiveDTP` and `ActiveDTP`. Limits of the server as a whole are those of `FTPServer`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

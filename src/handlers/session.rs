@@ -1,4 +1,5 @@
-//! All the state of one control connection.
+//! All the state of one control connection, and what a hook may ask of it. What
+//! commands do is elsewhere, and so is the driving of its sockets.
 
 use std::cell::OnceCell;
 use std::fmt::{self, Display};
