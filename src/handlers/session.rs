@@ -115,6 +115,11 @@ impl Login {
         matches!(self, Self::Asked(_) | Self::Refused(_))
     }
 
+    /// Whether the reply is held back.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self {
             Self::Refused(refused) => Some(refused.until),

@@ -169,9 +169,17 @@ impl Listener {
     /// The next connection that waits. `None`: there is none, or none can be
     /// taken; an event, or `retry_at`, will tell when to ask again.
     pub(crate) fn accept(&mut self, now: Instant) -> Option<(TcpStream, SocketAddr)> {
+        self.accept_by(now, TcpListener::accept)
+    }
+
+    fn accept_by<T>(
+        &mut self,
+        now: Instant,
+        mut accept: impl FnMut(&TcpListener) -> io::Result<T>,
+    ) -> Option<T> {
         self.retry_at = None;
         for _ in 0..FAILURES {
-            match stream::retry(|| self.socket.accept()) {
+            match stream::retry(|| accept(&self.socket)) {
                 Ok(accepted) => {
                     self.failing = false;
                     return accepted;
@@ -298,3 +306,55 @@ const FAILURES: usize = 8;
 
 /// How long to wait for descriptors.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener() -> Listener {
+        Listener::new(bind_af_unspecified("127.0.0.1", 0, 1).unwrap())
+    }
+
+    #[test]
+    fn exhaustion_is_waited_for() {
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            let mut listener = listener();
+            let now = Instant::now();
+            let mut calls = 0;
+            for _ in 0..3 {
+                let accepted = listener.accept_by(now, |_| {
+                    calls += 1;
+                    Err::<(), _>(io::Error::from_raw_os_error(errno))
+                });
+                assert_eq!(accepted, None);
+                assert_eq!(listener.retry_at, Some(now + RETRY_DELAY));
+                assert!(listener.failing);
+            }
+            // Once each time, and told once.
+            assert_eq!(calls, 3);
+            assert_eq!(listener.accept_by(now, |_| Ok(())), Some(()));
+            assert_eq!(listener.retry_at, None);
+            assert!(!listener.failing);
+        }
+    }
+
+    #[test]
+    fn connections_that_are_gone_are_passed_over() {
+        let mut listener = listener();
+        let now = Instant::now();
+        let gone = || io::Error::from_raw_os_error(libc::ECONNABORTED);
+        let mut calls = 0;
+        let accepted = listener.accept_by(now, |_| {
+            calls += 1;
+            if calls < 3 { Err(gone()) } else { Ok(()) }
+        });
+        assert_eq!((accepted, listener.retry_at), (Some(()), None));
+        // But not for ever.
+        let accepted = listener.accept_by(now, |_| Err::<(), _>(gone()));
+        let expected = Some(now + RETRY_DELAY);
+        assert_eq!((accepted, listener.retry_at), (None, expected));
+        let nobody = |_: &TcpListener| Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let accepted = listener.accept_by(now, nobody);
+        assert_eq!((accepted, listener.retry_at), (None, None));
+    }
+}

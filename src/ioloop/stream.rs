@@ -278,12 +278,16 @@ impl Stream {
         }
     }
 
-    /// Throws away what has come meanwhile: unread, it would make the system cut
-    /// the connection, with what the peer has not got yet.
+    /// Throws away what has come meanwhile, within a limit: unread, it would make the
+    /// system cut the connection, with what the peer has not got yet.
     pub(crate) fn discard_input(&mut self) {
-        let mut bytes = [0; 4096];
+        let mut bytes = [0; 8192];
         self.raw.readable = true;
-        let _ = self.raw.read(&mut bytes);
+        for _ in 0..DISCARDS {
+            if !matches!(self.raw.read(&mut bytes), Ok(Some(1..))) {
+                return;
+            }
+        }
     }
 
     /// Says good-bye under TLS (`close_notify`), after all that was written.
@@ -329,3 +333,6 @@ pub(crate) fn is_exhaustion(err: &io::Error) -> bool {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
     )
 }
+
+/// Reads of what nobody wants to know.
+const DISCARDS: usize = 16;

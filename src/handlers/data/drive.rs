@@ -288,11 +288,12 @@ impl DataChannel {
             };
             let at = at + sent as u64;
             let is_short = sent < budget;
-            if is_short && at >= sending.size_seen {
-                sending.size_seen = file.size().unwrap_or(u64::MAX);
-            }
+            let mut is_whole = || match file.size_when_opened() {
+                Some(size) => at >= size,
+                None => file.size().is_ok_and(|size| at >= size),
+            };
             // A short count at the end of the file saves asking once more.
-            let ended = sent == 0 || (is_short && at >= sending.size_seen);
+            let ended = sent == 0 || (is_short && is_whole());
             sending.sendfile_at = Some(at);
             if sent > 0 {
                 self.progress(sent, 0);

@@ -300,8 +300,6 @@ struct Sending {
     ended: bool,
     /// Where in the file, by `sendfile`.
     sendfile_at: Option<u64>,
-    /// The size of the file when it was last asked for, 0 before.
-    size_seen: u64,
 }
 
 struct Receiving {
