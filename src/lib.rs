@@ -20,7 +20,8 @@
 //! }
 //! ```
 //!
-//! It serves until SIGINT or SIGTERM. What follows makes it a server of one's own.
+//! It serves until SIGINT or SIGTERM. In `Cargo.toml`, `default-features = false` leaves out
+//! what only the program `ftpdlib` needs. What follows makes it a server of one's own.
 //!
 //! ## A handler
 //!

@@ -80,7 +80,14 @@ impl Perm {
     }
 }
 
-/// A set of permissions: `"elr".parse::<Perms>()`.
+/// A set of permissions.
+///
+/// ```
+/// use ftpdlib::authorizers::{Perm, Perms};
+///
+/// let perms = Perms::from_iter([Perm::List, Perm::Read]);
+/// assert_eq!("rl".parse(), Ok(perms));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Perms(u16);
 
@@ -113,6 +120,12 @@ impl Perms {
     /// Its members, in the order of pyftpdlib's letters.
     pub fn iter(self) -> impl Iterator<Item = Perm> {
         Perm::ALL.into_iter().filter(move |perm| self.has(*perm))
+    }
+}
+
+impl FromIterator<Perm> for Perms {
+    fn from_iter<I: IntoIterator<Item = Perm>>(perms: I) -> Self {
+        perms.into_iter().fold(Self::NONE, Self::with)
     }
 }
 
