@@ -3,14 +3,18 @@
 //! The flags of settings are those of the [table](crate::config::table); here are
 //! the few that are no settings: accounts, the file, the log.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::builder::OsStringValueParser;
+use clap::builder::{
+    EnumValueParser, OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser,
+};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
-use crate::config::table::{Flag, SETTINGS};
+use crate::config::flags::Flag;
+use crate::config::table::SETTINGS;
+use crate::manual::Document;
 
 /// The headings of the help.
 pub(crate) const SHARING: &str = "What to share, and with whom";
@@ -51,6 +55,8 @@ pub(crate) struct AccountFlags {
 pub(crate) enum Stop {
     /// Help or the version was asked for: to be printed, which is a success.
     Asked(clap::Error),
+    /// So was the manual, or completions for a shell.
+    Generate(Document),
     /// One line on what is wrong.
     Wrong(String),
 }
@@ -59,6 +65,9 @@ impl Flags {
     /// Reads a command line; its first word is the program.
     pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let mut matches = command().try_get_matches_from(args).map_err(explain)?;
+        if let Some(document) = matches.remove_one("generate") {
+            return Err(Stop::Generate(document));
+        }
         let mut given: Vec<(Flag, Option<String>)> = Vec::new();
         for flag in setting_flags() {
             match flag.value {
@@ -116,11 +125,13 @@ impl AccountFlags {
     }
 }
 
-fn command() -> Command {
+/// All options, as they are parsed, told and completed.
+pub(crate) fn command() -> Command {
     let own = [
         named("directory")
             .short('d')
             .value_name("PATH")
+            .value_hint(ValueHint::DirPath)
             .value_parser(OsStringValueParser::new())
             .help("Share this directory [default: the current one]"),
         named("write")
@@ -130,10 +141,12 @@ fn command() -> Command {
         named("username")
             .short('u')
             .value_name("NAME")
+            .value_hint(ValueHint::Other)
             .help("Share it with this user, not with anonymous; needs a password"),
         named("password")
             .short('P')
             .value_name("WORD")
+            .value_hint(ValueHint::Other)
             .help("The password of that user"),
     ];
     let tls = named("tls")
@@ -142,12 +155,18 @@ fn command() -> Command {
     let program = [
         named("config")
             .value_name("FILE")
+            .value_hint(ValueHint::FilePath)
             .value_parser(OsStringValueParser::new())
             .help("Read settings and accounts from this TOML file; flags win over it"),
         named("debug")
             .short('D')
             .action(ArgAction::SetTrue)
             .help("Log every command and reply"),
+        named("generate")
+            .value_name("WHAT")
+            .value_parser(EnumValueParser::<Document>::new())
+            .hide_possible_values(true)
+            .help("Print the manual (man) or completions (complete-bash, -zsh, -fish)"),
         named("help")
             .short('h')
             .action(ArgAction::Help)
@@ -205,8 +224,38 @@ fn setting_arg(flag: Flag) -> Arg {
     };
     match flag.value {
         // Values are checked where those of the file are.
-        Some(name) => arg.value_name(name).allow_negative_numbers(true),
+        Some(name) => arg
+            .value_name(name)
+            .value_hint(match name {
+                "PATH" => ValueHint::FilePath,
+                _ => ValueHint::Other,
+            })
+            .value_parser(OneOf(flag.values))
+            .hide_possible_values(true)
+            .allow_negative_numbers(true),
         None => arg.action(ArgAction::SetTrue),
+    }
+}
+
+/// Tells completions the words that a value may be, and takes any.
+#[derive(Debug, Clone)]
+struct OneOf(&'static [&'static str]);
+
+impl TypedValueParser for OneOf {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let values = self.0.iter().map(PossibleValue::new);
+        (!self.0.is_empty()).then(|| Box::new(values) as _)
     }
 }
 

@@ -4,8 +4,9 @@
 //! both go through it, so that they have one meaning and one check. Whatever is
 //! wrong is told in one line, before anything is opened to the world.
 
-mod accounts;
+pub(crate) mod accounts;
 mod file;
+pub(crate) mod flags;
 mod self_signed;
 pub(crate) mod table;
 mod tls;

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// What an operation of a file system failed with.
 ///
@@ -23,7 +24,7 @@ pub enum FSError {
 }
 
 impl FSError {
-    /// The system's error of this kind, such as `ErrorKind::NotFound`.
+    /// The system's error of this number: `ENOENT`, which is 2, for one.
     #[must_use]
     pub fn from_errno(errno: i32) -> Self {
         Self::Io(io::Error::from_raw_os_error(errno))
@@ -124,25 +125,53 @@ impl fmt::Display for AuthenticationFailed {
 impl Error for AuthenticationFailed {}
 
 /// A wrong account, as pyftpdlib's `AuthorizerError` (and the `ValueError`s of
-/// its `DummyAuthorizer`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuthorizerError(String);
+/// its `DummyAuthorizer`). Equal ones have the same text.
+///
+/// Of a home that cannot be reached, its source is the system's error.
+#[derive(Debug, Clone)]
+pub struct AuthorizerError {
+    text: String,
+    source: Option<Arc<io::Error>>,
+}
 
 impl AuthorizerError {
     /// An error with this text, which is meant for the one who runs the server.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn because(self, source: io::Error) -> Self {
+        Self {
+            source: Some(Arc::new(source)),
+            ..self
+        }
     }
 }
+
+impl PartialEq for AuthorizerError {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for AuthorizerError {}
 
 impl fmt::Display for AuthorizerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
-impl Error for AuthorizerError {}
+impl Error for AuthorizerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}
 
 /// The system's text for an error, without what std adds: `No space left on device`.
 #[must_use]

@@ -1,14 +1,15 @@
 //! pyftpdlib for Rust: an FTP server library on its own reactor.
 //!
-//! A server:
+//! # A server in 15 lines
 //!
 //! ```no_run
 //! use ftpdlib::authorizers::DummyAuthorizer;
 //! use ftpdlib::handlers::StockHandler;
+//! use ftpdlib::log::{LevelFilter, config_logging};
 //! use ftpdlib::{FTPConfig, FTPServer};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
+//!     config_logging(LevelFilter::Info)?;
 //!     let mut authorizer = DummyAuthorizer::new();
 //!     authorizer.add_user("user", "12345", "/home/user", "elradfmwMT")?;
 //!     authorizer.add_anonymous("/srv/ftp")?;
@@ -18,6 +19,110 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! It serves until SIGINT or SIGTERM. In `Cargo.toml`, `default-features = false` leaves out
+//! what only the program `ftpdlib` needs. What follows makes it a server of one's own.
+//!
+//! ## A handler
+//!
+//! A session calls a method of [`FTPHandler`] for whatever happens (`on_*`) and for each
+//! command (`ftp_*`). What is not overridden is as in pyftpdlib; an overridden command
+//! calls the stock one as a function:
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use ftpdlib::handlers::commands;
+//! use ftpdlib::{FTPHandler, FTPSession};
+//!
+//! /// One value for each session: its fields are the session's own.
+//! #[derive(Default)]
+//! struct GiveAndTake {
+//!     uploads: u32,
+//! }
+//!
+//! impl FTPHandler for GiveAndTake {
+//!     fn on_file_received(&mut self, s: &mut FTPSession, file: &Path) {
+//!         self.uploads += 1;
+//!         s.log(format_args!("{} has given {}", s.username(), file.display()));
+//!     }
+//!
+//!     fn ftp_retr(&mut self, s: &mut FTPSession, path: &Path) {
+//!         match self.uploads {
+//!             0 => s.respond("550 Give before you take."),
+//!             _ => commands::retr(s, path), // super
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! All sessions share one thread, so no method may wait: slow work goes to a pool with
+//! [`FTPSession::offload`], which calls back with its result. A method may panic: that ends
+//! its session only.
+//!
+//! ## Users
+//!
+//! [`DummyAuthorizer`](authorizers::DummyAuthorizer) holds a table of them, each with a home
+//! that it cannot leave and with [permissions](authorizers::Perm). Who asks a database, or
+//! keeps digests, implements [`Authorizer`](authorizers::Authorizer) above it.
+//!
+//! ```no_run
+//! # use ftpdlib::authorizers::DummyAuthorizer;
+//! # use ftpdlib::FTPConfig;
+//! let mut users = DummyAuthorizer::new();
+//! users.add_user("joe", "secret", "/srv/ftp/joe", "elradfmwMT")?;
+//! users.override_perm("joe", "/srv/ftp/joe/archive", "elr", true)?; // read only, and all below
+//! let mut config = FTPConfig::default();
+//! config.set_authorizer(users);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ## TLS, and other settings
+//!
+//! They are fields of [`FTPConfig`] and of [`TlsConfig`], all with a default:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use ftpdlib::{FTPConfig, TlsConfig};
+//! let mut tls = TlsConfig::new("keycert.pem"); // a certificate chain and its key
+//! tls.tls_control_required = true;
+//! tls.tls_data_required = true;
+//! let mut config = FTPConfig::default();
+//! config.tls = Some(tls);
+//! config.banner = "Welcome.".to_owned();
+//! config.timeout = Some(Duration::from_secs(60));
+//! config.passive_ports = Some((60_000..=60_100).collect());
+//! ```
+//!
+//! ## Workers
+//!
+//! One loop holds tens of thousands of sessions, on one core. For more cores processes
+//! are forked, each with a loop; a [`ThreadedFTPServer`] or [`MultiprocessFTPServer`] has a thread or
+//! a process for each session, whose methods may block.
+//!
+//! ```no_run
+//! # use ftpdlib::{FTPConfig, FTPServer, handlers::StockHandler};
+//! # fn main() -> std::io::Result<()> {
+//! # let config = FTPConfig::default();
+//! let mut server = FTPServer::bind(":2121", config, |_peer| StockHandler)?;
+//! server.set_max_cons_per_ip(10);
+//! server.set_worker_processes(0); // one for each CPU
+//! server.serve_forever()?;
+//! std::process::exit(server.exit_status().into());
+//! # }
+//! ```
+//!
+//! ## Further on
+//!
+//! - a command of one's own: [`ProtoCmds::insert`](proto::command::ProtoCmds::insert) and
+//!   [`FTPHandler::ftp_custom`]
+//! - limits of speed: [`ThrottledDTPHandler`]; other data: [`DTPHandler`], [`producers`]
+//! - files that are none of the disk's: [`AbstractedFS`](filesystems::AbstractedFS)
+//! - another protocol on the same loop: [`FTPServer::ioloop`], [`ioloop`]
+//! - in a loop of one's own: [`FTPServer::turn`]
+//! - what a name of pyftpdlib's is here: `PORTING.md`, which is [`porting`] in these pages
+//! - the program, its configuration file, FTPS and its clients, figures: `README.md`; how it
+//!   works inside, and what may change: `ARCHITECTURE.md`
 //!
 //! # One shape, used four times
 //!
@@ -39,19 +144,23 @@
 //!
 //! # The modules
 //!
-//! | module | what it knows |
-//! |---|---|
-//! | [`ioloop`] | sockets, deadlines and turns; nothing of FTP |
-//! | [`proto`] | commands, replies, addresses and listings as bytes; no socket, no clock |
-//! | [`handlers`] | sessions, commands, data connections |
-//! | [`producers`] | where the output of a connection comes from |
-//! | [`authorizers`] | who may log in, where, and what they may do |
-//! | [`filesystems`] | files inside a user's home; nothing of sessions |
-//! | [`log`] | how a line of the log looks |
-//! | [`testing`] | unit tests of handlers: sessions without sockets, and a clock to be moved |
-//! | `offload` | threads for slow work; nothing of sessions |
-//! | `servers` | the listening socket and its limits: [`FTPServer`] |
-//! | `sys` | every `unsafe` block: the system calls that std does not have |
+//! | module | what it knows | and what it does not |
+//! |---|---|---|
+//! | [`ioloop`] | sockets, deadlines and turns | FTP |
+//! | [`proto`] | commands, replies, addresses and listings as bytes | sockets, clocks, files |
+//! | [`handlers`] | sessions, commands, data connections | how a file or a user is kept |
+//! | [`producers`] | where the output of a connection comes from | where it goes |
+//! | [`authorizers`] | who may log in, where, and what they may do there | sockets, and files but homes |
+//! | [`filesystems`] | files inside a user's home | sessions, replies, permissions |
+//! | [`log`](mod@log) | how a line of the log looks | what it says |
+//! | [`prefork`] | processes that serve in place of this one | what they serve |
+//! | [`testing`] | sessions without sockets, for unit tests of handlers | a server's limits |
+//! | `servers` | listening sockets, and how a server ends: [`FTPServer`] | commands |
+//! | `limits` | how many connections there are, over all processes | whose they are |
+//! | `tls` | certificates, and tickets: [`TlsConfig`] | sockets, commands |
+//! | `offload` | threads for slow work | sessions |
+//! | `error` | texts of errors: [`FSError`] and its like | the codes before them |
+//! | `sys` | every `unsafe` block: the system calls that std does not have | why they are made |
 //!
 //! # What always holds
 //!
@@ -68,7 +177,7 @@
 //!   bound, or forges a line of a reply, of a listing or of the log. A panic in a
 //!   method of a user's handler ends that session only.
 
-#![warn(missing_docs, missing_debug_implementations)]
+#![warn(missing_docs, missing_debug_implementations, unnameable_types)]
 
 pub mod authorizers;
 mod error;
@@ -95,6 +204,8 @@ pub use handlers::{
     ActiveDTPConfig, DTPConfig, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPSession,
     PassiveDTPConfig, ThrottledDTPHandler,
 };
+/// The poll: for sockets of one's own on an [`IOLoop`](ioloop::IOLoop).
+pub use mio;
 pub use offload::PoolFull;
 /// What TLS is made with: for [`TlsConfig::ssl_context`].
 pub use rustls;
@@ -106,7 +217,6 @@ pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersi
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// That of the guide for porters.
-#[cfg(doctest)]
+#[cfg(any(doc, doctest))]
 #[doc = include_str!("../PORTING.md")]
-struct Porting;
+pub mod porting {}

@@ -17,7 +17,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
-use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
+use log::{Log, Metadata, Record};
+
+pub use log::{Level, LevelFilter, SetLoggerError};
 
 /// Sends the lines of the crate, at `level` and above, to standard error, and
 /// the warnings and errors of other crates; as pyftpdlib's `config_logging`.

@@ -6,6 +6,7 @@
 
 mod cli;
 mod config;
+mod manual;
 
 use std::env;
 use std::io::{self, Write};
@@ -29,6 +30,10 @@ fn main() -> ExitCode {
         Err(Stop::Asked(text)) => {
             // A closed pipe (`ftpdlib -h | head`) is nobody's error.
             let _ = text.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(Stop::Generate(document)) => {
+            let _ = io::stdout().write_all(&document.text());
             return ExitCode::SUCCESS;
         }
         Err(Stop::Wrong(text)) => return fail(2, &text),

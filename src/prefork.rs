@@ -3,6 +3,8 @@
 //!
 //! Sockets that listen are made before the fork, loops after it: a poll that two
 //! processes share would tell each of the other's sockets.
+//!
+//! What the workers serve is not known here: [`fork_processes`] does for any program.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;

@@ -1,4 +1,7 @@
 //! Where the output of a channel comes from, when it is more than some bytes.
+//!
+//! A producer makes bytes when it is asked to. It knows neither the connection that they go
+//! out on, nor how many are wanted in all.
 
 use std::fmt;
 use std::io;

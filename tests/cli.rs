@@ -219,3 +219,83 @@ fn an_address_in_use_is_an_error() {
     let line = refused(dir.path(), &["-i", "127.0.0.1", "-p", &port]);
     assert!(line.contains("in use") && line.contains(&port), "{line}");
 }
+
+/// What `--generate` prints.
+fn generated(what: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let output = ftpdlib(dir.path(), &["--generate", what]);
+    assert_eq!(output.status.code(), Some(0), "{what}");
+    assert_eq!(output.stderr, b"", "{what}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The long options, as the help tells them.
+fn long_options() -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let help = String::from_utf8(ftpdlib(dir.path(), &["-h"]).stdout).unwrap();
+    let head = |line: &str| line.trim_start().starts_with('-');
+    let lines = help.lines().filter(|line| head(line));
+    let option = |line: &str| {
+        let word = line.split_whitespace().find(|word| word.starts_with("--"));
+        word.unwrap().to_owned()
+    };
+    lines.map(option).collect()
+}
+
+/// The keys of the README's tables, which a test beside them compares with the table.
+fn keys() -> impl Iterator<Item = &'static str> {
+    let readme = include_str!("../README.md");
+    let (_, file) = readme.split_once("## The configuration file").unwrap();
+    let (file, _) = file.split_once("\n## ").unwrap();
+    let rows = file.lines().filter(|line| line.starts_with("| "));
+    rows.filter_map(|row| row.split('`').nth(1))
+        .map(|key| key.trim_matches(['[', ']']).trim_start_matches("tls."))
+}
+
+#[test]
+fn the_manual_names_every_option_and_key() {
+    // A hyphen that is none of the text's is a minus in roff.
+    let manual = generated("man").replace("\\-", "-");
+    let options = long_options();
+    assert!(options.len() > 30, "{options:?}");
+    for option in options {
+        assert!(manual.contains(&format!("\\fB{option}\\fR")), "{option}");
+    }
+    assert!(keys().count() > 50);
+    for key in keys() {
+        assert!(manual.contains(&format!("\n\\fB{key}\\fR (")), "{key}");
+    }
+    for section in [
+        "[server]",
+        "[[users]]",
+        "SIGNALS",
+        "EXIT STATUS",
+        "EXAMPLES",
+    ] {
+        assert!(manual.contains(section), "{section}");
+    }
+}
+
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = generated(&format!("complete-{shell}"));
+        for option in long_options() {
+            assert!(script.contains(&option[2..]), "{shell}: {option}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("script");
+        fs::write(&path, script).unwrap();
+        // Who does not have the shell does not use it.
+        let Ok(output) = Command::new(shell).arg("-n").arg(&path).output() else {
+            continue;
+        };
+        assert!(output.status.success(), "{shell}: {output:?}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let line = refused(dir.path(), &["--generate", "x"]);
+    assert!(
+        line.starts_with("invalid value 'x' for '--generate <WHAT>'"),
+        "{line}"
+    );
+}

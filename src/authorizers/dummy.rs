@@ -377,8 +377,12 @@ impl From<Infallible> for AuthorizerError {
 }
 
 fn real_directory(path: &Path) -> Result<PathBuf, AuthorizerError> {
-    let real = fs::canonicalize(path).ok().filter(|real| real.is_dir());
-    real.ok_or_else(|| AuthorizerError::new(format!("no such directory: '{}'", path.display())))
+    let wrong = || AuthorizerError::new(format!("no such directory: '{}'", path.display()));
+    match fs::canonicalize(path) {
+        Ok(real) if real.is_dir() => Ok(real),
+        Ok(_) => Err(wrong()),
+        Err(err) => Err(wrong().because(err)),
+    }
 }
 
 fn warn_if_anonymous_writes(username: &str, perm: Perms) {

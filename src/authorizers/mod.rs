@@ -80,7 +80,14 @@ impl Perm {
     }
 }
 
-/// A set of permissions: `"elr".parse::<Perms>()`.
+/// A set of permissions.
+///
+/// ```
+/// use ftpdlib::authorizers::{Perm, Perms};
+///
+/// let perms = Perms::from_iter([Perm::List, Perm::Read]);
+/// assert_eq!("rl".parse(), Ok(perms));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Perms(u16);
 
@@ -113,6 +120,12 @@ impl Perms {
     /// Its members, in the order of pyftpdlib's letters.
     pub fn iter(self) -> impl Iterator<Item = Perm> {
         Perm::ALL.into_iter().filter(move |perm| self.has(*perm))
+    }
+}
+
+impl FromIterator<Perm> for Perms {
+    fn from_iter<I: IntoIterator<Item = Perm>>(perms: I) -> Self {
+        perms.into_iter().fold(Self::NONE, Self::with)
     }
 }
 
@@ -209,7 +222,8 @@ pub trait Authorizer: Send + Sync {
         self.inner().has_user(username)
     }
 
-    /// Whether a user has a permission: over a real path, or in general.
+    /// Whether a user has a permission: over a real path, or in general (`None`).
+    /// Where not, the reply is 550.
     fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
         self.inner().has_perm(username, perm, path)
     }

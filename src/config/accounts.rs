@@ -283,6 +283,40 @@ fn perms(value: &Value<'_>) -> Result<Perms, String> {
         .map_err(|err: AuthorizerError| err.to_string())
 }
 
+/// What each key takes and does, as the manual and the README tell it.
+pub(crate) const ACCOUNT_KEYS: [(&str, &str, &str); 10] = [
+    ("name", "string, required", "what the user logs in with"),
+    ("password", "string, required", "in the clear"),
+    (
+        "home",
+        "path, required",
+        "the directory that is the user's `/`; it must exist",
+    ),
+    (
+        "perm",
+        "string, `\"elr\"`",
+        "letters of `elradfmwMT`, or empty: see below",
+    ),
+    ("msg_login", "string", "the text of 230"),
+    ("msg_quit", "string", "the text of 221"),
+    (
+        "override_perm",
+        "tables",
+        "other permissions for a directory of the home (`[[users.override_perm]]`); its keys:",
+    ),
+    (
+        "path",
+        "path, required",
+        "absolute, or relative to the home",
+    ),
+    ("perm", "string, required", "as above"),
+    (
+        "recursive",
+        "boolean, false",
+        "true: also for the directories in it",
+    ),
+];
+
 const USER_KEYS: &[&str] = &[
     "name",
     "password",

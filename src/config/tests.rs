@@ -532,6 +532,17 @@ fn a_user_is_there_once_and_has_a_home() {
 }
 
 #[test]
+fn words_that_completions_offer_are_taken() {
+    for setting in SETTINGS {
+        let words = setting.flag.map_or(&[][..], |flag| flag.values);
+        for word in words {
+            let set = (setting.set)(&mut Settings::default(), &Value::Text(word));
+            assert_eq!(set, Ok(()), "{}: {word}", setting.key);
+        }
+    }
+}
+
+#[test]
 fn the_help_tells_every_flag() {
     let args = ["ftpdlib", "--help"].map(OsString::from);
     let Err(Stop::Asked(help)) = Flags::parse(args) else {

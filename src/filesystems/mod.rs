@@ -37,6 +37,8 @@ pub use unix::UnixFilesystem;
 /// Real paths given to these methods come from [`AbstractedFS::ftp2fs`]: they are
 /// absolute and hold no `.` or `..`. Errors become `550` replies with their
 /// `Display` as text; see [`FilesystemError`](crate::FilesystemError) for a text of one's own.
+/// Besides those named below there are the system's other ones, and
+/// [`FSError::Outside`] for what a link would lead out of the root to.
 pub trait AbstractedFS: Send + Sync {
     /// The FTP path that a session starts in, `/` by default.
     fn initial_cwd(&self, _root: &Path) -> OsString {
@@ -66,11 +68,17 @@ pub trait AbstractedFS: Send + Sync {
     }
 
     /// Opens a regular file. Never waits (not for the other end of a fifo).
+    ///
+    /// # Errors
+    /// It does not exist, is not a regular file, or may not be read or written.
     fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
         local::open(fs, path, mode)
     }
 
     /// Makes and opens a file of a new name in `dir`: `prefix` and 8 random characters.
+    ///
+    /// # Errors
+    /// `dir` does not exist, or may not be written.
     fn mkstemp(
         &self,
         fs: &FSState,
@@ -81,6 +89,9 @@ pub trait AbstractedFS: Send + Sync {
     }
 
     /// Changes the current directory; the stock body sets [`FSState::set_cwd`].
+    ///
+    /// # Errors
+    /// It does not exist, is no directory, or may not be entered.
     fn chdir(&self, fs: &mut FSState, path: &Path) -> Result<(), FSError> {
         local::check_directory(fs, path)?;
         let cwd = self.fs2ftp(fs, path);
@@ -89,51 +100,81 @@ pub trait AbstractedFS: Send + Sync {
     }
 
     /// Makes a directory.
+    ///
+    /// # Errors
+    /// It exists, its parent does not, or may not be written.
     fn mkdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
         local::mkdir(fs, path)
     }
 
     /// Opens a directory to list it.
+    ///
+    /// # Errors
+    /// It does not exist, is no directory, or may not be read.
     fn listdir(&self, fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
         local::listdir(fs, path)
     }
 
     /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// It is not empty, no directory, or the root itself.
     fn rmdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
         local::rmdir(fs, path)
     }
 
     /// Removes a file, or a link (not what it points to).
+    ///
+    /// # Errors
+    /// It does not exist, is a directory, or its parent may not be written.
     fn remove(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
         local::remove(fs, path)
     }
 
     /// Renames, replacing a file of the new name, as rename(2).
+    ///
+    /// # Errors
+    /// `src` does not exist, `dst` is a directory or on another device.
     fn rename(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
         local::rename(fs, src, dst)
     }
 
     /// Changes the mode; `mode` holds the lowest twelve bits.
+    ///
+    /// # Errors
+    /// It does not exist, or belongs to somebody else.
     fn chmod(&self, fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
         local::chmod(fs, path, mode)
     }
 
     /// The attributes of what `path` is or links to.
+    ///
+    /// # Errors
+    /// It does not exist, or its link leads nowhere or outside.
     fn stat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
         local::stat(fs, path)
     }
 
     /// The attributes of `path` itself, be it a link.
+    ///
+    /// # Errors
+    /// It does not exist.
     fn lstat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
         local::lstat(fs, path)
     }
 
     /// Sets the times of access and modification, in seconds since 1970.
+    ///
+    /// # Errors
+    /// It does not exist, belongs to somebody else, or such a time cannot be kept.
     fn utime(&self, fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
         local::utime(fs, path, seconds)
     }
 
     /// What a link points to, as it is written in it.
+    ///
+    /// # Errors
+    /// It is no link.
     fn readlink(&self, fs: &FSState, path: &Path) -> Result<PathBuf, FSError> {
         local::readlink(fs, path)
     }
@@ -154,11 +195,17 @@ pub trait AbstractedFS: Send + Sync {
     }
 
     /// The size in bytes.
+    ///
+    /// # Errors
+    /// As [`stat`](Self::stat).
     fn getsize(&self, fs: &FSState, path: &Path) -> Result<u64, FSError> {
         Ok(self.stat(fs, path)?.size)
     }
 
     /// The time of the last modification, in seconds since 1970.
+    ///
+    /// # Errors
+    /// As [`stat`](Self::stat).
     fn getmtime(&self, fs: &FSState, path: &Path) -> Result<i64, FSError> {
         Ok(self.stat(fs, path)?.mtime)
     }
@@ -264,6 +311,9 @@ pub trait FSFile: Read + Write + Seek + Send {
     }
 
     /// Its size in bytes.
+    ///
+    /// # Errors
+    /// The system's.
     fn size(&mut self) -> io::Result<u64>;
 
     /// Its size when it was opened, if that is known by now. A download that has come so
@@ -273,7 +323,10 @@ pub trait FSFile: Read + Write + Seek + Send {
     }
 
     /// Called once at the end of a transfer, before the reply: `completed` tells
-    /// a whole file from a cut one. An error makes the reply of an upload 426.
+    /// a whole file from a cut one.
+    ///
+    /// # Errors
+    /// Whatever kept it from being done: the reply of an upload is 426 then.
     fn finish(&mut self, completed: bool) -> io::Result<()> {
         let _ = completed;
         Ok(())
@@ -282,17 +335,27 @@ pub trait FSFile: Read + Write + Seek + Send {
 
 /// An open directory, relative to which its entries are looked up.
 pub trait FSDir: Send {
-    /// The next name, in the order of the system, without `.` and `..`.
+    /// The next name, in the order of the system, without `.` and `..`; `None` at
+    /// the end.
     fn next_name(&mut self) -> Option<io::Result<OsString>>;
 
     /// The attributes of an entry itself, be it a link.
+    ///
+    /// # Errors
+    /// It is not there any more.
     fn lstat(&self, name: &OsStr) -> Result<Stat, FSError>;
 
-    /// The attributes of what an entry is or links to; [`FSError::Outside`]
-    /// for a link that leaves the user's root.
+    /// The attributes of what an entry is or links to.
+    ///
+    /// # Errors
+    /// It is not there any more, or its link leads nowhere;
+    /// [`FSError::Outside`] for one that leaves the user's root.
     fn stat(&self, name: &OsStr) -> Result<Stat, FSError>;
 
     /// What an entry that is a link points to.
+    ///
+    /// # Errors
+    /// It is no link.
     fn readlink(&self, name: &OsStr) -> Result<PathBuf, FSError>;
 }
 

@@ -1,5 +1,5 @@
 //! The settings that all sessions share: the class attributes of pyftpdlib's
-//! `FTPHandler`, `DTPHandler`, `PassiveDTP` and `ActiveDTP`.
+//! `FTPHandler`, `DTPHandler`, `PassiveDTP` and `ActiveDTP`. Limits of the server as a whole are those of `FTPServer`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
 use crate::tls::TlsConfig;
 
-/// Makes the [`DTPHandler`] of each data connection.
+/// Makes the [`DTPHandler`] of each data connection: [`FTPConfig::set_dtp_handler`] wraps one.
 pub type DTPFactory = Arc<dyn Fn() -> Box<dyn DTPHandler> + Send + Sync>;
 
 /// The settings of a server's sessions. Names, meanings and defaults are those
@@ -26,6 +26,7 @@ pub struct FTPConfig {
     /// How long a client may be silent between commands: 421 then. 300 s.
     pub timeout: Option<Duration>,
     /// The text of the 220 greeting; over 75 characters it becomes multi-line.
+    /// `ftpdlib 0.1.0 ready.`, with the version.
     pub banner: String,
     /// Failed logins after which the client is disconnected. 3.
     pub max_login_attempts: u32,
@@ -34,12 +35,13 @@ pub struct FTPConfig {
     pub permit_foreign_addresses: bool,
     /// Whether PORT and EPRT may name a port under 1024 (RFC 2577). No.
     pub permit_privileged_ports: bool,
-    /// The address in PASV replies, used as it is: that of a NAT gateway.
+    /// The address in PASV replies, used as it is: that of a NAT gateway. `None`:
+    /// the one that the client has connected to.
     pub masquerade_address: Option<String>,
     /// The same by local address; wins over `masquerade_address`.
     pub masquerade_address_map: HashMap<IpAddr, String>,
     /// The ports for passive data connections, tried in random order; where
-    /// none is free, or none is set, the kernel chooses.
+    /// none is free, or none is set, the kernel chooses. `None`.
     pub passive_ports: Option<Vec<u16>>,
     /// Whether times in listings, MDTM and MFMT are in GMT, not local. Yes.
     pub use_gmt_times: bool,
@@ -52,7 +54,7 @@ pub struct FTPConfig {
     /// What to do with bytes that are not in that encoding. Replace.
     pub unicode_errors: UnicodeErrors,
     /// What precedes each line of the log: `{remote_ip}`, `{remote_port}` and
-    /// `{username}` are replaced.
+    /// `{username}` are replaced. `{remote_ip}:{remote_port}-[{username}]`.
     pub log_prefix: String,
     /// The commands that are logged at level `info`: those that change files or
     /// the current directory, and REIN.
@@ -78,19 +80,19 @@ pub struct FTPConfig {
 }
 
 /// The class attributes of pyftpdlib's `DTPHandler`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DTPConfig {
     /// How long a data connection may make no progress: 421 then. 300 s.
     pub timeout: Option<Duration>,
-    /// Bytes read at once through our memory. 65,536.
+    /// Bytes read at once through our memory. 65,536, and not more.
     pub ac_in_buffer_size: usize,
     /// Bytes sent at once through our memory. 65,536.
     pub ac_out_buffer_size: usize,
 }
 
 /// The class attributes of pyftpdlib's `PassiveDTP`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PassiveDTPConfig {
     /// How long the client may take to connect: 421 then. 30 s.
@@ -100,7 +102,7 @@ pub struct PassiveDTPConfig {
 }
 
 /// The class attributes of pyftpdlib's `ActiveDTP`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActiveDTPConfig {
     /// How long connecting to the client may take: 421 then. 30 s.
@@ -151,18 +153,9 @@ impl Default for FTPConfig {
             abstracted_fs: Arc::new(LocalFS::new()),
             proto_cmds: ProtoCmds::default(),
             tls: None,
-            dtp: DTPConfig {
-                timeout: Some(Duration::from_secs(300)),
-                ac_in_buffer_size: 65_536,
-                ac_out_buffer_size: 65_536,
-            },
-            passive_dtp: PassiveDTPConfig {
-                timeout: Some(Duration::from_secs(30)),
-                backlog: None,
-            },
-            active_dtp: ActiveDTPConfig {
-                timeout: Some(Duration::from_secs(30)),
-            },
+            dtp: DTPConfig::default(),
+            passive_dtp: PassiveDTPConfig::default(),
+            active_dtp: ActiveDTPConfig::default(),
             dtp_handler: Arc::new(|| Box::new(StockDTPHandler)),
         }
     }
@@ -197,3 +190,30 @@ const LOGGED: [&str; 12] = [
     "SITE CHMOD",
     "MFMT",
 ];
+
+impl Default for DTPConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Some(Duration::from_secs(300)),
+            ac_in_buffer_size: 65_536,
+            ac_out_buffer_size: 65_536,
+        }
+    }
+}
+
+impl Default for PassiveDTPConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Some(Duration::from_secs(30)),
+            backlog: None,
+        }
+    }
+}
+
+impl Default for ActiveDTPConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Some(Duration::from_secs(30)),
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! From a command line to the method of the command: known, argument, login,
 //! path, permission. What a command needs stands in the table of
-//! [`ProtoCmds`](crate::proto::command::ProtoCmds) and nowhere else.
+//! [`ProtoCmds`](crate::proto::command::ProtoCmds) and nowhere else;
+//! what it does is not known here.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

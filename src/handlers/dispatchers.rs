@@ -1,6 +1,6 @@
 //! Data connections that are not made yet: `PassiveDTP` waits for the client,
 //! `ActiveDTP` connects to it. PORT, PASV, EPRT and EPSV (RFC 959, RFC 2428,
-//! with the checks of RFC 2577).
+//! with the checks of RFC 2577). What goes over them later is not known here.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The trait that users override.
+//! The trait that users override: names and stock bodies, and no state.
 
 use std::any::Any;
 use std::ffi::OsStr;

@@ -7,7 +7,9 @@
 //! function: those of [`commands`], [`dispatch`], [`dispatchers`] and [`data`].
 //!
 //! Nothing here touches the poll but `connection`, which drives a session from
-//! its state after each event.
+//! its state after each event. Who the users are is not known here but through an
+//! [`Authorizer`](crate::authorizers::Authorizer), and files are not but through an
+//! [`AbstractedFS`](crate::filesystems::AbstractedFS).
 
 pub mod commands;
 mod config;

@@ -99,11 +99,14 @@ impl FTPSession {
     }
 
     /// As [`offload`](Self::offload), where `then` needs the handler too:
-    /// `|h: &mut Self, s, result| ..`. That has to be of the type that the server
-    /// makes; if it is another (one that the handler consists of), `then` panics.
+    /// `|h: &mut Self, s, result| ..`.
     ///
     /// # Errors
     /// As [`offload`](Self::offload).
+    ///
+    /// # Panics
+    /// When `then` is due, if the handler is not of the type that the server makes
+    /// (but one that it consists of): the session ends.
     pub fn offload_with<H: FTPHandler + 'static, T: Send + 'static>(
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,

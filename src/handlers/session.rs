@@ -1,4 +1,5 @@
-//! All the state of one control connection.
+//! All the state of one control connection, and what a hook may ask of it. What
+//! commands do is elsewhere, and so is the driving of its sockets.
 
 use std::cell::OnceCell;
 use std::fmt::{self, Display};
@@ -476,12 +477,14 @@ impl FTPSession {
     // --- timers
 
     /// Calls [`on_timer`](super::FTPHandler::on_timer) after `delay`. The
-    /// timers of a session end with it; it has at most 64.
+    /// timers of a session end with it. It has at most 64: one more is not set, which is
+    /// logged.
     pub fn call_later(&mut self, delay: Duration) -> TimerId {
         self.add_timer(delay, None)
     }
 
-    /// Calls [`on_timer`](super::FTPHandler::on_timer) every `delay`.
+    /// Calls [`on_timer`](super::FTPHandler::on_timer) every `delay`, of at least 1 ms; as
+    /// [`call_later`](Self::call_later).
     pub fn call_every(&mut self, delay: Duration) -> TimerId {
         self.add_timer(delay, Some(delay))
     }

@@ -1,4 +1,5 @@
-//! A data handler with a speed limit.
+//! A data handler with a speed limit, for each connection by itself: it knows nothing of
+//! the others, of users or of files.
 
 use std::io;
 use std::time::{Duration, Instant};

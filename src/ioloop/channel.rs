@@ -1,4 +1,5 @@
-//! What the loop knows of those who live on it: a [`Channel`] behind a number.
+//! What the loop knows of those who live on it: a [`Channel`] behind a number, and
+//! nothing of its protocol.
 
 use std::any::Any;
 use std::time::Instant;

@@ -1,5 +1,6 @@
 //! Conversations: input in pieces, output in order. The control connection of
-//! FTP is one; users make others with [`ChatHandler`].
+//! FTP is one; users make others with [`ChatHandler`]. What a
+//! piece means is theirs.
 
 use std::any::Any;
 use std::borrow::Cow;

@@ -1,4 +1,5 @@
-//! A connected socket, in clear or under TLS, as all but TLS see it.
+//! A connected socket, in clear or under TLS, as all but TLS see it. What
+//! its bytes mean is not known here.
 
 use std::fmt;
 use std::fs::File;

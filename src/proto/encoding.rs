@@ -195,6 +195,7 @@ impl fmt::Display for Encoding {
 /// What happens to bytes that are not text, and text that has no bytes; after the
 /// error handlers of Python's codecs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum UnicodeErrors {
     /// A mark takes their place, as pyftpdlib does by default.
     #[default]

@@ -1,5 +1,5 @@
 //! The server: a listening socket whose connections become sessions, within
-//! limits; and how it ends.
+//! limits; and how it ends. What a session does is not known here.
 
 mod accept;
 mod signals;

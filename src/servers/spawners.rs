@@ -1,5 +1,5 @@
 //! Servers for handlers that block: a thread, or a process, for each connection,
-//! with a loop of its own.
+//! with a loop of its own. What runs on that loop is what runs on the server's.
 
 use std::collections::HashMap;
 use std::io;

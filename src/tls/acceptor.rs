@@ -111,7 +111,7 @@ fn check(config: &TlsConfig) -> Result<(), TlsError> {
         _ => None,
     });
     match wrong {
-        Some(text) => Err(TlsError(text.to_owned())),
+        Some(text) => Err(TlsError::new(text)),
         None => Ok(()),
     }
 }
@@ -123,7 +123,7 @@ fn from_files(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     };
     Ok(ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
-        .map_err(|err| TlsError(err.to_string()))?
+        .map_err(|err| TlsError::new(err.to_string()).because(err))?
         .with_client_cert_verifier(client_verifier(config)?)
         .with_cert_resolver(Arc::new(certificates(config)?)))
 }
@@ -131,14 +131,14 @@ fn from_files(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
 fn certificates(config: &TlsConfig) -> Result<Certificates, TlsError> {
     let default = match (&config.certified_key, &config.certfile) {
         (Some(ready), _) => {
-            check_chain(&ready.cert).map_err(TlsError)?;
+            check_chain(&ready.cert)?;
             Arc::clone(ready)
         }
         (None, Some(certfile)) => Arc::new(load(&CertFiles {
             certfile: certfile.clone(),
             keyfile: config.keyfile.clone(),
         })?),
-        (None, None) => return Err(TlsError("there is no certificate".to_owned())),
+        (None, None) => return Err(TlsError::new("there is no certificate")),
     };
     let others = config
         .certificates
@@ -159,7 +159,7 @@ fn client_verifier(config: &TlsConfig) -> Result<Arc<dyn ClientCertVerifier>, Tl
         ClientAuth::Optional | ClientAuth::Off => builder.allow_unauthenticated(),
     };
     let verifier = builder.build();
-    verifier.map_err(|err| TlsError::of(path, &err.to_string()))
+    verifier.map_err(|err| TlsError::new(err.to_string()).because(err).of(path))
 }
 
 /// Tickets of a control connection, in TLS 1.3: for clients that use each once.

@@ -42,22 +42,25 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
 pub(super) fn load(files: &CertFiles) -> Result<CertifiedKey, TlsError> {
     let certfile = files.certfile.as_path();
     let text = read(certfile)?;
-    let chain = certificates(certfile, &text)?;
-    check_chain(&chain).map_err(|wrong| TlsError::of(certfile, &wrong))?;
+    let chain = certificates(&text).map_err(|err| err.of(certfile))?;
+    check_chain(&chain).map_err(|err| err.of(certfile))?;
     match files.keyfile.as_deref().filter(|path| *path != certfile) {
         Some(keyfile) => {
-            let key = key(&read(keyfile)?).map_err(|wrong| TlsError::of(keyfile, wrong))?;
-            let result = certified(chain, key);
-            result.map_err(|wrong| match wrong {
-                MISMATCH => TlsError::of(keyfile, &format!("{wrong} in {}", certfile.display())),
-                _ => TlsError::of(keyfile, wrong),
+            let key = key(&read(keyfile)?).map_err(|err| err.of(keyfile))?;
+            certified(chain, key).map_err(|mut err| {
+                if err.text == MISMATCH {
+                    err.text += &format!(" in {}", certfile.display());
+                }
+                err.of(keyfile)
             })
         }
         None => {
             let certified = key(&text).and_then(|key| certified(chain, key));
-            certified.map_err(|wrong| match wrong {
-                NO_KEY => TlsError::of(certfile, &format!("{wrong}, and there is no keyfile")),
-                _ => TlsError::of(certfile, wrong),
+            certified.map_err(|mut err| {
+                if err.text == NO_KEY {
+                    err.text += ", and there is no keyfile";
+                }
+                err.of(certfile)
             })
         }
     }
@@ -67,29 +70,36 @@ pub(super) fn load(files: &CertFiles) -> Result<CertifiedKey, TlsError> {
 pub(super) fn certified(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<CertifiedKey, &'static str> {
-    match CertifiedKey::from_der(chain, key, &provider()) {
-        Ok(certified) => Ok(certified),
-        Err(Error::InconsistentKeys(_)) => Err(MISMATCH),
-        Err(_) => Err("the private key is damaged, or of a kind that is not supported"),
-    }
+) -> Result<CertifiedKey, TlsError> {
+    CertifiedKey::from_der(chain, key, &provider()).map_err(|err| {
+        let text = match err {
+            Error::InconsistentKeys(_) => MISMATCH,
+            _ => "the private key is damaged, or of a kind that is not supported",
+        };
+        TlsError::new(text).because(err)
+    })
 }
 
 /// Whether a chain can be shown to clients, today.
-pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), String> {
+pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
     let [first, authorities @ ..] = chain else {
-        return Err("there is no certificate".to_owned());
+        return Err(TlsError::new("there is no certificate"));
     };
     let checked = match ParsedCertificate::try_from(first) {
         Ok(parsed) => check_dates(&parsed),
-        Err(Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension)) => {
-            Err("has a critical extension that is not supported".to_owned())
+        Err(err) => {
+            let text = match err {
+                Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension) => {
+                    "has a critical extension that is not supported"
+                }
+                _ => "is damaged, or not of X.509 version 3",
+            };
+            Err(TlsError::new(text).because(err))
         }
-        Err(_) => Err("is damaged, or not of X.509 version 3".to_owned()),
     };
-    checked.map_err(|wrong| format!("the certificate {wrong}"))?;
+    checked.map_err(|err| err.after("the certificate"))?;
     for (i, authority) in authorities.iter().enumerate() {
-        check_authority(authority).map_err(|wrong| format!("certificate {} {wrong}", i + 2))?;
+        check_authority(authority).map_err(|err| err.after(&format!("certificate {}", i + 2)))?;
     }
     Ok(())
 }
@@ -97,19 +107,22 @@ pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), String> {
 /// Reads the authorities that certificates of clients may come from.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
-    for (i, authority) in certificates(path, &read(path)?)?.into_iter().enumerate() {
-        let checked = check_authority(&authority)
-            .and_then(|()| store.add(authority).map_err(|err| err.to_string()));
-        checked.map_err(|wrong| TlsError::of(path, &format!("certificate {} {wrong}", i + 1)))?;
+    let authorities = certificates(&read(path)?).map_err(|err| err.of(path))?;
+    for (i, authority) in authorities.into_iter().enumerate() {
+        let checked = check_authority(&authority).and_then(|()| {
+            let added = store.add(authority);
+            added.map_err(|err| TlsError::new(err.to_string()).because(err))
+        });
+        checked.map_err(|err| err.after(&format!("certificate {}", i + 1)).of(path))?;
     }
     Ok(store)
 }
 
 /// That of an authority may be older than version 3: nothing in it is relied on
 /// but its name and key.
-fn check_authority(authority: &CertificateDer<'_>) -> Result<(), String> {
-    if RootCertStore::empty().add(authority.clone()).is_err() {
-        return Err("is damaged".to_owned());
+fn check_authority(authority: &CertificateDer<'_>) -> Result<(), TlsError> {
+    if let Err(err) = RootCertStore::empty().add(authority.clone()) {
+        return Err(TlsError::new("is damaged").because(err));
     }
     match ParsedCertificate::try_from(authority) {
         Ok(parsed) => check_dates(&parsed),
@@ -118,7 +131,7 @@ fn check_authority(authority: &CertificateDer<'_>) -> Result<(), String> {
 }
 
 /// Verifies it against no authority at all: that fails, but dates come first.
-fn check_dates(certificate: &ParsedCertificate<'_>) -> Result<(), String> {
+fn check_dates(certificate: &ParsedCertificate<'_>) -> Result<(), TlsError> {
     let algorithms = provider().signature_verification_algorithms.all;
     let (nobody, now) = (RootCertStore::empty(), UnixTime::now());
     let result =
@@ -126,18 +139,19 @@ fn check_dates(certificate: &ParsedCertificate<'_>) -> Result<(), String> {
     let Err(Error::InvalidCertificate(err)) = result else {
         return Ok(());
     };
-    match err {
+    let text = match err {
         CertificateError::ExpiredContext { not_after, .. } => {
-            Err(format!("has expired on {}", date(not_after)))
+            format!("has expired on {}", date(not_after))
         }
         CertificateError::NotValidYetContext { not_before, .. } => {
-            Err(format!("is not valid before {}", date(not_before)))
+            format!("is not valid before {}", date(not_before))
         }
-        CertificateError::Expired => Err("expires before it becomes valid".to_owned()),
-        CertificateError::BadEncoding => Err("is damaged".to_owned()),
+        CertificateError::Expired => "expires before it becomes valid".to_owned(),
+        CertificateError::BadEncoding => "is damaged".to_owned(),
         // What it may be used for is between the client and the one who made it.
-        _ => Ok(()),
-    }
+        _ => return Ok(()),
+    };
+    Err(TlsError::new(text).because(Error::InvalidCertificate(err)))
 }
 
 /// `2026-11-22 17:00:00 UTC`.
@@ -149,26 +163,25 @@ fn date(time: UnixTime) -> String {
     }
 }
 
-fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => {
-            Err(TlsError::of(path, "holds no certificate in PEM"))
+            Err(TlsError::new("holds no certificate in PEM"))
         }
         Ok(certificates) => Ok(certificates),
         // Lines on how a key beside it is encrypted are not in base64.
-        Err(_) if is_encrypted(text) => Err(TlsError::of(path, ENCRYPTED)),
-        Err(_) => Err(TlsError::of(path, "is damaged: its PEM cannot be read")),
+        Err(_) if is_encrypted(text) => Err(TlsError::new(ENCRYPTED)),
+        Err(err) => Err(TlsError::new("is damaged: its PEM cannot be read").because(err)),
     }
 }
 
-fn key(text: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
-    match PrivateKeyDer::from_pem_slice(text) {
-        Ok(key) => Ok(key),
-        Err(_) if is_encrypted(text) => Err(ENCRYPTED),
-        Err(pem::Error::NoItemsFound) => Err(NO_KEY),
-        Err(_) => Err("the private key is damaged"),
-    }
+fn key(text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(text).map_err(|err| match err {
+        _ if is_encrypted(text) => TlsError::new(ENCRYPTED),
+        pem::Error::NoItemsFound => TlsError::new(NO_KEY),
+        err => TlsError::new("the private key is damaged").because(err),
+    })
 }
 
 /// Whether there is a key with a passphrase, of PKCS #8 or in the older form.
@@ -181,22 +194,22 @@ fn is_encrypted(text: &[u8]) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let cannot = |err| TlsError::of(path, &format!("cannot be read: {}", strerror(&err)));
+    let cannot = |err| {
+        let text = format!("cannot be read: {}", strerror(&err));
+        TlsError::new(text).because(err).of(path)
+    };
     let mut text = Vec::new();
     // Nobody is waited for, neither at the start nor when they are read again.
     let mut options = File::options();
     let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = file.map_err(cannot)?;
     if file.metadata().map_err(cannot)?.file_type().is_fifo() {
-        return Err(TlsError::of(path, "cannot be read: it is a fifo"));
+        return Err(TlsError::new("cannot be read: it is a fifo").of(path));
     }
     let mut file = file.take(MAX_SIZE + 1);
     file.read_to_end(&mut text).map_err(cannot)?;
     match file.limit() {
-        0 => Err(TlsError::of(
-            path,
-            &format!("more than {MAX_SIZE} bytes long"),
-        )),
+        0 => Err(TlsError::new(format!("more than {MAX_SIZE} bytes long")).of(path)),
         _ => Ok(text),
     }
 }

@@ -8,6 +8,7 @@ mod provider;
 mod resolver;
 mod tickets;
 
+use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,10 +41,10 @@ pub struct TlsConfig {
     /// `ssl_context`. Its tickets, session storage, ALPN and early data are replaced
     /// by those of the server.
     pub ssl_context: Option<Arc<ServerConfig>>,
-    /// Whether USER and PASS want TLS on the control connection: 550 otherwise.
+    /// Whether USER and PASS want TLS on the control connection: 550 otherwise. No.
     pub tls_control_required: bool,
     /// Whether transfers want PROT P: 550 for PASV and its like, 521 for the
-    /// transfer itself.
+    /// transfer itself. No.
     pub tls_data_required: bool,
     /// Whether TLS begins with the first byte, without AUTH, and data connections
     /// are private from the start: FTPS on port 990. No.
@@ -130,9 +131,8 @@ impl TlsConfig {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, TlsError> {
-        certificates::check_chain(&chain).map_err(TlsError)?;
-        let certified = certificates::certified(chain, key);
-        let certified = certified.map_err(|wrong| TlsError(wrong.to_owned()))?;
+        certificates::check_chain(&chain)?;
+        let certified = certificates::certified(chain, key)?;
         Ok(Self {
             certified_key: Some(Arc::new(certified)),
             ..Self::default()
@@ -181,22 +181,56 @@ impl fmt::Debug for TlsConfig {
 }
 
 /// Why there is no TLS: a certificate that cannot be read or used.
+///
+/// Its `Display` tells all of it, with the name of the file; its source, where there
+/// is one, is the error of the system (`io::Error`), of `rustls` or of its parser of
+/// PEM that this came from.
 #[derive(Debug)]
-pub struct TlsError(String);
+pub struct TlsError {
+    text: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
 
 impl TlsError {
-    fn of(path: &Path, wrong: &str) -> Self {
-        Self(format!("{}: {wrong}", path.display()))
+    fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            source: None,
+        }
+    }
+
+    fn because(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..self
+        }
+    }
+
+    /// The same with what it is about in front: a file.
+    fn of(self, path: &Path) -> Self {
+        self.after(&format!("{}:", path.display()))
+    }
+
+    fn after(self, what: &str) -> Self {
+        Self {
+            text: format!("{what} {}", self.text),
+            ..self
+        }
     }
 }
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for TlsError {}
+impl Error for TlsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 #[path = "../../tests/common/authority.rs"]
 mod authority;
 
+use std::error::Error as _;
 use std::fs;
 
 use rcgen::{PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
@@ -297,6 +298,17 @@ fn certificates_in_memory_are_checked() {
         text(vec![pair.der.clone()], other.key_der()),
         "the private key does not match the certificate"
     );
+}
+
+#[test]
+fn errors_have_their_sources() {
+    let missing = certificates::authorities(Path::new("/none")).unwrap_err();
+    let source = missing.source().unwrap().downcast_ref::<std::io::Error>();
+    assert_eq!(source.unwrap().kind(), std::io::ErrorKind::NotFound);
+    let (pair, other) = (Pair::new(&["localhost"]), Pair::new(&["localhost"]));
+    let mixed = TlsConfig::with_certificate(vec![pair.der], other.key_der()).unwrap_err();
+    let source = mixed.source().unwrap().downcast_ref();
+    assert!(matches!(source, Some(Error::InconsistentKeys(_))));
 }
 
 #[test]

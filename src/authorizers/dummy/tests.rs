@@ -1,5 +1,8 @@
 //! The table of users, its checks and its permissions.
 
+use std::error::Error;
+use std::io;
+
 use super::*;
 
 /// A home with `sub/deep/` and `sub/file` in it, and joe who lives there.
@@ -129,6 +132,14 @@ fn a_recursive_override_covers_all_below() {
     authorizer.override_perm("joe", &sub, "d", true).unwrap();
     assert!(authorizer.has_perm("joe", Perm::Delete, Some(&deep)));
     assert!(!authorizer.has_perm("joe", Perm::Write, Some(&deep)));
+}
+
+#[test]
+fn a_home_that_is_missing_has_the_error_of_the_system() {
+    let result = DummyAuthorizer::new().add_anonymous("/nonexistent");
+    let err = result.unwrap_err();
+    let source = err.source().and_then(|err| err.downcast_ref::<io::Error>());
+    assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::NotFound));
 }
 
 #[test]

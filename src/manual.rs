@@ -1,0 +1,265 @@
+//! The manual page and the completions of shells: made from the definitions of the
+//! command line and the table of settings, so that they tell what there is.
+
+use clap::builder::PossibleValue;
+use clap::{Command, ValueEnum};
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Inline, Roff, bold, roman};
+
+use crate::cli;
+use crate::config::accounts::ACCOUNT_KEYS;
+use crate::config::table::SETTINGS;
+
+/// What `--generate` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Document {
+    Man,
+    Completions(Shell),
+}
+
+impl Document {
+    /// Its text, for standard output.
+    pub(crate) fn text(self) -> Vec<u8> {
+        let mut text = Vec::new();
+        match self {
+            Self::Man => text = manual(),
+            Self::Completions(shell) => {
+                clap_complete::generate(shell, &mut cli::command(), "ftpdlib", &mut text);
+            }
+        }
+        text
+    }
+}
+
+impl ValueEnum for Document {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Man,
+            Self::Completions(Shell::Bash),
+            Self::Completions(Shell::Zsh),
+            Self::Completions(Shell::Fish),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Man => "man",
+            Self::Completions(Shell::Zsh) => "complete-zsh",
+            Self::Completions(Shell::Fish) => "complete-fish",
+            Self::Completions(_) => "complete-bash",
+        }))
+    }
+}
+
+/// `ftpdlib(1)`.
+fn manual() -> Vec<u8> {
+    // One list of options, in the order of the help.
+    let command = cli::command()
+        .about("share a directory by FTP")
+        .long_about(DESCRIPTION)
+        .mut_args(|arg| arg.help_heading(None));
+    let mut page = Roff::default();
+    page.control("SH", ["CONFIGURATION FILE"]);
+    paragraphs(&mut page, FILE);
+    keys(&mut page);
+    for (title, body) in [("SIGNALS", SIGNALS), ("EXIT STATUS", STATUS)] {
+        page.control("SH", [title]);
+        list(&mut page, body.iter().copied());
+    }
+    page.control("SH", ["FILES"]);
+    paragraphs(&mut page, FILES);
+    page.control("SH", ["EXAMPLES"]);
+    for (text, example) in EXAMPLES {
+        paragraphs(&mut page, text);
+        code(&mut page, example);
+    }
+
+    let mut text = Vec::new();
+    let written = options(command, &mut text).and_then(|()| page.to_writer(&mut text));
+    debug_assert!(written.is_ok(), "memory takes all");
+    text
+}
+
+/// All up to the options, which clap knows.
+fn options(command: Command, text: &mut Vec<u8>) -> std::io::Result<()> {
+    // An empty date would be no argument of the title, and a true one no use.
+    let man = Man::new(command).date(" ").manual("User Commands");
+    man.render_title(text)?;
+    man.render_name_section(text)?;
+    man.render_synopsis_section(text)?;
+    man.render_description_section(text)?;
+    man.render_options_section(text)
+}
+
+/// The keys of the file, by their sections.
+fn keys(page: &mut Roff) {
+    let mut sections: Vec<&str> = Vec::new();
+    for setting in SETTINGS {
+        if !sections.contains(&setting.section) {
+            sections.push(setting.section);
+        }
+    }
+    for section in sections {
+        page.control("SS", [format!("[{section}]").as_str()]);
+        for setting in SETTINGS.iter().filter(|setting| setting.section == section) {
+            key(page, setting.key, setting.kind, setting.help);
+        }
+    }
+    page.control("SS", ["[[users]], any number of them, and [anonymous]"]);
+    for (name, kind, help) in ACCOUNT_KEYS {
+        key(page, name, kind, help);
+    }
+    page.control("PP", []);
+    paragraphs(page, PERMISSIONS);
+}
+
+fn key(page: &mut Roff, name: &str, kind: &str, help: &str) {
+    page.control("TP", []);
+    let mut head = vec![bold(name)];
+    if !kind.is_empty() {
+        head.push(roman(" ("));
+        head.extend(inline(kind));
+        head.push(roman(")"));
+    }
+    page.text(head);
+    page.text(inline(help));
+}
+
+fn list<'a>(page: &mut Roff, items: impl Iterator<Item = (&'a str, &'a str)>) {
+    for (name, text) in items {
+        key(page, name, "", text);
+    }
+}
+
+/// A line is a paragraph.
+fn paragraphs(page: &mut Roff, text: &str) {
+    for paragraph in text.lines() {
+        page.control("PP", []);
+        page.text(inline(paragraph));
+    }
+}
+
+/// Lines as they are.
+fn code(page: &mut Roff, text: &str) {
+    page.control("PP", []);
+    page.control("RS", ["4"]);
+    page.control("nf", []);
+    for line in text.lines() {
+        page.text([roman(line)]);
+    }
+    page.control("fi", []);
+    page.control("RE", []);
+}
+
+/// What stands between backticks is bold.
+fn inline(text: &str) -> Vec<Inline> {
+    let parts = text.split('`').enumerate();
+    let parts = parts.filter(|(_, part)| !part.is_empty());
+    let style = |(i, part)| if i % 2 == 0 { roman(part) } else { bold(part) };
+    parts.map(style).collect()
+}
+
+const DESCRIPTION: &str = "\
+Without options the current directory is shared on port 2121, for everybody to read: \
+anonymous logs in with any password. Users of their own, with homes and permissions, \
+stand in a configuration file. It runs in the foreground and logs to standard error.";
+
+const FILE: &str = "\
+The file that `--config` names is TOML. Each key may be left out. Relative paths are \
+relative to the file. Times are seconds, whole or not. An option wins over the file; any of \
+`-u`, `-P`, `-d`, `-w` replaces all accounts of the file. Without accounts anonymous reads \
+the current directory.
+The section `[tls]` turns FTPS on.";
+
+const PERMISSIONS: &str = "\
+Permissions: `e` change directory, `l` list, `r` retrieve, `a` append, `d` delete, `f` rename, \
+`m` make directories, `w` store, `M` change modes, `T` change times.";
+
+const SIGNALS: &[(&str, &str)] = &[
+    (
+        "SIGTERM, SIGINT",
+        "end the server: it stops listening, sessions at rest are told 421, and transfers may \
+         go on for the time of `--drain-timeout`. A second one ends all at once.",
+    ),
+    (
+        "SIGHUP",
+        "has certificates read again, for connections to come. If one is wrong, that is logged, \
+         and all stays as it was. Without TLS it ends the program.",
+    ),
+];
+
+const STATUS: &[(&str, &str)] = &[
+    ("0", "the server was told to end, and did so."),
+    ("1", "it served, and could not go on."),
+    (
+        "2",
+        "it did not begin: a wrong option, a wrong line of the file, a missing directory, a \
+         wrong certificate, an address in use. One line on standard error says which.",
+    ),
+    (
+        "128 and the number of a signal",
+        "a second signal has cut sessions off.",
+    ),
+];
+
+const FILES: &str = "\
+No file is read unless an option or the configuration file names it, and none is written but \
+what clients upload. A configuration file with passwords should be readable by its reader only.";
+
+const EXAMPLES: [(&str, &str); 4] = [
+    ("Anonymous reads a directory:", "ftpdlib -d /srv/ftp"),
+    (
+        "One user reads and writes the current directory, with TLS or not at all:",
+        "ftpdlib -w -u joe -P secret --tls-self-signed --tls-control-required --tls-data-required",
+    ),
+    (
+        "Users and settings from a file:",
+        "ftpdlib --config ftpd.toml",
+    ),
+    (
+        "Such a file:",
+        "[server]\naddress = \"192.0.2.1\"\nport = 21\n\n\
+         [handler]\npassive_ports = \"60000-60100\"\n\n\
+         [[users]]\nname = \"joe\"\npassword = \"secret\"\nhome = \"/srv/ftp/joe\"\nperm = \"elradfmwMT\"",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const README: &str = include_str!("../README.md");
+
+    #[test]
+    fn the_readme_tells_each_option() {
+        for arg in cli::command().get_arguments() {
+            let option = arg.get_long().map(|long| format!("`--{long}"));
+            let mut rows = README.lines().filter(|line| line.starts_with("| `-"));
+            assert!(
+                option.is_some_and(|option| rows.any(|row| row.contains(&option))),
+                "{arg} is not in the README"
+            );
+        }
+    }
+
+    /// The keys' texts stand in the README too.
+    #[test]
+    fn the_readme_tells_each_key_in_these_words() {
+        let texts = |kind: &str, help: &str| format!("| {kind} | {help} |");
+        for setting in SETTINGS {
+            let row = match setting.key {
+                "certificates" => "`[[tls.certificates]]`".to_owned(),
+                key => format!("`{key}`"),
+            };
+            let row = format!("\n| {row} {}\n", texts(setting.kind, setting.help));
+            assert!(README.contains(&row), "not in the README: {row}");
+        }
+        for (name, kind, help) in ACCOUNT_KEYS {
+            let found = README.lines().any(|line| {
+                line.contains(&format!("`{name}`")) && line.ends_with(&texts(kind, help))
+            });
+            assert!(found, "not in the README: {name}: {kind}: {help}");
+        }
+    }
+}
