@@ -1,5 +1,5 @@
 //! Turns away for an hour whoever sends more than 300 commands in a second:
-//! `cargo run --example anti_flood_ftpd [DIRECTORY]`, then
+//! `cargo run --example anti_flood_ftpd [ADDRESS] [DIRECTORY]`, then
 //! `yes NOOP | nc 127.0.0.1 2121`, twice.
 
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ const BAN: Duration = Duration::from_secs(3600);
 /// Who is banned, and until when: shared by all sessions.
 type Banned = Arc<Mutex<HashMap<IpAddr, Instant>>>;
 
+#[derive(Default)]
 struct AntiFlood {
     banned: Banned,
     seen: u32,
@@ -38,23 +39,39 @@ impl FTPHandler for AntiFlood {
     fn process_command(&mut self, s: &mut FTPSession, cmd: &Command<'_>) {
         self.seen += 1;
         if self.seen > COMMANDS_PER_SECOND {
-            let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
-            banned.insert(s.remote_ip(), s.now() + BAN);
-            s.respond("550 You are banned.");
-            s.close();
+            self.ban(s);
         } else {
             dispatch::process_command(self, s, cmd); // super
         }
     }
 
+    /// A second is over.
     fn on_timer(&mut self, _s: &mut FTPSession, _id: TimerId) {
         self.seen = 0;
     }
 }
 
+impl AntiFlood {
+    fn ban(&mut self, s: &mut FTPSession) {
+        s.log(format_args!(
+            "banned IP {} for command flooding",
+            s.remote_ip()
+        ));
+        let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
+        banned.insert(s.remote_ip(), s.now() + BAN);
+        s.respond(&format!(
+            "550 You are banned for {} seconds.",
+            BAN.as_secs()
+        ));
+        s.close();
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
-    let home = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
+    let home = args.next().unwrap_or_else(|| ".".to_owned());
     let mut authorizer = DummyAuthorizer::new();
     authorizer.add_anonymous(&home)?;
     let mut config = FTPConfig::default();
@@ -64,6 +81,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         banned: Arc::clone(&banned),
         seen: 0,
     };
-    FTPServer::bind("127.0.0.1:2121", config, factory)?.serve_forever()?;
+    FTPServer::bind(&address, config, factory)?.serve_forever()?;
     Ok(())
 }
