@@ -48,6 +48,7 @@
 //! | [`authorizers`] | who may log in, where, and what they may do |
 //! | [`filesystems`] | files inside a user's home; nothing of sessions |
 //! | [`log`] | how a line of the log looks |
+//! | [`testing`] | unit tests of handlers: sessions without sockets, and a clock to be moved |
 //! | `offload` | threads for slow work; nothing of sessions |
 //! | `servers` | the listening socket and its limits: [`FTPServer`] |
 //! | `sys` | every `unsafe` block: the system calls that std does not have |
@@ -86,6 +87,7 @@ mod servers;
     reason = "the one place for system calls that std does not have"
 )]
 mod sys;
+pub mod testing;
 mod tls;
 
 pub use error::{AuthenticationFailed, AuthorizerError, FSError, FilesystemError, strerror};
@@ -103,3 +105,8 @@ pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersi
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// That of the guide for porters.
+#[cfg(doctest)]
+#[doc = include_str!("../PORTING.md")]
+struct Porting;

@@ -17,6 +17,7 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 
 use crate::log::{TARGET, write_through};
+use crate::servers::JOIN_TIMEOUT;
 use crate::sys::{self, Fork, Pid};
 
 /// Which process this is, after [`fork_processes`].
@@ -432,7 +433,10 @@ static EARLY: OnceLock<[Arc<AtomicBool>; 2]> = OnceLock::new();
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long they may take when they are to end at once.
-const FORCED_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const FORCED_PATIENCE: Duration = Duration::from_millis(1500);
+
+// A worker that waits for threads or processes of its own is not killed meanwhile.
+const _: () = assert!(JOIN_TIMEOUT.as_millis() + 500 <= FORCED_PATIENCE.as_millis());
 
 /// Whoever has lived so long has not died at the start.
 const GOOD_LIFE: Duration = Duration::from_secs(10);

@@ -87,6 +87,22 @@ fn sessions_at_rest_are_told() {
     }
 }
 
+/// Unread, they would have the system reset the connection, and the reply with it.
+#[test]
+fn unread_commands_do_not_cost_the_reply() {
+    for program in programs(&[]) {
+        let mut delayed = connect(&program);
+        delayed.expect(331, format!("USER {USER}"));
+        delayed.send("PASS wrong\r\n");
+        wait_for("the login", || program.log().contains("<- PASS"));
+        delayed.send("NOOP\r\n".repeat(5000));
+        program.signal("TERM");
+        let reply = common::read_whole(&mut delayed.socket);
+        assert_eq!(reply, b"421 Service is shutting down.\r\n");
+        expect_end(program, 0);
+    }
+}
+
 #[test]
 fn transfers_may_finish() {
     for program in programs(&[]) {

@@ -69,6 +69,10 @@ const TESTS: &[(&str, fn())] = &[
         who_blocks_holds_up_nobody_else,
     ),
     ("limits_are_those_of_all", limits_are_those_of_all),
+    (
+        "children_of_others_are_theirs",
+        children_of_others_are_theirs,
+    ),
     ("close_all_ends_them", close_all_ends_them),
     (
         "who_blocks_does_not_hold_up_the_end",
@@ -137,6 +141,7 @@ fn serve(role: &str) -> io::Result<u8> {
             "max_cons_per_ip" => server.set_max_cons_per_ip(value),
             "drain_ms" => server.set_drain_timeout(Duration::from_millis(value as u64)),
             "close" => return close(server),
+            "child" => return serve_with_child(server),
             _ => panic!("{name}"),
         }
     }
@@ -152,6 +157,14 @@ fn close(mut server: FTPServer) -> io::Result<u8> {
     }
     server.close_all();
     Ok(0)
+}
+
+/// Has a child of its own, which ends before any other; its status is the result.
+fn serve_with_child(mut server: FTPServer) -> io::Result<u8> {
+    let mut child = Command::new("sh").args(["-c", "exit 5"]).spawn()?;
+    server.serve_forever()?;
+    let status = child.wait()?.code();
+    Ok(status.and_then(|code| u8::try_from(code).ok()).unwrap_or(0))
 }
 
 fn home() -> PathBuf {
@@ -348,6 +361,19 @@ fn turned_away_after(program: &Program, count: usize) -> Vec<Client> {
     clients
 }
 
+fn children_of_others_are_theirs() {
+    let mut program = start("processes max_cons_per_ip=1 child=1");
+    for _ in 0..3 {
+        // The one before makes room.
+        wait_for("room", || {
+            let mut client = Client::connect(program.address);
+            client.reply().0 == 220
+        });
+    }
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(5), "{}", program.log());
+}
+
 fn close_all_ends_them() {
     for role in ["threads", "processes"] {
         let mut program = start(&format!("{role} close=1"));
@@ -374,6 +400,11 @@ fn who_blocks_does_not_hold_up_the_end() {
         program.signal("TERM");
         assert_eq!(program.wait().code(), Some(0), "{}", program.log());
         blocked.expect_eof();
+        // The wait for it has a limit, and is not repeated.
+        let waits = || program.log().matches("remained alive").count();
+        let expected = usize::from(role == "threads");
+        wait_for("all of the log", || waits() >= expected);
+        assert_eq!(waits(), expected, "{}", program.log());
     }
 }
 

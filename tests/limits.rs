@@ -6,10 +6,12 @@ mod common;
 #[path = "common/tools.rs"]
 mod tools;
 
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use common::{Client, PASSWORD, Server, USER, wait_for};
-use ftpdlib::{FTPHandler, FTPServer, FTPSession};
+use common::{Client, DEADLINE, PASSWORD, Server, USER, wait_for};
+use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
+use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
 
 const TOO_MANY_OF_USER: &str = "530 Too many connections of this user.";
 
@@ -111,6 +113,11 @@ impl FTPHandler for StaysOpen {
     }
 }
 
+fn reset(client: Client) {
+    let socket = socket2::SockRef::from(&client.socket);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+}
+
 /// Connections that are reset, some of them before they are accepted.
 #[test]
 fn resets_cost_no_place() {
@@ -122,10 +129,6 @@ fn resets_cost_no_place() {
         set_up,
         |_| ftpdlib::handlers::StockHandler,
     );
-    let reset = |client: Client| {
-        let socket = socket2::SockRef::from(&client.socket);
-        socket.set_linger(Some(Duration::ZERO)).unwrap();
-    };
     for turn in 0..600 {
         let mut client = Client::connect(server.address);
         match turn % 4 {
@@ -147,6 +150,67 @@ fn resets_cost_no_place() {
     });
     let mut client = Client::connect(server.address);
     client.expect_reply(421);
+}
+
+/// Knows a wrong password, and has to think about others.
+struct Undecided {
+    inner: DummyAuthorizer,
+    asked: Sender<Option<LaterVerdict>>,
+}
+
+impl Authorizer for Undecided {
+    fn inner(&self) -> &dyn Authorizer {
+        &self.inner
+    }
+
+    fn authenticate(
+        &self,
+        username: &str,
+        password: &str,
+        session: &FTPSession,
+        later: &dyn Fn() -> LaterVerdict,
+    ) -> Verdict {
+        let knows = password == "wrong";
+        self.asked.send((!knows).then(later)).unwrap();
+        match knows {
+            true => Verdict::Now(self.validate_authentication(username, password, session)),
+            false => Verdict::Later,
+        }
+    }
+}
+
+/// Whoever waits for an answer makes room by leaving, but not whoever was refused:
+/// guesses are not to be faster than their pause.
+#[test]
+fn who_is_reset_during_a_login() {
+    let (asked, answers) = mpsc::channel();
+    let change = |config: &mut FTPConfig| {
+        let inner = DummyAuthorizer::new();
+        config.set_authorizer(Undecided { inner, asked });
+        config.auth_failed_timeout = Duration::from_secs(3600);
+    };
+    let set_up = |server: &mut FTPServer| server.set_max_cons_per_ip(1);
+    let server = Server::build("127.0.0.1", change, set_up, |_| {
+        ftpdlib::handlers::StockHandler
+    });
+    let mut client = server.connect();
+    client.expect(331, format!("USER {USER}"));
+    client.send("PASS perhaps\r\n");
+    let _answer = answers.recv_timeout(DEADLINE).unwrap();
+    reset(client);
+    let mut next = None;
+    wait_for("its place", || {
+        let mut client = Client::connect(server.address);
+        let admitted = client.reply().0 == 220;
+        next = admitted.then_some(client);
+        admitted
+    });
+    let mut client = next.unwrap();
+    client.expect(331, format!("USER {USER}"));
+    client.send("PASS wrong\r\n");
+    assert!(answers.recv_timeout(DEADLINE).unwrap().is_none());
+    reset(client);
+    Client::connect(server.address).expect_reply(421);
 }
 
 #[cfg(feature = "cli")]

@@ -23,7 +23,7 @@ pub mod tls;
 
 use std::env;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -35,7 +35,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use tempfile::TempDir;
 
 use tls::{Tls, Wire};
@@ -196,9 +196,27 @@ impl Server {
         self.cpu() - before
     }
 
+    /// How often it has given the processor away, or was made to.
+    pub fn switches(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+        let lines = status.lines().filter(|line| line.contains("ctxt_switches"));
+        let counts = lines.map(|line| line.split_whitespace().nth(1).unwrap());
+        counts.map(|count| count.parse::<u64>().unwrap()).sum()
+    }
+
+    /// Ends it with SIGTERM. Returns its status, and how long that took.
+    pub fn stop(&mut self) -> (Option<i32>, Duration) {
+        let start = Instant::now();
+        let pid = self.pid.to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(told.unwrap().success());
+        let status = self.child.wait().unwrap();
+        (status.code(), start.elapsed())
+    }
+
     /// The memory that is its own (USS), in bytes.
     pub fn private_memory(&self) -> u64 {
-        private_memory(self.pid).unwrap()
+        Memory::of(self.pid).unwrap().private
     }
 
     /// A client, after AUTH TLS if the server has TLS.
@@ -242,14 +260,30 @@ impl Drop for Server {
     }
 }
 
-/// The memory that is a process's own (USS), in bytes.
-pub fn private_memory(pid: u32) -> io::Result<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let lines = rollup
-        .lines()
-        .filter(|line| line.starts_with("Private_Dirty:") || line.starts_with("Private_Clean:"));
-    let kib = lines.map(|line| line.split_whitespace().nth(1).unwrap());
-    Ok(kib.map(|kib| kib.parse::<u64>().unwrap() * 1024).sum())
+/// Memory that is one process's own, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    /// Mapped by nobody else.
+    pub private: u64,
+    /// What it has written to of that: no file has it.
+    pub written: u64,
+}
+
+impl Memory {
+    /// That of a process, until it has ended.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let bytes = |name| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.unwrap().split_whitespace().next().unwrap();
+            kib.parse::<u64>().unwrap() * 1024
+        };
+        let written = bytes("Private_Dirty:");
+        Ok(Self {
+            private: bytes("Private_Clean:") + written,
+            written,
+        })
+    }
 }
 
 /// An address that was free a moment ago, and is nobody else's in a moment, in
@@ -343,7 +377,19 @@ pub struct Client {
 impl Client {
     /// One that has read the greeting.
     pub fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).unwrap();
+        Self::greeted(TcpStream::connect(address).unwrap())
+    }
+
+    /// One that comes from another address of this host.
+    pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::greeted(socket.into())
+    }
+
+    fn greeted(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket.set_nodelay(true).unwrap();
         let mut client = Self {
@@ -449,11 +495,21 @@ impl Client {
     /// Fetches as [`download`](Self::download) does, but lets the kernel throw
     /// the bytes away, which leaves the processors to the server.
     pub fn discard(&mut self, command: &str) {
+        self.discard_by(command, |_| {});
+    }
+
+    /// The same; `each` is told how much has come, each time.
+    pub fn discard_by(&mut self, command: &str, mut each: impl FnMut(usize)) {
         let data = self.pasv();
         self.start(command);
         let data = SockRef::from(&data);
         let mut buffer = vec![MaybeUninit::uninit(); 1 << 18];
-        while data.recv_with_flags(&mut buffer, libc::MSG_TRUNC).unwrap() > 0 {}
+        loop {
+            match data.recv_with_flags(&mut buffer, libc::MSG_TRUNC).unwrap() {
+                0 => break,
+                size => each(size),
+            }
+        }
         self.reply(226);
     }
 
@@ -558,6 +614,8 @@ pub enum Target {
 /// The figures of a bench.
 pub struct Table {
     title: &'static str,
+    /// Whether there are no figures of pyftpdlib.
+    alone: bool,
     rows: Vec<Row>,
     notes: Vec<String>,
 }
@@ -573,8 +631,17 @@ impl Table {
     pub fn new(title: &'static str) -> Self {
         Self {
             title,
+            alone: false,
             rows: Vec::new(),
             notes: Vec::new(),
+        }
+    }
+
+    /// One of ftpdlib's figures only.
+    pub fn alone(title: &'static str) -> Self {
+        Self {
+            alone: true,
+            ..Self::new(title)
         }
     }
 
@@ -622,7 +689,10 @@ impl Table {
         let widths: [usize; 5] = std::array::from_fn(width);
         for line in &lines {
             let _ = write!(text, "{:1$}", line[0], widths[0]);
-            for (cell, width) in line.iter().zip(widths).skip(1) {
+            for (column, (cell, width)) in line.iter().zip(widths).enumerate().skip(1) {
+                if self.alone && THEIRS.contains(&column) {
+                    continue;
+                }
                 let _ = write!(text, "  {cell:>width$}");
             }
             text.push('\n');
@@ -630,7 +700,7 @@ impl Table {
         for note in &self.notes {
             let _ = writeln!(text, "{note}");
         }
-        if python().is_none() {
+        if !self.alone && python().is_none() {
             text.push_str(
                 "pyftpdlib 2.2.0 is not there: pip install pyftpdlib==2.2.0 pyOpenSSL, and name its python in FTPDLIB_BENCH_PYTHON\n",
             );
@@ -725,6 +795,16 @@ pub fn home() -> TempDir {
     tempfile::tempdir_in(parent).unwrap()
 }
 
+/// A file of real bytes, in the page cache: the disk is not what is measured.
+pub fn file(path: &Path, mib: usize) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    for _ in 0..mib {
+        file.write_all(&[b'x'; MIB])?;
+    }
+    // Written back now, and not while others are measured.
+    file.sync_all()
+}
+
 /// A server of each, on the same directory.
 pub fn servers(speech: Speech, home: &Path) -> Vec<Server> {
     let start = |which| Server::start(which, speech, home);
@@ -743,8 +823,13 @@ pub fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
+/// The columns of pyftpdlib.
+const THEIRS: [usize; 2] = [2, 3];
+
 pub const USER: &str = "user";
 pub const PASSWORD: &str = "12345";
+
+pub const MIB: usize = 1 << 20;
 
 /// How long anything may take before the bench has failed.
 pub const DEADLINE: Duration = Duration::from_secs(60);

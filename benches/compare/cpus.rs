@@ -3,24 +3,29 @@
 //! at the same connection at once. So nobody is left to the scheduler.
 
 use std::io;
-use std::process::{Child, Command};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The choices of `--cpus`.
 pub const CHOICES: [&str; 3] = ["one", "two", "any"];
 
-static PLACES: OnceLock<Places> = OnceLock::new();
+static PLACES: Mutex<Option<Places>> = Mutex::new(None);
 
+#[derive(Clone, Copy)]
 struct Places {
+    all: CpuSet,
     servers: CpuSet,
     clients: CpuSet,
 }
 
 /// Takes the place of the clients.
 pub fn choose(choice: &str) -> io::Result<()> {
-    let all = sched_getaffinity(None)?;
+    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = match *places {
+        Some(chosen) => chosen.all,
+        None => sched_getaffinity(None)?,
+    };
     let mut each = (0..CpuSet::MAX_CPU)
         .filter(|cpu| all.is_set(*cpu))
         .map(|cpu| {
@@ -36,17 +41,21 @@ pub fn choose(choice: &str) -> io::Result<()> {
         _ => (all, all),
     };
     sched_setaffinity(None, &clients)?;
-    PLACES.get_or_init(|| Places { servers, clients });
+    *places = Some(Places {
+        all,
+        servers,
+        clients,
+    });
     Ok(())
 }
 
 /// Starts a server in its place, where its children stay.
-pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    let Some(places) = PLACES.get() else {
-        return command.spawn();
+pub fn in_place<T>(start: impl FnOnce() -> T) -> io::Result<T> {
+    let Some(places) = *PLACES.lock().unwrap_or_else(PoisonError::into_inner) else {
+        return Ok(start());
     };
     sched_setaffinity(None, &places.servers)?;
-    let child = command.spawn();
+    let server = start();
     sched_setaffinity(None, &places.clients)?;
-    child
+    Ok(server)
 }

@@ -1,7 +1,7 @@
 //! Many clients at once: the rows of pyftpdlib's own benchmark page, each
 //! server in its turn, freshly started and alone.
 
-use crate::common::{Client, Speech, millis};
+use crate::common::{Client, Memory, Speech, millis};
 use crate::entrants::Entrant;
 use crate::figures::{Figures, Kind};
 use crate::options::{Options, Scale, size};
@@ -49,7 +49,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn run(mut self) {
-        self.memory("at the start", self.server.private_memory());
+        self.memory("at the start", self.server.memory());
         self.one_client();
         let count = self.scale.clients;
         let mut clients = Vec::new();
@@ -131,9 +131,13 @@ impl Page<'_> {
         }
     }
 
-    fn memory(&mut self, title: &str, bytes: u64) {
-        let row = (self.speech, Kind::Memory, title, "MiB");
-        self.figures.add(row, self.index, bytes as f64 / MIB as f64);
+    fn memory(&mut self, title: &str, memory: Memory) {
+        let mut add = |kind, bytes: u64| {
+            let row = (self.speech, kind, title, "MiB");
+            self.figures.add(row, self.index, bytes as f64 / MIB as f64);
+        };
+        add(Kind::Memory, memory.private);
+        add(Kind::Written, memory.written);
     }
 }
 

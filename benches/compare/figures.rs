@@ -13,6 +13,8 @@ pub enum Kind {
     Cpu,
     /// Their private memory.
     Memory,
+    /// As much of it as they have written to.
+    Written,
     /// How long the client waited.
     Wall,
 }
@@ -174,7 +176,7 @@ fn cell(samples: &Samples) -> String {
     }
 }
 
-const TABLES: [(Speech, Kind, &str); 6] = [
+const TABLES: [(Speech, Kind, &str); 8] = [
     (
         Speech::Clear,
         Kind::Cpu,
@@ -190,6 +192,16 @@ const TABLES: [(Speech, Kind, &str); 6] = [
         Speech::Tls,
         Kind::Memory,
         "Private memory of the server, TLS:",
+    ),
+    (
+        Speech::Clear,
+        Kind::Written,
+        "As much of it as was written to, in clear:",
+    ),
+    (
+        Speech::Tls,
+        Kind::Written,
+        "As much of it as was written to, TLS:",
     ),
     (
         Speech::Clear,

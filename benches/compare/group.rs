@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{DEADLINE, private_memory};
+use crate::common::{DEADLINE, Memory};
 
 /// A control group (version 2) of its own, below that of this bench. Who is in
 /// it ends with this value.
@@ -45,12 +45,14 @@ impl Group {
     /// The sum of the memory that is each process's own, in bytes. Pages that
     /// only they share among them are not counted, which is to the good of
     /// servers that fork.
-    pub fn private_memory(&self) -> u64 {
+    pub fn memory(&self) -> Memory {
         let processes = self.processes().into_iter();
         // One may have ended meanwhile.
-        processes
-            .filter_map(|process| private_memory(process).ok())
-            .sum()
+        let memories = processes.filter_map(|process| Memory::of(process).ok());
+        memories.fold(Memory::default(), |sum, memory| Memory {
+            private: sum.private + memory.private,
+            written: sum.written + memory.written,
+        })
     }
 
     pub fn processes(&self) -> Vec<u32> {

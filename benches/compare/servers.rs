@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use crate::bare;
 use crate::common::tls::Tls;
-use crate::common::{ALL_DESCRIPTORS, Client, DEADLINE, Samples, Speech, USER, free_address};
+use crate::common::{
+    ALL_DESCRIPTORS, Client, DEADLINE, Memory, Samples, Speech, USER, free_address,
+};
 use crate::cpus;
 use crate::entrants::{Entrant, Place, libraries};
 use crate::group::Group;
@@ -68,7 +70,7 @@ impl Server {
             },
             address,
             tls,
-            child: cpus::spawn(&mut command).unwrap(),
+            child: cpus::in_place(|| command.spawn()).unwrap().unwrap(),
             group: Some(group),
             _config: config,
         };
@@ -134,8 +136,8 @@ impl Server {
         }
     }
 
-    pub fn private_memory(&self) -> u64 {
-        self.group().private_memory()
+    pub fn memory(&self) -> Memory {
+        self.group().memory()
     }
 
     /// A client that is logged in.
@@ -189,8 +191,8 @@ impl Drop for Server {
 pub struct Cost {
     pub cpu: Duration,
     pub wall: Duration,
-    /// Private memory in the midst of it, in bytes.
-    pub memory: Option<u64>,
+    /// Memory in the midst of it.
+    pub memory: Option<Memory>,
     /// How long each of its parts took, in microseconds.
     pub waits: Samples,
 }
@@ -199,7 +201,7 @@ pub struct Cost {
 pub struct Watch<'a> {
     server: &'a Server,
     pauses: Duration,
-    memory: Option<u64>,
+    memory: Option<Memory>,
     pub waits: Samples,
 }
 
@@ -207,7 +209,7 @@ impl Watch<'_> {
     /// Reads its memory, in time that does not count.
     pub fn read_memory(&mut self) {
         let start = Instant::now();
-        self.memory = Some(self.server.private_memory());
+        self.memory = Some(self.server.memory());
         self.pauses += start.elapsed();
     }
 }

@@ -1,13 +1,13 @@
 //! The tree that all of them serve.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::common;
+use crate::common::{self, file};
 use crate::options::Scale;
 
 pub struct Tree {
@@ -56,16 +56,6 @@ impl Tree {
     }
 }
 
-/// A file of real bytes, in the page cache: the disk is not what is measured.
-fn file(path: &Path, mib: usize) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    for _ in 0..mib {
-        file.write_all(&[b'x'; MIB])?;
-    }
-    // Written back now, and not while others are measured.
-    file.sync_all()
-}
-
 /// The directory for uploads.
 pub const INCOMING: &str = "in";
 
@@ -74,4 +64,4 @@ pub const LARGE: &str = "large";
 pub const WARM: &str = "warm";
 pub const SHARE: &str = "share";
 
-pub const MIB: usize = 1 << 20;
+pub use crate::common::MIB;

@@ -266,6 +266,12 @@ pub trait FSFile: Read + Write + Seek + Send {
     /// Its size in bytes.
     fn size(&mut self) -> io::Result<u64>;
 
+    /// Its size when it was opened, if that is known by now. A download that has come so
+    /// far may end there.
+    fn size_when_opened(&self) -> Option<u64> {
+        None
+    }
+
     /// Called once at the end of a transfer, before the reply: `completed` tells
     /// a whole file from a cut one. An error makes the reply of an upload 426.
     fn finish(&mut self, completed: bool) -> io::Result<()> {

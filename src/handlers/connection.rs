@@ -46,6 +46,23 @@ impl<H: FTPHandler> Connection<H> {
         }
     }
 
+    /// The session, as it is between two calls.
+    pub(crate) fn session(&self) -> &FTPSession {
+        &self.session
+    }
+
+    /// Calls a function as a method of the handler is called.
+    pub(crate) fn hook<T>(
+        &mut self,
+        io: &mut Io<'_>,
+        hook: impl FnOnce(&mut H, &mut FTPSession) -> T,
+    ) -> T {
+        self.session.now = io.now();
+        let result = hook(&mut self.handler, &mut self.session);
+        self.run(io);
+        result
+    }
+
     /// Does what can be done now.
     fn run(&mut self, io: &mut Io<'_>) {
         self.session.now = io.now();
@@ -211,15 +228,17 @@ impl<H: FTPHandler> Connection<H> {
             let last = s.now + CLOSE_PATIENCE;
             s.idle = Some(s.idle.map_or(last, |idle| idle.min(last)));
         }
-        // Who is parked is watched, to hear when nobody is there any more.
-        let listens = !s.login.is_waiting() && !s.is_leaving();
+        // Who waits for an answer is watched, to hear when nobody is there any more.
+        // Who was refused keeps the seat to the end of the pause, there or not: else
+        // one could guess as fast as one can reset and connect anew.
+        let listens = !s.login.is_refused() && !s.is_leaving();
         s.chat.watch(io, CONTROL, listens)?;
         match &mut s.data {
             DataState::None => Ok(()),
             DataState::Listening(passive) if passive.registered => Ok(()),
             DataState::Listening(passive) => {
                 passive.registered = true;
-                io.register(&mut passive.listener.socket, LISTENER, Interest::READABLE)
+                passive.listener.watch(io, LISTENER)
             }
             DataState::Connecting(active) => {
                 let interest = Some(Interest::WRITABLE);
@@ -250,6 +269,10 @@ impl<H: FTPHandler> Connection<H> {
         match step {
             1 => {
                 s.chat.last_flush();
+                if s.leaving == Leaving::Drained {
+                    // Commands that nobody will read must not cost the client its 421.
+                    s.chat.stream.discard_input();
+                }
                 if s.tls.as_ref().is_some_and(|tls| tls.deadline.is_none()) {
                     h.handle_ssl_shutdown(s);
                 }
@@ -350,7 +373,7 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
             (CONTROL, _) => {
                 s.chat.stream.on_ready(readiness);
                 // Not read until then, it would be noticed late.
-                if readiness.write_closed && s.is_parked() {
+                if readiness.write_closed && s.is_waiting() {
                     s.close();
                 }
             }

@@ -7,20 +7,18 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use log::Level;
-use mio::net::{TcpListener, TcpStream};
 
 use super::data::{self, DataChannel, DataConnection, Outcome, PendingTransfer};
 use super::session::DataState;
 use super::{CmdArg, FTPHandler, FTPSession};
 use crate::error::strerror;
-use crate::ioloop::{Listener, Stream, after};
+use crate::ioloop::{Listener, SideListener, Stream, after, connect_beside};
 use crate::limits::Seat;
 use crate::proto::address::{self, EprtProto};
-use crate::sys;
 
 /// A listener that waits for the client's data connection.
 pub(crate) struct PassiveDTP {
-    pub(crate) listener: Listener,
+    pub(crate) listener: Listener<SideListener>,
     pub(crate) registered: bool,
     /// Whether somebody may be waiting to be accepted.
     pub(crate) ready: bool,
@@ -141,11 +139,11 @@ fn make_eport<H: FTPHandler + ?Sized>(
     let target = SocketAddr::new(ip, target.port());
     let source = s.local_addr().ip();
     let source = (source.is_ipv4() == ip.is_ipv4()).then_some(source);
-    match sys::connect(target, source) {
-        Ok(socket) => {
+    match connect_beside(s.chat.stream(), target, source) {
+        Ok(stream) => {
             let timeout = s.config.active_dtp.timeout;
             s.data = DataState::Connecting(Box::new(ActiveDTP {
-                stream: Stream::new(TcpStream::from_std(socket)),
+                stream,
                 deadline: timeout.map(|timeout| after(s.now, timeout)),
                 cmd,
                 target,
@@ -258,16 +256,16 @@ fn make_epasv<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, extended: b
 
 /// Listens on the address that the client has connected to, on one of the
 /// configured ports or on one of the kernel's choice.
-fn listen(s: &FTPSession) -> io::Result<(TcpListener, u16)> {
-    let mut local = s.local_addr();
+fn listen(s: &FTPSession) -> io::Result<(SideListener, u16)> {
+    let (control, mut local) = (s.chat.stream(), s.local_addr());
     let backlog = s.config.passive_dtp.backlog.unwrap_or(s.server.backlog());
     if let Some(ports) = &s.config.passive_ports {
         let mut ports = ports.clone();
         while !ports.is_empty() {
             let port = ports.swap_remove(random_below(ports.len()));
             local.set_port(port);
-            match sys::listen(local, backlog, true) {
-                Ok(listener) => return Ok((TcpListener::from_std(listener), port)),
+            match SideListener::bind(control, local, backlog, true) {
+                Ok(listener) => return Ok((listener, port)),
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse => {}
                 Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
                     s.log_at(
@@ -284,9 +282,9 @@ fn listen(s: &FTPSession) -> io::Result<(TcpListener, u16)> {
         );
     }
     local.set_port(0);
-    let listener = sys::listen(local, backlog, false)?;
+    let listener = SideListener::bind(control, local, backlog, false)?;
     let port = listener.local_addr()?.port();
-    Ok((TcpListener::from_std(listener), port))
+    Ok((listener, port))
 }
 
 /// A number that a stranger cannot guess.
@@ -303,7 +301,7 @@ pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSessio
         let now = s.now;
         match &mut s.data {
             DataState::Listening(passive) if passive.ready => match passive.listener.accept(now) {
-                Some((socket, peer)) => h.handle_accepted(s, socket, peer),
+                Some((stream, peer)) => h.handle_accepted(s, stream, peer),
                 None => passive.ready = false,
             },
             _ => return false,
@@ -317,7 +315,7 @@ pub(crate) fn drive_passive<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSessio
 pub fn handle_accepted<H: FTPHandler + ?Sized>(
     h: &mut H,
     s: &mut FTPSession,
-    socket: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
 ) {
     if address::canonical(peer.ip()) != s.remote_ip() {
@@ -336,7 +334,7 @@ pub fn handle_accepted<H: FTPHandler + ?Sized>(
     // One connection is all that is accepted: the listener goes with its state.
     s.data = DataState::None;
     let seat = s.server.seat();
-    open(h, s, Stream::new(socket), seat);
+    open(h, s, stream, seat);
 }
 
 /// Stock [`FTPHandler::handle_passive_timeout`].

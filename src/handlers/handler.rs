@@ -6,13 +6,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use mio::net::TcpStream;
-
 use super::commands;
 use super::dispatch::{self, CmdArg, Command};
 use super::{DTPHandler, FTPSession, TimerId, dispatchers};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::OpenMode;
+use crate::ioloop::Stream;
 use crate::proto::command::CommandLine;
 
 /// What a session does: as pyftpdlib's `FTPHandler`, to be overridden method by
@@ -177,8 +176,8 @@ pub trait FTPHandler {
     }
 
     /// Somebody has connected to the passive listener: as `PassiveDTP.handle_accepted`.
-    fn handle_accepted(&mut self, s: &mut FTPSession, socket: TcpStream, peer: SocketAddr) {
-        dispatchers::handle_accepted(self, s, socket, peer);
+    fn handle_accepted(&mut self, s: &mut FTPSession, stream: Stream, peer: SocketAddr) {
+        dispatchers::handle_accepted(self, s, stream, peer);
     }
 
     /// The active connection is made: as `ActiveDTP.handle_connect`. Replies 200.

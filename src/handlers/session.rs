@@ -114,6 +114,11 @@ impl Login {
         matches!(self, Self::Asked(_) | Self::Refused(_))
     }
 
+    /// Whether the reply is held back.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self {
             Self::Refused(refused) => Some(refused.until),
@@ -554,6 +559,11 @@ impl FTPSession {
     /// Whether commands wait for an answer from elsewhere, or for their time.
     pub(crate) fn is_waiting(&self) -> bool {
         self.login.is_waiting() || self.is_parked()
+    }
+
+    /// Whether commands wait for what another thread does.
+    pub(crate) fn waits_for_threads(&self) -> bool {
+        matches!(self.login, Login::Asked(_)) || self.is_parked()
     }
 
     /// When the client will have been silent for too long: not while it is the

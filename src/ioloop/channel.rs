@@ -17,7 +17,7 @@ use super::Io;
 /// The loop is edge-triggered: after an event a channel reads or writes until
 /// the socket would block, or calls [`Io::again`] to go on in the next round.
 /// Never neither.
-pub trait Channel {
+pub trait Channel: Any {
     /// The channel is on the loop now: register the sources here.
     fn opened(&mut self, io: &mut Io<'_>) {
         let _ = io;

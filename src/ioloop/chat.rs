@@ -502,7 +502,7 @@ impl<H: ChatHandler> ChatChannel<H> {
     }
 }
 
-impl<H: ChatHandler> Channel for ChatChannel<H> {
+impl<H: ChatHandler + 'static> Channel for ChatChannel<H> {
     fn opened(&mut self, io: &mut Io<'_>) {
         self.handler.on_connect(&mut self.chat, io);
         self.run(io);

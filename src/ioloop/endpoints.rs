@@ -6,9 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use mio::Interest;
+use mio::event::Source as MioSource;
 use mio::net::{TcpListener, TcpStream};
 
 use super::chat::{ChatChannel, ChatHandler};
+use super::memory::MemoryListener;
 use super::stream::{self, Stream};
 use super::{Channel, Io, Readiness, Source};
 use crate::sys;
@@ -98,7 +100,7 @@ where
 
 impl<F, H> Channel for Acceptor<F>
 where
-    F: FnMut(SocketAddr) -> H,
+    F: FnMut(SocketAddr) -> H + 'static,
     H: ChatHandler + 'static,
 {
     fn opened(&mut self, io: &mut Io<'_>) {
@@ -143,16 +145,16 @@ impl<F> fmt::Debug for Acceptor<F> {
 
 /// A listening socket, and what to do when the system runs out of descriptors.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
+pub(crate) struct Listener<L = TcpListener> {
+    pub(crate) socket: L,
     /// When to try again: no new event comes for connections that wait already.
     pub(crate) retry_at: Option<Instant>,
     /// Whether the last try has failed: that is said once, however long it lasts.
     failing: bool,
 }
 
-impl Listener {
-    pub(crate) fn new(socket: TcpListener) -> Self {
+impl<L: Accept> Listener<L> {
+    pub(crate) fn new(socket: L) -> Self {
         Self {
             socket,
             retry_at: None,
@@ -161,17 +163,29 @@ impl Listener {
     }
 
     pub(crate) fn opened(&mut self, io: &mut Io<'_>) {
-        if let Err(err) = io.register(&mut self.socket, 0, Interest::READABLE) {
+        if let Err(err) = self.watch(io, 0) {
             log::error!(target: crate::log::TARGET, "cannot watch the listening socket: {err}");
         }
     }
 
+    pub(crate) fn watch(&mut self, io: &mut Io<'_>, source: Source) -> io::Result<()> {
+        io.register(self.socket.source(), source, Interest::READABLE)
+    }
+
     /// The next connection that waits. `None`: there is none, or none can be
     /// taken; an event, or `retry_at`, will tell when to ask again.
-    pub(crate) fn accept(&mut self, now: Instant) -> Option<(TcpStream, SocketAddr)> {
+    pub(crate) fn accept(&mut self, now: Instant) -> Option<(L::Connection, SocketAddr)> {
+        self.accept_by(now, L::accept)
+    }
+
+    fn accept_by<T>(
+        &mut self,
+        now: Instant,
+        mut accept: impl FnMut(&L) -> io::Result<T>,
+    ) -> Option<T> {
         self.retry_at = None;
         for _ in 0..FAILURES {
-            match stream::retry(|| self.socket.accept()) {
+            match stream::retry(|| accept(&self.socket)) {
                 Ok(accepted) => {
                     self.failing = false;
                     return accepted;
@@ -196,7 +210,7 @@ impl Listener {
     pub(crate) fn accept_all(
         &mut self,
         io: &mut Io<'_>,
-        mut accepted: impl FnMut(&mut Io<'_>, TcpStream, SocketAddr),
+        mut accepted: impl FnMut(&mut Io<'_>, L::Connection, SocketAddr),
     ) {
         for _ in 0..ACCEPTS {
             match self.accept(io.now()) {
@@ -206,6 +220,95 @@ impl Listener {
         }
         io.again();
     }
+}
+
+/// What connections are accepted from.
+pub(crate) trait Accept {
+    type Connection;
+
+    /// What the loop watches.
+    fn source(&mut self) -> &mut dyn MioSource;
+
+    /// The next connection; `WouldBlock` if none waits.
+    fn accept(&self) -> io::Result<(Self::Connection, SocketAddr)>;
+}
+
+impl Accept for TcpListener {
+    type Connection = TcpStream;
+
+    fn source(&mut self) -> &mut dyn MioSource {
+        self
+    }
+
+    fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept()
+    }
+}
+
+/// What listens beside a stream: a socket of the system, or one in memory if that
+/// is one.
+#[derive(Debug)]
+pub(crate) enum SideListener {
+    Tcp(TcpListener),
+    Memory(MemoryListener),
+}
+
+impl SideListener {
+    /// Listens on `address`; `reuse` as `sys::listen`.
+    pub(crate) fn bind(
+        beside: &Stream,
+        address: SocketAddr,
+        backlog: i32,
+        reuse: bool,
+    ) -> io::Result<Self> {
+        Ok(match beside.network() {
+            None => Self::Tcp(TcpListener::from_std(sys::listen(address, backlog, reuse)?)),
+            Some(network) => Self::Memory(network.listen(address)?),
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr(),
+            Self::Memory(socket) => Ok(socket.local_addr()),
+        }
+    }
+}
+
+impl Accept for SideListener {
+    type Connection = Stream;
+
+    fn source(&mut self) -> &mut dyn MioSource {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Memory(socket) => socket.source(),
+        }
+    }
+
+    fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        match self {
+            Self::Tcp(socket) => socket.accept().map(|(tcp, peer)| (Stream::new(tcp), peer)),
+            Self::Memory(socket) => {
+                let accepted = socket.accept();
+                accepted.map(|(socket, peer)| (Stream::in_memory(socket), peer))
+            }
+        }
+    }
+}
+
+/// Begins to connect where another stream is: in the system's network, or in memory.
+pub(crate) fn connect_beside(
+    beside: &Stream,
+    target: SocketAddr,
+    source: Option<IpAddr>,
+) -> io::Result<Stream> {
+    Ok(match beside.network() {
+        None => Stream::new(TcpStream::from_std(sys::connect(target, source)?)),
+        Some(network) => {
+            let source = source.unwrap_or(target.ip());
+            Stream::in_memory(network.connect(SocketAddr::new(source, 0), target)?)
+        }
+    })
 }
 
 /// A connection that is being made; once it is there, a conversation.
@@ -298,3 +401,55 @@ const FAILURES: usize = 8;
 
 /// How long to wait for descriptors.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener() -> Listener {
+        Listener::new(bind_af_unspecified("127.0.0.1", 0, 1).unwrap())
+    }
+
+    #[test]
+    fn exhaustion_is_waited_for() {
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            let mut listener = listener();
+            let now = Instant::now();
+            let mut calls = 0;
+            for _ in 0..3 {
+                let accepted = listener.accept_by(now, |_| {
+                    calls += 1;
+                    Err::<(), _>(io::Error::from_raw_os_error(errno))
+                });
+                assert_eq!(accepted, None);
+                assert_eq!(listener.retry_at, Some(now + RETRY_DELAY));
+                assert!(listener.failing);
+            }
+            // Once each time, and told once.
+            assert_eq!(calls, 3);
+            assert_eq!(listener.accept_by(now, |_| Ok(())), Some(()));
+            assert_eq!(listener.retry_at, None);
+            assert!(!listener.failing);
+        }
+    }
+
+    #[test]
+    fn connections_that_are_gone_are_passed_over() {
+        let mut listener = listener();
+        let now = Instant::now();
+        let gone = || io::Error::from_raw_os_error(libc::ECONNABORTED);
+        let mut calls = 0;
+        let accepted = listener.accept_by(now, |_| {
+            calls += 1;
+            if calls < 3 { Err(gone()) } else { Ok(()) }
+        });
+        assert_eq!((accepted, listener.retry_at), (Some(()), None));
+        // But not for ever.
+        let accepted = listener.accept_by(now, |_| Err::<(), _>(gone()));
+        let expected = Some(now + RETRY_DELAY);
+        assert_eq!((accepted, listener.retry_at), (None, expected));
+        let nobody = |_: &TcpListener| Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let accepted = listener.accept_by(now, nobody);
+        assert_eq!((accepted, listener.retry_at), (None, None));
+    }
+}

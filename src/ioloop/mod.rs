@@ -10,9 +10,11 @@
 //! Each call of a channel is short: it has a budget, and asks for another round
 //! when it has not finished.
 
+mod by_hand;
 mod channel;
 mod chat;
 mod endpoints;
+pub(crate) mod memory;
 mod socket;
 pub(crate) mod stream;
 mod timers;
@@ -24,17 +26,18 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::event::Source as MioSource;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
+use self::memory::Network;
 pub use channel::{Channel, ChannelId, Readiness, Source};
 pub use chat::{AsyncChat, ChatChannel, ChatHandler};
-pub(crate) use endpoints::Listener;
 pub use endpoints::{Acceptor, Connector, bind_af_unspecified, connect_af_unspecified};
+pub(crate) use endpoints::{Listener, SideListener, connect_beside};
 pub use stream::Stream;
 pub(crate) use timers::after;
 pub use timers::{CallLater, DeadlineHeap};
@@ -67,6 +70,8 @@ impl IOLoop {
             buffer: vec![0; BUFFER_SIZE].into_boxed_slice(),
             pipe: None,
             now: Instant::now(),
+            began: Instant::now(),
+            network: None,
             remote: Remote(Arc::new(Mailbox {
                 letters: Mutex::new(Vec::new()),
                 waker,
@@ -154,14 +159,18 @@ impl IOLoop {
     /// # Errors
     /// Where the system's poll fails.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
-        self.core.lines_due = crate::log::flush_in_time(self.core.now);
+        self.core.lines_due = crate::log::flush_in_time(self.core.began);
         let timeout = self.core.sleep_at_most(timeout);
         match self.core.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(err) if err.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(err) => return Err(err),
         }
-        self.core.now = Instant::now();
+        self.core.began = Instant::now();
+        self.core.now = match self.core.network {
+            None => self.core.began,
+            Some(_) => self.now(),
+        };
         self.core.is_quiet = self.events.iter().nth(1).is_none();
         for event in &self.events {
             if event.token() != WAKE {
@@ -171,6 +180,7 @@ impl IOLoop {
                     .dispatch(id, |channel, io| channel.ready(io, source, readiness));
             }
         }
+        self.core.run_memory();
         self.core.run_next_round();
         self.core.run_deadlines();
         self.core.run_scheduled();
@@ -248,7 +258,7 @@ impl Io<'_> {
     /// Where the system refuses.
     pub fn register(
         &mut self,
-        socket: &mut impl MioSource,
+        socket: &mut (impl MioSource + ?Sized),
         source: Source,
         interest: Interest,
     ) -> io::Result<()> {
@@ -262,7 +272,7 @@ impl Io<'_> {
     /// Where the system refuses.
     pub fn reregister(
         &mut self,
-        socket: &mut impl MioSource,
+        socket: &mut (impl MioSource + ?Sized),
         source: Source,
         interest: Interest,
     ) -> io::Result<()> {
@@ -275,7 +285,7 @@ impl Io<'_> {
     ///
     /// # Errors
     /// Where the system refuses.
-    pub fn deregister(&mut self, socket: &mut impl MioSource) -> io::Result<()> {
+    pub fn deregister(&mut self, socket: &mut (impl MioSource + ?Sized)) -> io::Result<()> {
         self.core.poll.registry().deregister(socket)
     }
 
@@ -348,8 +358,11 @@ impl Io<'_> {
     }
 
     /// Puts a channel on the loop that knows its own name.
-    pub(crate) fn add_with(&mut self, make: impl FnOnce(ChannelId, &Remote) -> Box<dyn Channel>) {
-        self.core.add_with(make);
+    pub(crate) fn add_with(
+        &mut self,
+        make: impl FnOnce(ChannelId, &Remote) -> Box<dyn Channel>,
+    ) -> ChannelId {
+        self.core.add_with(make)
     }
 
     fn token(&self, source: Source) -> io::Result<Token> {
@@ -381,12 +394,17 @@ impl Remote {
         self.post(Letter::Message(to, message));
     }
 
+    fn is_empty(&self) -> bool {
+        self.letters().is_empty()
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Vec<Letter>> {
+        let letters = &self.0.letters;
+        letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn post(&self, letter: Letter) {
-        let mut letters = self
-            .0
-            .letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut letters = self.letters();
         letters.push(letter);
         if letters.len() == 1 {
             // The loop empties the box when it wakes up, so once is enough.
@@ -425,7 +443,11 @@ struct Core {
     scheduler: timers::Scheduler,
     buffer: Box<[u8]>,
     pipe: Option<sys::Pipe>,
+    /// Of this turn, by the loop's clock, and by the system's.
     now: Instant,
+    began: Instant,
+    /// Where sockets in memory are, whose clock is moved by hand.
+    network: Option<Network>,
     remote: Remote,
     /// When lines of the log have to be written at the latest.
     lines_due: Option<Instant>,
@@ -469,7 +491,11 @@ impl Core {
 
     /// Calls a channel and looks at what that leaves behind. A panic ends that
     /// channel only.
-    fn dispatch(&mut self, id: ChannelId, call: impl FnOnce(&mut dyn Channel, &mut Io<'_>)) {
+    fn dispatch(
+        &mut self,
+        id: ChannelId,
+        call: impl FnOnce(&mut (dyn Channel + 'static), &mut Io<'_>),
+    ) {
         let Some(mut channel) = self.slot(id).and_then(|slot| slot.channel.take()) else {
             return;
         };
@@ -554,7 +580,7 @@ impl Core {
                 slot.queued = false;
                 self.dispatch(id, |channel, io| channel.again(io));
             }
-            if self.now.elapsed() >= ROUND_TIME {
+            if self.began.elapsed() >= ROUND_TIME {
                 return;
             }
         }
@@ -594,14 +620,7 @@ impl Core {
     }
 
     fn run_letters(&mut self) {
-        let letters = mem::take(
-            &mut *self
-                .remote
-                .0
-                .letters
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let letters = mem::take(&mut *self.remote.letters());
         for letter in letters {
             match letter {
                 Letter::Message(to, message) if self.slot(to).is_some() => {
@@ -645,7 +664,7 @@ impl Core {
         let scheduled = self.scheduler.next_deadline();
         let next = [self.deadlines.next_deadline(), scheduled, self.lines_due];
         let next = next.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        Some(next.saturating_duration_since(self.scheduler.clock().now()))
     }
 }
 

@@ -2,9 +2,13 @@
 //! `WouldBlock` and `Interrupted` of sockets.
 
 use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 
 use mio::Interest;
+use mio::event::Source;
 use mio::net::TcpStream;
+
+use super::memory::{MemoryStream, Network};
 
 /// A socket and what is known of it.
 ///
@@ -12,7 +16,7 @@ use mio::net::TcpStream;
 /// will tell when it is not), unless the peer has sent its last byte or urgent
 /// data waits, where a short read does not mean that.
 pub(crate) struct RawStream {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     pub(super) readable: bool,
     pub(super) writable: bool,
     /// Until a read is refused, however short it is.
@@ -24,7 +28,7 @@ pub(crate) struct RawStream {
 }
 
 impl RawStream {
-    pub(super) fn new(socket: TcpStream) -> Self {
+    pub(super) fn new(socket: Socket) -> Self {
         Self {
             socket,
             // Nothing is known yet; the first event, or the first try, will tell.
@@ -66,6 +70,92 @@ impl RawStream {
         let written = retry(|| self.socket.write(bytes))?;
         self.writable = written.is_some();
         Ok(written)
+    }
+}
+
+/// A socket of the system, or one in memory.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    /// Boxed, since the others are many.
+    Memory(Box<MemoryStream>),
+}
+
+impl Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read(buffer),
+            Self::Memory(socket) => socket.read(buffer),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.write(bytes),
+            Self::Memory(socket) => socket.write(bytes),
+        }
+    }
+
+    /// What the loop watches.
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Memory(socket) => socket.source(),
+        }
+    }
+
+    /// What the kernel can do something with by itself.
+    pub(super) fn of_the_system(&self) -> io::Result<&TcpStream> {
+        match self {
+            Self::Tcp(socket) => Ok(socket),
+            Self::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The network that it is in, if it is in memory.
+    pub(super) fn network(&self) -> Option<&Network> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Memory(socket) => Some(socket.network()),
+        }
+    }
+
+    pub(super) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.peek(buffer),
+            Self::Memory(socket) => socket.peek(buffer),
+        }
+    }
+
+    pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            Self::Tcp(socket) => socket.take_error(),
+            Self::Memory(_) => Ok(None),
+        }
+    }
+
+    pub(super) fn shutdown(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Self::Memory(socket) => {
+                socket.shutdown();
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr(),
+            Self::Memory(socket) => Ok(socket.local_addr()),
+        }
+    }
+
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.peer_addr(),
+            Self::Memory(socket) => socket.peer_addr(),
+        }
     }
 }
 

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Interest;
 use mio::net::TcpStream;
 use rustls::ServerConfig;
 
-use super::socket::RawStream;
+use super::memory::{MemoryStream, Network};
+use super::socket::{RawStream, Socket};
 pub(crate) use super::socket::{readable, retry};
 use super::tls::Tls;
 use super::{Io, Readiness, Source};
@@ -31,6 +32,15 @@ impl Stream {
     /// A stream of a connected socket that does not block.
     #[must_use]
     pub fn new(socket: TcpStream) -> Self {
+        Self::of(Socket::Tcp(socket))
+    }
+
+    /// A stream of a socket in memory.
+    pub(crate) fn in_memory(socket: MemoryStream) -> Self {
+        Self::of(Socket::Memory(Box::new(socket)))
+    }
+
+    fn of(socket: Socket) -> Self {
         Self {
             raw: RawStream::new(socket),
             registered: None,
@@ -113,7 +123,7 @@ impl Stream {
         if !raw.writable {
             return Ok(None);
         }
-        let socket = &raw.socket;
+        let socket = raw.socket.of_the_system()?;
         let sent = retry(|| socket.try_io(|| sys::sendfile(socket, file, offset, count)))?;
         raw.writable = sent.is_some();
         Ok(sent)
@@ -130,7 +140,7 @@ impl Stream {
         if !raw.readable {
             return Ok(None);
         }
-        let socket = &raw.socket;
+        let socket = raw.socket.of_the_system()?;
         let moved = retry(|| socket.try_io(|| pipe.fill_from(socket, count)))?;
         // A pipe can be full before `count` bytes: only a refusal means "empty".
         raw.readable = moved.is_some();
@@ -145,10 +155,16 @@ impl Stream {
         }
     }
 
+    /// Whether the system would take more now. If not, an event will tell when.
+    pub(crate) fn look_for_room(&mut self) -> bool {
+        self.raw.writable = self.raw.socket.of_the_system().is_ok_and(sys::has_room);
+        self.raw.writable
+    }
+
     /// Whether the peer has left, and nothing that it has sent is left to read.
     pub(crate) fn is_abandoned(&self) -> bool {
-        let peek = || retry(|| self.raw.socket.peek(&mut [0]));
-        self.raw.read_closed && !matches!(peek(), Ok(Some(1..)))
+        let peeked = retry(|| self.raw.socket.peek(&mut [0]));
+        matches!(peeked, Ok(Some(0)) | Err(_))
     }
 
     /// Makes the loop watch it for `interest`, or for nothing. TLS adds what it
@@ -169,7 +185,7 @@ impl Stream {
         if interest == self.registered {
             return Ok(());
         }
-        let socket = &mut self.raw.socket;
+        let socket = self.raw.socket.source();
         match (self.registered, interest) {
             (None, Some(interest)) => io.register(socket, source, interest)?,
             (Some(_), Some(interest)) => io.reregister(socket, source, interest)?,
@@ -177,6 +193,11 @@ impl Stream {
         }
         self.registered = interest;
         Ok(())
+    }
+
+    /// The network that its socket is in, if it is in memory.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.raw.socket.network()
     }
 
     /// The error that the system holds for it, such as that of a connect.
@@ -189,7 +210,7 @@ impl Stream {
     /// # Errors
     /// Where it is not connected any more.
     pub fn shutdown(&self) -> io::Result<()> {
-        self.raw.socket.shutdown(Shutdown::Write)
+        self.raw.socket.shutdown()
     }
 
     /// The address at this end.
@@ -271,12 +292,16 @@ impl Stream {
         }
     }
 
-    /// Throws away what has come meanwhile: unread, it would make the system cut
-    /// the connection, with what the peer has not got yet.
+    /// Throws away what has come meanwhile, within a limit: unread, it would make the
+    /// system cut the connection, with what the peer has not got yet.
     pub(crate) fn discard_input(&mut self) {
-        let mut bytes = [0; 4096];
+        let mut bytes = [0; 8192];
         self.raw.readable = true;
-        let _ = self.raw.read(&mut bytes);
+        for _ in 0..DISCARDS {
+            if !matches!(self.raw.read(&mut bytes), Ok(Some(1..))) {
+                return;
+            }
+        }
     }
 
     /// Says good-bye under TLS (`close_notify`), after all that was written.
@@ -322,3 +347,6 @@ pub(crate) fn is_exhaustion(err: &io::Error) -> bool {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
     )
 }
+
+/// Reads of what nobody wants to know.
+const DISCARDS: usize = 16;

@@ -126,9 +126,8 @@ impl CallLater {
 
     /// The delay starts anew. Without effect once cancelled.
     pub fn reset(&self) {
-        self.0
-            .deadline
-            .store(nanos(Instant::now() + self.0.delay), Relaxed);
+        let deadline = self.0.shared.clock.now() + self.0.delay;
+        self.0.deadline.store(nanos(deadline), Relaxed);
     }
 
     /// Whether it was cancelled, or called and not to be called again.
@@ -153,14 +152,43 @@ struct Call {
     /// Nanoseconds since [`EPOCH`]; later than in the heap after a reset.
     deadline: AtomicU64,
     cancelled: AtomicBool,
-    /// Of the scheduler: its cancelled entries that are still in the heap.
-    cancellations: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+/// What the scheduler shares with its handles.
+#[derive(Default)]
+struct Shared {
+    clock: Clock,
+    /// Cancelled entries that are still in the heap.
+    cancellations: AtomicUsize,
+}
+
+/// What a loop takes for the time: the system's monotonic clock, or one that is
+/// moved by hand.
+#[derive(Default)]
+pub(super) struct Clock {
+    /// Nanoseconds since [`EPOCH`]; 0: the system's.
+    by_hand: AtomicU64,
+}
+
+impl Clock {
+    pub(super) fn now(&self) -> Instant {
+        match self.by_hand.load(Relaxed) {
+            0 => Instant::now(),
+            nanos => instant(nanos),
+        }
+    }
+
+    /// From now on it stands at `now`, until it is set again.
+    pub(super) fn set(&self, now: Instant) {
+        self.by_hand.store(nanos(now).max(1), Relaxed);
+    }
 }
 
 impl Call {
     fn cancel(&self) {
         if !self.cancelled.swap(true, Relaxed) {
-            self.cancellations.fetch_add(1, Relaxed);
+            self.shared.cancellations.fetch_add(1, Relaxed);
         }
     }
 
@@ -168,7 +196,8 @@ impl Call {
     fn left(&self) {
         // Another thread may cancel while the heap is rebuilt: never below zero.
         let less = |count: usize| Some(count.saturating_sub(1));
-        let _ = self.cancellations.fetch_update(Relaxed, Relaxed, less);
+        let cancellations = &self.shared.cancellations;
+        let _ = cancellations.fetch_update(Relaxed, Relaxed, less);
     }
 }
 
@@ -176,7 +205,7 @@ impl Call {
 #[derive(Default)]
 pub(super) struct Scheduler {
     heap: DeadlineHeap<Task>,
-    cancellations: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
 }
 
 struct Task {
@@ -190,6 +219,10 @@ enum Callback {
 }
 
 impl Scheduler {
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
     pub(super) fn call_later(
         &mut self,
         delay: Duration,
@@ -207,12 +240,12 @@ impl Scheduler {
     }
 
     fn register(&mut self, delay: Duration, callback: Callback) -> CallLater {
-        let deadline = after(Instant::now(), delay);
+        let deadline = after(self.clock().now(), delay);
         let call = Arc::new(Call {
             delay: delay.min(LONGEST),
             deadline: AtomicU64::new(nanos(deadline)),
             cancelled: AtomicBool::new(false),
-            cancellations: Arc::clone(&self.cancellations),
+            shared: Arc::clone(&self.shared),
         });
         let handle = CallLater(Arc::clone(&call));
         self.heap.push(deadline, Task { call, callback });
@@ -246,17 +279,17 @@ impl Scheduler {
             call.left();
             return;
         }
-        let deadline = Instant::now() + call.delay;
+        let deadline = self.clock().now() + call.delay;
         call.deadline.store(nanos(deadline), Relaxed);
         self.heap.push(deadline, task.0);
     }
 
     /// Rebuilds the heap once cancelled entries are most of it.
     fn clean_up(&mut self) {
-        let cancelled = self.cancellations.load(Relaxed);
+        let cancelled = self.shared.cancellations.load(Relaxed);
         if cancelled > CANCELLED_MAX && cancelled > self.heap.len() / 2 {
             self.heap.retain(|task| !task.call.cancelled.load(Relaxed));
-            self.cancellations.store(0, Relaxed);
+            self.shared.cancellations.store(0, Relaxed);
         }
     }
 
@@ -278,7 +311,7 @@ impl Scheduler {
             task.call.cancelled.store(true, Relaxed);
             false
         });
-        self.cancellations.store(0, Relaxed);
+        self.shared.cancellations.store(0, Relaxed);
     }
 
     #[cfg(test)]

@@ -539,7 +539,7 @@ fn spread(
 }
 
 /// Reads what TLS needs.
-fn acceptor(config: &FTPConfig) -> io::Result<Option<TlsAcceptor>> {
+pub(crate) fn acceptor(config: &FTPConfig) -> io::Result<Option<TlsAcceptor>> {
     let tls = config.tls.as_ref().map(TlsAcceptor::new).transpose();
     tls.map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err))
 }
@@ -557,11 +557,14 @@ const BACKLOG: i32 = 100;
 /// How long transfers may go on at the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long workers may take for the rest of their end.
-const MASTER_PATIENCE: Duration = Duration::from_secs(1);
-
 /// How long threads and processes that had to be cut may take to end.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long workers may take for the rest of their end, the join of their threads in it.
+const MASTER_PATIENCE: Duration = prefork::FORCED_PATIENCE;
+
+// The whole end takes 5 s at most.
+const _: () = assert!(DRAIN_TIMEOUT.as_millis() + MASTER_PATIENCE.as_millis() < 5000);
 
 /// Workers that are started anew: as pyftpdlib.
 const MAX_RESTARTS: usize = 100;

@@ -1,6 +1,7 @@
 //! Servers for handlers that block: a thread, or a process, for each connection,
 //! with a loop of its own.
 
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -171,6 +172,8 @@ impl Threads {
             if left.is_zero() {
                 let count = running.loops.len();
                 log::warn!(target: TARGET, "{count} threads remained alive after {patience:?}");
+                // They are not waited for a second time.
+                running.loops.clear();
                 return;
             }
             let waited = self.ended.wait_timeout(running, left);
@@ -262,7 +265,8 @@ where
     let processes = Processes {
         newcomers,
         settle: Box::new(settle),
-        children: Vec::new(),
+        children: HashMap::new(),
+        asked: Instant::now(),
     };
     (Model::Processes(processes), Box::new(host))
 }
@@ -271,7 +275,9 @@ where
 pub(super) struct Processes {
     newcomers: Receiver<Newcomer>,
     settle: Settle,
-    children: Vec<(Pid, Seat)>,
+    children: HashMap<Pid, Seat>,
+    /// When each of them was asked for.
+    asked: Instant,
 }
 
 /// [`Newcomer::settle`] with the factory of the server.
@@ -313,7 +319,9 @@ impl Processes {
             // Until the new process listens for them, they would be told to this one.
             let held = HeldSignals::new();
             match sys::fork() {
-                Ok(Fork::Parent(pid)) => self.children.push((pid, newcomer.seat)),
+                Ok(Fork::Parent(pid)) => {
+                    self.children.insert(pid, newcomer.seat);
+                }
                 Ok(Fork::Child) => {
                     // The seats are those of the old process.
                     mem::forget(mem::take(&mut self.children));
@@ -337,17 +345,42 @@ impl Processes {
 
     /// Forgets those that have ended; `ended` hears of each.
     pub(super) fn reap(&mut self, mut ended: impl FnMut(Pid)) {
-        self.children.retain(|(pid, _)| match sys::wait(*pid) {
-            Ok(None) => true,
-            Ok(Some(status)) => {
-                if !status.success() {
-                    log::warn!(target: TARGET, "the process {pid} of a connection has ended: {status}");
-                }
-                ended(*pid);
-                false
+        while !self.is_empty() {
+            match sys::ended_child() {
+                Some(pid) if self.wait(pid, &mut ended) => {}
+                // Behind one that is for others to wait for there may be some of these;
+                Some(_) => return self.wait_all(ended),
+                // and others may have waited for some of these.
+                None if self.asked.elapsed() >= ASK_EVERY => return self.wait_all(ended),
+                None => return,
             }
-            Err(_) => false,
-        });
+        }
+    }
+
+    /// Asks for each of them.
+    fn wait_all(&mut self, mut ended: impl FnMut(Pid)) {
+        self.asked = Instant::now();
+        let pids: Vec<_> = self.children.keys().copied().collect();
+        for pid in pids {
+            self.wait(pid, &mut ended);
+        }
+    }
+
+    /// Forgets a process if it is one of them, and has ended. Returns whether it did.
+    fn wait(&mut self, pid: Pid, ended: &mut impl FnMut(Pid)) -> bool {
+        if !self.children.contains_key(&pid) {
+            return false;
+        }
+        match sys::wait(pid) {
+            Ok(None) => return false,
+            Ok(Some(status)) if !status.success() => {
+                log::warn!(target: TARGET, "the process {pid} of a connection has ended: {status}");
+            }
+            Ok(Some(_)) | Err(_) => {}
+        }
+        self.children.remove(&pid);
+        ended(pid);
+        true
     }
 
     /// Ends all, if need be by force.
@@ -363,8 +396,11 @@ impl Processes {
     }
 
     pub(super) fn kill_all(&self, signal: i32) {
-        for (pid, _) in &self.children {
+        for pid in self.children.keys() {
             sys::kill(*pid, signal);
         }
     }
 }
+
+/// How often each process is asked for, whatever the system tells of all.
+const ASK_EVERY: Duration = Duration::from_secs(1);

@@ -21,10 +21,10 @@ pub(crate) use openat::{
 };
 pub(crate) use passwd::{group_name, user_name};
 pub(crate) use process::{
-    Fork, HeldSignals, Pid, fork, kill, own_pid, signal_at_death_of_parent, wait,
+    Fork, HeldSignals, Pid, ended_child, fork, kill, own_pid, signal_at_death_of_parent, wait,
 };
 pub(crate) use rlimit::{open_files, raise_open_files};
 pub(crate) use shared::SharedWords;
 pub(crate) use socket::{
-    INHERITS_OPTIONS, connect, control_options, listen, listen_beside, share_port,
+    INHERITS_OPTIONS, connect, control_options, has_room, listen, listen_beside, share_port,
 };

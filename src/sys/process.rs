@@ -77,6 +77,20 @@ pub(crate) fn wait(child: Pid) -> io::Result<Option<ExitStatus>> {
     }
 }
 
+/// A child that has ended, of those that were not waited for yet, whose ever it is;
+/// it is left for [`wait`]. With many children, this saves asking for each.
+pub(crate) fn ended_child() -> Option<Pid> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is writable.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) };
+    // SAFETY: zeroes are a value of this type, and so is what the call makes of them.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: a call that tells of a child fills this field; else it is zero.
+    let pid = unsafe { info.si_pid() };
+    (result == 0 && pid != 0).then_some(pid)
+}
+
 /// Sends a signal to a child that was not waited for yet, so that its number is
 /// still its own.
 pub(crate) fn kill(child: Pid, signal: i32) {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -57,6 +57,26 @@ pub(crate) fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result
         Err(err) if err.raw_os_error() != Some(libc::EINPROGRESS) => Err(err),
         _ => Ok(socket.into()),
     }
+}
+
+/// Whether a socket takes bytes now, or has an error to tell. If not, the poll brings an
+/// event when it does. It spares a `sendfile` that is refused after it has read its file.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn has_room(socket: &impl AsRawFd) -> bool {
+    let mut wanted = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: one structure, which outlives a call that does not wait.
+    let ready = unsafe { libc::poll(&raw mut wanted, 1, 0) };
+    ready != 0
+}
+
+/// Elsewhere the refusal has to tell.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn has_room(_socket: &impl AsRawFd) -> bool {
+    true
 }
 
 fn new(address: SocketAddr) -> io::Result<Socket> {

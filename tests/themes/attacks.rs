@@ -51,12 +51,12 @@ fn stou_makes_nothing_outside() {
     let (server, outside, mut client) = with_outside();
     let above = server.home.path().parent().unwrap().to_owned();
     for name in [
-        "../x",
-        "../../x",
-        "/../x",
-        "outlink/x",
-        "/outlink/x",
-        "outlink/../outlink/x",
+        "../stou-outside",
+        "../../stou-outside",
+        "/../stou-outside",
+        "outlink/stou-outside",
+        "/outlink/stou-outside",
+        "outlink/../outlink/stou-outside",
     ] {
         let reply = client.command(format!("STOU {name}"));
         // Above the root is the root.
@@ -67,7 +67,10 @@ fn stou_makes_nothing_outside() {
         }
     }
     assert_eq!(entries(outside.path()).len(), 1);
-    let left = |path: &PathBuf| path.file_name().unwrap().as_bytes().starts_with(b"x.");
+    let left = |path: &PathBuf| {
+        let name = path.file_name().unwrap().as_bytes();
+        name.starts_with(b"stou-outside")
+    };
     assert!(!entries(&above).iter().any(left));
     client.expect(200, "NOOP");
 }

@@ -48,42 +48,6 @@ fn idle_timeout() {
 }
 
 #[test]
-fn commands_keep_a_session() {
-    let server = server(|config| config.timeout = Some(Duration::from_millis(400)));
-    let mut client = server.login();
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(900) {
-        client.expect(200, "NOOP");
-        silence(&mut client, Duration::from_millis(20));
-    }
-    client.expect_reply(421);
-    client.expect_eof();
-}
-
-/// Bytes that make no line do not.
-#[test]
-fn half_a_line_does_not_keep_a_session() {
-    let server = server(|config| config.timeout = Some(Duration::from_millis(300)));
-    let mut client = server.login();
-    let start = Instant::now();
-    while start.elapsed() < common::DEADLINE {
-        if client.socket.write_all(b"x").is_err() {
-            break;
-        }
-        let pause = Some(Duration::from_millis(10));
-        client.socket.set_read_timeout(pause).unwrap();
-        if client.socket.peek(&mut [0]).is_ok() {
-            break;
-        }
-    }
-    client
-        .socket
-        .set_read_timeout(Some(common::DEADLINE))
-        .unwrap();
-    client.expect_reply(421);
-}
-
-#[test]
 fn data_timeout() {
     let server = server(|config| config.dtp.timeout = SHORT);
     sparse(&server.path("big"), 32 << 20);

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::resolve::{How, Links, Resolver, realpath};
 use crate::error::{FSError, FilesystemError};
-use crate::filesystems::FSState;
 use crate::filesystems::path::{below, normpath};
+use crate::filesystems::{FSState, Stat};
 use crate::sys;
 
 /// The root directory of a user, opened.
@@ -87,6 +87,11 @@ impl Home {
             return false;
         }
         if let Some(rel) = self.relative(path) {
+            // In the root itself only a link can lead away.
+            let is_link = |stat: Stat| stat.is_symlink();
+            if self.is_in_root(path) && !sys::fstatat(self.root(), rel).is_ok_and(is_link) {
+                return true;
+            }
             let how = How::flags(sys::O_PATH);
             match self.resolver.open(self.root(), rel, how, Links::Follow) {
                 Err(err) if leaves(&err) => {}

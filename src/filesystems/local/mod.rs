@@ -204,6 +204,7 @@ pub fn group_by_gid(gid: u32) -> String {
 pub struct LocalFile {
     file: File,
     name: Box<Path>,
+    size_when_opened: Option<u64>,
 }
 
 impl LocalFile {
@@ -213,6 +214,14 @@ impl LocalFile {
         Self {
             file,
             name: Box::from(name),
+            size_when_opened: None,
+        }
+    }
+
+    pub(super) fn with_size(self, size: u64) -> Self {
+        Self {
+            size_when_opened: Some(size),
+            ..self
         }
     }
 }
@@ -250,5 +259,9 @@ impl FSFile for LocalFile {
 
     fn size(&mut self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn size_when_opened(&self) -> Option<u64> {
+        self.size_when_opened
     }
 }

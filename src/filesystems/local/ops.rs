@@ -55,7 +55,7 @@ pub(in crate::filesystems) fn open(
     if !stat.is_file() {
         return Err(not_regular());
     }
-    Ok(LocalFile::new(File::from(fd), path))
+    Ok(LocalFile::new(File::from(fd), path).with_size(stat.size))
 }
 
 pub(in crate::filesystems) fn mkstemp(

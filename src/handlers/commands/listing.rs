@@ -235,6 +235,8 @@ impl Run {
     }
 
     fn sort(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.names.shrink_to_fit();
         let bytes = &self.bytes;
         self.names
             .sort_unstable_by(|a, b| bytes[a.clone()].cmp(&bytes[b.clone()]));
@@ -446,7 +448,7 @@ const RUN: usize = 1024;
 const SORTED_MAX: usize = 8 * 1024 * 1024;
 
 /// The same for STAT.
-const STAT_SORTED_MAX: usize = 16 * 1024;
+const STAT_SORTED_MAX: usize = 8 * 1024;
 
 /// What a name takes besides its bytes.
 const NAME_COST: usize = size_of::<Range<usize>>();
@@ -461,7 +463,7 @@ const NAME_WORK: usize = 2_000;
 const STEP_TIME: Duration = Duration::from_micros(500);
 
 /// Bytes of lines after which a step ends.
-const LINES_SIZE: usize = 16 * 1024;
+const LINES_SIZE: usize = 8 * 1024;
 
 /// Entries looked up in one step.
 const LINES: usize = 20;

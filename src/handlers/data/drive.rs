@@ -187,7 +187,9 @@ impl DataConnection {
         match &d.transfer {
             _ if d.has_failed() => None,
             _ if d.is_handshaking() => Some(readable()),
-            Transfer::None | Transfer::Receiving(_) => Some(readable()),
+            // It waits for a command; how it fares shows then.
+            Transfer::None => None,
+            Transfer::Receiving(_) => Some(readable()),
             Transfer::Sending(_) => Some(Interest::WRITABLE),
         }
     }
@@ -285,14 +287,23 @@ impl DataChannel {
                 Err(err) => return Err(TransferError::File(err)),
             };
             let at = at + sent as u64;
+            let is_short = sent < budget;
+            let mut is_whole = || match file.size_when_opened() {
+                Some(size) => at >= size,
+                None => file.size().is_ok_and(|size| at >= size),
+            };
             // A short count at the end of the file saves asking once more.
-            let ended = sent == 0 || (sent < budget && file.size().is_ok_and(|size| at >= size));
+            let ended = sent == 0 || (is_short && is_whole());
             sending.sendfile_at = Some(at);
             if sent > 0 {
                 self.progress(sent, 0);
             }
             if ended {
                 return Ok(Some(Drive::Finished(Outcome::Complete)));
+            }
+            // Another try would read from the file before it is refused.
+            if is_short && !self.stream.look_for_room() {
+                return Ok(Some(Drive::Wait));
             }
             budget -= sent;
         }

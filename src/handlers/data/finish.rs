@@ -22,6 +22,7 @@ pub(crate) fn finish<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, outc
         mut channel,
         mut dtp,
     } = *open;
+    channel.now = s.now;
     if let Some(note) = channel.note.take() {
         s.log(note);
     }

@@ -404,7 +404,7 @@ impl DataChannel {
     /// Time since the connection was made.
     #[must_use]
     pub fn get_elapsed_time(&self) -> Duration {
-        self.started.elapsed()
+        self.now.saturating_duration_since(self.started)
     }
 
     /// Whether a transfer has begun.
@@ -453,8 +453,8 @@ impl fmt::Debug for DataChannel {
 /// Stock [`DTPHandler::use_sendfile`]: as the server is set up.
 #[must_use]
 pub fn use_sendfile(d: &DataChannel) -> bool {
-    // What the kernel sends by itself is not encrypted.
-    d.config.use_sendfile && !d.is_secure()
+    // What the kernel sends by itself is not encrypted, and not in memory only.
+    d.config.use_sendfile && !d.is_secure() && d.stream.network().is_none()
 }
 
 /// Stock [`DTPHandler::push`].

@@ -1,0 +1,51 @@
+//! The reactor at scale: what thousands of idle sessions cost and what they cost
+//! others, and how long a command waits while the server is busy.
+//!
+//! ```text
+//! cargo bench --bench scale -- [--quick] [--sessions N] [idle] [fair]
+//! ```
+
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
+#![allow(
+    unreachable_pub,
+    reason = "a program, whose modules are public within it"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code, reason = "compare has options for it")]
+#[path = "../compare/cpus.rs"]
+mod cpus;
+mod fair;
+mod idle;
+mod options;
+
+use std::path::Path;
+
+use common::{Server, Speech, Table, Which, home, with_all_descriptors};
+use options::Options;
+
+fn main() {
+    if fair::plays() {
+        return;
+    }
+    let options = Options::parse();
+    with_all_descriptors();
+    let home = home();
+    let mut table = Table::alone("scale");
+    if options.wants("idle") {
+        idle::run(&mut table, home.path(), &options);
+    }
+    if options.wants("fair") {
+        fair::run(&mut table, home.path(), &options);
+    }
+    // The machine is told with all of its CPUs.
+    cpus::choose("any").expect("all CPUs");
+    table.print();
+}
+
+/// One on its CPU.
+fn start(home: &Path) -> Server {
+    let start = || Server::start(Which::Ftpdlib, Speech::Clear, home);
+    cpus::in_place(start).expect("its CPU")
+}

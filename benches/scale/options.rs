@@ -1,0 +1,97 @@
+//! What is asked for, and how much of it.
+
+use std::env;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, Command};
+
+pub struct Options {
+    /// How many sessions are idle at most.
+    pub sessions: usize,
+    pub scale: Scale,
+    parts: Vec<String>,
+}
+
+impl Options {
+    pub fn parse() -> Self {
+        let command = Command::new("cargo bench --bench scale --")
+            .about("Thousands of sessions, and who waits for whom: docs/BENCHMARKS.md");
+        let sessions = Arg::new("sessions")
+            .long("sessions")
+            .value_name("N")
+            .value_parser(clap::value_parser!(usize));
+        let parts = Arg::new("parts").value_name("PART").num_args(0..);
+        let command = command.args([
+            Arg::new("quick")
+                .long("quick")
+                .action(ArgAction::SetTrue)
+                .help("Seconds, to see that all works: figures to forget"),
+            sessions.help("So many idle sessions at most (20000), as far as there are descriptors"),
+            parts.value_parser(PARTS).help("These parts only"),
+            // Cargo's.
+            Arg::new("bench")
+                .long("bench")
+                .action(ArgAction::SetTrue)
+                .hide(true),
+        ]);
+        let mut matches = command.get_matches_from(env::args_os());
+        let scale = match matches.get_flag("quick") {
+            true => Scale::QUICK,
+            false => Scale::FULL,
+        };
+        Self {
+            sessions: matches.remove_one("sessions").unwrap_or(scale.sessions),
+            scale,
+            parts: matches.remove_many("parts").into_iter().flatten().collect(),
+        }
+    }
+
+    /// Whether a part was asked for, or none in particular.
+    pub fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|x| x == part)
+    }
+}
+
+/// How much of all is done.
+pub struct Scale {
+    sessions: usize,
+    /// How many there are when logins are measured, besides none and all.
+    pub levels: [usize; 2],
+    /// Times that something is measured,
+    pub rounds: usize,
+    /// logins of each,
+    pub logins: usize,
+    /// and the size of the file that is fetched.
+    pub mib: usize,
+    /// How long nothing happens.
+    pub rest: Duration,
+    /// Entries of the long listing.
+    pub entries: usize,
+    pub noops: usize,
+}
+
+impl Scale {
+    const FULL: Self = Self {
+        sessions: 20_000,
+        levels: [5000, 10_000],
+        rounds: 7,
+        logins: 300,
+        mib: 512,
+        rest: Duration::from_secs(10),
+        entries: 100_000,
+        noops: 4000,
+    };
+
+    const QUICK: Self = Self {
+        sessions: 500,
+        levels: [125, 250],
+        rounds: 3,
+        logins: 50,
+        mib: 64,
+        rest: Duration::from_secs(1),
+        entries: 2000,
+        noops: 200,
+    };
+}
+
+const PARTS: [&str; 2] = ["idle", "fair"];

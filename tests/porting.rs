@@ -1,0 +1,230 @@
+//! `PORTING.md`: it has every public name of pyftpdlib, and what it names of this
+//! crate is there.
+//!
+//! The names are in `porting/public_names.txt`, made by the script beside it. That the
+//! paths are there is for the compiler to say: `porting/paths.rs` has a line for each.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::{env, fs};
+
+#[allow(
+    dead_code,
+    elided_lifetimes_in_paths,
+    unused_imports,
+    unused_qualifications,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "it only has to compile"
+)]
+mod paths {
+    use std::net::{SocketAddr, TcpListener};
+    use std::time::Duration;
+    use std::{io, vec};
+
+    use ftpdlib::authorizers::DummyAuthorizer;
+    use ftpdlib::filesystems::LocalFS;
+    use ftpdlib::handlers::{StockDTPHandler, StockHandler};
+    use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatChannel, ChatHandler, IOLoop, Io};
+    use ftpdlib::proto::command::ProtoCmds;
+    use ftpdlib::{DataChannel, FTPConfig, FTPSession};
+    use mio::net::TcpStream;
+
+    type Factory<H> = fn(SocketAddr) -> H;
+    type Str = &'static str;
+
+    struct Chat;
+    impl ChatHandler for Chat {
+        fn found_terminator(&mut self, _: &mut AsyncChat, _: &[u8]) {}
+    }
+
+    include!("porting/paths.rs");
+}
+
+const GUIDE: &str = include_str!("../PORTING.md");
+const NAMES: &str = include_str!("porting/public_names.txt");
+const PATHS: &str = include_str!("porting/paths.rs");
+
+/// What the paths of the guide may begin with.
+const ROOTS: [&str; 3] = ["ftpdlib::", "log::", "std::"];
+
+/// Whose methods are named through the trait object.
+const TRAITS: [&str; 8] = [
+    "AbstractedFS",
+    "Authorizer",
+    "Channel",
+    "ChatHandler",
+    "DTPHandler",
+    "FSFile",
+    "FTPHandler",
+    "Producer",
+];
+
+/// Types that need to be told what they consist of.
+const GENERIC: [(&str, &str); 1] = [(
+    "BufferedIteratorProducer",
+    "<vec::IntoIter<io::Result<Vec<u8>>>>",
+)];
+
+/// Functions that need to be told what they are called with.
+const SIGNATURES: &str = "
+DataChannel::end = fn(&mut DataChannel, Str)
+FTPConfig::set_abstracted_fs = fn(&mut FTPConfig, LocalFS)
+FTPConfig::set_authorizer = fn(&mut FTPConfig, DummyAuthorizer)
+FTPConfig::set_dtp_handler = fn(&mut FTPConfig, fn() -> StockDTPHandler)
+FTPServer::bind = fn(&str, FTPConfig, Factory<StockHandler>) -> _
+FTPServer::bind_with = fn(&str, u16, i32, FTPConfig, Factory<StockHandler>) -> _
+FTPServer::from_listener = fn(TcpListener, FTPConfig, Factory<StockHandler>) -> _
+FTPSession::end_transfer = fn(&mut FTPSession, Str)
+FTPSession::log = fn(&FTPSession, Str)
+FTPSession::log_at = fn(&FTPSession, log::Level, Str)
+FTPSession::logline = fn(&FTPSession, Str)
+FTPSession::run_as_current_user = fn(&FTPSession, fn(&FTPSession))
+TlsConfig::new = fn(Str) -> _
+authorizers::DummyAuthorizer::add_anonymous = fn(&mut DummyAuthorizer, Str) -> _
+authorizers::DummyAuthorizer::add_anonymous_with = fn(&mut DummyAuthorizer, Str, _) -> _
+authorizers::DummyAuthorizer::add_user = fn(&mut DummyAuthorizer, Str, Str, Str, Str) -> _
+authorizers::DummyAuthorizer::add_user_with = fn(&mut DummyAuthorizer, Str, Str, Str, _) -> _
+authorizers::DummyAuthorizer::override_perm = fn(&mut DummyAuthorizer, &str, Str, Str, bool) -> _
+ioloop::Acceptor::bind = fn(&str, u16, Factory<Chat>) -> _
+ioloop::Acceptor::local_addr = fn(&Acceptor<Factory<Chat>>) -> _
+ioloop::Connector::connect = fn(&str, u16, Duration, Chat) -> _
+ioloop::IOLoop::add = fn(&mut IOLoop, ChatChannel<Chat>) -> _
+ioloop::IOLoop::call_every = fn(&mut IOLoop, Duration, fn(&mut Io<'_>)) -> _
+ioloop::IOLoop::call_later = fn(&mut IOLoop, Duration, fn(&mut Io<'_>)) -> _
+ioloop::Io::add = fn(&mut Io<'static>, ChatChannel<Chat>) -> _
+ioloop::Io::call_every = fn(&mut Io<'static>, Duration, fn(&mut Io<'_>)) -> _
+ioloop::Io::call_later = fn(&mut Io<'static>, Duration, fn(&mut Io<'_>)) -> _
+ioloop::Io::deregister = fn(&mut Io<'static>, &mut TcpStream) -> _
+ioloop::Io::register = fn(&mut Io<'static>, &mut TcpStream, u8, _) -> _
+ioloop::Io::reregister = fn(&mut Io<'static>, &mut TcpStream, u8, _) -> _
+producers::BufferedIteratorProducer::new = fn(vec::IntoIter<io::Result<Vec<u8>>>) -> _
+proto::command::ProtoCmds::insert = fn(&mut ProtoCmds, Str, _) -> _
+";
+
+#[test]
+fn every_public_name_of_pyftpdlib_has_one_row() {
+    let known: BTreeSet<_> = NAMES.lines().map(str::to_owned).collect();
+    let mut told = BTreeSet::new();
+    for name in rows().flat_map(|row| row.names) {
+        assert!(known.contains(&name), "pyftpdlib has no {name}");
+        assert!(told.insert(name.clone()), "{name} is there twice");
+    }
+    let missing: Vec<_> = known.difference(&told).collect();
+    assert!(missing.is_empty(), "PORTING.md lacks {missing:#?}");
+}
+
+#[test]
+fn every_row_says_where_or_that_it_is_not_ported() {
+    for Row { names, place } in rows() {
+        let is_path = |span: &str| ROOTS.iter().any(|root| span.starts_with(root));
+        let ported = spans(place).count() > 0 && spans(place).all(is_path);
+        assert!(
+            ported || place == "not ported",
+            "{names:?} are told to be: {place}"
+        );
+    }
+}
+
+#[test]
+fn the_compiler_knows_every_path() {
+    let wanted = checks();
+    if env::var_os("UPDATE").is_some() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/porting/paths.rs");
+        fs::write(file, wanted).unwrap();
+        return;
+    }
+    assert!(
+        PATHS == wanted,
+        "tests/porting/paths.rs is not that of PORTING.md. Make it anew: {COMMAND}"
+    );
+}
+
+/// It is emptied first, since it may have paths that do not compile any more.
+const COMMAND: &str = ": > tests/porting/paths.rs && UPDATE=1 cargo test --test porting";
+
+/// A row of a table under a heading that names something of pyftpdlib.
+struct Row<'a> {
+    names: Vec<String>,
+    place: &'a str,
+}
+
+fn rows() -> impl Iterator<Item = Row<'static>> {
+    let mut scope = "";
+    prose().filter_map(move |line| {
+        if line.starts_with("## ") {
+            scope = spans(line).next().unwrap_or_default();
+        }
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        let names = spans(cells.next()?).map(|name| format!("{scope}.{name}"));
+        let names: Vec<_> = names.collect();
+        let is_row = !scope.is_empty() && !names.is_empty();
+        let place = cells.next().unwrap_or_default();
+        is_row.then_some(Row { names, place })
+    })
+}
+
+/// The lines of the guide without those of examples.
+fn prose() -> impl Iterator<Item = &'static str> {
+    let mut in_example = false;
+    GUIDE.lines().filter(move |line| {
+        let fence = line.starts_with("```");
+        in_example ^= fence;
+        !in_example && !fence
+    })
+}
+
+/// What stands between backticks.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The text of `paths.rs`.
+fn checks() -> String {
+    let paths: BTreeSet<_> = prose()
+        .flat_map(spans)
+        .filter(|span| ROOTS.iter().any(|root| span.starts_with(root)))
+        .filter(|span| !span.contains(['!', '(']))
+        .collect();
+    let (items, members): (Vec<_>, Vec<_>) =
+        paths.into_iter().partition(|path| owner(path).is_none());
+    let mut text = format!("// Made from PORTING.md:\n// {COMMAND}\n\n");
+    for item in items {
+        let _ = writeln!(text, "use {item} as _;");
+    }
+    text.push_str("\nfn members() {\n");
+    for member in members {
+        let _ = writeln!(text, "    {}", check(member));
+    }
+    text.push_str("}\n");
+    text
+}
+
+/// The type of a path that names a member of one: types have capitals.
+fn owner(path: &str) -> Option<&str> {
+    let (owner, _) = path.split_once('.').or_else(|| path.rsplit_once("::"))?;
+    name(owner).starts_with(char::is_uppercase).then_some(owner)
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit("::").next().unwrap_or(path)
+}
+
+/// A statement that compiles if there is such a member.
+fn check(path: &str) -> String {
+    let owner = owner(path).unwrap_or_default();
+    if let Some((_, field)) = path.split_once('.') {
+        let generic = GENERIC.iter().find(|(known, _)| *known == name(owner));
+        let arguments = generic.map_or("", |(_, arguments)| arguments);
+        return format!("let _ = |x: &{owner}{arguments}| {{ let _ = &x.{field}; }};");
+    }
+    let mut signatures = SIGNATURES.lines().filter_map(|line| line.split_once(" = "));
+    let signature = signatures.find(|(known, _)| path.strip_prefix("ftpdlib::") == Some(known));
+    if let Some((_, signature)) = signature {
+        format!("let _: {signature} = {path};")
+    } else if TRAITS.contains(&name(owner)) {
+        format!("let _ = <dyn {owner}>::{};", name(path))
+    } else {
+        format!("let _ = {path};")
+    }
+}
