@@ -15,7 +15,7 @@ use std::{fs, fs::File, process};
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::handlers::StockHandler;
-use ftpdlib::{FSError, FTPConfig, FTPServer, FilesystemError};
+use ftpdlib::{AuthorizerError, FSError, FTPConfig, FTPServer, FilesystemError};
 
 const UPLOADS: &str = ".uploads";
 
@@ -134,6 +134,15 @@ impl Seek for Upload {
     }
 }
 
+fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_user("user", "12345", home, "elradfmwMT")?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
+    config.set_abstracted_fs(AtomicFS::default());
+    Ok(config)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
     let mut args = std::env::args().skip(1);
@@ -144,11 +153,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Err(err) if err.kind() != ErrorKind::NotFound => return Err(err.into()),
         _ => {}
     }
-    let mut authorizer = DummyAuthorizer::new();
-    authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
-    let mut config = FTPConfig::default();
-    config.set_authorizer(authorizer);
-    config.set_abstracted_fs(AtomicFS::default());
-    FTPServer::bind(&address, config, |_peer| StockHandler)?.serve_forever()?;
+    FTPServer::bind(&address, config(&home)?, |_peer| StockHandler)?.serve_forever()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ftpdlib::testing::Session;
+
+    use super::*;
+
+    #[test]
+    fn what_is_cut_leaves_all_as_it_was() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path().to_str().unwrap()).unwrap();
+        let mut session = Session::new(config, StockHandler).unwrap();
+        session.login("user", "12345");
+        session.stor("file", b"old");
+        let mut data = session.passive();
+        session.command("STOR file");
+        data.write(b"new");
+        assert_eq!(fs::read(home.path().join("file")).unwrap(), b"old");
+        data.reset();
+        assert_eq!(session.reply().unwrap().code(), 426);
+        assert_eq!(session.retr("file").unwrap(), b"old");
+        let left = fs::read_dir(home.path().join(UPLOADS)).unwrap();
+        assert_eq!(left.count(), 0);
+    }
 }

@@ -4,7 +4,7 @@
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::handlers::{Command, dispatch};
-use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
+use ftpdlib::{AuthorizerError, FTPConfig, FTPHandler, FTPServer, FTPSession};
 
 #[derive(Default)]
 struct LogCommands {
@@ -24,15 +24,37 @@ impl FTPHandler for LogCommands {
     }
 }
 
+fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_user("user", "12345", home, "elradfmwMT")?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
+    Ok(config)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let home = args.next().unwrap_or_else(|| ".".to_owned());
-    let mut authorizer = DummyAuthorizer::new();
-    authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
-    let mut config = FTPConfig::default();
-    config.set_authorizer(authorizer);
-    FTPServer::bind(&address, config, |_peer| LogCommands::default())?.serve_forever()?;
+    FTPServer::bind(&address, config(&home)?, |_peer| LogCommands::default())?.serve_forever()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ftpdlib::testing::Session;
+
+    use super::*;
+
+    #[test]
+    fn counts_commands_that_are_known() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path().to_str().unwrap()).unwrap();
+        let mut session = Session::new(config, LogCommands::default()).unwrap();
+        session.login("user", "12345");
+        session.command("MKD new");
+        session.command("NONSENSE");
+        session.with(|handler, _| assert_eq!(handler.number, 3));
+    }
 }

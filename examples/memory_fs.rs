@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::{AbstractedFS, FSDir, FSFile, FSState, OpenMode, Stat};
 use ftpdlib::handlers::StockHandler;
-use ftpdlib::{FSError, FTPConfig, FTPServer, FilesystemError};
+use ftpdlib::{AuthorizerError, FSError, FTPConfig, FTPServer, FilesystemError};
 
 /// Bytes of all files, and how many files and directories there may be.
 const BYTES_MAX: u64 = 64 << 20;
@@ -356,16 +356,58 @@ fn now() -> i64 {
     time.map_or(0, |time| time.as_secs().cast_signed())
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ftpdlib::log::config_logging(log::LevelFilter::Info)?;
-    let mut args = std::env::args().skip(1);
-    let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
+fn config() -> Result<FTPConfig, AuthorizerError> {
     let mut authorizer = DummyAuthorizer::new();
-    // Their directory is that of the file system in memory.
+    // A directory that both have: that of the file system in memory is meant.
     authorizer.add_user("user", "12345", "/", "elradfmwMT")?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);
     config.set_abstracted_fs(MemoryFS::default());
-    FTPServer::bind(&address, config, |_peer| StockHandler)?.serve_forever()?;
+    Ok(config)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ftpdlib::log::config_logging(log::LevelFilter::Info)?;
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
+    FTPServer::bind(&address, config()?, |_peer| StockHandler)?.serve_forever()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ftpdlib::testing::Session;
+
+    use super::*;
+
+    fn session() -> Session<StockHandler> {
+        let mut session = Session::new(config().unwrap(), StockHandler).unwrap();
+        session.login("user", "12345");
+        session
+    }
+
+    #[test]
+    fn keeps_files() {
+        let mut session = session();
+        session.command("MKD dir");
+        assert_eq!(session.stor("dir/file", b"hello").code(), 226);
+        assert_eq!(session.retr("dir/file").unwrap(), b"hello");
+        assert_eq!(session.command("RMD dir"), "550 directory not empty.");
+        assert_eq!(session.list("NLST /").unwrap(), "dir\r\n");
+    }
+
+    #[test]
+    fn a_directory_is_renamed_with_all_that_is_in_it() {
+        let mut session = session();
+        session.command("MKD a");
+        session.command("MKD a/b");
+        session.stor("a/b/file", b"hello");
+        session.stor("ab", b"not in it");
+        session.command("RNFR a");
+        assert_eq!(session.command("RNTO a/b/c").code(), 550);
+        session.command("RNFR a");
+        assert_eq!(session.command("RNTO c").code(), 250);
+        assert_eq!(session.retr("c/b/file").unwrap(), b"hello");
+        assert_eq!(session.list("NLST").unwrap(), "ab\r\nc\r\n");
+    }
 }

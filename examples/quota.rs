@@ -10,7 +10,9 @@ use std::{fs, io, path::Path};
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::OpenMode;
 use ftpdlib::handlers::{commands, data};
-use ftpdlib::{DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPServer, FTPSession};
+use ftpdlib::{
+    AuthorizerError, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPServer, FTPSession,
+};
 
 const QUOTA: u64 = 1 << 20;
 const EXCEEDED: &str = "552 Quota exceeded.";
@@ -86,20 +88,44 @@ fn size_of(directory: &Path) -> u64 {
     sizes.sum()
 }
 
+fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_user("user", "12345", home, "elradfmwMT")?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
+    Ok(config)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let home = args.next().unwrap_or_else(|| ".".to_owned());
-    let mut authorizer = DummyAuthorizer::new();
-    authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
-    let mut config = FTPConfig::default();
-    config.set_authorizer(authorizer);
     let users = Arc::default();
     let factory = move |_peer| Quota {
         users: Arc::clone(&users),
         left: Left::default(),
     };
-    FTPServer::bind(&address, config, factory)?.serve_forever()?;
+    FTPServer::bind(&address, config(&home)?, factory)?.serve_forever()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ftpdlib::testing::Session;
+
+    use super::*;
+
+    #[test]
+    fn ends_what_is_too_large() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path().to_str().unwrap()).unwrap();
+        let mut session = Session::new(config, Quota::default()).unwrap();
+        session.login("user", "12345");
+        let half = vec![0; 600_000];
+        assert_eq!(session.stor("first", &half).code(), 226);
+        assert_eq!(session.stor("second", &half), EXCEEDED);
+        session.command("DELE second");
+        assert_eq!(session.stor("third", b"hello").code(), 226);
+    }
 }

@@ -5,7 +5,7 @@
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::handlers::{CmdArg, TransferLog, commands, dispatch};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
-use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
+use ftpdlib::{AuthorizerError, FTPConfig, FTPHandler, FTPServer, FTPSession};
 
 #[derive(Default)]
 struct Usage {
@@ -42,16 +42,40 @@ fn site_usage() -> ProtoCmd {
     }
 }
 
+fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_user("user", "12345", home, "elradfmwMT")?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
+    config.proto_cmds.insert("SITE USAGE", site_usage());
+    Ok(config)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let home = args.next().unwrap_or_else(|| ".".to_owned());
-    let mut authorizer = DummyAuthorizer::new();
-    authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
-    let mut config = FTPConfig::default();
-    config.set_authorizer(authorizer);
-    config.proto_cmds.insert("SITE USAGE", site_usage());
-    FTPServer::bind(&address, config, |_peer| Usage::default())?.serve_forever()?;
+    FTPServer::bind(&address, config(&home)?, |_peer| Usage::default())?.serve_forever()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ftpdlib::testing::Session;
+
+    use super::*;
+
+    #[test]
+    fn counts_what_is_transferred() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path().to_str().unwrap()).unwrap();
+        let mut session = Session::new(config, Usage::default()).unwrap();
+        assert_eq!(session.command("SITE USAGE").code(), 530);
+        session.login("user", "12345");
+        session.stor("file", b"hello");
+        session.retr("file").unwrap();
+        let usage = session.command("SITE USAGE");
+        assert_eq!(usage.lines()[1..3], [" 2 files", " 10 bytes"]);
+    }
 }

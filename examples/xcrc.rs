@@ -9,7 +9,9 @@ use ftpdlib::authorizers::{DummyAuthorizer, Perm};
 use ftpdlib::filesystems::OpenMode;
 use ftpdlib::handlers::{CmdArg, commands};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
-use ftpdlib::{FSError, FTPConfig, FTPHandler, FTPServer, FTPSession, FilesystemError};
+use ftpdlib::{
+    AuthorizerError, FSError, FTPConfig, FTPHandler, FTPServer, FTPSession, FilesystemError,
+};
 
 /// All other sessions wait meanwhile. For larger files see the example `offload`.
 const LIMIT: u64 = 1 << 20;
@@ -53,16 +55,38 @@ fn xcrc() -> ProtoCmd {
     }
 }
 
+fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_user("user", "12345", home, "elradfmwMT")?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
+    config.proto_cmds.insert("XCRC", xcrc());
+    Ok(config)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let home = args.next().unwrap_or_else(|| ".".to_owned());
-    let mut authorizer = DummyAuthorizer::new();
-    authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
-    let mut config = FTPConfig::default();
-    config.set_authorizer(authorizer);
-    config.proto_cmds.insert("XCRC", xcrc());
-    FTPServer::bind(&address, config, |_peer| Checksums)?.serve_forever()?;
+    FTPServer::bind(&address, config(&home)?, |_peer| Checksums)?.serve_forever()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ftpdlib::testing::Session;
+
+    use super::*;
+
+    #[test]
+    fn replies_with_the_checksum() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path().to_str().unwrap()).unwrap();
+        let mut session = Session::new(config, Checksums).unwrap();
+        session.login("user", "12345");
+        session.stor("file", b"123456789");
+        assert_eq!(session.command("XCRC file"), "250 CBF43926");
+        assert_eq!(session.command("XCRC none").code(), 550);
+    }
 }
