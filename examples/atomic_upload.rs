@@ -34,8 +34,8 @@ impl AbstractedFS for AtomicFS {
     fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
         match mode {
             OpenMode::Read => local::open(fs, path, mode), // super
-            OpenMode::Write => self.begin(fs, path.to_owned()),
-            OpenMode::Append if !self.lexists(fs, path) => self.begin(fs, path.to_owned()),
+            OpenMode::Write => self.begin(fs, path.to_owned(), false),
+            OpenMode::Append if !self.lexists(fs, path) => self.begin(fs, path.to_owned(), false),
             OpenMode::Append | OpenMode::Update => {
                 Err(FilesystemError::new("Files are stored as a whole").into())
             }
@@ -50,12 +50,14 @@ impl AbstractedFS for AtomicFS {
         prefix: &OsStr,
     ) -> Result<Box<dyn FSFile>, FSError> {
         let name = local::mkstemp(fs, dir, prefix)?.name().to_owned();
-        self.begin(fs, name)
+        self.begin(fs, name, true)
     }
 }
 
 impl AtomicFS {
-    fn begin(&self, fs: &FSState, name: PathBuf) -> Result<Box<dyn FSFile>, FSError> {
+    /// What would fail when it is complete is better refused now.
+    fn begin(&self, fs: &FSState, name: PathBuf, kept: bool) -> Result<Box<dyn FSFile>, FSError> {
+        local::check_directory(fs, name.parent().unwrap_or(fs.root()))?;
         if self.isdir(fs, &name) {
             return Err(io::Error::from(ErrorKind::IsADirectory).into());
         }
@@ -70,6 +72,7 @@ impl AtomicFS {
             fs: FSState::new(fs.root(), "/".into()),
             part,
             name,
+            kept,
         }))
     }
 }
@@ -79,6 +82,8 @@ struct Upload {
     fs: FSState,
     part: PathBuf,
     name: PathBuf,
+    /// Whether the name is kept free by an empty file.
+    kept: bool,
 }
 
 impl FSFile for Upload {
@@ -107,8 +112,11 @@ impl FSFile for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // It is not there any more if it was complete.
-        let _ = local::remove(&self.fs, &self.part);
+        // If it was complete, it is not there any more.
+        let cut = local::remove(&self.fs, &self.part).is_ok();
+        if cut && self.kept {
+            let _ = local::remove(&self.fs, &self.name);
+        }
     }
 }
 

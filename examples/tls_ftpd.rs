@@ -2,8 +2,8 @@
 //! `cargo run --example tls_ftpd [ADDRESS] [DIRECTORY] [CERTFILE]`, then
 //! `curl --ssl-reqd --insecure ftp://user:12345@127.0.0.1:2121/`.
 //!
-//! `keycert.pem` has certificate and key, and does not belong into the directory that
-//! is shared. To make one for a try: `openssl req -x509 -newkey rsa:2048 -nodes
+//! `keycert.pem` has certificate and key. It is here, so that what is shared is another
+//! directory, `examples`. To make one for a try: `openssl req -x509 -newkey rsa:2048 -nodes
 //! -subj /CN=localhost -keyout keycert.pem -out keycert.pem`
 
 use ftpdlib::authorizers::DummyAuthorizer;

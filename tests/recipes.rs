@@ -569,6 +569,12 @@ fn atomic_upload() {
     let reply = other.upload("STOU file", b"unique");
     let name = reply.rsplit(' ').next().unwrap();
     assert_eq!(example.read(name), b"unique");
+    let cut = begin_upload(&mut other, "STOU cut", b"x");
+    other.expect(426, "ABOR");
+    other.expect_reply(226);
+    drop(cut);
+    other.expect(550, "NLST cut.*");
+    other.expect(550, "STOR none/file");
     other.expect(550, "CWD .uploads");
     other.expect(550, "STOR .uploads/x");
     other.expect(257, "MKD dir");
