@@ -3,6 +3,7 @@
 //! `curl -T SOME-LARGE-FILE ftp://user:12345@127.0.0.1:2121/`.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io, path::Path};
@@ -32,16 +33,33 @@ impl FTPHandler for Quota {
         self.left = Arc::clone(users.entry(username.to_owned()).or_default());
     }
 
-    /// Measures the home anew, on another thread: files come and go in other ways too.
+    /// APPE comes here, too.
     fn ftp_stor(&mut self, s: &mut FTPSession, file: &Path, mode: OpenMode) {
+        let file = file.to_owned();
+        self.within_quota(s, move |s| commands::stor(s, &file, mode)); // super
+    }
+
+    fn ftp_stou(&mut self, s: &mut FTPSession, line: &OsStr) {
+        let line = line.to_owned();
+        self.within_quota(s, move |s| commands::stou(s, &line)); // super
+    }
+
+    fn dtp_handler(&mut self, _s: &FTPSession) -> Box<dyn DTPHandler> {
+        Box::new(QuotaDTP(Arc::clone(&self.left)))
+    }
+}
+
+impl Quota {
+    /// Measures the home anew, on another thread: files come and go in other ways, too.
+    fn within_quota(&self, s: &mut FTPSession, upload: impl FnOnce(&mut FTPSession) + 'static) {
         let home = s.fs().map(|fs| fs.root().to_owned()).unwrap_or_default();
-        let (file, left) = (file.to_owned(), Arc::clone(&self.left));
+        let left = Arc::clone(&self.left);
         let given = s.offload(
             move || size_of(&home),
             move |s, used| {
                 left.store(QUOTA.saturating_sub(used), Relaxed);
                 match used < QUOTA {
-                    true => commands::stor(s, &file, mode), // super
+                    true => upload(s),
                     false => s.respond(EXCEEDED),
                 }
             },
@@ -49,10 +67,6 @@ impl FTPHandler for Quota {
         if let Err(full) = given {
             s.respond(&format!("450 {full}."));
         }
-    }
-
-    fn dtp_handler(&mut self, _s: &FTPSession) -> Box<dyn DTPHandler> {
-        Box::new(QuotaDTP(Arc::clone(&self.left)))
     }
 }
 
@@ -67,9 +81,8 @@ impl DTPHandler for QuotaDTP {
     fn recv(&mut self, d: &mut DataChannel, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let received = data::recv(d, buffer)?; // super
         let size = received.unwrap_or(0) as u64;
-        let taken = self
-            .0
-            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(size));
+        let Self(left) = self;
+        let taken = left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(size));
         if taken.is_ok() {
             return Ok(received);
         }

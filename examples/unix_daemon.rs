@@ -144,5 +144,6 @@ fn stop(options: &Options) -> Result<()> {
         thread::sleep(Duration::from_millis(100));
     }
     kill_process(pid, Signal::KILL)?;
+    eprintln!("killed (pid {pid})");
     Ok(())
 }

@@ -445,6 +445,7 @@ fn xcrc() {
 fn quota() {
     let example = Example::start("quota");
     let mut client = example.login();
+    client.upload("STOU", b"hello");
     let half = pattern(512 * 1024);
     client.upload("STOR half", &half);
     let mut data = client.pasv();
