@@ -1,4 +1,4 @@
-//! Every callback of a session: `cargo run --example callbacks [DIRECTORY]`,
+//! Every callback of a session: `cargo run --example callbacks [ADDRESS] [DIRECTORY]`,
 //! then `curl -T FILE ftp://user:12345@127.0.0.1:2121/`.
 
 use std::path::Path;
@@ -59,11 +59,13 @@ impl FTPHandler for Callbacks {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
-    let home = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
+    let home = args.next().unwrap_or_else(|| ".".to_owned());
     let mut authorizer = DummyAuthorizer::new();
     authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);
-    FTPServer::bind("127.0.0.1:2121", config, |_peer| Callbacks::default())?.serve_forever()?;
+    FTPServer::bind(&address, config, |_peer| Callbacks::default())?.serve_forever()?;
     Ok(())
 }

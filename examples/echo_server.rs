@@ -1,19 +1,34 @@
-//! No FTP at all, only the loop: a server that echoes lines, tells how many there
-//! were, and says good-bye to the silent. `cargo run --example echo_server [PORT]`,
-//! then `nc 127.0.0.1 7777`; `quit` ends a conversation.
+//! Another protocol on the loop of the FTP server: it echoes lines, and tells how many
+//! FTP sessions there are. `cargo run --example echo_server [ADDRESS] [DIRECTORY] [PORT]`,
+//! then `nc 127.0.0.1 7777`; `status` asks for them, `quit` ends a conversation.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, IOLoop, Io, Terminator};
+use ftpdlib::authorizers::DummyAuthorizer;
+use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, Io, Terminator};
+use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// No lock: all of them run on one thread.
+type Sessions = Rc<Cell<u32>>;
+
+struct Counted(Sessions);
+
+impl FTPHandler for Counted {
+    fn on_connect(&mut self, _s: &mut FTPSession) {
+        self.0.update(|sessions| sessions + 1);
+    }
+
+    fn on_disconnect(&mut self, _s: &mut FTPSession) {
+        self.0.update(|sessions| sessions - 1);
+    }
+}
+
 struct Echo {
-    /// Lines of all conversations: all of them run on one thread.
-    total: Rc<Cell<u64>>,
-    lines: u64,
+    sessions: Sessions,
     deadline: Instant,
 }
 
@@ -25,15 +40,18 @@ impl ChatHandler for Echo {
 
     fn found_terminator(&mut self, chat: &mut AsyncChat, piece: &[u8]) {
         self.deadline = Instant::now() + PATIENCE;
-        self.lines += 1;
-        self.total.set(self.total.get() + 1);
-        let line = piece.trim_ascii_end();
-        if line == b"quit" {
-            chat.push(format!("{} lines. Good-bye.\r\n", self.lines).as_bytes());
-            chat.close_when_done();
-        } else {
-            chat.push(line);
-            chat.push(b"\r\n");
+        match piece.trim_ascii_end() {
+            b"status" => {
+                chat.push(format!("{} FTP sessions.\r\n", self.sessions.get()).as_bytes());
+            }
+            b"quit" => {
+                chat.push(b"Good-bye.\r\n");
+                chat.close_when_done();
+            }
+            line => {
+                chat.push(line);
+                chat.push(b"\r\n");
+            }
         }
     }
 
@@ -51,23 +69,26 @@ impl ChatHandler for Echo {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
-    let port = std::env::args()
-        .nth(1)
-        .map_or(Ok(7777), |arg| arg.parse())?;
-    let total = Rc::new(Cell::new(0));
-    let mut ioloop = IOLoop::new()?;
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
+    let home = args.next().unwrap_or_else(|| ".".to_owned());
+    let port = args.next().map_or(Ok(7777), |arg| arg.parse())?;
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
 
-    let counter = Rc::clone(&total);
+    let sessions = Sessions::default();
+    let counter = Rc::clone(&sessions);
+    let factory = move |_peer| Counted(Rc::clone(&counter));
+    let mut server = FTPServer::bind(&address, config, factory)?;
+
     let acceptor = Acceptor::bind("127.0.0.1", port, move |_peer| Echo {
-        total: Rc::clone(&counter),
-        lines: 0,
+        sessions: Rc::clone(&sessions),
         deadline: Instant::now() + PATIENCE,
     })?;
-    log::info!(target: "ftpdlib", "listening on {}", acceptor.local_addr()?);
-    ioloop.add(acceptor);
-    ioloop.call_every(Duration::from_secs(10), move |_io| {
-        log::info!(target: "ftpdlib", "{} lines echoed", total.get());
-    });
-    ioloop.run()?;
+    log::info!(target: "ftpdlib", "echoing on {}", acceptor.local_addr()?);
+    server.ioloop().add(acceptor);
+    server.serve_forever()?;
     Ok(())
 }

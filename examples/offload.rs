@@ -1,10 +1,11 @@
 //! Checksums of files of any size, made by other threads: XCRC, and each upload
-//! in the log. `cargo run --example offload [DIRECTORY]`, then
+//! in the log. `cargo run --example offload [ADDRESS] [DIRECTORY]`, then
 //! `curl -T FILE -Q '-XCRC FILE' -v ftp://user:12345@127.0.0.1:2121/`.
 
 use std::io::{self, Read};
 use std::path::Path;
 
+use crc32fast::Hasher;
 use ftpdlib::authorizers::{DummyAuthorizer, Perm};
 use ftpdlib::filesystems::{FSFile, OpenMode};
 use ftpdlib::handlers::{CmdArg, commands};
@@ -70,24 +71,21 @@ fn open(s: &FTPSession, path: &Path) -> Result<Box<dyn FSFile>, FSError> {
 }
 
 fn crc32(mut file: Box<dyn FSFile>) -> io::Result<u32> {
+    let mut hasher = Hasher::new();
     let mut buffer = vec![0; 65_536];
-    let mut crc = !0;
     loop {
-        let size = file.read(&mut buffer)?;
-        if size == 0 {
-            return Ok(!crc);
-        }
-        for byte in &buffer[..size] {
-            crc = (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-                crc >> 1 ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
-            });
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finalize()),
+            size => hasher.update(&buffer[..size]),
         }
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
-    let home = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
+    let home = args.next().unwrap_or_else(|| ".".to_owned());
     let mut authorizer = DummyAuthorizer::new();
     authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
     let mut config = FTPConfig::default();
@@ -99,6 +97,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         help: "Syntax: XCRC <SP> path.".into(),
     };
     config.proto_cmds.insert("XCRC", xcrc);
-    FTPServer::bind("127.0.0.1:2121", config, |_peer| Sums::default())?.serve_forever()?;
+    FTPServer::bind(&address, config, |_peer| Sums::default())?.serve_forever()?;
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! 300 KiB a second to each client, 30 KiB a second from it:
-//! `cargo run --example throttled_ftpd [DIRECTORY]`, then
+//! `cargo run --example throttled_ftpd [ADDRESS] [DIRECTORY]`, then
 //! `curl -O ftp://user:12345@127.0.0.1:2121/SOME-LARGE-FILE`.
 
 use ftpdlib::authorizers::DummyAuthorizer;
@@ -8,7 +8,9 @@ use ftpdlib::{FTPConfig, FTPServer, ThrottledDTPHandler};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
-    let home = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
+    let home = args.next().unwrap_or_else(|| ".".to_owned());
     let mut authorizer = DummyAuthorizer::new();
     authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
     let mut config = FTPConfig::default();
@@ -18,6 +20,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .read_limit(30 * 1024)
             .write_limit(300 * 1024)
     });
-    FTPServer::bind("127.0.0.1:2121", config, |_peer| StockHandler)?.serve_forever()?;
+    FTPServer::bind(&address, config, |_peer| StockHandler)?.serve_forever()?;
     Ok(())
 }

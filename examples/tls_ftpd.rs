@@ -1,8 +1,10 @@
-//! FTPS, for clients that say AUTH TLS: `cargo run --example tls_ftpd [DIRECTORY]`, then
+//! FTPS, for clients that say AUTH TLS:
+//! `cargo run --example tls_ftpd [ADDRESS] [DIRECTORY] [CERTFILE]`, then
 //! `curl --ssl-reqd --insecure ftp://user:12345@127.0.0.1:2121/`.
 //!
-//! Reads certificate and key from `keycert.pem`. To make one for a try:
-//! `openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout keycert.pem -out keycert.pem`
+//! `keycert.pem` has certificate and key. It is here, so that what is shared is another
+//! directory, `examples`. To make one for a try: `openssl req -x509 -newkey rsa:2048 -nodes
+//! -subj /CN=localhost -keyout keycert.pem -out keycert.pem`
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::handlers::StockHandler;
@@ -10,17 +12,20 @@ use ftpdlib::{FTPConfig, FTPServer, TlsConfig};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
-    let home = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
+    let home = args.next().unwrap_or_else(|| "examples".to_owned());
+    let certfile = args.next().unwrap_or_else(|| "keycert.pem".to_owned());
     let mut authorizer = DummyAuthorizer::new();
     authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
     authorizer.add_anonymous(&home)?;
-    let mut tls = TlsConfig::new("keycert.pem");
+    let mut tls = TlsConfig::new(certfile);
     // Nobody logs in, and nothing is transferred, without TLS; both are false by default.
     tls.tls_control_required = true;
     tls.tls_data_required = true;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);
     config.tls = Some(tls);
-    FTPServer::bind("127.0.0.1:2121", config, |_peer| StockHandler)?.serve_forever()?;
+    FTPServer::bind(&address, config, |_peer| StockHandler)?.serve_forever()?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The table of virtual users.
 //!
 //! [`DummyAuthorizer`] keeps it in memory, passwords in the clear, as pyftpdlib's
-//! does: to keep digests instead, wrap it and override
-//! [`validate_authentication`](Authorizer::validate_authentication). It knows
+//! does: to keep hashes instead, wrap it and override
+//! [`authenticate`](Authorizer::authenticate), as `examples/md5_ftpd.rs`. It knows
 //! homes and permissions, and of the system's own accounts nothing.
 
 use std::collections::HashMap;

@@ -182,8 +182,9 @@ pub trait Authorizer: Send + Sync {
             .validate_authentication(username, password, session)
     }
 
-    /// Checks a password, now or later: an authorizer that has to ask somebody
-    /// else takes a [`LaterVerdict`] from `later`, hands it to a thread of its own
+    /// Checks a password, now or later: an authorizer that has to compute for long
+    /// or to ask somebody else takes a [`LaterVerdict`] from `later`, and returns what
+    /// its [`offload`](LaterVerdict::offload) does; or hands it to a thread of its own
     /// and returns [`Verdict::Later`]. The session waits, the others go on.
     ///
     /// The stock body calls [`validate_authentication`](Self::validate_authentication).
@@ -276,6 +277,19 @@ impl LaterVerdict {
     /// Answers. A session that is gone is told nothing.
     pub fn answer(mut self, result: Result<(), AuthenticationFailed>) {
         self.send(result);
+    }
+
+    /// Answers with what `work` finds out on another thread, one of those that
+    /// [`FTPSession::offload`] has: for a hash, or a question to a database. If too
+    /// much work waits there already, the login is refused.
+    pub fn offload(
+        self,
+        work: impl FnOnce() -> Result<(), AuthenticationFailed> + Send + 'static,
+    ) -> Verdict {
+        match crate::offload::run(move || self.answer(work())) {
+            Ok(()) => Verdict::Later,
+            Err(full) => Verdict::Now(Err(AuthenticationFailed::new(format!("{full}.")))),
+        }
     }
 
     fn send(&mut self, result: Result<(), AuthenticationFailed>) {

@@ -1,0 +1,413 @@
+//! Files that are kept in memory, and are gone with the server:
+//! `cargo run --example memory_fs [ADDRESS]`, then
+//! `curl -T FILE ftp://user:12345@127.0.0.1:2121/`.
+//!
+//! It overrides every method that would touch the disk; those that it does not have -
+//! links, modes, times - it refuses.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ftpdlib::authorizers::DummyAuthorizer;
+use ftpdlib::filesystems::{AbstractedFS, FSDir, FSFile, FSState, OpenMode, Stat};
+use ftpdlib::handlers::StockHandler;
+use ftpdlib::{AuthorizerError, FSError, FTPConfig, FTPServer, FilesystemError};
+
+/// Bytes of all files, and how many files and directories there may be.
+const BYTES_MAX: u64 = 64 << 20;
+const ENTRIES_MAX: usize = 10_000;
+
+/// All users see the same files; a handle of them.
+#[derive(Clone, Default)]
+struct MemoryFS {
+    tree: Arc<Mutex<BTreeMap<PathBuf, Entry>>>,
+    used: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+enum Entry {
+    Dir,
+    File(Arc<Mutex<Content>>),
+}
+
+/// What was removed while it is read lives on until that is over.
+struct Content {
+    bytes: Vec<u8>,
+    mtime: i64,
+    used: Arc<AtomicU64>,
+}
+
+impl MemoryFS {
+    fn entry(&self, path: &Path) -> Result<Entry, FSError> {
+        if path.parent().is_none() {
+            return Ok(Entry::Dir);
+        }
+        let entry = lock(&self.tree).get(path).cloned();
+        entry.ok_or_else(|| error(ErrorKind::NotFound))
+    }
+
+    /// Where something new may be put.
+    fn check_place(&self, path: &Path) -> Result<(), FSError> {
+        match self.entry(path.parent().unwrap_or(path))? {
+            Entry::File(_) => Err(error(ErrorKind::NotADirectory)),
+            Entry::Dir if lock(&self.tree).len() >= ENTRIES_MAX => {
+                Err(error(ErrorKind::StorageFull))
+            }
+            Entry::Dir => Ok(()),
+        }
+    }
+
+    fn create(&self, path: &Path) -> Result<Arc<Mutex<Content>>, FSError> {
+        if self.entry(path).is_err() {
+            self.check_place(path)?;
+        }
+        let content = Arc::new(Mutex::new(Content {
+            bytes: Vec::new(),
+            mtime: now(),
+            used: Arc::clone(&self.used),
+        }));
+        let entry = Entry::File(Arc::clone(&content));
+        lock(&self.tree).insert(path.to_owned(), entry);
+        Ok(content)
+    }
+
+    fn names(&self, dir: &Path) -> Vec<OsString> {
+        let tree = lock(&self.tree);
+        let inside = tree.keys().filter(|path| path.parent() == Some(dir));
+        inside
+            .filter_map(|path| Some(path.file_name()?.to_owned()))
+            .collect()
+    }
+}
+
+impl AbstractedFS for MemoryFS {
+    /// There are no links that could lead outside.
+    fn validpath(&self, fs: &FSState, path: &Path) -> bool {
+        path.starts_with(fs.root())
+    }
+
+    fn realpath(&self, _: &FSState, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
+
+    fn open(&self, _: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
+        let content = match (self.entry(path), mode) {
+            (Ok(Entry::Dir), _) => return Err(error(ErrorKind::IsADirectory)),
+            (Ok(Entry::File(content)), OpenMode::Read | OpenMode::Append | OpenMode::Update) => {
+                content
+            }
+            (Err(err), OpenMode::Read | OpenMode::Update) => return Err(err),
+            // Who reads the old one meanwhile reads it to its end.
+            (_, OpenMode::Write | OpenMode::Append) => self.create(path)?,
+        };
+        Ok(Box::new(MemoryFile {
+            content,
+            name: path.to_owned(),
+            at: 0,
+            append: mode == OpenMode::Append,
+        }))
+    }
+
+    fn mkstemp(
+        &self,
+        fs: &FSState,
+        dir: &Path,
+        prefix: &OsStr,
+    ) -> Result<Box<dyn FSFile>, FSError> {
+        let names = (0..=ENTRIES_MAX).map(|number| {
+            let mut name = prefix.to_owned();
+            name.push(number.to_string());
+            dir.join(name)
+        });
+        let free = names.into_iter().find(|path| self.entry(path).is_err());
+        let free = free.ok_or_else(|| error(ErrorKind::AlreadyExists))?;
+        self.open(fs, &free, OpenMode::Write)
+    }
+
+    fn chdir(&self, fs: &mut FSState, path: &Path) -> Result<(), FSError> {
+        let Entry::Dir = self.entry(path)? else {
+            return Err(error(ErrorKind::NotADirectory));
+        };
+        fs.set_cwd(self.fs2ftp(fs, path));
+        Ok(())
+    }
+
+    fn mkdir(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
+        if self.entry(path).is_ok() {
+            return Err(error(ErrorKind::AlreadyExists));
+        }
+        self.check_place(path)?;
+        lock(&self.tree).insert(path.to_owned(), Entry::Dir);
+        Ok(())
+    }
+
+    fn listdir(&self, fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
+        let Entry::Dir = self.entry(path)? else {
+            return Err(error(ErrorKind::NotADirectory));
+        };
+        Ok(Box::new(MemoryDir {
+            names: self.names(path).into_iter(),
+            path: path.to_owned(),
+            fs: self.clone(),
+            state: FSState::new(fs.root(), "/".into()),
+        }))
+    }
+
+    fn rmdir(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
+        match self.entry(path)? {
+            Entry::File(_) => return Err(error(ErrorKind::NotADirectory)),
+            Entry::Dir if !self.names(path).is_empty() => {
+                return Err(error(ErrorKind::DirectoryNotEmpty));
+            }
+            Entry::Dir => lock(&self.tree).remove(path),
+        };
+        Ok(())
+    }
+
+    fn remove(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
+        let Entry::File(_) = self.entry(path)? else {
+            return Err(error(ErrorKind::IsADirectory));
+        };
+        lock(&self.tree).remove(path);
+        Ok(())
+    }
+
+    /// With all that is below. A file takes the place of another one.
+    fn rename(&self, _: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+        match (self.entry(src)?, self.entry(dst)) {
+            _ if dst.starts_with(src) => return Err(error(ErrorKind::InvalidInput)),
+            (Entry::File(_), Ok(Entry::File(_))) => {}
+            (_, Ok(_)) => return Err(error(ErrorKind::AlreadyExists)),
+            (_, Err(_)) => self.check_place(dst)?,
+        }
+        let mut tree = lock(&self.tree);
+        let moved: Vec<_> = tree
+            .keys()
+            .filter(|path| path.starts_with(src))
+            .cloned()
+            .collect();
+        for path in moved {
+            let below = path.strip_prefix(src).unwrap_or(&path);
+            // Joined with nothing a path ends in a slash.
+            let moved = dst.components().chain(below.components()).collect();
+            if let Some(entry) = tree.remove(&path) {
+                tree.insert(moved, entry);
+            }
+        }
+        Ok(())
+    }
+
+    fn chmod(&self, _: &FSState, _: &Path, _: u32) -> Result<(), FSError> {
+        Err(unsupported())
+    }
+
+    fn utime(&self, _: &FSState, _: &Path, _: i64) -> Result<(), FSError> {
+        Err(unsupported())
+    }
+
+    fn readlink(&self, _: &FSState, _: &Path) -> Result<PathBuf, FSError> {
+        Err(unsupported())
+    }
+
+    fn stat(&self, _: &FSState, path: &Path) -> Result<Stat, FSError> {
+        let (mode, size, mtime) = match self.entry(path)? {
+            Entry::Dir => (0o040_755, 0, now()),
+            Entry::File(content) => {
+                let content = lock(&content);
+                (0o100_644, content.bytes.len() as u64, content.mtime)
+            }
+        };
+        Ok(Stat {
+            mode,
+            size,
+            mtime,
+            nlink: 1,
+            ..Stat::default()
+        })
+    }
+
+    fn lstat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
+        self.stat(fs, path)
+    }
+}
+
+struct MemoryDir {
+    names: std::vec::IntoIter<OsString>,
+    path: PathBuf,
+    fs: MemoryFS,
+    state: FSState,
+}
+
+impl FSDir for MemoryDir {
+    fn next_name(&mut self) -> Option<io::Result<OsString>> {
+        self.names.next().map(Ok)
+    }
+
+    fn lstat(&self, name: &OsStr) -> Result<Stat, FSError> {
+        self.fs.stat(&self.state, &self.path.join(name))
+    }
+
+    fn stat(&self, name: &OsStr) -> Result<Stat, FSError> {
+        self.lstat(name)
+    }
+
+    fn readlink(&self, _name: &OsStr) -> Result<PathBuf, FSError> {
+        Err(unsupported())
+    }
+}
+
+struct MemoryFile {
+    content: Arc<Mutex<Content>>,
+    name: PathBuf,
+    at: usize,
+    append: bool,
+}
+
+impl FSFile for MemoryFile {
+    fn name(&self) -> &Path {
+        &self.name
+    }
+
+    fn size(&mut self) -> io::Result<u64> {
+        Ok(lock(&self.content).bytes.len() as u64)
+    }
+}
+
+impl Read for MemoryFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let content = lock(&self.content);
+        let mut rest = content.bytes.get(self.at..).unwrap_or_default();
+        let read = rest.read(buffer)?;
+        self.at += read;
+        Ok(read)
+    }
+}
+
+impl Write for MemoryFile {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let mut content = lock(&self.content);
+        let at = match self.append {
+            true => content.bytes.len(),
+            false => self.at,
+        };
+        let end = at + data.len();
+        content.reserve(end)?;
+        content.bytes[at..end].copy_from_slice(data);
+        content.mtime = now();
+        self.at = end;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for MemoryFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let content = lock(&self.content);
+        let mut cursor = io::Cursor::new(&content.bytes);
+        cursor.set_position(self.at as u64);
+        let at = cursor.seek(to)?;
+        self.at = usize::try_from(at).map_err(io::Error::other)?;
+        Ok(at)
+    }
+}
+
+impl Content {
+    /// Makes it as long as that, if there is room.
+    fn reserve(&mut self, end: usize) -> io::Result<()> {
+        let more = end.saturating_sub(self.bytes.len());
+        let taken = self.used.fetch_add(more as u64, Relaxed);
+        if taken + more as u64 > BYTES_MAX {
+            self.used.fetch_sub(more as u64, Relaxed);
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.bytes.resize(self.bytes.len() + more, 0);
+        Ok(())
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes.len() as u64, Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn error(kind: ErrorKind) -> FSError {
+    io::Error::from(kind).into()
+}
+
+fn unsupported() -> FSError {
+    FilesystemError::new("Not supported").into()
+}
+
+fn now() -> i64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    time.map_or(0, |time| time.as_secs().cast_signed())
+}
+
+fn config() -> Result<FTPConfig, AuthorizerError> {
+    let mut authorizer = DummyAuthorizer::new();
+    // A directory that both have: that of the file system in memory is meant.
+    authorizer.add_user("user", "12345", "/", "elradfmwMT")?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
+    config.set_abstracted_fs(MemoryFS::default());
+    Ok(config)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ftpdlib::log::config_logging(log::LevelFilter::Info)?;
+    let mut args = std::env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
+    FTPServer::bind(&address, config()?, |_peer| StockHandler)?.serve_forever()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ftpdlib::testing::Session;
+
+    use super::*;
+
+    fn session() -> Session<StockHandler> {
+        let mut session = Session::new(config().unwrap(), StockHandler).unwrap();
+        session.login("user", "12345");
+        session
+    }
+
+    #[test]
+    fn keeps_files() {
+        let mut session = session();
+        session.command("MKD dir");
+        assert_eq!(session.stor("dir/file", b"hello").code(), 226);
+        assert_eq!(session.retr("dir/file").unwrap(), b"hello");
+        assert_eq!(session.command("RMD dir"), "550 directory not empty.");
+        assert_eq!(session.list("NLST /").unwrap(), "dir\r\n");
+    }
+
+    #[test]
+    fn a_directory_is_renamed_with_all_that_is_in_it() {
+        let mut session = session();
+        session.command("MKD a");
+        session.command("MKD a/b");
+        session.stor("a/b/file", b"hello");
+        session.stor("ab", b"not in it");
+        session.command("RNFR a");
+        assert_eq!(session.command("RNTO a/b/c").code(), 550);
+        session.command("RNFR a");
+        assert_eq!(session.command("RNTO c").code(), 250);
+        assert_eq!(session.retr("c/b/file").unwrap(), b"hello");
+        assert_eq!(session.list("NLST").unwrap(), "ab\r\nc\r\n");
+    }
+}

@@ -1,0 +1,149 @@
+//! A server in the background, with a pid file and a log file:
+//! `cargo run --example unix_daemon -- start`, then `status`, `restart` or `stop`.
+//! Without any of these it stays in the foreground. Options before the command:
+//! `-a ADDRESS`, `-d DIRECTORY`, `-p PIDFILE`, `-l LOGFILE`.
+
+use std::env;
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use ftpdlib::authorizers::DummyAuthorizer;
+use ftpdlib::handlers::StockHandler;
+use ftpdlib::{FTPConfig, FTPServer};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process, setsid};
+use rustix::stdio::dup2_stdin;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+struct Options {
+    address: String,
+    home: String,
+    pidfile: String,
+    logfile: String,
+}
+
+fn main() -> Result<()> {
+    let mut options = Options {
+        address: "127.0.0.1:2121".to_owned(),
+        home: ".".to_owned(),
+        pidfile: "ftpd.pid".to_owned(),
+        logfile: "ftpd.log".to_owned(),
+    };
+    let mut command = String::new();
+    let mut args = env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let option = match &*arg {
+            "-a" => &mut options.address,
+            "-d" => &mut options.home,
+            "-p" => &mut options.pidfile,
+            "-l" => &mut options.logfile,
+            _ => {
+                command = arg;
+                continue;
+            }
+        };
+        *option = args.next().ok_or("an option lacks its value")?;
+    }
+    match &*command {
+        "" => serve(TcpListener::bind(&options.address)?, &options.home),
+        "start" => start(&options),
+        "stop" => stop(&options),
+        "restart" => stop(&options).and_then(|()| start(&options)),
+        "status" => status(&options),
+        "daemon" => serve(detach()?, &options.home),
+        _ => Err(format!("no such command: {command}").into()),
+    }
+}
+
+fn serve(listener: TcpListener, home: &str) -> Result<()> {
+    ftpdlib::log::config_logging(log::LevelFilter::Info)?;
+    let mut authorizer = DummyAuthorizer::new();
+    authorizer.add_user("user", "12345", home, "elradfmwMT")?;
+    let mut config = FTPConfig::default();
+    config.set_authorizer(authorizer);
+    FTPServer::from_listener(listener, config, |_peer| StockHandler)?.serve_forever()?;
+    Ok(())
+}
+
+/// Runs this program anew as the daemon: its standard input is the socket that
+/// listens, its standard output the pid file, and locked for as long as it lives.
+fn start(options: &Options) -> Result<()> {
+    // Not emptied before it is locked.
+    let mut pidfile = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&options.pidfile)?;
+    flock(&pidfile, FlockOperation::NonBlockingLockExclusive).map_err(|_| "already running")?;
+    // Here, so that an address in use is told to the one who has started it.
+    let listener = TcpListener::bind(&options.address)?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(&options.logfile)?;
+    let daemon = Command::new(env::current_exe()?)
+        .arg("-d")
+        .arg(fs::canonicalize(&options.home)?)
+        .arg("daemon")
+        .current_dir("/")
+        .stdin(OwnedFd::from(listener))
+        .stdout(pidfile.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    pidfile.set_len(0)?;
+    writeln!(pidfile, "{}", daemon.id())?;
+    eprintln!("started (pid {})", daemon.id());
+    Ok(())
+}
+
+/// In the daemon: leaves the terminal, and takes what `start` has handed over.
+fn detach() -> Result<TcpListener> {
+    setsid()?;
+    let listener = io::stdin().as_fd().try_clone_to_owned()?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    Ok(listener.into())
+}
+
+/// The daemon. A pid file that is not locked was left by one that is gone.
+fn running(options: &Options) -> Result<Option<Pid>> {
+    let pidfile = match File::open(&options.pidfile) {
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+        pidfile => pidfile?,
+    };
+    if flock(&pidfile, FlockOperation::NonBlockingLockShared).is_ok() {
+        return Ok(None);
+    }
+    Ok(Pid::from_raw(io::read_to_string(pidfile)?.trim().parse()?))
+}
+
+fn status(options: &Options) -> Result<()> {
+    match running(options)? {
+        Some(pid) => eprintln!("running (pid {pid})"),
+        None => eprintln!("not running"),
+    }
+    Ok(())
+}
+
+/// Asks it to end, which lets transfers finish for 3 s; then makes it.
+fn stop(options: &Options) -> Result<()> {
+    let pid = running(options)?.ok_or("not running")?;
+    kill_process(pid, Signal::TERM)?;
+    for _ in 0..50 {
+        if running(options)?.is_none() {
+            fs::remove_file(&options.pidfile)?;
+            eprintln!("stopped (pid {pid})");
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    kill_process(pid, Signal::KILL)?;
+    eprintln!("killed (pid {pid})");
+    Ok(())
+}

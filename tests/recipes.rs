@@ -1,0 +1,742 @@
+//! The examples, as those who copy them run them: each is started, does one real job
+//! for a client, and is stopped; and `docs/RECIPES.md` shows what is in them.
+//!
+//! `cargo test` builds them; before `cargo test --test recipes` say
+//! `cargo build --examples`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::tls::certfile;
+use common::{Client, PASSWORD, USER, parse_227, pattern, set_deadlines, wait_for};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tempfile::TempDir;
+
+/// An example that runs, and ends with this value.
+struct Example {
+    address: SocketAddr,
+    home: TempDir,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Example {
+    /// With an empty directory to share.
+    fn start(name: &str) -> Self {
+        Self::start_at("127.0.0.1:0", name, &[])
+    }
+
+    fn start_at(address: &str, name: &str, more: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut child = Command::new(path_of(name))
+            .arg(address)
+            .arg(home.path())
+            .args(more)
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let log = Arc::<Mutex<String>>::default();
+        let lines = Arc::clone(&log);
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                lines.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        let mut example = Self {
+            address: SocketAddr::from(([0; 4], 0)),
+            home,
+            child,
+            log,
+        };
+        example.address = address_in(|| example.log());
+        example
+    }
+
+    fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for a line of the log.
+    #[track_caller]
+    fn expect_log(&self, text: &str) {
+        wait_for(text, || self.log().contains(text));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    #[track_caller]
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    fn connect(&self) -> Client {
+        let mut client = Client::connect(self.address);
+        client.expect_reply(220);
+        client
+    }
+
+    fn login(&self) -> Client {
+        let mut client = self.connect();
+        client.login(USER, PASSWORD);
+        client.expect(200, "TYPE I");
+        client
+    }
+
+    /// As who runs it does: by SIGTERM.
+    #[track_caller]
+    fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_for("its end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        // Not waited for, it still has the number of its group.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// `target/debug/examples/NAME`, beside `target/debug/deps/recipes-..`, this program.
+fn path_of(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let path = this.ancestors().nth(2).unwrap().join("examples").join(name);
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.exists(), "{}: cargo build --examples", path.display());
+    path
+}
+
+/// Where a server listens, by its log.
+fn address_in(log: impl Fn() -> String) -> SocketAddr {
+    let mut address = None;
+    wait_for("the server", || {
+        let log = log();
+        let start = log.split("starting FTP server on ").nth(1);
+        address = start.and_then(|rest| rest.split_once(',')?.0.parse().ok());
+        address.is_some()
+    });
+    address.unwrap()
+}
+
+/// Begins an upload that is not ended, of which these bytes have come.
+fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> common::socket::Socket {
+    let mut data = client.pasv();
+    client.begin(command);
+    data.write_all(bytes).unwrap();
+    let received = format!("Total bytes received: {}", bytes.len());
+    wait_for("its bytes", || {
+        client.expect(211, "STAT").contains(&received)
+    });
+    data
+}
+
+// --- the demos of pyftpdlib
+
+#[test]
+fn basic_ftpd() {
+    let example = Example::start("basic_ftpd");
+    let mut client = Client::connect(example.address);
+    assert_eq!(client.expect_reply(220), "220 A basic server is ready.");
+    client.login(USER, PASSWORD);
+    client.expect(200, "TYPE I");
+    client.upload("STOR file", b"hello");
+    assert_eq!(example.read("file"), b"hello");
+    assert_eq!(client.download("RETR file"), b"hello");
+    client.expect(250, "DELE file");
+    let mut anonymous = example.connect();
+    anonymous.login("anonymous", "");
+    anonymous.expect(550, "STOR other");
+    let _three: Vec<_> = (0..3).map(|_| example.connect()).collect();
+    Client::connect(example.address).expect_reply(421);
+    example.stop();
+}
+
+#[test]
+fn anti_flood_ftpd() {
+    let example = Example::start("anti_flood_ftpd");
+    let mut client = example.connect();
+    client.login("anonymous", "");
+    client.expect(200, "NOOP");
+    // Even if some seconds pass meanwhile.
+    client.send("NOOP\r\n".repeat(3000));
+    while client.line().is_some() {}
+    example.expect_log("banned IP 127.0.0.1 for command flooding");
+    let mut again = Client::connect(example.address);
+    assert_eq!(again.expect_reply(550), "550 You are banned.");
+    again.expect_eof();
+    example.stop();
+}
+
+#[test]
+fn md5_ftpd() {
+    let example = Example::start("md5_ftpd");
+    let mut client = example.connect();
+    client.expect(331, "USER user");
+    // Commands behind it wait for the answer.
+    client.send("PASS wrong\r\nUSER user\r\nPASS 12345\r\nPWD\r\n");
+    for code in [530, 331, 230, 257] {
+        client.expect_reply(code);
+    }
+    client.upload("STOR file", b"hello");
+    let mut anonymous = example.connect();
+    anonymous.login("anonymous", "");
+    assert_eq!(anonymous.download("RETR file"), b"hello");
+    example.stop();
+}
+
+#[test]
+fn throttled_ftpd() {
+    let example = Example::start("throttled_ftpd");
+    // It looks at the clock after each 300 KiB.
+    let bytes = pattern(700 * 1024);
+    example.write("file", &bytes);
+    let mut client = example.login();
+    let start = Instant::now();
+    assert!(client.download("RETR file") == bytes);
+    assert!(start.elapsed() >= Duration::from_millis(500));
+    example.stop();
+}
+
+#[test]
+fn tls_ftpd() {
+    let certfile = certfile();
+    let example = Example::start_at("127.0.0.1:0", "tls_ftpd", &[certfile.to_str().unwrap()]);
+    let mut client = example.connect();
+    client.expect(550, "USER user");
+    let [_, config] = common::tls::both();
+    client.auth(&config).unwrap();
+    client.login(USER, PASSWORD);
+    client.expect(550, "PASV");
+    client.protect();
+    client.expect(200, "TYPE I");
+    client.upload("STOR file", b"hello");
+    assert_eq!(client.download("RETR file"), b"hello");
+    example.stop();
+}
+
+#[test]
+fn unix_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    fs::create_dir(&home).unwrap();
+    let run = |command: &str| {
+        let run = Command::new(path_of("unix_daemon"))
+            .args([
+                "-a",
+                "127.0.0.1:0",
+                "-d",
+                "home",
+                "-p",
+                "pid",
+                "-l",
+                "log",
+                command,
+            ])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(run.stderr).unwrap();
+        (run.status.success(), text.trim_end().to_owned())
+    };
+    let daemon = Daemon(&run);
+    assert_eq!(run("status"), (true, "not running".to_owned()));
+    let (started, text) = run("start");
+    assert!(started, "{text}");
+    let pid = fs::read_to_string(dir.path().join("pid")).unwrap();
+    let running = (true, format!("running (pid {})", pid.trim_end()));
+    assert_eq!(run("status"), running);
+    assert!(!run("start").0);
+    let log = || fs::read_to_string(dir.path().join("log")).unwrap();
+    let mut client = Client::connect(address_in(log));
+    client.expect_reply(220);
+    client.login(USER, PASSWORD);
+    client.upload("STOR file", b"hello");
+    assert_eq!(fs::read(home.join("file")).unwrap(), b"hello");
+    let (stopped, text) = run("stop");
+    assert!(stopped && text.starts_with("stopped"), "{text}");
+    client.expect_reply(421);
+    assert_eq!(run("status"), (true, "not running".to_owned()));
+    assert!(!run("stop").0);
+    drop(daemon);
+}
+
+/// Ends the daemon when its test does.
+struct Daemon<'a, F: Fn(&str) -> (bool, String)>(&'a F);
+
+impl<F: Fn(&str) -> (bool, String)> Drop for Daemon<'_, F> {
+    fn drop(&mut self) {
+        (self.0)("stop");
+    }
+}
+
+#[test]
+fn multi_proc_ftp() {
+    each_has_its_own("multi_proc_ftp", "process");
+}
+
+#[test]
+fn multi_thread_ftp() {
+    each_has_its_own("multi_thread_ftp", "thread");
+}
+
+/// Two clients at once, who are served by two.
+#[track_caller]
+fn each_has_its_own(name: &str, what: &str) {
+    let example = Example::start(name);
+    let mut clients = [example.login(), example.login()];
+    clients[0].upload("STOR file", b"hello");
+    assert_eq!(clients[1].download("RETR file"), b"hello");
+    let who = format!("user is served by {what} ");
+    wait_for("both lines", || example.log().matches(&who).count() == 2);
+    let log = example.log();
+    let served = log.lines().filter_map(|line| line.split_once(&who));
+    let served: HashSet<_> = served.map(|(_, number)| number).collect();
+    assert_eq!(served.len(), 2, "{log}");
+    drop(clients);
+    example.stop();
+}
+
+// --- handlers
+
+#[test]
+fn callbacks() {
+    let example = Example::start("callbacks");
+    let mut client = example.login();
+    client.upload("STOR whole", b"hello");
+    client.download("RETR whole");
+    let data = begin_upload(&mut client, "STOR part", b"hel");
+    client.expect(426, "ABOR");
+    client.expect_reply(226);
+    drop(data);
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    for line in [
+        "hello, 127.0.0.1",
+        "user is in",
+        "received",
+        "sent",
+        "user is out",
+    ] {
+        example.expect_log(line);
+    }
+    example.expect_log("gone, after 2 transfers");
+    assert!(!example.path("part").exists());
+    example.stop();
+}
+
+#[test]
+fn log_commands() {
+    let example = Example::start("log_commands");
+    let mut client = example.login();
+    client.expect(257, "MKD new");
+    let made = format!("command 4: MKD {}/new", example.home.path().display());
+    for line in ["command 1: USER user\n", "command 2: PASS ******\n", &made] {
+        example.expect_log(line);
+    }
+    assert!(!example.log().contains(PASSWORD));
+    example.stop();
+}
+
+#[test]
+fn network() {
+    let example = Example::start_at("0.0.0.0:0", "network", &[]);
+    let port = example.address.port();
+    let mut inside = Client::connect(([127, 0, 0, 1], port).into());
+    inside.expect_reply(220);
+    inside.login(USER, PASSWORD);
+    inside.upload("STOR file", b"hello");
+    let address = parse_227(&inside.expect(227, "PASV"));
+    assert!((60_000..=60_999).contains(&address.port()), "{address}");
+    // Other systems have no more than one address to themselves.
+    if cfg!(target_os = "linux") {
+        let mut outside = Client::connect(([127, 0, 0, 2], port).into());
+        outside.expect_reply(220);
+        outside.login(USER, PASSWORD);
+        let gateway = parse_227(&outside.expect(227, "PASV"));
+        assert_eq!(gateway.ip().to_string(), "203.0.113.7");
+        // For another server, which would listen there.
+        let friend = TcpListener::bind("127.0.0.3:0").unwrap();
+        let [high, low] = friend.local_addr().unwrap().port().to_be_bytes();
+        outside.expect(200, format!("PORT 127,0,0,3,{high},{low}"));
+        outside.begin("RETR file");
+        let mut bytes = Vec::new();
+        let (mut data, _) = friend.accept().unwrap();
+        set_deadlines(&data);
+        data.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"hello");
+    }
+    example.stop();
+}
+
+#[test]
+fn site_usage() {
+    let example = Example::start("site_usage");
+    let mut client = example.login();
+    client.upload("STOR file", b"hello");
+    client.download("RETR file");
+    let usage = client.expect(214, "SITE USAGE");
+    assert!(usage.contains("\r\n 2 files\r\n 10 bytes\r\n"), "{usage}");
+    client.expect(501, "SITE USAGE of others");
+    assert!(client.expect(214, "SITE HELP").contains("\r\n USAGE\r\n"));
+    let help = client.expect(214, "SITE HELP SITE USAGE");
+    assert!(help.starts_with("214 Syntax: SITE USAGE"), "{help}");
+    example.connect().expect(530, "SITE USAGE");
+    example.stop();
+}
+
+#[test]
+fn xcrc() {
+    let example = Example::start("xcrc");
+    example.write("file", b"123456789");
+    std::os::unix::fs::symlink("/etc/passwd", example.path("outside")).unwrap();
+    fs::File::create(example.path("large"))
+        .unwrap()
+        .set_len(2 << 20)
+        .unwrap();
+    let mut client = example.login();
+    assert_eq!(client.expect(250, "XCRC file"), "250 CBF43926");
+    assert_eq!(client.expect(550, "XCRC large"), "550 Too large for XCRC.");
+    for path in ["outside", "../../../../etc/passwd", "none", "."] {
+        client.expect(550, format!("XCRC {path}"));
+    }
+    client.expect(501, "XCRC");
+    client.expect(214, "HELP XCRC");
+    example.stop();
+}
+
+#[test]
+fn quota() {
+    let example = Example::start("quota");
+    let mut client = example.login();
+    client.upload("STOU", b"hello");
+    let half = pattern(512 * 1024);
+    client.upload("STOR half", &half);
+    let mut data = client.pasv();
+    client.begin("STOR more");
+    // It is cut before all of it is sent.
+    let _ = data.write_all(&pattern(8 << 20));
+    assert_eq!(client.expect_reply(552), "552 Quota exceeded.");
+    assert!(fs::metadata(example.path("more")).unwrap().len() <= 512 * 1024);
+    example.write("more", &half);
+    client.expect(552, "STOR none");
+    client.expect(250, "DELE more");
+    client.upload("STOR other", b"hello");
+    assert!(example.read("half") == half);
+    assert_eq!(example.read("other"), b"hello");
+    example.stop();
+}
+
+#[test]
+fn offload() {
+    let example = Example::start("offload");
+    let mut client = example.login();
+    client.upload("STOR file", b"123456789");
+    example.expect_log("has CRC CBF43926");
+    assert_eq!(client.expect(250, "XCRC file"), "250 CBF43926");
+    client.expect(550, "XCRC none");
+    client.expect(221, "QUIT");
+    example.expect_log("has asked for 1 sums");
+    example.stop();
+}
+
+// --- file systems
+
+#[test]
+fn memory_fs() {
+    let example = Example::start("memory_fs");
+    let mut client = example.login();
+    client.expect(257, "MKD dir");
+    client.expect(250, "CWD dir");
+    client.upload("STOR file", b"hello");
+    client.upload("APPE file", b", world");
+    client.expect(350, "REST 5");
+    client.upload("STOR file", b"!");
+    assert_eq!(client.download("RETR file"), b"hello! world");
+    client.expect(350, "REST 7");
+    assert_eq!(client.download("RETR file"), b"world");
+    client.expect(550, "MKD file/dir");
+    client.expect(550, "RMD /dir");
+    client.expect(350, "RNFR /dir");
+    client.expect(250, "RNTO /moved");
+    assert_eq!(client.lines("NLST /moved"), ["file"]);
+    let list = client.lines("LIST /");
+    assert!(
+        list.len() == 1 && list[0].starts_with("drwxr-xr-x"),
+        "{list:?}"
+    );
+    assert_eq!(client.expect(213, "SIZE /moved/file"), "213 12");
+    client.expect(250, "CWD /moved");
+    let unique = client.upload("STOU", b"unique");
+    let unique = unique.rsplit(' ').next().unwrap();
+    assert_eq!(client.download(format!("RETR {unique}")), b"unique");
+    client.expect(250, "DELE file");
+    client.expect(550, "RETR file");
+    client.expect(250, format!("DELE {unique}"));
+    client.expect(250, "CWD /");
+    client.expect(250, "RMD moved");
+    assert_eq!(fs::read_dir(example.home.path()).unwrap().count(), 0);
+    example.stop();
+}
+
+#[test]
+fn memory_fs_is_bounded() {
+    let example = Example::start("memory_fs");
+    let mut client = example.login();
+    client.expect(200, "TYPE I");
+    let mut data = client.pasv();
+    client.begin("STOR large");
+    let chunk = vec![0; 1 << 20];
+    let sent = (0..256)
+        .take_while(|_| data.write_all(&chunk).is_ok())
+        .count();
+    assert!((64..256).contains(&sent), "{sent}");
+    client.expect_reply(426);
+    client.expect(250, "DELE large");
+    client.upload("STOR small", b"hello");
+    example.stop();
+}
+
+#[test]
+fn atomic_upload() {
+    let example = Example::start("atomic_upload");
+    example.write("file", b"old");
+    let (mut client, mut other) = (example.login(), example.login());
+
+    // Not there before it is complete, and then it is whole.
+    let first = begin_upload(&mut client, "STOR file", b"first");
+    let second = begin_upload(&mut other, "STOR file", b"second one");
+    assert_eq!(example.read("file"), b"old");
+    first.shutdown(Shutdown::Write).unwrap();
+    client.expect_reply(226);
+    assert_eq!(example.read("file"), b"first");
+    second.shutdown(Shutdown::Write).unwrap();
+    other.expect_reply(226);
+    assert_eq!(example.read("file"), b"second one");
+
+    // Of what is cut nothing stays.
+    let cut = begin_upload(&mut client, "STOR file", b"third");
+    client.expect(426, "ABOR");
+    client.expect_reply(226);
+    drop(cut);
+    assert_eq!(example.read("file"), b"second one");
+    let _left = begin_upload(&mut client, "STOR left", b"x");
+    drop(client);
+    let parts = || fs::read_dir(example.path(".uploads")).unwrap().count();
+    wait_for("the end of its session", || parts() == 0);
+    assert!(!example.path("left").exists());
+
+    other.expect(550, "APPE file");
+    other.expect(350, "REST 2");
+    other.expect(550, "STOR file");
+    other.upload("APPE new", b"new");
+    assert_eq!(example.read("new"), b"new");
+    let reply = other.upload("STOU file", b"unique");
+    let name = reply.rsplit(' ').next().unwrap();
+    assert_eq!(example.read(name), b"unique");
+    let cut = begin_upload(&mut other, "STOU cut", b"x");
+    other.expect(426, "ABOR");
+    other.expect_reply(226);
+    drop(cut);
+    other.expect(550, "NLST cut.*");
+    other.expect(550, "STOR none/file");
+    other.expect(550, "CWD .uploads");
+    other.expect(550, "STOR .uploads/x");
+    other.expect(257, "MKD dir");
+    other.expect(550, "STOR dir");
+    example.stop();
+}
+
+// --- authorizers
+
+#[test]
+fn sqlite_authorizer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.db");
+    let arg = path.to_str().unwrap();
+    let example = Example::start_at("127.0.0.1:0", "sqlite_authorizer", &[arg]);
+    let mut client = example.login();
+    client.upload("STOR file", b"hello");
+
+    // Who comes into the database may come in.
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let copy = "INSERT INTO users SELECT 'guest', hash, home, 'elr' FROM users";
+    database.execute(copy, []).unwrap();
+    let mut guest = example.connect();
+    guest.login("guest", PASSWORD);
+    assert_eq!(guest.download("RETR file"), b"hello");
+    guest.expect(550, "STOR file");
+
+    let mut stranger = example.connect();
+    stranger.expect(331, "USER stranger");
+    assert_eq!(
+        stranger.expect(530, "PASS 12345"),
+        "530 Authentication failed."
+    );
+    stranger.expect(331, "USER ' OR '1'='1");
+    stranger.expect(530, "PASS 12345");
+    example.stop();
+}
+
+// --- loops
+
+#[test]
+fn echo_server() {
+    let example = Example::start_at("127.0.0.1:0", "echo_server", &["0"]);
+    let log = example.log();
+    let address = log.split("echoing on ").nth(1).unwrap();
+    let address: SocketAddr = address.lines().next().unwrap().parse().unwrap();
+    let mut client = example.login();
+    let echo = TcpStream::connect(address).unwrap();
+    set_deadlines(&echo);
+    let mut lines = BufReader::new(&echo).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert_eq!(next(), "Hello. I say what you say, until you quit.");
+    (&echo).write_all(b"who is there?\r\nstatus\r\n").unwrap();
+    assert_eq!([next(), next()], ["who is there?", "1 FTP sessions."]);
+    client.upload("STOR file", b"hello");
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    wait_for("the end of the session", || {
+        (&echo).write_all(b"status\r\n").unwrap();
+        next() == "0 FTP sessions."
+    });
+    (&echo).write_all(b"quit\r\n").unwrap();
+    assert_eq!(next(), "Good-bye.");
+    example.stop();
+}
+
+#[test]
+fn own_loop() {
+    let mut example = Example::start("own_loop");
+    let mut client = example.login();
+    client.upload("STOR first", b"hello");
+    example.expect_log("first\n");
+    client.expect(200, "NOOP");
+    client.upload("STOR done", b"");
+    let status = example.wait();
+    assert_eq!(status.code(), Some(0), "{}", example.log());
+    assert!(TcpStream::connect(example.address).is_err());
+}
+
+// --- what is told of them
+
+#[test]
+fn each_example_has_its_test_and_its_recipe() {
+    let (recipes, readme, tests) = (recipes(), text("README.md"), text("tests/recipes.rs"));
+    for name in names() {
+        assert!(
+            tests.contains(&format!("\nfn {name}() {{")),
+            "{name}: no test"
+        );
+        assert!(
+            recipes.contains(&format!("\n## {name}\n")),
+            "{name}: no recipe"
+        );
+        assert!(
+            readme.contains(&format!("`{name}`")),
+            "{name}: not in README.md"
+        );
+        let run = format!("cargo run --example {name}");
+        assert!(
+            text(&format!("examples/{name}.rs")).contains(&run),
+            "{name}: how is it run?"
+        );
+    }
+    for section in recipes.split("\n## ").skip(1) {
+        let name = section.lines().next().unwrap();
+        assert!(
+            names().iter().any(|example| example == name),
+            "{name}: no such example"
+        );
+        for language in ["python", "rust"] {
+            assert!(
+                section.contains(&format!("```{language}\n")),
+                "{name}: no {language}"
+            );
+        }
+    }
+}
+
+/// Line by line, however indented; `// ..` stands for what is left out.
+#[test]
+fn what_recipes_show_is_in_the_examples() {
+    for section in recipes().split("\n## ").skip(1) {
+        let name = section.lines().next().unwrap();
+        let source = text(&format!("examples/{name}.rs"));
+        let source = lines(&source);
+        for block in section.split("```rust\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            for part in lines(block).split(|line| *line == "// ..") {
+                let shown = source.windows(part.len().max(1)).any(|lines| lines == part);
+                assert!(
+                    part.is_empty() || shown,
+                    "examples/{name}.rs has not:\n{}",
+                    part.join("\n")
+                );
+            }
+        }
+    }
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+fn recipes() -> String {
+    text("docs/RECIPES.md")
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+fn names() -> Vec<String> {
+    let examples = fs::read_dir(root().join("examples")).unwrap();
+    let paths = examples.map(|entry| entry.unwrap().path());
+    let names = paths.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    names.collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

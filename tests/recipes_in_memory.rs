@@ -1,0 +1,21 @@
+//! The unit tests that some of the examples have, without sockets. `cargo test --example
+//! NAME` runs those of one; the examples themselves, which `tests/recipes.rs` starts,
+//! would not be built if `Cargo.toml` had them tested.
+
+#![allow(dead_code, reason = "nobody calls their `main` here")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../examples/anti_flood_ftpd.rs"]
+mod anti_flood_ftpd;
+#[path = "../examples/atomic_upload.rs"]
+mod atomic_upload;
+#[path = "../examples/log_commands.rs"]
+mod log_commands;
+#[path = "../examples/memory_fs.rs"]
+mod memory_fs;
+#[path = "../examples/quota.rs"]
+mod quota;
+#[path = "../examples/site_usage.rs"]
+mod site_usage;
+#[path = "../examples/xcrc.rs"]
+mod xcrc;
