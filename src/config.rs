@@ -45,7 +45,7 @@ pub(crate) struct Settings {
     /// Where sessions run.
     pub(crate) concurrency: Concurrency,
     /// Processes of pre-fork; 0: one for each CPU.
-    pub(crate) workers: usize,
+    pub(crate) workers: Option<usize>,
     /// How long transfers may go on at the end.
     pub(crate) drain_timeout: Duration,
     /// What sessions need to know.
@@ -105,6 +105,7 @@ impl Settings {
         }
         settings.tls.make_way(flags);
         settings.apply_flags(flags)?;
+        settings.check_workers(flags)?;
         let authorizer = match authorizer {
             Some(authorizer) => authorizer,
             None => settings.share(&flags.accounts)?,
@@ -130,6 +131,20 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Workers are of pre-fork only. A flag with another model wins over the workers
+    /// of the file.
+    fn check_workers(&self, flags: &Flags) -> Result<(), ConfigError> {
+        if self.workers.is_none() || self.concurrency == Concurrency::Prefork {
+            return Ok(());
+        }
+        let text = match (flags.gave("workers"), flags.gave("concurrency")) {
+            (true, _) => "--workers requires --concurrency pre-fork",
+            (false, true) => return Ok(()),
+            (false, false) => "server.workers requires server.concurrency = \"pre-fork\"",
+        };
+        Err(ConfigError(text.to_owned()))
     }
 
     /// The one account that flags, or the lack of all others, ask for.
@@ -191,7 +206,7 @@ impl Default for Settings {
             max_cons_per_ip: 0,
             max_cons_per_user: 0,
             concurrency: Concurrency::Async,
-            workers: 0,
+            workers: None,
             drain_timeout: Duration::from_secs(3),
             handler: FTPConfig::default(),
             share: None,

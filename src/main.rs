@@ -70,7 +70,7 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     let mut server = bind(concurrency, &address, port, settings.backlog, handler)
         .map_err(|err| explain(&err, &address, port))?;
     if concurrency == Concurrency::Prefork {
-        server.set_worker_processes(settings.workers);
+        server.set_worker_processes(settings.workers.unwrap_or(0));
     }
     server.set_drain_timeout(settings.drain_timeout);
     server.set_max_cons(settings.max_cons);

@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 
-use crate::log::{TARGET, write_through};
 use crate::servers::JOIN_TIMEOUT;
-use crate::sys::{self, Fork, Pid};
+use crate::ioloop::after as time_after;
+use crate::log::{TARGET, write_through};
+use crate::sys::{self, Fork, LastResort, Pid};
 
 /// Which process this is, after [`fork_processes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +36,14 @@ pub enum Role {
 ///
 /// It returns in each of them. In the master it returns when all have ended; until
 /// then it starts those anew that end abnormally, after a pause that grows, at most
-/// `max_restarts` times in all, and passes SIGTERM, SIGINT and SIGHUP on. After
-/// SIGTERM or SIGINT workers have 5 s to end, and are killed then; a second one is
-/// passed on as SIGQUIT, since a terminal sends the first to workers, too. If the
-/// master is killed, its workers get SIGTERM (on Linux).
+/// `max_restarts` times in all, and passes SIGTERM, SIGINT and SIGHUP on. A worker
+/// that has lived for five minutes is replaced without being counted, and what was
+/// counted for its place before is forgotten. Once there were too many, all end.
+///
+/// After SIGTERM or SIGINT workers have 5 s to end, and are killed then; a second one
+/// is passed on as SIGQUIT, since a terminal sends the first to workers, too. If the
+/// master is killed, its workers get SIGTERM (on Linux). A master that is stuck (in a
+/// log that nobody reads) is ended by SIGALRM.
 ///
 /// In a worker SIGTERM, SIGINT and SIGHUP do nothing until somebody listens for
 /// them, as [`FTPServer::serve_forever`](crate::FTPServer::serve_forever) does.
@@ -113,13 +118,18 @@ struct Master<'a> {
     service: &'a mut dyn Service,
     workers: Vec<Worker>,
     signals: Signals,
-    restarts: usize,
-    max_restarts: usize,
+    restarts: Restarts,
     patience: Duration,
     /// When those that still run are killed, once all are to end.
     kill_at: Option<Instant>,
     /// The signal that was to end them at once.
     forced: Option<i32>,
+    /// The signal that was to end them.
+    told: i32,
+    /// Whether those that still ran then were killed.
+    killed: bool,
+    /// Whether the end has begun: none is replaced any more.
+    over: bool,
     failed: bool,
     status: u8,
 }
@@ -152,13 +162,15 @@ impl<'a> Master<'a> {
         };
         Ok(Self {
             workers: std::iter::repeat_with(due).take(number).collect(),
-            signals: Signals::new(service.hears_reload())?,
+            signals: Signals::new(service.hears_reload(), patience)?,
             service,
-            restarts: 0,
-            max_restarts,
+            restarts: Restarts::new(number, max_restarts),
             patience,
             kill_at: None,
             forced: None,
+            told: SIGTERM,
+            killed: false,
+            over: false,
             failed: false,
             status: 0,
         })
@@ -212,7 +224,7 @@ impl<'a> Master<'a> {
     /// Whether nobody has been started yet.
     fn is_first(&self) -> bool {
         let due = |worker: &Worker| matches!(worker, Worker::Due { .. });
-        self.restarts == 0 && self.workers.iter().all(due)
+        self.restarts.is_none() && self.workers.iter().all(due)
     }
 
     /// Until a signal comes, or something is due.
@@ -239,8 +251,9 @@ impl<'a> Master<'a> {
         let now = Instant::now();
         if self.kill_at.is_some_and(|kill_at| kill_at <= now) {
             log::warn!(target: TARGET, "workers do not end, and are killed");
+            self.killed = true;
             self.send(SIGKILL);
-            self.kill_at = Some(now + self.patience);
+            self.kill_at = Some(time_after(now, self.patience));
         }
     }
 
@@ -249,6 +262,9 @@ impl<'a> Master<'a> {
         let Some(kill_at) = self.kill_at else {
             return self.end_all(signal);
         };
+        if let Some(resort) = &self.signals.resort {
+            resort.answer(FORCED_PATIENCE + LAST_PATIENCE);
+        }
         self.forced = Some(signal);
         self.send(SIGQUIT);
         self.kill_at = Some(kill_at.min(Instant::now() + FORCED_PATIENCE));
@@ -256,6 +272,10 @@ impl<'a> Master<'a> {
 
     /// Tells all to end; those that wait for their turn do not get it.
     fn end_all(&mut self, signal: i32) {
+        self.over = true;
+        self.told = signal;
+        // Who has ended before was not told to.
+        self.reap();
         self.service.stop();
         for worker in &mut self.workers {
             if matches!(worker, Worker::Due { .. }) {
@@ -263,7 +283,7 @@ impl<'a> Master<'a> {
             }
         }
         self.send(signal);
-        self.kill_at = Some(Instant::now() + self.patience);
+        self.kill_at = Some(time_after(Instant::now(), self.patience));
     }
 
     fn send(&self, signal: i32) {
@@ -284,6 +304,9 @@ impl<'a> Master<'a> {
                 Ok(None) => {}
                 Ok(Some(status)) => {
                     self.service.ended(pid);
+                    if since.elapsed() >= FULL_LIFE {
+                        self.restarts.forgive(number);
+                    }
                     // Who has lived long is replaced at once.
                     let pause = match since.elapsed() >= GOOD_LIFE {
                         true => Duration::ZERO,
@@ -309,14 +332,17 @@ impl<'a> Master<'a> {
                 code.unwrap_or_default()
             ),
         };
-        let over = self.kill_at.is_some();
-        if status.success() && (over || !self.service.needs_all()) {
+        if status.success() && (self.over || !self.service.needs_all()) {
             log::info!(target: TARGET, "child {number} {how}");
             return Worker::Ended;
         }
-        if over {
+        if self.over {
             log::warn!(target: TARGET, "child {number} {how}");
-            let signal = self.forced.or(status.signal());
+            if self.kill_at.is_none() {
+                return Worker::Ended;
+            }
+            let told = self.killed.then_some(self.told);
+            let signal = self.forced.or(told).or(status.signal());
             let code = signal.map(|signal| 128 + signal).or(status.code());
             let code = code.and_then(|code| u8::try_from(code).ok());
             self.status = self.status.max(code.unwrap_or(1));
@@ -328,8 +354,12 @@ impl<'a> Master<'a> {
     /// Has another one take the place of one that is missing, unless there were
     /// too many already.
     fn replace(&mut self, number: usize, how: &str, pause: Duration) -> Worker {
-        self.restarts += 1;
-        if self.restarts > self.max_restarts {
+        for (other, worker) in self.workers.iter().enumerate() {
+            if matches!(worker, Worker::Running { since, .. } if since.elapsed() >= FULL_LIFE) {
+                self.restarts.forgive_earlier(other);
+            }
+        }
+        if !self.restarts.count(number) {
             log::error!(target: TARGET, "child {number} {how}; too many restarts, giving up");
             self.failed = true;
             self.end_all(SIGTERM);
@@ -343,8 +373,53 @@ impl<'a> Master<'a> {
     }
 }
 
+/// How often the workers of each place were started anew.
+struct Restarts {
+    /// And whether the next time is for nothing.
+    counts: Vec<(usize, bool)>,
+    max: usize,
+}
+
+impl Restarts {
+    fn new(places: usize, max: usize) -> Self {
+        Self {
+            counts: vec![(0, false); places],
+            max,
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        self.total() == 0
+    }
+
+    fn total(&self) -> usize {
+        self.counts.iter().map(|(count, _)| count).sum()
+    }
+
+    /// There was a worker that has lived a full life: it does not count.
+    fn forgive(&mut self, place: usize) {
+        self.counts[place] = (0, true);
+    }
+
+    /// There is one: those before it do not count.
+    fn forgive_earlier(&mut self, place: usize) {
+        self.counts[place].0 = 0;
+    }
+
+    /// One more. Returns whether that is not too many.
+    fn count(&mut self, place: usize) -> bool {
+        let (count, is_free) = &mut self.counts[place];
+        if !std::mem::take(is_free) {
+            *count += 1;
+        }
+        self.total() <= self.max
+    }
+}
+
 /// The signals that the master hears.
 struct Signals {
+    /// Ends a master that is stuck.
+    resort: Option<LastResort>,
     /// Has a byte for each signal, to end a sleep.
     wake: UnixStream,
     terminate: Arc<AtomicBool>,
@@ -357,10 +432,12 @@ struct Signals {
 }
 
 impl Signals {
-    fn new(hears_reload: bool) -> io::Result<Self> {
+    fn new(hears_reload: bool, patience: Duration) -> io::Result<Self> {
+        let patience = patience.saturating_add(LAST_PATIENCE);
         let (wake, write) = UnixStream::pair()?;
         write.set_nonblocking(true)?;
         let mut signals = Self {
+            resort: Some(LastResort::new(false, patience)?),
             wake,
             terminate: Arc::default(),
             interrupt: Arc::default(),
@@ -407,6 +484,7 @@ impl Signals {
     fn leave(&mut self) {
         let _ = EARLY.set([Arc::clone(&self.terminate), Arc::clone(&self.interrupt)]);
         self.flags.clear();
+        self.resort = None;
     }
 }
 
@@ -440,9 +518,35 @@ pub(crate) const FORCED_PATIENCE: Duration = Duration::from_millis(1500);
 // A worker that waits for threads or processes of its own is not killed meanwhile.
 const _: () = assert!(JOIN_TIMEOUT.as_millis() + 500 <= FORCED_PATIENCE.as_millis());
 
+/// How long the master may take beside.
+const LAST_PATIENCE: Duration = Duration::from_millis(400);
+
+/// Whoever has lived so long is not one of those that die again and again.
+const FULL_LIFE: Duration = Duration::from_secs(300);
+
 /// Whoever has lived so long has not died at the start.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
 /// The pauses before a restart, but for the first, which has none.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_are_forgiven_after_a_full_life() {
+        let mut restarts = Restarts::new(2, 2);
+        assert!(restarts.count(0) && restarts.count(1));
+        for _ in 0..10 {
+            restarts.forgive(1);
+            assert!(restarts.count(1));
+        }
+        assert!(restarts.count(1));
+        assert!(!restarts.count(1));
+        restarts.forgive_earlier(1);
+        assert!(restarts.count(0));
+        assert!(!restarts.count(1));
+    }
+}

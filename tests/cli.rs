@@ -57,6 +57,19 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
+fn workers_are_of_pre_fork_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = "--workers requires --concurrency pre-fork";
+    assert_eq!(refused(dir.path(), &["--workers", "3"]), expected);
+    let threads = ["--workers", "3", "--concurrency", "multi-thread"];
+    assert_eq!(refused(dir.path(), &threads), expected);
+    assert_eq!(
+        refused_file("[server]\nworkers = 3\n"),
+        "server.workers requires server.concurrency = \"pre-fork\""
+    );
+}
+
+#[test]
 fn wrong_flags_are_named() {
     let dir = tempfile::tempdir().unwrap();
     for (args, expected) in [

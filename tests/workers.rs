@@ -303,7 +303,7 @@ fn a_worker_that_does_not_end_is_killed() {
     await_starts(&program, 2);
     assert!(signal("STOP", &program.children()[0].to_string()));
     program.signal("TERM");
-    assert_eq!(program.wait().code(), Some(128 + 9), "{}", program.log());
+    assert_eq!(program.wait().code(), Some(128 + 15), "{}", program.log());
     let log = program.log();
     assert!(log.contains("workers do not end, and are killed"), "{log}");
     assert!(log.contains("killed by signal 9\n"), "{log}");

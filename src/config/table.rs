@@ -434,8 +434,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "workers",
         "integer, 0",
-        "of `\"pre-fork\"`; 0: one for each CPU",
-        |s, v| v.integer(0..=MAX_WORKERS).map(|n| s.workers = n),
+        "of `\"pre-fork\"` only; 0: one for each CPU",
+        |s, v| v.integer(0..=MAX_WORKERS).map(|n| s.workers = Some(n)),
     )
     .flag(WORKERS),
     Setting::new(

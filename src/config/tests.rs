@@ -70,7 +70,7 @@ backlog = 5
 max_cons = 7
 max_cons_per_ip = 3
 max_cons_per_user = 2
-concurrency = "async"
+concurrency = "pre-fork"
 workers = 2
 
 [handler]

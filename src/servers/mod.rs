@@ -17,15 +17,15 @@ use mio::net::TcpListener;
 use signal_hook::consts::SIGTERM;
 
 use self::accept::{Host, Newcomer, OnLoop, ServerChannel};
-use self::signals::{Heard, Signals};
+use self::signals::Signals;
 pub use self::spawners::{MultiprocessFTPServer, ThreadedFTPServer};
 use self::spawners::{Processes, Threads};
 use crate::handlers::{FTPConfig, FTPHandler};
-use crate::ioloop::{IOLoop, Listener, bind_af_unspecified};
+use crate::ioloop::{IOLoop, Listener, after, bind_af_unspecified};
 use crate::limits::ServerState;
 use crate::log::TARGET;
 use crate::prefork::{self, Role, Service};
-use crate::sys::{self, HeldSignals, Pid};
+use crate::sys::{self, HeldSignals, LastResort, Pid};
 use crate::tls::{TlsAcceptor, TlsError};
 
 /// An FTP server on its own loop: as pyftpdlib's `FTPServer`.
@@ -55,7 +55,8 @@ pub struct FTPServer {
     /// Processes to be forked; `None`: this one serves.
     workers: Option<usize>,
     drain_timeout: Duration,
-    heard: Heard,
+    /// While it serves.
+    resort: Option<Arc<LastResort>>,
     status: u8,
 }
 
@@ -173,7 +174,7 @@ impl FTPServer {
             config: Arc::new(config),
             workers: None,
             drain_timeout: DRAIN_TIMEOUT,
-            heard: Heard::default(),
+            resort: None,
             status: 0,
         })
     }
@@ -225,7 +226,11 @@ impl FTPServer {
     /// Serves until SIGINT or SIGTERM. Then it stops listening, sessions at rest
     /// get 421, and transfers may finish within
     /// [`drain_timeout`](Self::set_drain_timeout); a second signal ends all at once.
-    /// Logs start and stop. If there is TLS with files, SIGHUP has them read again.
+    /// What is stuck then - in a hook, on a disk, in a log that nobody reads - is
+    /// given a second more, or half of one after the second signal; then the process
+    /// is ended by force, with the status 128 and the signal. For that, SIGALRM and
+    /// its timer are used. Logs start and stop. If there is TLS with files, SIGHUP has
+    /// them read again.
     ///
     /// # Errors
     /// Those of the system's poll, and of [`prefork`].
@@ -243,7 +248,7 @@ impl FTPServer {
             self.log_start("");
         }
         let (address, pid) = (self.address, process::id());
-        let signals = Signals::new(&self.state, &self.heard, prefork::is_worker())?;
+        let signals = self.hear_signals(prefork::is_worker())?;
         self.open();
         self.ioloop.add(signals);
         log::info!(target: TARGET, ">>> starting FTP server on {address}, pid={pid} <<<");
@@ -254,14 +259,18 @@ impl FTPServer {
             self.state.sockets.load(Relaxed)
         );
         let result = result.and_then(|()| self.drain());
-        self.close_all();
+        let forced = self.end_all();
+        if forced && self.status == 0 {
+            self.status = self.forced_status();
+        }
         crate::log::write_through();
+        self.resort = None;
         result
     }
 
     /// The status to end the process with, after
     /// [`serve_forever`](Self::serve_forever): 0, or 128 and the signal if sessions
-    /// had to be cut at a second one.
+    /// had to be cut at a second one, or were stuck and left behind.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         self.status
@@ -282,10 +291,15 @@ impl FTPServer {
 
     /// Stops listening and closes every session.
     pub fn close_all(&mut self) {
+        self.end_all();
+    }
+
+    /// Returns whether any had to be ended by force, or left alone.
+    fn end_all(&mut self) -> bool {
         self.unopened = None;
         self.ioloop.close();
         match &mut self.model {
-            Model::Async => {}
+            Model::Async => false,
             Model::Threads(threads) => threads.end_all(JOIN_TIMEOUT),
             Model::Processes(processes) => processes.end_all(JOIN_TIMEOUT),
         }
@@ -302,6 +316,20 @@ impl FTPServer {
             Some(tls) => tls.reload(),
             None => Ok(()),
         }
+    }
+
+    /// From now on, signals end it.
+    fn hear_signals(&mut self, has_parent: bool) -> io::Result<Signals> {
+        let patience = self.drain_timeout.saturating_add(STUCK_PATIENCE);
+        let resort = Arc::new(LastResort::new(has_parent, patience)?);
+        let signals = Signals::new(&self.state, &resort, has_parent)?;
+        self.resort = Some(resort);
+        Ok(signals)
+    }
+
+    fn forced_status(&self) -> u8 {
+        let last = self.resort.as_ref().map_or(SIGTERM, |resort| resort.last());
+        u8::try_from(128 + last).unwrap_or(u8::MAX)
     }
 
     /// Puts what listens on the loop.
@@ -332,7 +360,7 @@ impl FTPServer {
             listeners: spread(listener, self.address, workers, self.state.backlog()),
             state: Arc::clone(&self.state),
         };
-        let patience = self.drain_timeout + MASTER_PATIENCE;
+        let patience = self.drain_timeout.saturating_add(MASTER_PATIENCE);
         let role = prefork::supervise(workers, MAX_RESTARTS, patience, &mut entrance)?;
         if let Role::Worker(number) = role {
             self.ioloop = IOLoop::new()?;
@@ -358,7 +386,7 @@ impl FTPServer {
 
     /// Lets sessions come to their end.
     fn drain(&mut self) -> io::Result<()> {
-        let end = Instant::now() + self.drain_timeout;
+        let end = after(Instant::now(), self.drain_timeout);
         self.ioloop.go_on();
         self.ioloop.with_io(|io| io.drain_all());
         match &self.model {
@@ -367,9 +395,10 @@ impl FTPServer {
             Model::Processes(processes) => processes.kill_all(SIGTERM),
         }
         while self.has_sessions() {
-            if self.ioloop.is_stopped() || self.heard.at_once() {
-                let status = 128 + self.heard.last();
-                self.status = u8::try_from(status).unwrap_or(u8::MAX);
+            let resort = self.resort.as_ref();
+            if let Some(resort) = resort.filter(|resort| resort.at_once()) {
+                resort.answer(STUCK_PATIENCE);
+                self.status = self.forced_status();
                 break;
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -417,7 +446,7 @@ impl FTPServer {
         // What was on the old loop is closed in this process, the listener too.
         self.ioloop = IOLoop::new()?;
         self.state.sessions.store(0, Relaxed);
-        let signals = Signals::new(&self.state, &self.heard, true)?;
+        let signals = self.hear_signals(true)?;
         drop(held);
         self.ioloop.add(signals);
         let Model::Processes(processes) = &self.model else {
@@ -531,7 +560,7 @@ fn spread(
         listeners.collect::<io::Result<Vec<_>>>()
     });
     let others = others.unwrap_or_else(|err| {
-        log::debug!(target: TARGET, "workers share one socket: {err}");
+        log::warn!(target: TARGET, "workers share one socket, and not evenly: {err}");
         Vec::new()
     });
     let others = others.into_iter().map(TcpListener::from_std);
@@ -559,6 +588,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long threads and processes that had to be cut may take to end.
 pub(crate) const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long what is stuck may take for its end, the join of threads in it.
+const STUCK_PATIENCE: Duration = Duration::from_millis(1300);
+const _: () = assert!(JOIN_TIMEOUT.as_millis() < STUCK_PATIENCE.as_millis());
 
 /// How long workers may take for the rest of their end, the join of their threads in it.
 const MASTER_PATIENCE: Duration = prefork::FORCED_PATIENCE;

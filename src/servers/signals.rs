@@ -4,11 +4,12 @@
 //! A worker, and the process of a connection, are told to end by their parent; but
 //! a terminal tells all of its processes, and so do those who stop services. There
 //! a second signal does not mean more than the first: what means "at once" is
-//! SIGQUIT, which parents send.
+//! SIGQUIT, which parents send. Only once the parent is gone, a second one counts.
+//! What signals mean is decided in their handlers ([`LastResort`]), which run even
+//! where the loop does not.
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use mio::Interest;
 use mio::net::UnixStream;
@@ -18,6 +19,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::limits::ServerState;
 use crate::log::TARGET;
+use crate::sys::LastResort;
 use crate::tls::TlsAcceptor;
 
 /// The signals as a channel: it stops the loop at each that is to end the server.
@@ -27,8 +29,7 @@ pub(super) struct Signals {
     reload: Option<UnixStream>,
     /// Wakes the loop up, and that is all.
     child: UnixStream,
-    heard: Heard,
-    has_parent: bool,
+    resort: Arc<LastResort>,
     stopped: bool,
     state: Arc<ServerState>,
     handlers: Vec<SigId>,
@@ -38,21 +39,15 @@ impl Signals {
     /// For a process that `has_parent` to tell it.
     pub(super) fn new(
         state: &Arc<ServerState>,
-        heard: &Heard,
+        resort: &Arc<LastResort>,
         has_parent: bool,
     ) -> io::Result<Self> {
         let mut handlers = Vec::new();
         let mut ends = vec![SIGINT, SIGTERM];
         if has_parent {
-            let at_once = Arc::clone(&heard.at_once);
-            handlers.push(signal_hook::flag::register(SIGQUIT, at_once)?);
             ends.push(SIGQUIT);
         }
-        for signal in &ends {
-            let last = Arc::clone(&heard.last);
-            let number = signal.unsigned_abs() as usize;
-            handlers.push(signal_hook::flag::register_usize(*signal, last, number)?);
-        }
+        // After those of the last resort: whoever is woken finds it decided.
         let stop = notified(&ends, &mut handlers)?;
         let child = notified(&[SIGCHLD], &mut handlers)?;
         // Without certificates, SIGHUP does what it does to any program.
@@ -64,8 +59,7 @@ impl Signals {
             stop,
             reload: reload.transpose()?,
             child,
-            heard: heard.clone(),
-            has_parent,
+            resort: Arc::clone(resort),
             stopped: false,
             state: Arc::clone(state),
             handlers,
@@ -129,7 +123,7 @@ impl Channel for Signals {
         match source {
             STOP if any(&mut self.stop) => {
                 let again = std::mem::replace(&mut self.stopped, true);
-                if !again || !self.has_parent || self.heard.at_once() {
+                if !again || self.resort.at_once() {
                     log::info!(target: TARGET, "received interrupt signal");
                     io.stop();
                 }
@@ -160,25 +154,6 @@ impl Signals {
 impl Drop for Signals {
     fn drop(&mut self) {
         self.forget();
-    }
-}
-
-/// What signals have said so far.
-#[derive(Clone, Default)]
-pub(super) struct Heard {
-    last: Arc<AtomicUsize>,
-    at_once: Arc<AtomicBool>,
-}
-
-impl Heard {
-    /// The number of the last signal that was to end the server.
-    pub(super) fn last(&self) -> usize {
-        self.last.load(Relaxed)
-    }
-
-    /// Whether the parent does not wait any more.
-    pub(super) fn at_once(&self) -> bool {
-        self.at_once.load(Relaxed)
     }
 }
 

@@ -162,7 +162,8 @@ impl Threads {
     }
 
     /// Ends the loops of all, and waits for them; those that block are left alone.
-    pub(super) fn end_all(&self, patience: Duration) {
+    /// Returns whether there were any.
+    pub(super) fn end_all(&self, patience: Duration) -> bool {
         self.running().over = true;
         self.call_all(|io| io.stop());
         let end = Instant::now() + patience;
@@ -174,11 +175,12 @@ impl Threads {
                 log::warn!(target: TARGET, "{count} threads remained alive after {patience:?}");
                 // They are not waited for a second time.
                 running.loops.clear();
-                return;
+                return true;
             }
             let waited = self.ended.wait_timeout(running, left);
             running = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        false
     }
 
     /// A loop begins; `None`: none begins any more.
@@ -267,6 +269,7 @@ where
         settle: Box::new(settle),
         children: HashMap::new(),
         asked: Instant::now(),
+        stuck: false,
     };
     (Model::Processes(processes), Box::new(host))
 }
@@ -278,6 +281,8 @@ pub(super) struct Processes {
     children: HashMap<Pid, Seat>,
     /// When each of them was asked for.
     asked: Instant,
+    /// Whether one of them was stuck at its end.
+    stuck: bool,
 }
 
 /// [`Newcomer::settle`] with the factory of the server.
@@ -374,6 +379,7 @@ impl Processes {
         match sys::wait(pid) {
             Ok(None) => return false,
             Ok(Some(status)) if !status.success() => {
+                self.stuck |= status.code().is_some_and(|code| code > 128);
                 log::warn!(target: TARGET, "the process {pid} of a connection has ended: {status}");
             }
             Ok(Some(_)) | Err(_) => {}
@@ -383,16 +389,18 @@ impl Processes {
         true
     }
 
-    /// Ends all, if need be by force.
-    pub(super) fn end_all(&mut self, patience: Duration) {
+    /// Ends all, if need be by force. Returns whether it had to be.
+    pub(super) fn end_all(&mut self, patience: Duration) -> bool {
         self.kill_all(SIGQUIT);
         let end = Instant::now() + patience;
         while !self.is_empty() && Instant::now() < end {
             self.reap(|_| {});
             thread::sleep(Duration::from_millis(10));
         }
+        self.stuck |= !self.is_empty();
         self.kill_all(SIGKILL);
         self.reap(|_| {});
+        self.stuck
     }
 
     pub(super) fn kill_all(&self, signal: i32) {

@@ -4,6 +4,7 @@
 mod attributes;
 mod dir;
 mod kernel;
+mod last_resort;
 mod openat;
 mod passwd;
 mod process;
@@ -16,6 +17,7 @@ mod socket;
 pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
 pub(crate) use dir::DirReader;
 pub(crate) use kernel::{Pipe, sendfile};
+pub(crate) use last_resort::LastResort;
 pub(crate) use openat::{
     O_PATH, mkdirat, openat, openat_beneath, readlinkat, renameat, rmdirat, unlinkat,
 };

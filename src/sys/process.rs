@@ -6,6 +6,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::ptr;
 
+use super::last_resort;
+
 /// The number of a process.
 pub(crate) type Pid = libc::pid_t;
 
@@ -24,10 +26,15 @@ pub(crate) fn fork() -> io::Result<Fork> {
     if threads() > 1 {
         return Err(io::Error::other("a process with threads cannot be forked"));
     }
+    last_resort::before_fork()?;
+    let parent = own_pid();
     // SAFETY: this is the only thread, so that the copy is as whole as this process.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Fork::Child),
+        0 => {
+            last_resort::after_fork(parent);
+            Ok(Fork::Child)
+        }
         pid => Ok(Fork::Parent(pid)),
     }
 }
