@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 
-use crate::servers::JOIN_TIMEOUT;
 use crate::ioloop::after as time_after;
 use crate::log::{TARGET, write_through};
+use crate::servers::JOIN_TIMEOUT;
 use crate::sys::{self, Fork, LastResort, Pid};
 
 /// Which process this is, after [`fork_processes`].

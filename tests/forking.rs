@@ -78,6 +78,7 @@ const TESTS: &[(&str, fn())] = &[
         "who_blocks_does_not_hold_up_the_end",
         who_blocks_does_not_hold_up_the_end,
     ),
+    ("two_signals_end_who_is_stuck", two_signals_end_who_is_stuck),
     (
         "workers_have_threads_of_their_own",
         workers_have_threads_of_their_own,
@@ -139,6 +140,7 @@ fn serve(role: &str) -> io::Result<u8> {
             "workers" => server.set_worker_processes(value),
             "max_cons" => server.set_max_cons(value),
             "max_cons_per_ip" => server.set_max_cons_per_ip(value),
+            "drain_for_ever" => server.set_drain_timeout(Duration::MAX),
             "drain_ms" => server.set_drain_timeout(Duration::from_millis(value as u64)),
             "close" => return close(server),
             "child" => return serve_with_child(server),
@@ -406,6 +408,26 @@ fn who_blocks_does_not_hold_up_the_end() {
         let expected = usize::from(role == "threads");
         wait_for("all of the log", || waits() >= expected);
         assert_eq!(waits(), expected, "{}", program.log());
+    }
+}
+
+/// The loop of an async server, or of a worker, does not hear them.
+fn two_signals_end_who_is_stuck() {
+    for role in ["async", "async workers=2", "threads", "processes"] {
+        let mut program = start(&format!("{role} drain_for_ever=1"));
+        let gate = Gate::new();
+        let mut blocked = program.login();
+        let _hold = gate.hold(&mut blocked, "XWAIT");
+        // Of the same kind, two that wait to be heard would be one to the system.
+        program.signal("INT");
+        program.signal("TERM");
+        let code = program.wait().code();
+        assert!(
+            matches!(code, Some(130 | 143)),
+            "{code:?}: {}",
+            program.log()
+        );
+        blocked.expect_eof();
     }
 }
 

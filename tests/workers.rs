@@ -331,6 +331,25 @@ fn workers_notice_that_the_master_is_gone() {
     expect_free(program.address);
 }
 
+/// Nobody else tells them any more.
+#[test]
+fn a_second_signal_counts_once_the_master_is_gone() {
+    for name in ["TERM", "INT"] {
+        let mut program = prefork(2, &["--drain-timeout", "600"]);
+        await_starts(&program, 2);
+        sparse(&program.home.path().join("big"), common::BIG);
+        let mut idle: Vec<_> = (0..10).map(|_| connect(&program)).collect();
+        let mut client = program.login();
+        let _data = client.pasv();
+        client.begin("RETR big");
+        program.signal("KILL");
+        idle.iter_mut().for_each(expect_good_bye);
+        program.signal_all(name);
+        program.wait();
+        expect_free(program.address);
+    }
+}
+
 // --- TLS
 
 /// The certificate that somebody is shown.
