@@ -331,6 +331,18 @@ fn workers_notice_that_the_master_is_gone() {
     expect_free(program.address);
 }
 
+/// Whoever has died before was not forced to.
+#[test]
+fn a_worker_killed_before_the_end_is_no_part_of_it() {
+    let mut program = prefork(2, &[]);
+    await_starts(&program, 2);
+    program.signal("STOP");
+    kill(program.children()[0]);
+    program.signal("TERM");
+    program.signal("CONT");
+    assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+}
+
 /// Nobody else tells them any more.
 #[test]
 fn a_second_signal_counts_once_the_master_is_gone() {
