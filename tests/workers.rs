@@ -337,7 +337,12 @@ fn a_worker_killed_before_the_end_is_no_part_of_it() {
     let mut program = prefork(2, &[]);
     await_starts(&program, 2);
     program.signal("STOP");
-    kill(program.children()[0]);
+    let victim = program.children()[0];
+    kill(victim);
+    wait_for("its end", || {
+        let stat = fs::read_to_string(format!("/proc/{victim}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('Z')
+    });
     program.signal("TERM");
     program.signal("CONT");
     assert_eq!(program.wait().code(), Some(0), "{}", program.log());
