@@ -15,6 +15,7 @@ mod channel;
 mod chat;
 mod endpoints;
 pub(crate) mod memory;
+mod remote;
 mod socket;
 pub(crate) mod stream;
 mod timers;
@@ -26,7 +27,6 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::event::Source as MioSource;
@@ -38,6 +38,8 @@ pub use channel::{Channel, ChannelId, Readiness, Source};
 pub use chat::{AsyncChat, ChatChannel, ChatHandler};
 pub use endpoints::{Acceptor, Connector, bind_af_unspecified, connect_af_unspecified};
 pub(crate) use endpoints::{Listener, SideListener, connect_beside};
+use remote::Letter;
+pub use remote::Remote;
 pub use stream::Stream;
 pub(crate) use timers::after;
 pub use timers::{CallLater, DeadlineHeap};
@@ -72,10 +74,7 @@ impl IOLoop {
             now: Instant::now(),
             began: Instant::now(),
             network: None,
-            remote: Remote(Arc::new(Mailbox {
-                letters: Mutex::new(Vec::new()),
-                waker,
-            })),
+            remote: Remote::new(waker),
             lines_due: None,
             is_quiet: false,
             stopped: false,
@@ -379,57 +378,6 @@ impl fmt::Debug for Io<'_> {
     }
 }
 
-/// A handle through which other threads hand something to a loop and wake it.
-#[derive(Clone)]
-pub struct Remote(Arc<Mailbox>);
-
-impl Remote {
-    /// Runs a function on the loop.
-    pub fn call(&self, function: impl FnOnce(&mut Io<'_>) + Send + 'static) {
-        self.post(Letter::Call(Box::new(function)));
-    }
-
-    /// Sends a message to a channel; it is dropped if that is gone.
-    pub fn send(&self, to: ChannelId, message: Box<dyn Any + Send>) {
-        self.post(Letter::Message(to, message));
-    }
-
-    fn is_empty(&self) -> bool {
-        self.letters().is_empty()
-    }
-
-    fn letters(&self) -> MutexGuard<'_, Vec<Letter>> {
-        let letters = &self.0.letters;
-        letters.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn post(&self, letter: Letter) {
-        let mut letters = self.letters();
-        letters.push(letter);
-        if letters.len() == 1 {
-            // The loop empties the box when it wakes up, so once is enough.
-            // It cannot fail but for a system that is out of memory.
-            let _ = self.0.waker.wake();
-        }
-    }
-}
-
-impl fmt::Debug for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Remote")
-    }
-}
-
-struct Mailbox {
-    letters: Mutex<Vec<Letter>>,
-    waker: Waker,
-}
-
-enum Letter {
-    Call(Box<dyn FnOnce(&mut Io<'_>) + Send>),
-    Message(ChannelId, Box<dyn Any + Send>),
-}
-
 /// All of the loop but what the poll fills in, so that a channel that runs can
 /// be given the rest.
 struct Core {
@@ -620,7 +568,7 @@ impl Core {
     }
 
     fn run_letters(&mut self) {
-        let letters = mem::take(&mut *self.remote.letters());
+        let letters = self.remote.take();
         for letter in letters {
             match letter {
                 Letter::Message(to, message) if self.slot(to).is_some() => {
