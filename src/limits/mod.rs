@@ -1,12 +1,14 @@
 //! What the sessions of a server share besides its settings: how many of them
 //! there are, and may be.
 //!
-//! Each socket has a [`Seat`], which counts as long as it lives. One process
+//! Each socket has a [`Seat`], which counts as long as it lives; that of a session
+//! which has given work away, as long as this lasts. One process
 //! counts in its own memory. Processes that serve together count in a [`Table`]
 //! that they share, from which the seats of one that dies can be taken back.
 
 mod table;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -27,7 +29,7 @@ pub(crate) struct ServerState {
     pub(crate) max_cons_per_ip: AtomicUsize,
     pub(crate) max_cons_per_user: AtomicUsize,
     backlog: i32,
-    /// Sockets in use by this process, that of the server included.
+    /// Seats that this process has taken, that of the server included.
     pub(crate) sockets: AtomicUsize,
     /// Control connections by address and by user, as long as there is one process.
     counts: Mutex<HashMap<Key, usize>>,
@@ -207,8 +209,29 @@ impl ServerState {
                 taken.flatten().unwrap_or((Place::None, None))
             }
         };
-        let state = Arc::clone(self);
-        (Seat { state, place }, load)
+        let seat = Seat {
+            state: Arc::clone(self),
+            place,
+            keeper: OnceCell::new(),
+        };
+        (seat, load)
+    }
+
+    fn give_back(&self, place: Place) {
+        self.sockets.fetch_sub(1, Relaxed);
+        match place {
+            Place::Here { ip, user } => {
+                let counts = &mut self.counts();
+                change(counts, ip, 0);
+                change(counts, user, 0);
+            }
+            Place::Shared(index) => {
+                if let Some(shared) = self.shared.get() {
+                    shared.with(|table| table.give_back(index, process::id()));
+                }
+            }
+            Place::None => {}
+        }
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
@@ -265,16 +288,27 @@ struct Load {
     of_ip: usize,
 }
 
-/// A socket's place among those of the server; dropped with it.
+/// A socket's place among those of the server; dropped with it. Who [keeps](Self::keep)
+/// it puts off its return.
 ///
 /// It belongs to the process that took it. One that inherits it by a fork may serve
 /// the connection with it, but giving it back is for the first.
 pub(crate) struct Seat {
     state: Arc<ServerState>,
     place: Place,
+    keeper: OnceCell<Arc<Keeper>>,
+}
+
+/// What outlives a socket and is to be counted in its place: as long as anybody has
+/// it, the seat is taken.
+pub(crate) struct Keeper {
+    state: Arc<ServerState>,
+    /// That of the seat, when this is gone.
+    left: OnceLock<Place>,
 }
 
 /// Where a seat is counted. Keys of 0 stand for nobody.
+#[derive(Clone, Copy)]
 enum Place {
     /// In the memory of this process.
     Here { ip: Key, user: Key },
@@ -302,6 +336,15 @@ impl Seat {
         self.count_for(0);
     }
 
+    /// What keeps it taken.
+    pub(crate) fn keep(&self) -> Arc<Keeper> {
+        let new = || Keeper {
+            state: Arc::clone(&self.state),
+            left: OnceLock::new(),
+        };
+        Arc::clone(self.keeper.get_or_init(|| Arc::new(new())))
+    }
+
     /// Returns how many seats this user has then.
     fn count_for(&mut self, user: Key) -> usize {
         match &mut self.place {
@@ -321,19 +364,18 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.state.sockets.fetch_sub(1, Relaxed);
-        match self.place {
-            Place::Here { ip, user } => {
-                let counts = &mut self.state.counts();
-                change(counts, ip, 0);
-                change(counts, user, 0);
-            }
-            Place::Shared(index) => {
-                if let Some(shared) = self.state.shared.get() {
-                    shared.with(|table| table.give_back(index, process::id()));
-                }
-            }
-            Place::None => {}
+        match self.keeper.take() {
+            None => self.state.give_back(self.place),
+            // By the last who has the keeper, which may be this one.
+            Some(keeper) => drop(keeper.left.set(self.place)),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(place) = self.left.take() {
+            self.state.give_back(place);
         }
     }
 }

@@ -97,6 +97,34 @@ fn users_are_limited() {
     }
 }
 
+/// As by the works of a session that ends before them.
+#[test]
+fn a_seat_is_given_back_by_the_last_who_keeps_it() {
+    for state in both() {
+        limit(&state, 2, 1, 1);
+        let mut seat = admitted(&state, IP);
+        assert!(seat.enter("joe"));
+        let works = [seat.keep(), seat.keep()];
+        drop(seat);
+        assert_eq!(state.sockets.load(Relaxed), 2);
+        for work in works {
+            assert_eq!(admit(&state, OTHER).1, Admission::MaxCons);
+            state.max_cons.store(0, Relaxed);
+            assert_eq!(admit(&state, IP).1, Admission::MaxConsPerIp);
+            assert!(!admitted(&state, OTHER).enter("joe"));
+            state.max_cons.store(2, Relaxed);
+            drop(work);
+        }
+        assert_eq!(state.sockets.load(Relaxed), 1);
+        // The last may be the seat itself.
+        let mut seat = admitted(&state, IP);
+        drop(seat.keep());
+        assert!(seat.enter("joe"));
+        drop(seat);
+        assert!(admitted(&state, IP).enter("joe"));
+    }
+}
+
 #[test]
 fn nothing_is_left_when_all_have_gone() {
     let state = local();
