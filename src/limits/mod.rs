@@ -79,15 +79,15 @@ impl ServerState {
     // --- several processes
 
     /// Counts from now on in memory that is shared with the `workers` that are
-    /// forked after this (`usize::MAX`: as many as there are connections), all of
-    /// which may have as many open files as the system allows. To be called before
-    /// there is any session; the limits themselves are to be set already.
-    pub(crate) fn share(&self, workers: usize) -> io::Result<()> {
+    /// forked after this (`usize::MAX`: as many as there are connections), and does
+    /// as [`raise_open_files`](Self::raise_open_files). To be called before there is
+    /// any session; the limits themselves are to be set already.
+    pub(crate) fn share(&self, workers: usize, each: u64) -> io::Result<()> {
         debug_assert_eq!(self.sockets.load(Relaxed), 1);
         if self.shared.get().is_some() {
             return Ok(());
         }
-        self.raise_open_files(workers);
+        self.raise_open_files(workers, each);
         let capacity = match self.max_cons.load(Relaxed) {
             0 => {
                 let files = sys::open_files().unwrap_or(u64::MAX);
@@ -116,8 +116,9 @@ impl ServerState {
     // --- descriptors
 
     /// Lets this process, and the `workers` that it may fork, have as many files
-    /// open as the system allows; says so if `max_cons` wants more. Once.
-    pub(crate) fn raise_open_files(&self, workers: usize) {
+    /// open as the system allows; says so if `max_cons` wants more, where a
+    /// connection takes `each` of these. Once.
+    pub(crate) fn raise_open_files(&self, workers: usize, each: u64) {
         if self.raised.swap(true, Relaxed) {
             return;
         }
@@ -134,14 +135,19 @@ impl ServerState {
         let usable = reserve_from(files);
         self.reserve_from.store(usable, Relaxed);
         let max_cons = self.max_cons.load(Relaxed);
-        if max_cons as u64 > usable.saturating_mul(workers as u64) {
-            let each = match workers {
+        let wanted = (max_cons as u64).saturating_mul(each);
+        if wanted > usable.saturating_mul(workers as u64) {
+            let of_whom = match workers {
                 1 => String::new(),
                 workers => format!(" for each of {workers} workers"),
             };
+            let each = match each {
+                1 => String::new(),
+                each => format!(", of which each connection takes {each}"),
+            };
             log::warn!(
                 target: TARGET,
-                "max_cons is {max_cons}, but the system allows {files} open files{each} (ulimit -n)"
+                "max_cons is {max_cons}, but the system allows {files} open files{of_whom}{each} (ulimit -n)"
             );
         }
     }
@@ -149,8 +155,8 @@ impl ServerState {
     /// Whether a new connection has got one of the last descriptors, which are for
     /// the transfers of those who are there: the system hands out the lowest that
     /// is free.
-    fn is_reserved(&self, socket: BorrowedFd<'_>) -> bool {
-        let number = u64::try_from(socket.as_raw_fd()).unwrap_or_default();
+    pub(crate) fn is_reserved(&self, got: &impl AsRawFd) -> bool {
+        let number = u64::try_from(got.as_raw_fd()).unwrap_or_default();
         if number < self.reserve_from.load(Relaxed) {
             return false;
         }
@@ -166,7 +172,7 @@ impl ServerState {
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr, socket: BorrowedFd<'_>) -> (Seat, Admission) {
         let (seat, load) = self.take(self.key(ip));
         let admission = match load {
-            _ if self.is_reserved(socket) => Admission::MaxCons,
+            _ if self.is_reserved(&socket) => Admission::MaxCons,
             None => Admission::MaxCons,
             Some(load) if !fits(load.sockets, &self.max_cons) => Admission::MaxCons,
             Some(load) if !fits(load.of_ip, &self.max_cons_per_ip) => Admission::MaxConsPerIp,

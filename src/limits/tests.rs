@@ -16,7 +16,7 @@ fn local() -> Arc<ServerState> {
 
 fn shared() -> Arc<ServerState> {
     let state = local();
-    state.share(2).unwrap();
+    state.share(2, 1).unwrap();
     state
 }
 
@@ -142,7 +142,7 @@ fn nothing_is_left_when_all_have_gone() {
 fn a_full_table_is_as_max_cons() {
     let state = local();
     limit(&state, 1, 0, 1);
-    state.share(1).unwrap();
+    state.share(1, 1).unwrap();
     state.max_cons.store(0, Relaxed);
     let capacity = state.shared.get().unwrap().capacity;
     let mut seats: Vec<_> = (0..capacity).map(|_| state.seat()).collect();
@@ -201,7 +201,7 @@ fn a_killed_process_gives_its_seats_back() {
 fn kill_one_with_seats(holds_the_lock: bool) {
     let state = local();
     limit(&state, 6, 3, 2);
-    state.share(2).unwrap();
+    state.share(2, 1).unwrap();
     let _own = admitted(&state, IP);
     let (mut here, mut there) = pipe();
     let child = fork(|| {
@@ -241,7 +241,7 @@ fn processes_count_together() {
     alone("limits::tests::processes_count_together", || {
         let state = local();
         limit(&state, 0, 0, 0);
-        state.share(4).unwrap();
+        state.share(4, 1).unwrap();
         let children: Vec<_> = (0..4)
             .map(|number| {
                 fork(|| {
@@ -269,7 +269,7 @@ fn an_inherited_seat_is_not_given_back() {
     alone("limits::tests::an_inherited_seat_is_not_given_back", || {
         let state = local();
         limit(&state, 0, 1, 1);
-        state.share(usize::MAX).unwrap();
+        state.share(usize::MAX, 1).unwrap();
         let mut seat = Some(admitted(&state, IP));
         let child = fork(|| {
             // It serves with it, and ends.
