@@ -39,6 +39,8 @@ pub(crate) struct ServerState {
     keys: RandomState,
     /// From this number on, descriptors are not for newcomers.
     reserve_from: AtomicU64,
+    /// Seats that were left to works: their files are open, their sockets are not.
+    left: AtomicUsize,
     /// Whether the limit of open files was raised.
     raised: AtomicBool,
     numbers: AtomicU64,
@@ -69,6 +71,7 @@ impl ServerState {
             shared: OnceLock::new(),
             keys: RandomState::new(),
             reserve_from: AtomicU64::new(reserve_from(open_files)),
+            left: AtomicUsize::new(0),
             raised: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
             sessions: AtomicUsize::new(0),
@@ -154,9 +157,10 @@ impl ServerState {
 
     /// Whether a new connection has got one of the last descriptors, which are for
     /// the transfers of those who are there: the system hands out the lowest that
-    /// is free.
+    /// is free, or that a socket has made free whose works go on.
     pub(crate) fn is_reserved(&self, got: &impl AsRawFd) -> bool {
         let number = u64::try_from(got.as_raw_fd()).unwrap_or_default();
+        let number = number.saturating_add(self.left.load(Relaxed) as u64);
         if number < self.reserve_from.load(Relaxed) {
             return false;
         }
@@ -373,7 +377,10 @@ impl Drop for Seat {
         match self.keeper.take() {
             None => self.state.give_back(self.place),
             // By the last who has the keeper, which may be this one.
-            Some(keeper) => drop(keeper.left.set(self.place)),
+            Some(keeper) => {
+                self.state.left.fetch_add(1, Relaxed);
+                let _ = keeper.left.set(self.place);
+            }
         }
     }
 }
@@ -381,6 +388,7 @@ impl Drop for Seat {
 impl Drop for Keeper {
     fn drop(&mut self) {
         if let Some(place) = self.left.take() {
+            self.state.left.fetch_sub(1, Relaxed);
             self.state.give_back(place);
         }
     }

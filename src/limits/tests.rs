@@ -169,6 +169,18 @@ fn the_last_descriptors_are_not_for_newcomers() {
     state.reserve_from.store(0, Relaxed);
     admitted(&state, IP);
     assert!(state.reserve_from.load(Relaxed) > 0);
+    // Works whose sockets are gone have some of them.
+    let seat = state.seat();
+    let work = seat.keep();
+    drop(seat);
+    assert_eq!(state.left.load(Relaxed), 1);
+    let usable = usize::try_from(state.reserve_from.load(Relaxed)).unwrap();
+    state.left.store(usable, Relaxed);
+    assert_eq!(admit(&state, IP).1, Admission::MaxCons);
+    state.left.store(1, Relaxed);
+    drop(work);
+    assert_eq!(state.left.load(Relaxed), 0);
+    admitted(&state, IP);
 }
 
 /// A pipe between processes: bytes tell how far the other has come.
