@@ -53,14 +53,14 @@ impl FTPSession {
     ///
     /// If the session ends meanwhile, the work goes on to its end, but `then` is
     /// not called; until then the session still counts for `max_cons` and the limits
-    /// of its address and user. A client that has only stopped to send is waited for. A panic
-    /// in `work` ends the session, like one in a method of the handler.
+    /// of its address and user. A client that has only stopped to send is waited for.
+    /// A panic in `work` ends the session, like one in a method of the handler.
     ///
     /// The threads are few (2 to 8, by the number of cores), those of all servers
     /// of the process. They do what they are given in its order, in turn for each
     /// address that clients have; up to 1,024 works wait, 512 of one address. The
-    /// first one starts them: a process that forks has to do so before.
-    /// Nothing in `work` is confined to the user's home, nor
+    /// first one starts them: a process that forks has to do so before. Nothing in
+    /// `work` is confined to the user's home, nor
     /// [run as that user](Self::run_as_current_user): open files in the hook, with
     /// [`AbstractedFS::open`](crate::filesystems::AbstractedFS::open), and hand
     /// them over.

@@ -2,9 +2,9 @@
 //! there are, and may be.
 //!
 //! Each socket has a [`Seat`], which counts as long as it lives; that of a session
-//! which has given work away, as long as this lasts. One process
-//! counts in its own memory. Processes that serve together count in a [`Table`]
-//! that they share, from which the seats of one that dies can be taken back.
+//! which has given work away, as long as this lasts. One process counts in its own
+//! memory. Processes that serve together count in a [`Table`] that they share, from
+//! which the seats of one that dies can be taken back.
 
 mod table;
 
@@ -157,7 +157,7 @@ impl ServerState {
 
     /// Whether a new connection has got one of the last descriptors, which are for
     /// the transfers of those who are there: the system hands out the lowest that
-    /// is free, or that a socket has made free whose works go on.
+    /// is free. Works whose sessions have gone keep files above it open.
     pub(crate) fn is_reserved(&self, got: &impl AsRawFd) -> bool {
         let number = u64::try_from(got.as_raw_fd()).unwrap_or_default();
         let number = number.saturating_add(self.left.load(Relaxed) as u64);
