@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::mem;
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,30 @@ pub use timers::{CallLater, DeadlineHeap};
 pub use crate::proto::line::Terminator;
 use crate::sys;
 
+/// What a loop takes of the system: it may be got before the loop is made, and in
+/// another thread.
+pub(crate) struct Footing {
+    poll: Poll,
+    waker: Waker,
+}
+
+impl Footing {
+    /// How many it has.
+    pub(crate) const DESCRIPTORS: u64 = 2;
+
+    pub(crate) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        Ok(Self { poll, waker })
+    }
+}
+
+impl AsRawFd for Footing {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
 /// A reactor.
 pub struct IOLoop {
     core: Core,
@@ -59,8 +84,12 @@ impl IOLoop {
     /// # Errors
     /// Where the system has no descriptor left for it.
     pub fn new() -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKE)?;
+        Footing::new().map(Self::on)
+    }
+
+    /// A loop with nothing on it.
+    pub(crate) fn on(footing: Footing) -> Self {
+        let Footing { poll, waker } = footing;
         let core = Core {
             poll,
             slots: Slab::new(),
@@ -80,7 +109,7 @@ impl IOLoop {
             stopped: false,
         };
         let events = Events::with_capacity(EVENTS);
-        Ok(Self { core, events })
+        Self { core, events }
     }
 
     /// Puts a channel on the loop.
