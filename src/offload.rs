@@ -2,7 +2,7 @@
 //!
 //! One per process, which nobody has to start: its threads come as they are
 //! needed, and end when there has been nothing to do for a while. It knows jobs
-//! only, and nothing of sessions.
+//! and the addresses of those who give them, and nothing of sessions.
 //!
 //! A process that forks has to do so before its first job. A child that was
 //! forked later has none of the threads; it sees that the pool is not its own,
@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -32,11 +33,12 @@ impl fmt::Display for PoolFull {
 
 impl std::error::Error for PoolFull {}
 
-/// Does a job on the pool of this process, after those that came before.
+/// Does a job for somebody at `ip` on the pool of this process, after those that
+/// came from there before.
 ///
 /// # Errors
 /// If too many wait already, or the system has no thread for it.
-pub(crate) fn run(job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
+pub(crate) fn run(ip: IpAddr, job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
     let mut pool = FIRST.get_or_init(Pool::of_this_process);
     while let Some(next) = pool.next.get() {
         pool = next;
@@ -44,7 +46,7 @@ pub(crate) fn run(job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
     if pool.process != std::process::id() {
         pool = pool.next.get_or_init(|| Box::new(Pool::of_this_process()));
     }
-    pool.run(Box::new(job))
+    pool.run(ip, Box::new(job))
 }
 
 static FIRST: OnceLock<Pool> = OnceLock::new();
@@ -65,7 +67,7 @@ struct Pool {
 #[derive(Default)]
 struct State {
     /// That no thread has taken yet.
-    jobs: VecDeque<Job>,
+    jobs: Queue,
     threads: usize,
     /// Those of the threads that have nothing to do.
     idle: usize,
@@ -89,21 +91,19 @@ impl Pool {
         }
     }
 
-    fn run(&'static self, job: Job) -> Result<(), PoolFull> {
+    fn run(&'static self, ip: IpAddr, job: Job) -> Result<(), PoolFull> {
         let mut state = self.lock();
-        if state.jobs.len() >= self.jobs_max {
+        // Half is left to the others.
+        if state.jobs.len >= self.jobs_max || state.jobs.of(ip) >= self.jobs_max / 2 {
             return Err(PoolFull);
         }
-        state.jobs.push_back(job);
         // One that is idle may have a job that it has not woken up for.
-        if state.idle < state.jobs.len() && state.threads < self.threads_max {
+        if state.idle <= state.jobs.len && state.threads < self.threads_max {
             let thread = thread::Builder::new().name("ftpdlib-offload".to_owned());
             match thread.spawn(move || self.work()) {
                 Ok(_detached) => state.threads += 1,
                 Err(err) if state.threads == 0 => {
-                    let job = state.jobs.pop_back();
                     drop(state);
-                    drop(job);
                     log::warn!(target: TARGET, "no thread for work off the loop: {err}");
                     return Err(PoolFull);
                 }
@@ -111,6 +111,7 @@ impl Pool {
                 Err(_) => {}
             }
         }
+        state.jobs.push(ip, job);
         self.wake.notify_one();
         Ok(())
     }
@@ -119,7 +120,7 @@ impl Pool {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.jobs.pop() {
                 drop(state);
                 // Whoever gave it has caught what matters to him.
                 let _ = catch_unwind(AssertUnwindSafe(job));
@@ -133,7 +134,7 @@ impl Pool {
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
-            if wait.timed_out() && state.jobs.is_empty() {
+            if wait.timed_out() && state.jobs.len == 0 {
                 state.threads -= 1;
                 return;
             }
@@ -145,12 +146,46 @@ impl Pool {
     }
 }
 
+/// Jobs in their order, as far as they are of one address; the addresses take turns,
+/// so that whoever gives many makes himself wait.
+#[derive(Default)]
+struct Queue {
+    turns: VecDeque<(IpAddr, VecDeque<Job>)>,
+    len: usize,
+}
+
+impl Queue {
+    /// How many there are of an address.
+    fn of(&self, ip: IpAddr) -> usize {
+        let turn = self.turns.iter().find(|turn| turn.0 == ip);
+        turn.map_or(0, |(_, jobs)| jobs.len())
+    }
+
+    fn push(&mut self, ip: IpAddr, job: Job) {
+        self.len += 1;
+        match self.turns.iter_mut().find(|turn| turn.0 == ip) {
+            Some((_, jobs)) => jobs.push_back(job),
+            None => self.turns.push_back((ip, VecDeque::from([job]))),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let (ip, mut jobs) = self.turns.pop_front()?;
+        let job = jobs.pop_front()?;
+        self.len -= 1;
+        if !jobs.is_empty() {
+            self.turns.push_back((ip, jobs));
+        }
+        Some(job)
+    }
+}
+
 /// As many threads as there are cores, within these bounds: what they do may
 /// wait for a disk or for somebody else.
 const THREADS_MIN: usize = 2;
 const THREADS_MAX: usize = 8;
 
-/// Jobs that may wait for a thread.
+/// Jobs that may wait for a thread; half as many of one address.
 const JOBS_MAX: usize = 1024;
 
 /// How long a thread waits for another job.
@@ -163,6 +198,8 @@ mod tests {
     use super::*;
 
     const DEADLINE: Duration = Duration::from_secs(20);
+    const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
     fn pool(threads: usize, jobs: usize, patience: Duration) -> &'static Pool {
         Box::leak(Box::new(Pool::new(threads, jobs, patience)))
@@ -184,13 +221,22 @@ mod tests {
             running.send(()).unwrap();
             let _ = held.recv();
         };
-        pool.run(Box::new(job)).unwrap();
+        pool.run(IP, Box::new(job)).unwrap();
         hold
     }
 
     fn tell(pool: &'static Pool, number: u32, to: &Sender<u32>) -> Result<(), PoolFull> {
+        tell_from(IP, pool, number, to)
+    }
+
+    fn tell_from(
+        ip: IpAddr,
+        pool: &'static Pool,
+        number: u32,
+        to: &Sender<u32>,
+    ) -> Result<(), PoolFull> {
         let to = to.clone();
-        pool.run(Box::new(move || to.send(number).unwrap()))
+        pool.run(ip, Box::new(move || to.send(number).unwrap()))
     }
 
     fn next<T>(from: &Receiver<T>) -> T {
@@ -199,7 +245,7 @@ mod tests {
 
     #[test]
     fn so_many_at_once_and_the_others_in_their_order() {
-        let pool = pool(2, 3, DEADLINE);
+        let pool = pool(2, 6, DEADLINE);
         let (running, run) = channel();
         let first = block(pool, &running);
         let second = block(pool, &running);
@@ -218,6 +264,30 @@ mod tests {
         tell(pool, 4, &to).unwrap();
         assert_eq!(next(&from), 4);
         drop(second);
+    }
+
+    #[test]
+    fn addresses_take_turns() {
+        let pool = pool(1, 6, DEADLINE);
+        let (running, run) = channel();
+        let first = block(pool, &running);
+        next(&run);
+        let (to, from) = channel();
+        for number in 0..3 {
+            tell(pool, number, &to).unwrap();
+        }
+        assert_eq!(tell(pool, 9, &to), Err(PoolFull));
+        // There is room for others, who do not wait for all of these.
+        let third = IpAddr::from([127, 0, 0, 2]);
+        tell_from(OTHER, pool, 10, &to).unwrap();
+        tell_from(OTHER, pool, 11, &to).unwrap();
+        tell_from(third, pool, 20, &to).unwrap();
+        // But not without end.
+        assert_eq!(tell_from(third, pool, 9, &to), Err(PoolFull));
+        drop(first);
+        let order: Vec<_> = (0..6).map(|_| next(&from)).collect();
+        assert_eq!(order, [0, 10, 20, 1, 11, 2]);
+        assert_eq!(pool.lock().jobs.turns.len(), 0);
     }
 
     #[test]
@@ -254,7 +324,7 @@ mod tests {
         let pool = pool(1, 8, DEADLINE);
         // Without the text that a panic is told with.
         let job = || std::panic::resume_unwind(Box::new("as planned"));
-        pool.run(Box::new(job)).unwrap();
+        pool.run(IP, Box::new(job)).unwrap();
         let (to, from) = channel();
         tell(pool, 1, &to).unwrap();
         assert_eq!(next(&from), 1);
@@ -267,7 +337,7 @@ mod tests {
     fn a_pool_of_another_process_is_left_alone() {
         let other = Pool {
             process: 0,
-            ..Pool::new(1, 1, DEADLINE)
+            ..Pool::new(1, 2, DEADLINE)
         };
         assert!(FIRST.set(other).is_ok(), "no other test uses it");
         let first = FIRST.get().unwrap();
@@ -275,10 +345,10 @@ mod tests {
         let (to, from) = channel();
         for number in 0..2 {
             let to = to.clone();
-            run(move || to.send(number).unwrap()).unwrap();
+            run(IP, move || to.send(number).unwrap()).unwrap();
             assert_eq!(next(&from), number);
         }
-        assert!(locked.jobs.is_empty());
+        assert_eq!(locked.jobs.len, 0);
         let own = first.next.get().unwrap();
         assert_eq!(own.process, std::process::id());
         assert!(own.next.get().is_none());

@@ -235,6 +235,25 @@ mod descriptors {
         assert_eq!(program.log().matches(line).count(), 1, "{}", program.log());
     }
 
+    #[test]
+    fn what_connections_take_depends_on_the_model() {
+        let told = |model: &str, max_cons: &str| {
+            let args = ["--max-cons", max_cons, "--concurrency", model];
+            let program = Program::start_after("ulimit -n 200", &args);
+            let log = program.log();
+            let lines = log.lines().filter(|line| line.contains("max_cons is"));
+            let texts = lines.filter_map(|line| Some(line.split_once("files")?.1.to_owned()));
+            texts.collect::<Vec<_>>()
+        };
+        assert!(told("async", "100").is_empty());
+        assert_eq!(
+            told("multi-thread", "100"),
+            [", of which each connection takes 3 (ulimit -n)"]
+        );
+        // Each process may have as many.
+        assert!(told("multi-proc", "50000").is_empty());
+    }
+
     /// Clients that are let in, until one is turned away.
     fn fill(program: &Program) -> Vec<Client> {
         let mut clients = Vec::new();
@@ -276,6 +295,37 @@ mod descriptors {
         last.expect_eof();
         let mut next = program.login();
         assert_eq!(next.download("RETR new"), b"other");
+    }
+
+    /// Each with a thread takes more than its socket, and a crowd is let in before the
+    /// first of them has begun.
+    #[test]
+    fn the_last_ones_are_for_transfers_of_threads() {
+        let program = Program::start_after("ulimit -n 64", &["--concurrency", "multi-thread"]);
+        std::fs::write(program.home.path().join("file"), "content").unwrap();
+        let mut client = program.login();
+        program.signal("STOP");
+        let mut crowd: Vec<_> = (0..60).map(|_| Client::connect(program.address)).collect();
+        program.signal("CONT");
+        // None is dropped without a word.
+        crowd.retain_mut(|newcomer| match newcomer.reply().0 {
+            220 => true,
+            code => {
+                assert_eq!(code, 421);
+                newcomer.expect_eof();
+                false
+            }
+        });
+        assert!((5..20).contains(&crowd.len()), "{}", crowd.len());
+        assert_eq!(client.download("RETR file"), b"content");
+        crowd[0].login(USER, PASSWORD);
+        crowd[0].upload("STOR new", "other");
+        assert_eq!(program.log().matches("has no loop").count(), 0);
+        // They make room.
+        drop(crowd);
+        wait_for("a place", || {
+            Client::connect(program.address).reply().0 == 220
+        });
     }
 
     #[test]

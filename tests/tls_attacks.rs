@@ -9,18 +9,13 @@ mod tools;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::socket::Socket;
 use common::tls::{Carried, both, certfile, client_config, serve, with_tls};
-use common::{
-    Client, PASSWORD, Server, USER, parse_227, read_all, read_whole, set_deadlines, wait_for,
-};
-use ftpdlib::handlers::{commands, data};
-use ftpdlib::{DTPHandler, DataChannel, FTPHandler, FTPSession, TlsConfig, TlsVersion};
+use common::{Client, PASSWORD, Server, USER, parse_227, read_all, read_whole, set_deadlines};
+use ftpdlib::{TlsConfig, TlsVersion};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use tools::{Hooks, WAYS, Way, begin, fetch, next, store};
@@ -766,172 +761,5 @@ fn http_under_tls() {
         assert_eq!(client.expect_reply(500), "500 This is an FTP server.");
         client.expect_eof();
         assert!(server.path("a").exists());
-    }
-}
-
-// --- hooks that panic
-
-/// Panics in one of its methods, once.
-struct Fragile {
-    at: &'static str,
-    armed: Arc<AtomicUsize>,
-    events: Sender<String>,
-}
-
-impl Fragile {
-    fn pass(&self, place: &str) {
-        let now = self.at == place && self.armed.swap(0, SeqCst) == 1;
-        assert!(!now, "as planned, in {place}");
-    }
-}
-
-impl FTPHandler for Fragile {
-    fn secure_connection(&mut self, s: &mut FTPSession) {
-        self.pass("secure_connection");
-        commands::secure_connection(s);
-    }
-
-    fn handle_ssl_established(&mut self, _s: &mut FTPSession) {
-        self.pass("handle_ssl_established");
-    }
-
-    fn handle_ssl_shutdown(&mut self, _s: &mut FTPSession) {
-        self.pass("handle_ssl_shutdown");
-    }
-
-    fn handle_failed_ssl_handshake(&mut self, s: &mut FTPSession) {
-        self.pass("handle_failed_ssl_handshake");
-        commands::handle_failed_ssl_handshake(s);
-    }
-
-    fn on_disconnect(&mut self, _s: &mut FTPSession) {
-        let _ = self.events.send("disconnect".to_owned());
-    }
-}
-
-impl DTPHandler for Fragile {
-    fn secure_connection(&mut self, d: &mut DataChannel) {
-        self.pass("data: secure_connection");
-        data::secure_connection(d);
-    }
-
-    fn handle_ssl_established(&mut self, _d: &mut DataChannel) {
-        self.pass("data: handle_ssl_established");
-    }
-
-    fn handle_ssl_shutdown(&mut self, _d: &mut DataChannel) {
-        self.pass("data: handle_ssl_shutdown");
-    }
-
-    fn handle_failed_ssl_handshake(&mut self, _d: &mut DataChannel) {
-        self.pass("data: handle_failed_ssl_handshake");
-    }
-}
-
-/// The panics are meant: they need no space in the output.
-fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let payload = info.payload();
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            if !text.is_some_and(|text| text.starts_with("as planned")) {
-                usual(info);
-            }
-        }));
-    });
-}
-
-/// A server that panics once at `at` when it is armed.
-fn fragile(at: &'static str) -> (Server, Arc<AtomicUsize>, Receiver<String>) {
-    quiet();
-    let (events, told) = Hooks::channel();
-    let armed = Arc::new(AtomicUsize::new(0));
-    let make = {
-        let armed = Arc::clone(&armed);
-        move || Fragile {
-            at,
-            armed: Arc::clone(&armed),
-            events: events.clone(),
-        }
-    };
-    let make_data = make.clone();
-    let change = move |config: &mut ftpdlib::FTPConfig| {
-        with_tls(|_| {})(config);
-        config.set_dtp_handler(make_data);
-    };
-    let server = Server::with_handler(change, move |_| make());
-    server.write("a", b"abc");
-    (server, armed, told)
-}
-
-#[track_caller]
-fn others_go_on(server: &Server, mut before: Client, events: &Receiver<String>) {
-    assert_eq!(next(events), "disconnect");
-    before.expect(200, "NOOP");
-    assert_eq!(before.download("RETR a"), b"abc");
-    let mut newcomer = server.login_over(&both()[1]);
-    assert_eq!(newcomer.download("RETR a"), b"abc");
-    newcomer.expect(221, "QUIT");
-    newcomer.expect_eof();
-    assert_eq!(next(events), "disconnect");
-}
-
-#[test]
-fn hooks_of_the_control_connection_that_panic() {
-    for at in [
-        "secure_connection",
-        "handle_ssl_established",
-        "handle_ssl_shutdown",
-        "handle_failed_ssl_handshake",
-    ] {
-        let (server, armed, events) = fragile(at);
-        let before = server.login_over(&both()[1]);
-        armed.store(1, SeqCst);
-        let mut client = server.connect();
-        client.send("AUTH TLS\r\n");
-        let _ = client.try_reply();
-        if at == "handle_failed_ssl_handshake" {
-            let _ = client.socket.write_all(b"what is no handshake");
-        } else {
-            client.socket.secure(both()[1].clone());
-            let _ = client.socket.handshake();
-            let _ = client.socket.write_all(b"QUIT\r\n");
-        }
-        while client.line().is_some() {}
-        assert_eq!(armed.load(SeqCst), 0, "{at}");
-        others_go_on(&server, before, &events);
-    }
-}
-
-#[test]
-fn hooks_of_data_connections_that_panic() {
-    for at in [
-        "data: secure_connection",
-        "data: handle_ssl_established",
-        "data: handle_ssl_shutdown",
-        "data: handle_failed_ssl_handshake",
-    ] {
-        for command in ["RETR a", "STOR up"] {
-            let (server, armed, events) = fragile(at);
-            let before = server.login_over(&both()[1]);
-            let mut client = server.login_over(&both()[1]);
-            armed.store(1, SeqCst);
-            let address = parse_227(&client.expect(227, "PASV"));
-            let tcp = TcpStream::connect(address).unwrap();
-            set_deadlines(&tcp);
-            client.send(format!("{command}\r\n"));
-            let mut data = Socket::new(tcp);
-            if at != "data: handle_failed_ssl_handshake" {
-                data.secure(client.tls.clone().unwrap());
-            }
-            let _ = data.write_all(b"what is no handshake");
-            let _ = data.shutdown(Shutdown::Write);
-            while client.line().is_some() {}
-            read_all(&mut data);
-            wait_for("the panic", || armed.load(SeqCst) == 0);
-            others_go_on(&server, before, &events);
-        }
     }
 }

@@ -7,11 +7,14 @@
 mod dummy;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use crate::error::AuthenticationFailed;
 use crate::handlers::FTPSession;
 use crate::ioloop::{ChannelId, Remote};
+use crate::limits::Keeper;
 
 pub use dummy::{DummyAuthorizer, User, UserOptions};
 
@@ -261,15 +264,21 @@ pub struct LaterVerdict {
     remote: Remote,
     session: ChannelId,
     number: u64,
+    ip: IpAddr,
+    /// Not kept while nobody works on it: who only thinks holds up no seat.
+    seat: Weak<Keeper>,
     answered: bool,
 }
 
 impl LaterVerdict {
-    pub(crate) fn new(remote: Remote, session: ChannelId, number: u64) -> Self {
+    /// That of the question `number`.
+    pub(crate) fn new(session: &FTPSession, number: u64) -> Self {
         Self {
-            remote,
-            session,
+            remote: session.remote(),
+            session: session.id(),
             number,
+            ip: session.remote_ip(),
+            seat: Arc::downgrade(&session.seat.keep()),
             answered: false,
         }
     }
@@ -280,13 +289,18 @@ impl LaterVerdict {
     }
 
     /// Answers with what `work` finds out on another thread, one of those that
-    /// [`FTPSession::offload`] has: for a hash, or a question to a database. If too
-    /// much work waits there already, the login is refused.
+    /// [`FTPSession::offload`] has, and as there: for a hash, or a question to a
+    /// database. If too much work waits already, the login is refused.
     pub fn offload(
         self,
         work: impl FnOnce() -> Result<(), AuthenticationFailed> + Send + 'static,
     ) -> Verdict {
-        match crate::offload::run(move || self.answer(work())) {
+        let (ip, seat) = (self.ip, self.seat.upgrade());
+        let job = move || {
+            let _seat = seat;
+            self.answer(work());
+        };
+        match crate::offload::run(ip, job) {
             Ok(()) => Verdict::Later,
             Err(full) => Verdict::Now(Err(AuthenticationFailed::new(format!("{full}.")))),
         }

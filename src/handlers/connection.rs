@@ -118,13 +118,13 @@ impl<H: FTPHandler> Connection<H> {
     /// Says good-bye, if the server is to end and the session has come to rest.
     fn leave(&mut self) {
         let s = &mut self.session;
-        if s.leaving != Leaving::Drained || s.is_closing() || !s.is_at_rest() {
+        if s.leaving != Leaving::Drained || !s.is_at_rest() {
             return;
         }
         if s.chat.stream.is_handshaking() {
             // Nothing can be said before its end, which may never come.
             s.close();
-        } else {
+        } else if !s.is_closing() {
             s.respond_at(Level::Info, "421 Service is shutting down.");
             s.close_when_done();
         }
@@ -362,6 +362,11 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
             }
             Admission::MaxCons => h.handle_max_cons(s),
             Admission::MaxConsPerIp => h.handle_max_cons_per_ip(s),
+        }
+        if self.admission != Admission::Admitted && s.chat.stream.is_handshaking() {
+            // To be told why it would have to shake hands first, and would hold a
+            // place of others until then.
+            s.close();
         }
         self.run(io);
     }

@@ -78,6 +78,8 @@ pub trait FTPHandler {
     }
 
     /// Turns away a client over [`max_cons_per_ip`](crate::FTPServer::set_max_cons_per_ip): 421.
+    /// Where TLS is implicit the connection is closed without a word: a handshake would
+    /// hold a place of others.
     fn handle_max_cons_per_ip(&mut self, s: &mut FTPSession) {
         commands::handle_max_cons_per_ip(s);
     }

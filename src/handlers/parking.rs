@@ -52,13 +52,15 @@ impl FTPSession {
     /// time, and each `then` is called in the order in which they were given.
     ///
     /// If the session ends meanwhile, the work goes on to its end, but `then` is
-    /// not called. A client that has only stopped to send is waited for. A panic
-    /// in `work` ends the session, like one in a method of the handler.
+    /// not called; until then the session still counts for `max_cons` and the limits
+    /// of its address and user. A client that has only stopped to send is waited for.
+    /// A panic in `work` ends the session, like one in a method of the handler.
     ///
     /// The threads are few (2 to 8, by the number of cores), those of all servers
-    /// of the process, and do what they are given in its order; up to 1,024 works
-    /// wait. The first one starts them: a process that forks has to do so before.
-    /// Nothing in `work` is confined to the user's home, nor
+    /// of the process. They do what they are given in its order, in turn for each
+    /// address that clients have; up to 1,024 works wait, 512 of one address. The
+    /// first one starts them: a process that forks has to do so before. Nothing in
+    /// `work` is confined to the user's home, nor
     /// [run as that user](Self::run_as_current_user): open files in the hook, with
     /// [`AbstractedFS::open`](crate::filesystems::AbstractedFS::open), and hand
     /// them over.
@@ -127,12 +129,17 @@ impl FTPSession {
         let number = self.server.next_number();
         let (remote, id) = (self.remote(), self.id());
         let send = move |result| remote.send(id, Box::new(Done { number, result }));
-        offload::run(move || match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(result) => send(Some(Box::new(result))),
-            Err(panic) => {
-                let text = panic_text(&*panic);
-                log::error!(target: TARGET, "work off the loop panicked, its session is closed: {text}");
-                send(None);
+        let seat = self.seat.keep();
+        offload::run(self.remote_ip(), move || {
+            // Given back when the work is done.
+            let _seat = seat;
+            match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(result) => send(Some(Box::new(result))),
+                Err(panic) => {
+                    let text = panic_text(&*panic);
+                    log::error!(target: TARGET, "work off the loop panicked, its session is closed: {text}");
+                    send(None);
+                }
             }
         })?;
         let then: Then = Box::new(move |handler, s, result| {

@@ -15,6 +15,7 @@ mod channel;
 mod chat;
 mod endpoints;
 pub(crate) mod memory;
+mod remote;
 mod socket;
 pub(crate) mod stream;
 mod timers;
@@ -25,8 +26,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::mem;
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::event::Source as MioSource;
@@ -38,12 +39,38 @@ pub use channel::{Channel, ChannelId, Readiness, Source};
 pub use chat::{AsyncChat, ChatChannel, ChatHandler};
 pub use endpoints::{Acceptor, Connector, bind_af_unspecified, connect_af_unspecified};
 pub(crate) use endpoints::{Listener, SideListener, connect_beside};
+use remote::Letter;
+pub use remote::Remote;
 pub use stream::Stream;
 pub(crate) use timers::after;
 pub use timers::{CallLater, DeadlineHeap};
 
 pub use crate::proto::line::Terminator;
 use crate::sys;
+
+/// What a loop takes of the system: it may be got before the loop is made, and in
+/// another thread.
+pub(crate) struct Footing {
+    poll: Poll,
+    waker: Waker,
+}
+
+impl Footing {
+    /// How many it has.
+    pub(crate) const DESCRIPTORS: u64 = 2;
+
+    pub(crate) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        Ok(Self { poll, waker })
+    }
+}
+
+impl AsRawFd for Footing {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
 
 /// A reactor.
 pub struct IOLoop {
@@ -57,8 +84,12 @@ impl IOLoop {
     /// # Errors
     /// Where the system has no descriptor left for it.
     pub fn new() -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKE)?;
+        Footing::new().map(Self::on)
+    }
+
+    /// A loop with nothing on it.
+    pub(crate) fn on(footing: Footing) -> Self {
+        let Footing { poll, waker } = footing;
         let core = Core {
             poll,
             slots: Slab::new(),
@@ -72,16 +103,13 @@ impl IOLoop {
             now: Instant::now(),
             began: Instant::now(),
             network: None,
-            remote: Remote(Arc::new(Mailbox {
-                letters: Mutex::new(Vec::new()),
-                waker,
-            })),
+            remote: Remote::new(waker),
             lines_due: None,
             is_quiet: false,
             stopped: false,
         };
         let events = Events::with_capacity(EVENTS);
-        Ok(Self { core, events })
+        Self { core, events }
     }
 
     /// Puts a channel on the loop.
@@ -379,57 +407,6 @@ impl fmt::Debug for Io<'_> {
     }
 }
 
-/// A handle through which other threads hand something to a loop and wake it.
-#[derive(Clone)]
-pub struct Remote(Arc<Mailbox>);
-
-impl Remote {
-    /// Runs a function on the loop.
-    pub fn call(&self, function: impl FnOnce(&mut Io<'_>) + Send + 'static) {
-        self.post(Letter::Call(Box::new(function)));
-    }
-
-    /// Sends a message to a channel; it is dropped if that is gone.
-    pub fn send(&self, to: ChannelId, message: Box<dyn Any + Send>) {
-        self.post(Letter::Message(to, message));
-    }
-
-    fn is_empty(&self) -> bool {
-        self.letters().is_empty()
-    }
-
-    fn letters(&self) -> MutexGuard<'_, Vec<Letter>> {
-        let letters = &self.0.letters;
-        letters.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn post(&self, letter: Letter) {
-        let mut letters = self.letters();
-        letters.push(letter);
-        if letters.len() == 1 {
-            // The loop empties the box when it wakes up, so once is enough.
-            // It cannot fail but for a system that is out of memory.
-            let _ = self.0.waker.wake();
-        }
-    }
-}
-
-impl fmt::Debug for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Remote")
-    }
-}
-
-struct Mailbox {
-    letters: Mutex<Vec<Letter>>,
-    waker: Waker,
-}
-
-enum Letter {
-    Call(Box<dyn FnOnce(&mut Io<'_>) + Send>),
-    Message(ChannelId, Box<dyn Any + Send>),
-}
-
 /// All of the loop but what the poll fills in, so that a channel that runs can
 /// be given the rest.
 struct Core {
@@ -620,7 +597,7 @@ impl Core {
     }
 
     fn run_letters(&mut self) {
-        let letters = mem::take(&mut *self.remote.letters());
+        let letters = self.remote.take();
         for letter in letters {
             match letter {
                 Letter::Message(to, message) if self.slot(to).is_some() => {

@@ -1,12 +1,14 @@
 //! What the sessions of a server share besides its settings: how many of them
 //! there are, and may be.
 //!
-//! Each socket has a [`Seat`], which counts as long as it lives. One process
-//! counts in its own memory. Processes that serve together count in a [`Table`]
-//! that they share, from which the seats of one that dies can be taken back.
+//! Each socket has a [`Seat`], which counts as long as it lives; that of a session
+//! which has given work away, as long as this lasts. One process counts in its own
+//! memory. Processes that serve together count in a [`Table`] that they share, from
+//! which the seats of one that dies can be taken back.
 
 mod table;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -27,7 +29,7 @@ pub(crate) struct ServerState {
     pub(crate) max_cons_per_ip: AtomicUsize,
     pub(crate) max_cons_per_user: AtomicUsize,
     backlog: i32,
-    /// Sockets in use by this process, that of the server included.
+    /// Seats that this process has taken, that of the server included.
     pub(crate) sockets: AtomicUsize,
     /// Control connections by address and by user, as long as there is one process.
     counts: Mutex<HashMap<Key, usize>>,
@@ -37,6 +39,8 @@ pub(crate) struct ServerState {
     keys: RandomState,
     /// From this number on, descriptors are not for newcomers.
     reserve_from: AtomicU64,
+    /// Seats that were left to works: their files are open, their sockets are not.
+    left: AtomicUsize,
     /// Whether the limit of open files was raised.
     raised: AtomicBool,
     numbers: AtomicU64,
@@ -67,6 +71,7 @@ impl ServerState {
             shared: OnceLock::new(),
             keys: RandomState::new(),
             reserve_from: AtomicU64::new(reserve_from(open_files)),
+            left: AtomicUsize::new(0),
             raised: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
             sessions: AtomicUsize::new(0),
@@ -77,15 +82,15 @@ impl ServerState {
     // --- several processes
 
     /// Counts from now on in memory that is shared with the `workers` that are
-    /// forked after this (`usize::MAX`: as many as there are connections), all of
-    /// which may have as many open files as the system allows. To be called before
-    /// there is any session; the limits themselves are to be set already.
-    pub(crate) fn share(&self, workers: usize) -> io::Result<()> {
+    /// forked after this (`usize::MAX`: as many as there are connections), and does
+    /// as [`raise_open_files`](Self::raise_open_files). To be called before there is
+    /// any session; the limits themselves are to be set already.
+    pub(crate) fn share(&self, workers: usize, each: u64) -> io::Result<()> {
         debug_assert_eq!(self.sockets.load(Relaxed), 1);
         if self.shared.get().is_some() {
             return Ok(());
         }
-        self.raise_open_files(workers);
+        self.raise_open_files(workers, each);
         let capacity = match self.max_cons.load(Relaxed) {
             0 => {
                 let files = sys::open_files().unwrap_or(u64::MAX);
@@ -114,8 +119,9 @@ impl ServerState {
     // --- descriptors
 
     /// Lets this process, and the `workers` that it may fork, have as many files
-    /// open as the system allows; says so if `max_cons` wants more. Once.
-    pub(crate) fn raise_open_files(&self, workers: usize) {
+    /// open as the system allows; says so if `max_cons` wants more, where a
+    /// connection takes `each` of these. Once.
+    pub(crate) fn raise_open_files(&self, workers: usize, each: u64) {
         if self.raised.swap(true, Relaxed) {
             return;
         }
@@ -132,23 +138,29 @@ impl ServerState {
         let usable = reserve_from(files);
         self.reserve_from.store(usable, Relaxed);
         let max_cons = self.max_cons.load(Relaxed);
-        if max_cons as u64 > usable.saturating_mul(workers as u64) {
-            let each = match workers {
+        let wanted = (max_cons as u64).saturating_mul(each);
+        if wanted > usable.saturating_mul(workers as u64) {
+            let of_whom = match workers {
                 1 => String::new(),
                 workers => format!(" for each of {workers} workers"),
             };
+            let each = match each {
+                1 => String::new(),
+                each => format!(", of which each connection takes {each}"),
+            };
             log::warn!(
                 target: TARGET,
-                "max_cons is {max_cons}, but the system allows {files} open files{each} (ulimit -n)"
+                "max_cons is {max_cons}, but the system allows {files} open files{of_whom}{each} (ulimit -n)"
             );
         }
     }
 
     /// Whether a new connection has got one of the last descriptors, which are for
     /// the transfers of those who are there: the system hands out the lowest that
-    /// is free.
-    fn is_reserved(&self, socket: BorrowedFd<'_>) -> bool {
-        let number = u64::try_from(socket.as_raw_fd()).unwrap_or_default();
+    /// is free. Works whose sessions have gone keep files above it open.
+    pub(crate) fn is_reserved(&self, got: &impl AsRawFd) -> bool {
+        let number = u64::try_from(got.as_raw_fd()).unwrap_or_default();
+        let number = number.saturating_add(self.left.load(Relaxed) as u64);
         if number < self.reserve_from.load(Relaxed) {
             return false;
         }
@@ -164,7 +176,7 @@ impl ServerState {
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr, socket: BorrowedFd<'_>) -> (Seat, Admission) {
         let (seat, load) = self.take(self.key(ip));
         let admission = match load {
-            _ if self.is_reserved(socket) => Admission::MaxCons,
+            _ if self.is_reserved(&socket) => Admission::MaxCons,
             None => Admission::MaxCons,
             Some(load) if !fits(load.sockets, &self.max_cons) => Admission::MaxCons,
             Some(load) if !fits(load.of_ip, &self.max_cons_per_ip) => Admission::MaxConsPerIp,
@@ -207,8 +219,29 @@ impl ServerState {
                 taken.flatten().unwrap_or((Place::None, None))
             }
         };
-        let state = Arc::clone(self);
-        (Seat { state, place }, load)
+        let seat = Seat {
+            state: Arc::clone(self),
+            place,
+            keeper: OnceCell::new(),
+        };
+        (seat, load)
+    }
+
+    fn give_back(&self, place: Place) {
+        self.sockets.fetch_sub(1, Relaxed);
+        match place {
+            Place::Here { ip, user } => {
+                let counts = &mut self.counts();
+                change(counts, ip, 0);
+                change(counts, user, 0);
+            }
+            Place::Shared(index) => {
+                if let Some(shared) = self.shared.get() {
+                    shared.with(|table| table.give_back(index, process::id()));
+                }
+            }
+            Place::None => {}
+        }
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
@@ -265,16 +298,27 @@ struct Load {
     of_ip: usize,
 }
 
-/// A socket's place among those of the server; dropped with it.
+/// A socket's place among those of the server; dropped with it. Who [keeps](Self::keep)
+/// it puts off its return.
 ///
 /// It belongs to the process that took it. One that inherits it by a fork may serve
 /// the connection with it, but giving it back is for the first.
 pub(crate) struct Seat {
     state: Arc<ServerState>,
     place: Place,
+    keeper: OnceCell<Arc<Keeper>>,
+}
+
+/// What outlives a socket and is to be counted in its place: as long as anybody has
+/// it, the seat is taken.
+pub(crate) struct Keeper {
+    state: Arc<ServerState>,
+    /// That of the seat, when this is gone.
+    left: OnceLock<Place>,
 }
 
 /// Where a seat is counted. Keys of 0 stand for nobody.
+#[derive(Clone, Copy)]
 enum Place {
     /// In the memory of this process.
     Here { ip: Key, user: Key },
@@ -302,6 +346,15 @@ impl Seat {
         self.count_for(0);
     }
 
+    /// What keeps it taken.
+    pub(crate) fn keep(&self) -> Arc<Keeper> {
+        let new = || Keeper {
+            state: Arc::clone(&self.state),
+            left: OnceLock::new(),
+        };
+        Arc::clone(self.keeper.get_or_init(|| Arc::new(new())))
+    }
+
     /// Returns how many seats this user has then.
     fn count_for(&mut self, user: Key) -> usize {
         match &mut self.place {
@@ -321,19 +374,22 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.state.sockets.fetch_sub(1, Relaxed);
-        match self.place {
-            Place::Here { ip, user } => {
-                let counts = &mut self.state.counts();
-                change(counts, ip, 0);
-                change(counts, user, 0);
+        match self.keeper.take() {
+            None => self.state.give_back(self.place),
+            // By the last who has the keeper, which may be this one.
+            Some(keeper) => {
+                self.state.left.fetch_add(1, Relaxed);
+                let _ = keeper.left.set(self.place);
             }
-            Place::Shared(index) => {
-                if let Some(shared) = self.state.shared.get() {
-                    shared.with(|table| table.give_back(index, process::id()));
-                }
-            }
-            Place::None => {}
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(place) = self.left.take() {
+            self.state.left.fetch_sub(1, Relaxed);
+            self.state.give_back(place);
         }
     }
 }

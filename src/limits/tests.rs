@@ -16,7 +16,7 @@ fn local() -> Arc<ServerState> {
 
 fn shared() -> Arc<ServerState> {
     let state = local();
-    state.share(2).unwrap();
+    state.share(2, 1).unwrap();
     state
 }
 
@@ -97,6 +97,34 @@ fn users_are_limited() {
     }
 }
 
+/// As by the works of a session that ends before them.
+#[test]
+fn a_seat_is_given_back_by_the_last_who_keeps_it() {
+    for state in both() {
+        limit(&state, 2, 1, 1);
+        let mut seat = admitted(&state, IP);
+        assert!(seat.enter("joe"));
+        let works = [seat.keep(), seat.keep()];
+        drop(seat);
+        assert_eq!(state.sockets.load(Relaxed), 2);
+        for work in works {
+            assert_eq!(admit(&state, OTHER).1, Admission::MaxCons);
+            state.max_cons.store(0, Relaxed);
+            assert_eq!(admit(&state, IP).1, Admission::MaxConsPerIp);
+            assert!(!admitted(&state, OTHER).enter("joe"));
+            state.max_cons.store(2, Relaxed);
+            drop(work);
+        }
+        assert_eq!(state.sockets.load(Relaxed), 1);
+        // The last may be the seat itself.
+        let mut seat = admitted(&state, IP);
+        drop(seat.keep());
+        assert!(seat.enter("joe"));
+        drop(seat);
+        assert!(admitted(&state, IP).enter("joe"));
+    }
+}
+
 #[test]
 fn nothing_is_left_when_all_have_gone() {
     let state = local();
@@ -114,7 +142,7 @@ fn nothing_is_left_when_all_have_gone() {
 fn a_full_table_is_as_max_cons() {
     let state = local();
     limit(&state, 1, 0, 1);
-    state.share(1).unwrap();
+    state.share(1, 1).unwrap();
     state.max_cons.store(0, Relaxed);
     let capacity = state.shared.get().unwrap().capacity;
     let mut seats: Vec<_> = (0..capacity).map(|_| state.seat()).collect();
@@ -141,6 +169,18 @@ fn the_last_descriptors_are_not_for_newcomers() {
     state.reserve_from.store(0, Relaxed);
     admitted(&state, IP);
     assert!(state.reserve_from.load(Relaxed) > 0);
+    // Works whose sockets are gone have some of them.
+    let seat = state.seat();
+    let work = seat.keep();
+    drop(seat);
+    assert_eq!(state.left.load(Relaxed), 1);
+    let usable = usize::try_from(state.reserve_from.load(Relaxed)).unwrap();
+    state.left.store(usable, Relaxed);
+    assert_eq!(admit(&state, IP).1, Admission::MaxCons);
+    state.left.store(1, Relaxed);
+    drop(work);
+    assert_eq!(state.left.load(Relaxed), 0);
+    admitted(&state, IP);
 }
 
 /// A pipe between processes: bytes tell how far the other has come.
@@ -173,7 +213,7 @@ fn a_killed_process_gives_its_seats_back() {
 fn kill_one_with_seats(holds_the_lock: bool) {
     let state = local();
     limit(&state, 6, 3, 2);
-    state.share(2).unwrap();
+    state.share(2, 1).unwrap();
     let _own = admitted(&state, IP);
     let (mut here, mut there) = pipe();
     let child = fork(|| {
@@ -213,7 +253,7 @@ fn processes_count_together() {
     alone("limits::tests::processes_count_together", || {
         let state = local();
         limit(&state, 0, 0, 0);
-        state.share(4).unwrap();
+        state.share(4, 1).unwrap();
         let children: Vec<_> = (0..4)
             .map(|number| {
                 fork(|| {
@@ -241,7 +281,7 @@ fn an_inherited_seat_is_not_given_back() {
     alone("limits::tests::an_inherited_seat_is_not_given_back", || {
         let state = local();
         limit(&state, 0, 1, 1);
-        state.share(usize::MAX).unwrap();
+        state.share(usize::MAX, 1).unwrap();
         let mut seat = Some(admitted(&state, IP));
         let child = fork(|| {
             // It serves with it, and ends.

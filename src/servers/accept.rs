@@ -27,6 +27,14 @@ pub(super) struct Newcomer {
 }
 
 impl Newcomer {
+    /// The same, to be told that there are too many.
+    pub(super) fn refused(self) -> Self {
+        Self {
+            admission: Admission::MaxCons,
+            ..self
+        }
+    }
+
     /// Becomes a session of this loop.
     pub(super) fn settle<H: FTPHandler + 'static>(
         self,

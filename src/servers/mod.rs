@@ -21,7 +21,7 @@ use self::signals::Signals;
 pub use self::spawners::{MultiprocessFTPServer, ThreadedFTPServer};
 use self::spawners::{Processes, Threads};
 use crate::handlers::{FTPConfig, FTPHandler};
-use crate::ioloop::{IOLoop, Listener, after, bind_af_unspecified};
+use crate::ioloop::{Footing, IOLoop, Listener, after, bind_af_unspecified};
 use crate::limits::ServerState;
 use crate::log::TARGET;
 use crate::prefork::{self, Role, Service};
@@ -71,6 +71,18 @@ enum Model {
     Async,
     Threads(Arc<Threads>),
     Processes(Processes),
+}
+
+impl Model {
+    /// How many a connection takes of those that the process of the server may have.
+    fn descriptors(&self) -> u64 {
+        match self {
+            Self::Async => 1,
+            Self::Threads(_) => 1 + Footing::DESCRIPTORS,
+            // Each has a process that may have as many.
+            Self::Processes(_) => 0,
+        }
+    }
 }
 
 impl FTPServer {
@@ -237,14 +249,14 @@ impl FTPServer {
     pub fn serve_forever(&mut self) -> io::Result<()> {
         if let Some(workers) = self.workers {
             let workers = prefork::count(workers);
-            self.state.share(workers)?;
+            self.state.share(workers, self.model.descriptors())?;
             self.log_start("prefork + ");
             if let Role::Master(status) = self.fork(workers)? {
                 self.status = status;
                 return Ok(());
             }
         } else {
-            self.state.raise_open_files(1);
+            self.state.raise_open_files(1, self.model.descriptors());
             self.log_start("");
         }
         let (address, pid) = (self.address, process::id());
@@ -336,7 +348,7 @@ impl FTPServer {
     fn open(&mut self) {
         if let Some(Unopened { listener, host }) = self.unopened.take() {
             if matches!(self.model, Model::Processes(_))
-                && let Err(err) = self.state.share(usize::MAX)
+                && let Err(err) = self.state.share(usize::MAX, self.model.descriptors())
             {
                 log::error!(target: TARGET, "each process counts its connections alone: {err}");
             }
@@ -427,7 +439,7 @@ impl FTPServer {
         processes.reap(|pid| {
             self.state.forget_process(pid);
         });
-        if let Some((newcomer, held)) = processes.start() {
+        if let Some((newcomer, held)) = processes.start(&mut self.ioloop) {
             self.serve_one(newcomer, held);
         }
     }

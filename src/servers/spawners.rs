@@ -18,7 +18,7 @@ use slab::Slab;
 use super::accept::{Host, Newcomer};
 use super::{BACKLOG, FTPServer, Model, parse};
 use crate::handlers::{FTPConfig, FTPHandler};
-use crate::ioloop::{IOLoop, Io, Remote};
+use crate::ioloop::{Footing, IOLoop, Io, Remote};
 use crate::limits::{Admission, Seat};
 use crate::log::{TARGET, write_through};
 use crate::sys::{self, Fork, HeldSignals, Pid};
@@ -127,6 +127,7 @@ where
     let host = InThreads {
         factory: Arc::new(factory),
         threads: Arc::clone(&threads),
+        lack: Lack::default(),
     };
     (Model::Threads(threads), Box::new(host))
 }
@@ -202,6 +203,7 @@ impl Threads {
 struct InThreads<F> {
     factory: Arc<F>,
     threads: Arc<Threads>,
+    lack: Lack,
 }
 
 impl<H, F> Host for InThreads<F>
@@ -214,28 +216,69 @@ where
             // Who is turned away is not worth a thread.
             return newcomer.settle(io, &*self.factory);
         }
+        // Here, not in the thread: the next to be accepted has to find them taken.
+        let footing = match Footing::new() {
+            Ok(footing) if newcomer.state.is_reserved(&footing) => {
+                return newcomer.refused().settle(io, &*self.factory);
+            }
+            Ok(footing) => footing,
+            Err(err) => {
+                self.lack.tell("a connection has no loop", &err);
+                return newcomer.refused().settle(io, &*self.factory);
+            }
+        };
         let (factory, threads) = (Arc::clone(&self.factory), Arc::clone(&self.threads));
         let server = io.remote();
+        let (hand_over, newcomers) = mpsc::sync_channel(1);
         let builder = thread::Builder::new().name(newcomer.peer.to_string());
         let spawned = builder.spawn(move || {
-            if let Err(err) = run_thread(newcomer, &*factory, &threads) {
-                log::error!(target: TARGET, "a connection has no loop: {err}");
+            let Ok(newcomer) = newcomers.recv() else {
+                return;
+            };
+            if let Err(err) = run_thread(newcomer, footing, &*factory, &threads) {
+                log::error!(target: TARGET, "a connection was cut: {err}");
             }
             // The server may wait for the last to end.
             server.call(|_| {});
         });
-        if let Err(err) = spawned {
-            log::error!(target: TARGET, "cannot start a thread: {err}");
+        match spawned {
+            Ok(_detached) => {
+                self.lack.is_over();
+                let _ = hand_over.send(newcomer);
+            }
+            Err(err) => {
+                self.lack.tell("cannot start a thread", &err);
+                newcomer.refused().settle(io, &*self.factory);
+            }
         }
+    }
+}
+
+/// What the system had not got for a newcomer, told once until it has.
+#[derive(Default)]
+struct Lack {
+    told: bool,
+}
+
+impl Lack {
+    fn tell(&mut self, what: &str, err: &io::Error) {
+        if !mem::replace(&mut self.told, true) {
+            log::error!(target: TARGET, "{what}: {err}; newcomers get 421 until it works");
+        }
+    }
+
+    fn is_over(&mut self) {
+        self.told = false;
     }
 }
 
 fn run_thread<H: FTPHandler + 'static>(
     newcomer: Newcomer,
+    footing: Footing,
     factory: &impl Fn(SocketAddr) -> H,
     threads: &Threads,
 ) -> io::Result<()> {
-    let mut ioloop = IOLoop::new()?;
+    let mut ioloop = IOLoop::on(footing);
     let Some(number) = threads.begin(ioloop.remote()) else {
         return Ok(());
     };
@@ -268,6 +311,8 @@ where
         newcomers,
         settle: Box::new(settle),
         children: HashMap::new(),
+        fork: sys::fork,
+        lack: Lack::default(),
         asked: Instant::now(),
         stuck: false,
     };
@@ -279,6 +324,8 @@ pub(super) struct Processes {
     newcomers: Receiver<Newcomer>,
     settle: Settle,
     children: HashMap<Pid, Seat>,
+    fork: fn() -> io::Result<Fork>,
+    lack: Lack,
     /// When each of them was asked for.
     asked: Instant,
     /// Whether one of them was stuck at its end.
@@ -314,18 +361,20 @@ impl Processes {
         self.children.is_empty()
     }
 
-    /// Makes a process for each that has connected. Returns, in that process, who
-    /// is to be served there, and the signals that wait until it listens for them.
-    pub(super) fn start(&mut self) -> Option<(Newcomer, HeldSignals)> {
+    /// Makes a process for each that has connected; `ioloop` is for those for whom
+    /// there is none. Returns, in that process, who is to be served there, and the
+    /// signals that wait until it listens for them.
+    pub(super) fn start(&mut self, ioloop: &mut IOLoop) -> Option<(Newcomer, HeldSignals)> {
         let parent = sys::own_pid();
         while let Ok(newcomer) = self.newcomers.try_recv() {
             // What is not written yet would be written twice.
             write_through();
             // Until the new process listens for them, they would be told to this one.
             let held = HeldSignals::new();
-            match sys::fork() {
+            match (self.fork)() {
                 Ok(Fork::Parent(pid)) => {
                     self.children.insert(pid, newcomer.seat);
+                    self.lack.is_over();
                 }
                 Ok(Fork::Child) => {
                     // The seats are those of the old process.
@@ -337,7 +386,10 @@ impl Processes {
                     }
                     return Some((newcomer, held));
                 }
-                Err(err) => log::error!(target: TARGET, "cannot start a process: {err}"),
+                Err(err) => {
+                    self.lack.tell("cannot start a process", &err);
+                    ioloop.with_io(|io| self.settle(io, newcomer.refused()));
+                }
             }
         }
         None
@@ -412,3 +464,46 @@ impl Processes {
 
 /// How often each process is asked for, whatever the system tells of all.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::handlers::StockHandler;
+
+    #[test]
+    fn without_a_process_newcomers_get_421() {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        let config = FTPConfig::default();
+        let server = MultiprocessFTPServer::from_listener(listener, config, |_| StockHandler);
+        let mut server = server.unwrap().0;
+        let Model::Processes(processes) = &mut server.model else {
+            unreachable!()
+        };
+        processes.fork = || Err(io::ErrorKind::WouldBlock.into());
+        let (address, remote) = (server.address(), server.ioloop().remote());
+        let clients = thread::spawn(move || {
+            for _ in 0..3 {
+                let socket = TcpStream::connect(address).unwrap();
+                socket.set_read_timeout(Some(DEADLINE)).unwrap();
+                let mut lines = BufReader::new(socket).lines();
+                let reply = lines.next().unwrap().unwrap();
+                assert!(reply.starts_with("421 "), "{reply}");
+                assert!(lines.next().is_none());
+            }
+            remote.call(|io| io.stop());
+        });
+        while !server.ioloop.is_stopped() && !clients.is_finished() {
+            server.turn(Some(DEADLINE)).unwrap();
+        }
+        clients.join().unwrap();
+        let Model::Processes(processes) = &server.model else {
+            unreachable!()
+        };
+        assert!(processes.lack.told && processes.is_empty());
+    }
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+}

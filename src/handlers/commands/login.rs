@@ -79,7 +79,7 @@ pub fn pass<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
         return;
     }
     let number = s.server.next_number();
-    let later = || LaterVerdict::new(s.remote.clone(), s.id, number);
+    let later = || LaterVerdict::new(s, number);
     let authorizer = std::sync::Arc::clone(&s.config.authorizer);
     match authorizer.authenticate(&s.username, line, s, &later) {
         Verdict::Now(result) => answer(h, s, line, result),

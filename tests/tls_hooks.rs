@@ -1,0 +1,332 @@
+//! The hooks of TLS: when they are called, and what becomes of a session in which one
+//! panics.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Once};
+
+use common::socket::Socket;
+use common::tls::{both, client_config, with_tls};
+use common::{Client, Server, parse_227, read_all, set_deadlines, wait_for};
+use ftpdlib::handlers::{commands, data};
+use ftpdlib::{DTPHandler, DataChannel, FTPHandler, FTPSession};
+use rustls::ProtocolVersion;
+use rustls::version::{TLS12, TLS13};
+use tools::{Hooks, WAYS, fetch, next, store};
+
+// --- when
+
+/// Tells which hooks are called.
+struct Told(Sender<String>);
+
+impl Told {
+    fn tell(&self, what: &str) {
+        let _ = self.0.send(what.to_owned());
+    }
+}
+
+impl FTPHandler for Told {
+    fn secure_connection(&mut self, s: &mut FTPSession) {
+        self.tell("secure_connection");
+        assert!(!s.is_secure());
+        commands::secure_connection(s);
+        assert!(s.is_secure());
+    }
+
+    fn handle_ssl_established(&mut self, s: &mut FTPSession) {
+        let version = s.tls_state().unwrap().protocol_version();
+        self.tell(match version.unwrap() {
+            ProtocolVersion::TLSv1_3 => "established 1.3",
+            _ => "established 1.2",
+        });
+    }
+
+    fn handle_ssl_shutdown(&mut self, _s: &mut FTPSession) {
+        self.tell("shutdown");
+    }
+
+    fn handle_failed_ssl_handshake(&mut self, s: &mut FTPSession) {
+        self.tell("failed");
+        commands::handle_failed_ssl_handshake(s);
+    }
+
+    fn on_disconnect(&mut self, _s: &mut FTPSession) {
+        self.tell("disconnect");
+    }
+}
+
+impl DTPHandler for Told {
+    fn secure_connection(&mut self, d: &mut DataChannel) {
+        assert!(!d.is_secure());
+        data::secure_connection(d);
+        assert!(d.is_secure());
+        self.tell("data: secure_connection");
+    }
+
+    fn handle_ssl_established(&mut self, d: &mut DataChannel) {
+        assert!(d.is_secure());
+        self.tell("data: established");
+    }
+
+    fn handle_ssl_shutdown(&mut self, d: &mut DataChannel) {
+        assert!(d.is_secure());
+        self.tell("data: shutdown");
+    }
+
+    fn handle_failed_ssl_handshake(&mut self, _d: &mut DataChannel) {
+        self.tell("data: failed");
+    }
+}
+
+fn told() -> (Server, Receiver<String>) {
+    let (sender, events) = channel();
+    let told = sender.clone();
+    let change = move |config: &mut ftpdlib::FTPConfig| {
+        config.set_dtp_handler(move || Told(told.clone()));
+        with_tls(|_| {})(config);
+    };
+    let server = Server::with_handler(change, move |_| Told(sender.clone()));
+    (server, events)
+}
+
+#[track_caller]
+fn expect_events(events: &Receiver<String>, expected: &[&str]) {
+    for event in expected {
+        assert_eq!(&next(events), event);
+    }
+}
+
+#[test]
+fn hooks_of_the_control_connection() {
+    let (server, events) = told();
+    for (version, name) in [(&TLS12, "established 1.2"), (&TLS13, "established 1.3")] {
+        let mut client = server.connect();
+        client.auth(&Arc::new(client_config(&[version]))).unwrap();
+        expect_events(&events, &["secure_connection", name]);
+        client.expect(221, "QUIT");
+        client.expect_eof();
+        expect_events(&events, &["shutdown", "disconnect"]);
+    }
+    // In clear there are none.
+    let mut client = server.login();
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    expect_events(&events, &["disconnect"]);
+    // What is no handshake.
+    let mut client = server.connect();
+    client.expect(234, "AUTH TLS");
+    client.send("this is no TLS at all\r\n");
+    read_all(&mut client.socket);
+    expect_events(&events, &["secure_connection", "failed", "disconnect"]);
+    drop(server);
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn hooks_of_data_connections() {
+    let (server, events) = told();
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = server.login_over(&config);
+        expect_events(&events, &["secure_connection"]);
+        assert!(next(&events).starts_with("established"));
+        let all = [
+            "data: secure_connection",
+            "data: established",
+            "data: shutdown",
+        ];
+        for way in WAYS {
+            fetch(&mut client, way, "RETR a");
+            expect_events(&events, &all);
+            store(&mut client, way, "STOR b", b"abc");
+            expect_events(&events, &all);
+            fetch(&mut client, way, "NLST");
+            expect_events(&events, &all);
+        }
+        let mut data = TcpStream::connect(parse_227(&client.expect(227, "PASV"))).unwrap();
+        client.begin("RETR a");
+        data.write_all(b"this is no TLS at all").unwrap();
+        client.expect_reply(522);
+        expect_events(&events, &["data: secure_connection", "data: failed"]);
+        client.expect(200, "PROT C");
+        fetch(&mut client, WAYS[0], "RETR a");
+        client.expect(221, "QUIT");
+        client.expect_eof();
+        expect_events(&events, &["shutdown", "disconnect"]);
+    }
+}
+
+// --- hooks that panic
+
+/// Panics in one of its methods, once.
+struct Fragile {
+    at: &'static str,
+    armed: Arc<AtomicUsize>,
+    events: Sender<String>,
+}
+
+impl Fragile {
+    fn pass(&self, place: &str) {
+        let now = self.at == place && self.armed.swap(0, SeqCst) == 1;
+        assert!(!now, "as planned, in {place}");
+    }
+}
+
+impl FTPHandler for Fragile {
+    fn secure_connection(&mut self, s: &mut FTPSession) {
+        self.pass("secure_connection");
+        commands::secure_connection(s);
+    }
+
+    fn handle_ssl_established(&mut self, _s: &mut FTPSession) {
+        self.pass("handle_ssl_established");
+    }
+
+    fn handle_ssl_shutdown(&mut self, _s: &mut FTPSession) {
+        self.pass("handle_ssl_shutdown");
+    }
+
+    fn handle_failed_ssl_handshake(&mut self, s: &mut FTPSession) {
+        self.pass("handle_failed_ssl_handshake");
+        commands::handle_failed_ssl_handshake(s);
+    }
+
+    fn on_disconnect(&mut self, _s: &mut FTPSession) {
+        let _ = self.events.send("disconnect".to_owned());
+    }
+}
+
+impl DTPHandler for Fragile {
+    fn secure_connection(&mut self, d: &mut DataChannel) {
+        self.pass("data: secure_connection");
+        data::secure_connection(d);
+    }
+
+    fn handle_ssl_established(&mut self, _d: &mut DataChannel) {
+        self.pass("data: handle_ssl_established");
+    }
+
+    fn handle_ssl_shutdown(&mut self, _d: &mut DataChannel) {
+        self.pass("data: handle_ssl_shutdown");
+    }
+
+    fn handle_failed_ssl_handshake(&mut self, _d: &mut DataChannel) {
+        self.pass("data: handle_failed_ssl_handshake");
+    }
+}
+
+/// The panics are meant: they need no space in the output.
+fn quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let payload = info.payload();
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            if !text.is_some_and(|text| text.starts_with("as planned")) {
+                usual(info);
+            }
+        }));
+    });
+}
+
+/// A server that panics once at `at` when it is armed.
+fn fragile(at: &'static str) -> (Server, Arc<AtomicUsize>, Receiver<String>) {
+    quiet();
+    let (events, told) = Hooks::channel();
+    let armed = Arc::new(AtomicUsize::new(0));
+    let make = {
+        let armed = Arc::clone(&armed);
+        move || Fragile {
+            at,
+            armed: Arc::clone(&armed),
+            events: events.clone(),
+        }
+    };
+    let make_data = make.clone();
+    let change = move |config: &mut ftpdlib::FTPConfig| {
+        with_tls(|_| {})(config);
+        config.set_dtp_handler(make_data);
+    };
+    let server = Server::with_handler(change, move |_| make());
+    server.write("a", b"abc");
+    (server, armed, told)
+}
+
+#[track_caller]
+fn others_go_on(server: &Server, mut before: Client, events: &Receiver<String>) {
+    assert_eq!(next(events), "disconnect");
+    before.expect(200, "NOOP");
+    assert_eq!(before.download("RETR a"), b"abc");
+    let mut newcomer = server.login_over(&both()[1]);
+    assert_eq!(newcomer.download("RETR a"), b"abc");
+    newcomer.expect(221, "QUIT");
+    newcomer.expect_eof();
+    assert_eq!(next(events), "disconnect");
+}
+
+#[test]
+fn hooks_of_the_control_connection_that_panic() {
+    for at in [
+        "secure_connection",
+        "handle_ssl_established",
+        "handle_ssl_shutdown",
+        "handle_failed_ssl_handshake",
+    ] {
+        let (server, armed, events) = fragile(at);
+        let before = server.login_over(&both()[1]);
+        armed.store(1, SeqCst);
+        let mut client = server.connect();
+        client.send("AUTH TLS\r\n");
+        let _ = client.try_reply();
+        if at == "handle_failed_ssl_handshake" {
+            let _ = client.socket.write_all(b"what is no handshake");
+        } else {
+            client.socket.secure(both()[1].clone());
+            let _ = client.socket.handshake();
+            let _ = client.socket.write_all(b"QUIT\r\n");
+        }
+        while client.line().is_some() {}
+        assert_eq!(armed.load(SeqCst), 0, "{at}");
+        others_go_on(&server, before, &events);
+    }
+}
+
+#[test]
+fn hooks_of_data_connections_that_panic() {
+    for at in [
+        "data: secure_connection",
+        "data: handle_ssl_established",
+        "data: handle_ssl_shutdown",
+        "data: handle_failed_ssl_handshake",
+    ] {
+        for command in ["RETR a", "STOR up"] {
+            let (server, armed, events) = fragile(at);
+            let before = server.login_over(&both()[1]);
+            let mut client = server.login_over(&both()[1]);
+            armed.store(1, SeqCst);
+            let address = parse_227(&client.expect(227, "PASV"));
+            let tcp = TcpStream::connect(address).unwrap();
+            set_deadlines(&tcp);
+            client.send(format!("{command}\r\n"));
+            let mut data = Socket::new(tcp);
+            if at != "data: handle_failed_ssl_handshake" {
+                data.secure(client.tls.clone().unwrap());
+            }
+            let _ = data.write_all(b"what is no handshake");
+            let _ = data.shutdown(Shutdown::Write);
+            while client.line().is_some() {}
+            read_all(&mut data);
+            wait_for("the panic", || armed.load(SeqCst) == 0);
+            others_go_on(&server, before, &events);
+        }
+    }
+}

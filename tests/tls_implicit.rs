@@ -1,0 +1,152 @@
+//! TLS from the first byte.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+#[path = "common/tools.rs"]
+mod tools;
+
+use std::io::Read;
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use common::tls::{both, serve, with_tls};
+use common::{Client, PASSWORD, Server, USER, read_all, read_whole};
+use tools::{WAYS, begin, store};
+
+fn implicit() -> Server {
+    let server = serve(|tls| tls.implicit = true);
+    server.write("a", b"abc");
+    server
+}
+
+/// Under TLS from the first byte.
+fn connect_implicit(address: SocketAddr, config: &Arc<rustls::ClientConfig>) -> Client {
+    let mut client = Client::connect(address);
+    client.tls = Some(Arc::clone(config));
+    client.socket.secure(Arc::clone(config));
+    client.socket.handshake().unwrap();
+    client
+}
+
+#[test]
+fn implicit_tls() {
+    let server = implicit();
+    for config in both() {
+        let mut client = connect_implicit(server.address, &config);
+        let greeting = client.expect_reply(220);
+        assert!(greeting.starts_with("220 ftpdlib"), "{greeting}");
+        let reply = client.expect(503, "AUTH TLS");
+        assert_eq!(reply, "503 Already using TLS.");
+        client.login(USER, PASSWORD);
+        client.expect(200, "TYPE I");
+        client.assume_private(true);
+        // Data connections are private without a word.
+        for way in WAYS {
+            let (mut data, _) = begin(&mut client, way, "RETR a");
+            assert!(data.is_secure());
+            assert_eq!(read_whole(&mut data), b"abc");
+            client.expect_reply(226);
+            store(&mut client, way, "STOR b", b"xyz");
+        }
+        // Who asks for it gets it otherwise, and back again.
+        client.expect(200, "PROT C");
+        assert_eq!(client.download("RETR a"), b"abc");
+        client.protect();
+        assert_eq!(client.download("RETR a"), b"abc");
+        // It is so for each who logs in.
+        client.expect(200, "PROT C");
+        client.expect(230, "REIN");
+        client.login(USER, PASSWORD);
+        client.expect(200, "TYPE I");
+        client.assume_private(true);
+        assert_eq!(client.download("RETR a"), b"abc");
+        client.expect(221, "QUIT");
+        assert_eq!(read_whole(&mut client.socket), b"");
+    }
+}
+
+/// Nothing is said in clear to those who speak in clear.
+#[test]
+fn implicit_tls_and_clients_without() {
+    let server = implicit();
+    for text in [
+        "USER user\r\nPASS 12345\r\n",
+        "AUTH TLS\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\r\n",
+    ] {
+        let mut client = Client::connect(server.address);
+        assert!(client.is_silent());
+        client.send(text);
+        let bytes = read_all(&mut client.socket);
+        // An alert at the most.
+        assert!(bytes.is_empty() || bytes[0] == 0x15, "{text}: {bytes:?}");
+    }
+    connect_implicit(server.address, &both()[1]).expect_reply(220);
+}
+
+/// Whoever is too many gets no time for a handshake: it would hold a place of others
+/// until then.
+#[test]
+fn implicit_tls_and_too_many_connections() {
+    let set_ups: [fn(&mut ftpdlib::FTPServer); 2] = [
+        |server| server.set_max_cons_per_ip(1),
+        |server| server.set_max_cons(2),
+    ];
+    let stock = |_| ftpdlib::handlers::StockHandler;
+    for config in both() {
+        for set_up in set_ups {
+            let change = with_tls(|tls| tls.implicit = true);
+            let server = Server::build("127.0.0.1", change, set_up, stock);
+            let mut first = connect_implicit(server.address, &config);
+            first.expect_reply(220);
+            let mut second = Client::connect(server.address);
+            assert_eq!(read_all(&mut second.socket), b"");
+            first.expect(200, "NOOP");
+        }
+    }
+}
+
+#[test]
+fn implicit_tls_over_ipv6_in_active_mode() {
+    let change = with_tls(|tls| tls.implicit = true);
+    let stock = |_| ftpdlib::handlers::StockHandler;
+    let server = Server::build("::1", change, |_| {}, stock);
+    server.write("a", b"abc");
+    for config in both() {
+        let mut client = connect_implicit(server.address, &config);
+        client.expect_reply(220);
+        client.login(USER, PASSWORD);
+        client.assume_private(true);
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        client.expect(200, format!("EPRT |2|::1|{port}|"));
+        let mut data = common::accept_data(&listener);
+        client.expect(125, "RETR a");
+        assert_eq!(read_whole(&mut data), b"abc");
+        client.expect_reply(226);
+        let mut data = client.epsv();
+        client.begin("NLST");
+        assert_eq!(read_whole(&mut data), b"a\r\n");
+        client.expect_reply(226);
+    }
+}
+
+/// A reply on the way does not wait for the client's last byte.
+#[test]
+fn a_half_closed_control_connection() {
+    let server = serve(|_| {});
+    for config in both() {
+        let mut client = server.login_over(&config);
+        client.send("NOOP\r\n".repeat(100) + "PWD\r\n");
+        client.socket.shutdown(Shutdown::Write).unwrap();
+        for _ in 0..100 {
+            client.expect_reply(200);
+        }
+        client.expect_reply(257);
+        let mut rest = Vec::new();
+        client.socket.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"");
+    }
+}
