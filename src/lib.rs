@@ -120,9 +120,10 @@
 //! - files that are none of the disk's: [`AbstractedFS`](filesystems::AbstractedFS)
 //! - another protocol on the same loop: [`FTPServer::ioloop`], [`ioloop`]
 //! - in a loop of one's own: [`FTPServer::turn`]
-//! - what a name of pyftpdlib's is here: `PORTING.md`, which is [`porting`] in these pages
-//! - the program, its configuration file, FTPS and its clients, figures: `README.md`; how it
-//!   works inside, and what may change: `ARCHITECTURE.md`
+//! - what a name of pyftpdlib's is here: [`porting`]
+//! - how it works inside, and what may change: [`architecture`]
+//! - the program, its configuration file, FTPS and its clients, figures: `README.md`; what
+//!   people do with it: `docs/RECIPES.md`, and `examples/`
 //!
 //! # One shape, used four times
 //!
@@ -217,6 +218,16 @@ pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersi
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+// Where its links lead in these pages: the first definition of a name counts.
 #[cfg(any(doc, doctest))]
+/// [differences]: crate::architecture#where-ftpdlib-differs-from-pyftpdlib-on-purpose
+/// [offload]: crate::FTPSession::offload
+/// [end]: crate::FTPServer::serve_forever
+/// [recipes]: crate#further-on
+///
 #[doc = include_str!("../PORTING.md")]
 pub mod porting {}
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../ARCHITECTURE.md")]
+pub mod architecture {}

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use jiff::tz::TimeZone;
 use log::{Log, Metadata, Record};
 
+#[doc(no_inline)]
 pub use log::{Level, LevelFilter, SetLoggerError};
 
 /// Sends the lines of the crate, at `level` and above, to standard error, and

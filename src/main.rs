@@ -27,14 +27,9 @@ use crate::config::{Concurrency, Settings, Share};
 fn main() -> ExitCode {
     let flags = match Flags::parse(env::args_os()) {
         Ok(flags) => flags,
-        Err(Stop::Asked(text)) => {
-            // A closed pipe (`ftpdlib -h | head`) is nobody's error.
-            let _ = text.print();
-            return ExitCode::SUCCESS;
-        }
+        Err(Stop::Asked(text)) => return printed(text.print()),
         Err(Stop::Generate(document)) => {
-            let _ = io::stdout().write_all(&document.text());
-            return ExitCode::SUCCESS;
+            return printed(io::stdout().write_all(&document.text()));
         }
         Err(Stop::Wrong(text)) => return fail(2, &text),
     };
@@ -47,6 +42,17 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::from(server.exit_status()),
         Err(err) => fail(1, &strerror(&err)),
+    }
+}
+
+/// The end, after what was asked for was printed with this result.
+fn printed(result: io::Result<()>) -> ExitCode {
+    match result.and_then(|()| io::stdout().flush()) {
+        // A closed pipe (`ftpdlib -h | head`) is nobody's error.
+        Err(err) if err.kind() != io::ErrorKind::BrokenPipe => {
+            fail(2, &format!("standard output: {}", strerror(&err)))
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }
 

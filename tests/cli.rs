@@ -10,7 +10,7 @@ mod authority;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use self::authority::{Pair, write_wrong_files};
 
@@ -53,6 +53,30 @@ fn help_and_version_are_no_errors() {
             _ => env!("CARGO_PKG_VERSION"),
         };
         assert!(text.contains(expected), "{flag}: {text}");
+    }
+}
+
+/// A disk that is full; a pipe that nobody reads is no error.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_printed_is_an_error() {
+    for args in [["-h"].as_slice(), &["-V"], &["--generate", "man"]] {
+        let print_to = |stdout: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ftpdlib"));
+            command.args(args).stdout(stdout).output().unwrap()
+        };
+        let full = fs::File::create("/dev/full").unwrap();
+        let output = print_to(full.into());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            "ftpdlib: error: standard output: No space left on device\n"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = print_to(writer.into());
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(output.stderr, b"", "{args:?}");
     }
 }
 

@@ -126,6 +126,32 @@ fn every_row_says_where_or_that_it_is_not_ported() {
     }
 }
 
+/// That a path is there does not yet say that it is the right one: commands and
+/// callbacks, at least, have their own name here too.
+#[test]
+fn commands_and_callbacks_are_under_their_names() {
+    let mut seen = 0;
+    for Row { names, place } in rows() {
+        for name in names.iter().filter_map(|name| name.rsplit('.').next()) {
+            let method = name.to_lowercase();
+            let command = method.strip_prefix("ftp_");
+            if command.is_none() && !method.starts_with("on_") {
+                continue;
+            }
+            let mut paths = spans(place);
+            let expected = format!("ftpdlib::FTPHandler::{method}");
+            assert_eq!(paths.next(), Some(expected.as_str()), "{name}");
+            if let Some(stock) = paths.next() {
+                let (_, stock) = stock.rsplit_once("::").unwrap();
+                // `type` is a word of the language.
+                assert_eq!(Some(stock.trim_end_matches('_')), command, "{name}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
 #[test]
 fn the_compiler_knows_every_path() {
     let wanted = checks();

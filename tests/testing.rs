@@ -7,13 +7,15 @@ mod authority;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
-use ftpdlib::handlers::{StockHandler, TimerId, commands};
+use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
+use ftpdlib::filesystems::local;
+use ftpdlib::handlers::{CmdArg, StockHandler, TimerId, commands};
 use ftpdlib::testing::Session;
 use ftpdlib::{FTPConfig, FTPHandler, FTPSession, ThrottledDTPHandler, TlsConfig};
 use rustls::ClientConnection;
@@ -365,6 +367,61 @@ fn timers_of_the_loop() {
     );
 }
 
+/// Each has a name, and a 65th is not set.
+#[test]
+fn too_many_timers() {
+    let mut session = place().login();
+    session.with(|_, s| {
+        let timers: Vec<_> = (0..64).map(|_| s.call_later(SECOND).unwrap()).collect();
+        assert_eq!(s.call_later(SECOND), None);
+        s.cancel_timer(timers[0]);
+        let again = s.call_every(SECOND).unwrap();
+        assert!(!timers.contains(&again));
+    });
+}
+
+// --- permissions
+
+/// Lets clients write in one directory only.
+struct Incoming(DummyAuthorizer, PathBuf);
+
+impl Authorizer for Incoming {
+    fn inner(&self) -> &dyn Authorizer {
+        &self.0
+    }
+
+    fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
+        let is_there = |path| local::resolved(path).starts_with(&self.1);
+        (!perm.can_write() || path.is_none_or(is_there))
+            && self.inner().has_perm(username, perm, path)
+    }
+}
+
+#[test]
+fn a_link_is_no_way_around_the_permissions_of_a_directory() {
+    let mut place = place();
+    let home = place.home.path().canonicalize().unwrap();
+    let incoming = home.join("incoming");
+    std::fs::create_dir(&incoming).unwrap();
+    symlink("..", incoming.join("up")).unwrap();
+    symlink("../new", incoming.join("nowhere")).unwrap();
+    symlink("incoming", home.join("in")).unwrap();
+    place.write("file", b"as it was");
+    let mut users = DummyAuthorizer::new();
+    users.add_user("user", "12345", &home, "elrdw").unwrap();
+    place.config.set_authorizer(Incoming(users, incoming));
+    let mut session = place.login();
+    let refused = "550 Not enough privileges.";
+    for name in ["file", "incoming/up/file", "incoming/nowhere", "in/up/e"] {
+        assert_eq!(session.stor(name, b"x"), refused, "{name}");
+        assert_eq!(session.command(&format!("DELE {name}")), refused, "{name}");
+    }
+    for name in ["incoming/a", "in/b", "incoming/up/in/c"] {
+        assert_eq!(session.stor(name, b"x").code(), 226, "{name}");
+    }
+    assert_eq!(place.read("file"), b"as it was");
+}
+
 // --- data connections
 
 #[test]
@@ -455,6 +512,8 @@ fn active_connections_that_are_not_made() {
     let mut place = place();
     let refused = "425 Can't connect to specified address.";
     assert_eq!(place.login().command("PORT 127,0,0,1,200,1"), refused);
+    let mut session = place.login();
+    assert_eq!(session.command("EPRT |1|127.0.0.1|51201|"), refused);
     place.config.permit_foreign_addresses = true;
     let mut session = place.login();
     // Nobody has this address: no answer comes.
@@ -464,6 +523,51 @@ fn active_connections_that_are_not_made() {
     session.advance(SECOND);
     assert_eq!(reply(&mut session), "421 Active data channel timed out.");
     assert_eq!(session.reply().unwrap().code(), 200);
+}
+
+/// What [`FTPHandler::log_cmd`] is told of commands for data connections.
+struct Logging(Sender<String>);
+
+impl FTPHandler for Logging {
+    fn log_cmd(&mut self, _: &mut FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, _: &str) {
+        if matches!(cmd, "PORT" | "EPRT" | "PASV" | "ABOR") {
+            let _ = self.0.send(format!("{cmd} {} {code}", arg.to_text()));
+        }
+    }
+}
+
+/// Whenever they are made, or fail, or make way for another one.
+#[test]
+fn commands_for_data_connections_are_logged_once() {
+    let mut place = place();
+    place.config.permit_foreign_addresses = true;
+    place.write("file", b"");
+    let (lines, told) = channel();
+    let mut session = Session::new(place.config.clone(), Logging(lines)).unwrap();
+    session.login("user", "12345");
+    let mut logged = |commands: &str, expected: &[&str]| {
+        session.send(commands.as_bytes());
+        session.receive();
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), expected, "{commands}");
+    };
+    // Nobody listens there; then a transfer is given up for another connection.
+    logged("PORT 127,0,0,1,200,1\r\n", &["PORT 127.0.0.1:51201 425"]);
+    logged(
+        "EPRT |1|127.0.0.1|51201|\r\n",
+        &["EPRT 127.0.0.1:51201 425"],
+    );
+    logged("PASV\r\nRETR file\r\n", &["PASV  227"]);
+    logged("PASV\r\nRETR file\r\n", &["PASV  227"]);
+    logged("PORT 192,0,2,1,200,1\r\n", &[]);
+    session.advance(30 * SECOND);
+    let lines: Vec<_> = told.try_iter().collect();
+    assert_eq!(lines, ["PORT 192.0.2.1:51201 421"]);
+    let listener = session.listen(([127, 0, 0, 1], 51_201).into()).unwrap();
+    session.send(b"PORT 127,0,0,1,200,1\r\n");
+    session.receive();
+    assert!(listener.accept().is_some());
+    let lines: Vec<_> = told.try_iter().collect();
+    assert_eq!(lines, ["PORT 127.0.0.1:51201 200"]);
 }
 
 #[test]

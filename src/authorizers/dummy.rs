@@ -16,6 +16,7 @@ use log::warn;
 
 use super::{Authorizer, MSG_LOGIN, MSG_QUIT, Perm, Perms};
 use crate::error::{AuthenticationFailed, AuthorizerError};
+use crate::filesystems::local::resolved;
 use crate::handlers::FTPSession;
 
 /// Virtual users in a table, as pyftpdlib's `DummyAuthorizer`.
@@ -296,15 +297,6 @@ impl Authorizer for DummyAuthorizer {
             .get(username)
             .map_or_else(|| MSG_QUIT.to_owned(), |user| user.msg_quit.clone())
     }
-}
-
-/// Where a path leads; of what does not exist, where its directory does.
-fn resolved(path: &Path) -> PathBuf {
-    path.canonicalize()
-        .unwrap_or_else(|_| match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => resolved(parent).join(name),
-            _ => path.to_owned(),
-        })
 }
 
 impl User {

@@ -1,8 +1,8 @@
 //! Who may log in, where, and what they may do there.
 //!
 //! [`Authorizer`] is the behaviour; [`DummyAuthorizer`] holds a table of virtual
-//! users, as pyftpdlib's. This module knows nothing of sockets or files beyond
-//! checking that a home exists.
+//! users, as pyftpdlib's. This module knows nothing of sockets, and of files only
+//! homes, and where links in them lead.
 
 mod dummy;
 
@@ -74,6 +74,12 @@ impl Perm {
             Self::Chmod => 'M',
             Self::Mtime => 'T',
         }
+    }
+
+    /// Whether it lets a user change something.
+    #[must_use]
+    pub fn can_write(self) -> bool {
+        Perms::NONE.with(self).can_write()
     }
 
     /// The permission of a letter.
@@ -226,8 +232,30 @@ pub trait Authorizer: Send + Sync {
         self.inner().has_user(username)
     }
 
-    /// Whether a user has a permission: over a real path, or in general (`None`).
-    /// Where not, the reply is 550.
+    /// Whether a user has a permission: over a path, or in general (`None`). Where
+    /// not, the reply is 550.
+    ///
+    /// The path is that of the system for what the client has named. It lies in the
+    /// home, wherever links lead, but they are *not* resolved: in an `up` that links to
+    /// `..` it is `/home/joe/up/file`. Who permits some directories only asks where
+    /// it leads, as [`DummyAuthorizer`] does, or clients get around that. (The
+    /// directory has no links in its own path.)
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm};
+    /// use ftpdlib::filesystems::local;
+    ///
+    /// # struct Incoming(DummyAuthorizer);
+    /// # impl Authorizer for Incoming {
+    /// #     fn inner(&self) -> &dyn Authorizer { &self.0 }
+    /// fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
+    ///     let is_there = |path| local::resolved(path).starts_with("/srv/ftp/incoming");
+    ///     (!perm.can_write() || path.is_none_or(is_there))
+    ///         && self.inner().has_perm(username, perm, path)
+    /// }
+    /// # }
+    /// ```
     fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
         self.inner().has_perm(username, perm, path)
     }

@@ -169,6 +169,20 @@ fn refuse_active<H: FTPHandler + ?Sized>(
     s.respond_at(level, reply);
     let (code, text) = reply.split_at(4);
     let code = code.trim_end().parse().unwrap_or(425);
+    log_active(h, s, cmd, target, code, text);
+}
+
+/// Logs a command that makes a connection with its outcome. Whatever command is
+/// in progress has not been replied to with that.
+fn log_active<H: FTPHandler + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    cmd: &str,
+    target: SocketAddr,
+    code: u16,
+    text: &str,
+) {
+    s.last_response.clear();
     h.log_cmd(s, cmd, &CmdArg::Text(&target.to_string()), code, text);
 }
 
@@ -207,7 +221,7 @@ pub fn handle_connect<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
     } = *active;
     s.respond("200 Active data connection established.");
     let text = "Active data connection established.";
-    h.log_cmd(s, cmd, &CmdArg::Text(&target.to_string()), 200, text);
+    log_active(h, s, cmd, target, 200, text);
     open(h, s, stream, seat);
 }
 
@@ -417,6 +431,8 @@ fn close_data<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
         }
         DataState::None => {}
     }
+    // What that was told is no reply to the command that asks for another one.
+    s.last_response.clear();
 }
 
 fn accepts_new_cons(s: &mut FTPSession) -> bool {

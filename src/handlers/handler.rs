@@ -25,8 +25,9 @@ use crate::proto::command::CommandLine;
 /// is logged and ends this session only.
 ///
 /// Methods for commands reply with [`FTPSession::respond`]: exactly one final
-/// reply for each command. A path that they get is a real path, checked to lie
-/// inside the user's root and to be permitted.
+/// reply for each command. A path that they get is one of the system's, checked to
+/// lie inside the user's root, wherever links lead, and to be permitted; the links
+/// in it are not resolved.
 #[allow(unused_variables, reason = "callbacks are empty")]
 pub trait FTPHandler {
     // --- callbacks

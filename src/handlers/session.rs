@@ -478,14 +478,14 @@ impl FTPSession {
 
     /// Calls [`on_timer`](super::FTPHandler::on_timer) after `delay`. The
     /// timers of a session end with it. It has at most 64: one more is not set, which is
-    /// logged.
-    pub fn call_later(&mut self, delay: Duration) -> TimerId {
+    /// logged, and there is no name of it.
+    pub fn call_later(&mut self, delay: Duration) -> Option<TimerId> {
         self.add_timer(delay, None)
     }
 
     /// Calls [`on_timer`](super::FTPHandler::on_timer) every `delay`, of at least 1 ms; as
     /// [`call_later`](Self::call_later).
-    pub fn call_every(&mut self, delay: Duration) -> TimerId {
+    pub fn call_every(&mut self, delay: Duration) -> Option<TimerId> {
         self.add_timer(delay, Some(delay))
     }
 
@@ -496,21 +496,21 @@ impl FTPSession {
         }
     }
 
-    fn add_timer(&mut self, delay: Duration, every: Option<Duration>) -> TimerId {
+    fn add_timer(&mut self, delay: Duration, every: Option<Duration>) -> Option<TimerId> {
         let deadline = after(self.now, delay);
         let timers = self.timers.get_or_insert_default();
+        if timers.list.len() >= TIMERS_MAX {
+            log::error!(target: TARGET, "a session has too many timers; one was not set");
+            return None;
+        }
         timers.last = timers.last.wrapping_add(1);
         let id = TimerId(timers.last);
-        if timers.list.len() < TIMERS_MAX {
-            timers.list.push(Timer {
-                id,
-                deadline,
-                every,
-            });
-        } else {
-            log::error!(target: TARGET, "a session has too many timers; one was not set");
-        }
-        id
+        timers.list.push(Timer {
+            id,
+            deadline,
+            every,
+        });
+        Some(id)
     }
 
     /// Takes a timer that is due, or sets it anew.

@@ -46,6 +46,7 @@ use ftpdlib::filesystems::local::readlink as _;
 use ftpdlib::filesystems::local::realpath as _;
 use ftpdlib::filesystems::local::remove as _;
 use ftpdlib::filesystems::local::rename as _;
+use ftpdlib::filesystems::local::resolved as _;
 use ftpdlib::filesystems::local::rmdir as _;
 use ftpdlib::filesystems::local::stat as _;
 use ftpdlib::filesystems::local::user_by_uid as _;
@@ -162,9 +163,11 @@ use ftpdlib::proto::command::ProtoCmd as _;
 use ftpdlib::proto::command::ProtoCmds as _;
 use ftpdlib::proto::encoding::UnicodeErrors as _;
 use ftpdlib::rustls::ServerConfig as _;
+use ftpdlib::strerror as _;
 use log::logger as _;
 use log::set_boxed_logger as _;
 use std::net::IpAddr as _;
+use std::sync::LazyLock as _;
 use std::thread::available_parallelism as _;
 
 fn members() {
@@ -383,6 +386,7 @@ fn members() {
     let _ = ftpdlib::authorizers::DummyAuthorizer::remove_user;
     let _ = ftpdlib::authorizers::DummyAuthorizer::user;
     let _ = ftpdlib::authorizers::DummyAuthorizer::users;
+    let _ = ftpdlib::authorizers::Perm::can_write;
     let _ = ftpdlib::authorizers::Perms::READ;
     let _ = ftpdlib::authorizers::Perms::can_write;
     let _ = <dyn ftpdlib::filesystems::AbstractedFS>::chdir;

@@ -16,7 +16,8 @@ import importlib.util
 from pathlib import Path
 
 MODULES = {
-    "authorizers", "exceptions", "filesystems", "handlers", "ioloop", "log", "prefork", "servers",
+    "__main__", "authorizers", "exceptions", "filesystems", "handlers", "ioloop", "log", "prefork",
+    "servers", "utils",
 }  # fmt: skip
 POLLERS = ["_IOLoop", "_BasePollEpoll"]
 PACKAGE = Path(importlib.util.find_spec("pyftpdlib").origin).parent

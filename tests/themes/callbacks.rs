@@ -442,11 +442,11 @@ struct Timers {
 
 impl FTPHandler for Timers {
     fn on_login(&mut self, s: &mut FTPSession, _username: &str) {
-        self.once = Some(s.call_later(Duration::from_millis(2)));
-        self.every = Some(s.call_every(Duration::from_millis(2)));
-        let cancelled = s.call_later(Duration::from_millis(1));
+        self.once = s.call_later(Duration::from_millis(2));
+        self.every = s.call_every(Duration::from_millis(2));
+        let cancelled = s.call_later(Duration::from_millis(1)).unwrap();
         s.cancel_timer(cancelled);
-        self.never = vec![cancelled, s.call_later(Duration::MAX)];
+        self.never = vec![cancelled, s.call_later(Duration::MAX).unwrap()];
     }
 
     fn on_timer(&mut self, s: &mut FTPSession, id: TimerId) {
@@ -462,7 +462,7 @@ impl FTPHandler for Timers {
             s.respond("299 enough");
             self.never.push(id);
             // The last one; nothing comes in between.
-            self.once = Some(s.call_later(Duration::from_millis(20)));
+            self.once = s.call_later(Duration::from_millis(20));
             self.counts = (10, 10);
         } else if self.counts.0 == 11 {
             s.respond("299 over");

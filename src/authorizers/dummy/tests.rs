@@ -168,6 +168,7 @@ fn a_link_is_no_way_around_an_override() {
     let (_dir, mut authorizer, home) = joe();
     let sub = home.join("sub");
     std::os::unix::fs::symlink(&sub, home.join("link")).unwrap();
+    std::os::unix::fs::symlink("sub/none", home.join("nowhere")).unwrap();
     let has = |authorizer: &DummyAuthorizer, name: &str| {
         authorizer.has_perm("joe", Perm::Read, Some(&home.join(name)))
     };
@@ -176,5 +177,7 @@ fn a_link_is_no_way_around_an_override() {
     assert!(!has(&authorizer, "sub/file"));
     assert!(!has(&authorizer, "link/file"));
     assert!(!has(&authorizer, "link/missing/file"));
+    // STOR makes what it names.
+    assert!(!has(&authorizer, "nowhere"));
     assert!(has(&authorizer, "file"));
 }
