@@ -93,7 +93,7 @@ impl Quota {
                 upload(s);
                 // A file that is replaced is empty now.
                 let freed = before.saturating_sub(size(s, old.as_deref()));
-                account.left.update(|left| left + freed);
+                account.left.update(|left| QUOTA.min(left + freed));
             },
         );
         if let Err(full) = given {
