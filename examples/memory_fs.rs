@@ -57,9 +57,11 @@ impl Tree {
         entry.ok_or_else(|| error(Errno::NOENT))
     }
 
-    /// Puts something in a new place.
+    /// Puts something in a new place, or in that of a file.
     fn insert(&mut self, path: &Path, entry: Entry) -> Result<(), FSError> {
-        self.check_place(path)?;
+        if self.entry(path).is_err() {
+            self.check_place(path)?;
+        }
         self.0.insert(path.to_owned(), entry);
         Ok(())
     }
@@ -109,16 +111,12 @@ impl AbstractedFS for MemoryFS {
         let mut tree = lock(&self.tree);
         let content = match (tree.entry(path), mode) {
             (Ok(Entry::Dir), _) => return Err(error(Errno::ISDIR)),
-            // Who reads the old one meanwhile reads it to its end.
-            (Ok(Entry::File(_)), OpenMode::Write) => {
-                let content = self.file();
-                tree.0
-                    .insert(path.to_owned(), Entry::File(Arc::clone(&content)));
+            (Ok(Entry::File(content)), OpenMode::Read | OpenMode::Append | OpenMode::Update) => {
                 content
             }
-            (Ok(Entry::File(content)), _) => content,
             (Err(err), OpenMode::Read | OpenMode::Update) => return Err(err),
-            (Err(_), OpenMode::Write | OpenMode::Append) => {
+            // Who reads the old one meanwhile reads it to its end.
+            (_, OpenMode::Write | OpenMode::Append) => {
                 let content = self.file();
                 tree.insert(path, Entry::File(Arc::clone(&content)))?;
                 content
