@@ -241,7 +241,8 @@ mod tests {
             assert_eq!(session.stor("file", &bytes).code(), 226);
             assert!(session.retr("file").unwrap() == bytes);
         }
-        session.stor("rest", &vec![0; (QUOTA - 900_000) as usize]);
+        session.stor("rest", &vec![0; 148_576]);
+        assert_eq!(session.stor("none", b"hello"), EXCEEDED);
         assert_eq!(session.stor("file", b"smaller").code(), 226);
     }
 }

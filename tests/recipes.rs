@@ -679,26 +679,27 @@ fn sqlite_authorizer() {
     assert_eq!(guest.download("RETR file"), b"hello");
     guest.expect(550, "STOR file");
 
-    // What is wrong in it is told at once, and logged.
-    let wrong = [("lost", "'none'", "'elr'"), ("odd", "home", "'elrX'")];
-    for (name, home, perm) in wrong {
-        let copy =
-            format!("INSERT INTO users SELECT '{name}', hash, {home}, {perm} FROM users LIMIT 1");
+    for (name, home, perm) in [("lost", "'none'", "'elr'"), ("odd", "home", "'elrX'")] {
+        let copy = "INSERT INTO users SELECT";
+        let copy = format!("{copy} '{name}', hash, {home}, {perm} FROM users LIMIT 1");
         database.execute(&copy, []).unwrap();
+    }
+    // Refusals are held back, so that all wait for theirs together.
+    let refused = ["lost", "odd", "stranger", "' OR '1'='1"].map(|name| {
         let mut client = example.connect();
         client.expect(331, format!("USER {name}"));
-        client.expect(530, format!("PASS {PASSWORD}"));
-        example.expect_log(&format!("the database of users: {name}: no "));
-    }
-
-    let mut stranger = example.connect();
-    stranger.expect(331, "USER stranger");
-    assert_eq!(
-        stranger.expect(530, "PASS 12345"),
-        "530 Authentication failed."
-    );
-    stranger.expect(331, "USER ' OR '1'='1");
-    stranger.expect(530, "PASS 12345");
+        client.send(format!("PASS {PASSWORD}\r\n"));
+        client
+    });
+    let replies = refused.map(|mut client| client.expect_reply(530));
+    let [not_in_order, failed] = [
+        "530 Your account is not in order.",
+        "530 Authentication failed.",
+    ];
+    assert_eq!(replies, [not_in_order, not_in_order, failed, failed]);
+    // What is wrong in the database is told at the login, and logged.
+    example.expect_log("the database of users: lost: no absolute directory: none");
+    example.expect_log("the database of users: odd: no such permission 'X'");
     example.stop();
 }
 
