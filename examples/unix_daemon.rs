@@ -4,7 +4,7 @@
 //! `-a ADDRESS`, `-d DIRECTORY`, `-p PIDFILE`, `-l LOGFILE`.
 //!
 //! The pid file stays when the daemon has ended: what counts is whether it is locked.
-//! Were it removed, the one of a daemon that is just starting could be.
+//! To remove it could hit the next daemon, which has just begun to use it.
 
 use std::env;
 use std::error::Error;
