@@ -2,79 +2,73 @@
 //! `cargo run --example atomic_upload [ADDRESS] [DIRECTORY]`, then
 //! `curl -T FILE ftp://user:12345@127.0.0.1:2121/`.
 //!
-//! Until then it is in `.uploads`, in the same home. If it is cut, nothing of it stays,
-//! and a file of its name is as it was. Of two that have the same name, the one that
-//! ends last wins, and is whole. What is there already cannot be added to (APPE, REST).
+//! Until then it is in a file of its own in the same directory, `.upload.` and 8 random
+//! characters: listings show it, and clients are refused it. If it is cut, nothing of it
+//! stays, and a file of its name is as it was. Of two that have the same name, the one
+//! that ends last wins, and is whole. What is there already cannot be added to (APPE,
+//! REST).
+//!
+//! A file that is replaced keeps its mode, but neither owner nor other names (hard
+//! links); of a link, it is the link that is replaced. What a crash has left, or a
+//! directory that was renamed meanwhile, is removed by nobody: `find -name '.upload.*'
+//! -mtime +1 -delete`. Who has an account on this machine can still link to such a file.
 
 use std::ffi::OsStr;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::{fs, fs::File, process};
 
 use ftpdlib::authorizers::DummyAuthorizer;
-use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
+use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, LocalFS, OpenMode, local};
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{AuthorizerError, FSError, FTPConfig, FTPServer, FilesystemError};
+use rustix::io::Errno;
 
-const UPLOADS: &str = ".uploads";
+/// How the names of those begin that are not complete.
+const PART: &str = ".upload.";
+/// Of new files.
+const MODE: u32 = 0o644;
 
-/// The local file system; `begun` counts uploads.
-#[derive(Default)]
-struct AtomicFS {
-    begun: AtomicU64,
-}
+struct AtomicFS;
 
 impl AbstractedFS for AtomicFS {
-    /// Clients have no business with what is not complete.
+    /// Clients have no business with what is not complete, by links neither.
     fn validpath(&self, fs: &FSState, path: &Path) -> bool {
-        !path.starts_with(fs.root().join(UPLOADS)) && local::validpath(fs, path)
+        !is_part(path) && !is_part(&self.realpath(fs, path)) && local::validpath(fs, path)
     }
 
     fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
         match mode {
             OpenMode::Read => local::open(fs, path, mode), // super
-            OpenMode::Write => self.begin(fs, path.to_owned(), false),
-            OpenMode::Append if !self.lexists(fs, path) => self.begin(fs, path.to_owned(), false),
+            // What would fail when it is complete is better refused now.
+            _ if self.isdir(fs, path) => Err(error(Errno::ISDIR)),
+            OpenMode::Write => Upload::begin(fs, path, false),
+            OpenMode::Append if !self.lexists(fs, path) => Upload::begin(fs, path, false),
             OpenMode::Append | OpenMode::Update => {
                 Err(FilesystemError::new("Files are stored as a whole").into())
             }
         }
     }
 
-    /// Of STOU: makes a file of a new name, which is kept free by an empty one.
+    /// Of STOU. Nothing has the new name until it is complete.
     fn mkstemp(
         &self,
         fs: &FSState,
         dir: &Path,
         prefix: &OsStr,
     ) -> Result<Box<dyn FSFile>, FSError> {
-        let name = local::mkstemp(fs, dir, prefix)?.name().to_owned();
-        self.begin(fs, name, true)
+        Upload::begin(fs, &dir.join(prefix), true)
     }
 }
 
-impl AtomicFS {
-    /// What would fail when it is complete is better refused now.
-    fn begin(&self, fs: &FSState, name: PathBuf, kept: bool) -> Result<Box<dyn FSFile>, FSError> {
-        local::check_directory(fs, name.parent().unwrap_or(fs.root()))?;
-        if self.isdir(fs, &name) {
-            return Err(io::Error::from(ErrorKind::IsADirectory).into());
-        }
-        let uploads = fs.root().join(UPLOADS);
-        if !self.isdir(fs, &uploads) {
-            local::mkdir(fs, &uploads)?;
-        }
-        let number = self.begun.fetch_add(1, Relaxed);
-        let part = uploads.join(format!("{}-{number}", process::id()));
-        Ok(Box::new(Upload {
-            file: local::open(fs, &part, OpenMode::Write)?,
-            fs: FSState::new(fs.root(), "/".into()),
-            part,
-            name,
-            kept,
-        }))
-    }
+/// Whether it is the path of an upload that is not complete.
+fn is_part(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(PART.as_bytes())
+}
+
+fn error(errno: Errno) -> FSError {
+    FSError::from_errno(errno.raw_os_error())
 }
 
 struct Upload {
@@ -82,8 +76,51 @@ struct Upload {
     fs: FSState,
     part: PathBuf,
     name: PathBuf,
-    /// Whether the name is kept free by an empty file.
-    kept: bool,
+    /// Whether no file may have its name.
+    unique: bool,
+}
+
+impl Upload {
+    /// If it is unique, the random characters of its part end its name. Nobody else has
+    /// the part, be it another server: it is made exclusively.
+    fn begin(fs: &FSState, path: &Path, unique: bool) -> Result<Box<dyn FSFile>, FSError> {
+        if is_part(path) {
+            return Err(error(Errno::PERM));
+        }
+        let dir = path.parent().unwrap_or(fs.root());
+        let file = local::mkstemp(fs, dir, PART.as_ref())?;
+        let part = file.name().to_owned();
+        let mut name = path.as_os_str().to_owned();
+        if unique {
+            name.push(part.extension().unwrap_or_default());
+        }
+        // Dropped, it leaves nothing: also if it is refused here.
+        let upload = Self {
+            file,
+            fs: FSState::new(fs.root(), "/".into()),
+            part,
+            name: name.into(),
+            unique,
+        };
+        upload.check_name()?;
+        Ok(Box::new(upload))
+    }
+
+    fn check_name(&self) -> Result<(), FSError> {
+        match self.unique && LocalFS.lexists(&self.fs, &self.name) {
+            true => Err(error(Errno::EXIST)),
+            false => Ok(()),
+        }
+    }
+
+    fn complete(&self) -> Result<(), FSError> {
+        // The client was told the name, and others may have used it.
+        self.check_name()?;
+        let old = local::stat(&self.fs, &self.name);
+        let mode = old.map_or(MODE, |old| old.mode & 0o777);
+        local::chmod(&self.fs, &self.part, mode)?;
+        local::rename(&self.fs, &self.part, &self.name)
+    }
 }
 
 impl FSFile for Upload {
@@ -102,21 +139,17 @@ impl FSFile for Upload {
 
     /// An error here makes 426 of the reply.
     fn finish(&mut self, completed: bool) -> io::Result<()> {
-        if completed {
-            let renamed = local::rename(&self.fs, &self.part, &self.name);
-            renamed.map_err(io::Error::other)?;
+        match completed {
+            true => self.complete().map_err(io::Error::other),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
         // If it was complete, it is not there any more.
-        let cut = local::remove(&self.fs, &self.part).is_ok();
-        if cut && self.kept {
-            let _ = local::remove(&self.fs, &self.name);
-        }
+        let _ = local::remove(&self.fs, &self.part);
     }
 }
 
@@ -147,7 +180,7 @@ fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
     authorizer.add_user("user", "12345", home, "elradfmwMT")?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);
-    config.set_abstracted_fs(AtomicFS::default());
+    config.set_abstracted_fs(AtomicFS);
     Ok(config)
 }
 
@@ -156,27 +189,36 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let home = args.next().unwrap_or_else(|| ".".to_owned());
-    // What a crash has left.
-    match fs::remove_dir_all(Path::new(&home).join(UPLOADS)) {
-        Err(err) if err.kind() != ErrorKind::NotFound => return Err(err.into()),
-        _ => {}
-    }
     FTPServer::bind(&address, config(&home)?, |_peer| StockHandler)?.serve_forever()?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use ftpdlib::testing::Session;
 
     use super::*;
 
+    /// A server of its own, with the same home.
+    fn session(home: &Path) -> Session<StockHandler> {
+        let config = config(home.to_str().unwrap()).unwrap();
+        let mut session = Session::new(config, StockHandler).unwrap();
+        session.login("user", "12345");
+        session
+    }
+
+    fn names(home: &Path) -> Vec<String> {
+        let names = fs::read_dir(home).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
     #[test]
     fn what_is_cut_leaves_all_as_it_was() {
         let home = tempfile::tempdir().unwrap();
-        let config = config(home.path().to_str().unwrap()).unwrap();
-        let mut session = Session::new(config, StockHandler).unwrap();
-        session.login("user", "12345");
+        let mut session = session(home.path());
         session.stor("file", b"old");
         let mut data = session.passive();
         session.command("STOR file");
@@ -185,7 +227,76 @@ mod tests {
         data.reset();
         assert_eq!(session.reply().unwrap().code(), 426);
         assert_eq!(session.retr("file").unwrap(), b"old");
-        let left = fs::read_dir(home.path().join(UPLOADS)).unwrap();
-        assert_eq!(left.count(), 0);
+        assert_eq!(names(home.path()), ["file"]);
+    }
+
+    #[test]
+    fn servers_that_share_a_home_do_not_mix_uploads() {
+        let home = tempfile::tempdir().unwrap();
+        let [mut one, mut other] = [session(home.path()), session(home.path())];
+        let (mut first, mut second) = (one.passive(), other.passive());
+        one.command("STOR one");
+        other.command("STOR other");
+        first.write(b"first");
+        second.write(b"second");
+        first.shutdown();
+        second.shutdown();
+        assert_eq!(one.reply().unwrap().code(), 226);
+        assert_eq!(other.reply().unwrap().code(), 226);
+        assert_eq!(one.retr("one").unwrap(), b"first");
+        assert_eq!(one.retr("other").unwrap(), b"second");
+    }
+
+    #[test]
+    fn a_unique_name_is_not_taken_from_another() {
+        for is_cut in [true, false] {
+            let home = tempfile::tempdir().unwrap();
+            let [mut one, mut other] = [session(home.path()), session(home.path())];
+            let mut data = one.passive();
+            let reply = one.command("STOU");
+            let name = reply.text().rsplit(' ').next().unwrap().to_owned();
+            data.write(b"unique");
+            assert_eq!(other.stor(&name, b"another").code(), 226);
+            match is_cut {
+                true => data.reset(),
+                false => data.shutdown(),
+            }
+            assert_eq!(one.reply().unwrap().code(), 426);
+            assert_eq!(names(home.path()), [&*name]);
+            assert_eq!(other.retr(&name).unwrap(), b"another");
+        }
+    }
+
+    #[test]
+    fn what_is_not_complete_is_not_for_clients() {
+        let home = tempfile::tempdir().unwrap();
+        let [mut one, mut other] = [session(home.path()), session(home.path())];
+        let _data = one.passive();
+        one.command("STOR file");
+        let part = names(home.path()).remove(0);
+        std::os::unix::fs::symlink(&part, home.path().join("peek")).unwrap();
+        for command in ["DELE ", "RNFR ", "DELE peek/../"] {
+            assert_eq!(other.command(&format!("{command}{part}")).code(), 550);
+        }
+        assert!(other.retr("peek").is_err());
+        assert_eq!(other.stor(&part, b"x").code(), 550);
+        assert_eq!(other.stor(".upload.x", b"x").code(), 550);
+        other.passive();
+        assert_eq!(other.command("STOU .upload").code(), 450);
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("file");
+        let mut session = session(home.path());
+        session.stor("file", b"new");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), MODE);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        session.stor("file", b"newer");
+        assert_eq!(mode(), 0o600);
     }
 }

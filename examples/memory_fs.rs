@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::{AbstractedFS, FSDir, FSFile, FSState, OpenMode, Stat};
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{AuthorizerError, FSError, FTPConfig, FTPServer, FilesystemError};
+use rustix::io::Errno;
 
 /// Bytes of all files, and how many files and directories there may be.
 const BYTES_MAX: u64 = 64 << 20;
@@ -25,7 +27,7 @@ const ENTRIES_MAX: usize = 10_000;
 /// All users see the same files; a handle of them.
 #[derive(Clone, Default)]
 struct MemoryFS {
-    tree: Arc<Mutex<BTreeMap<PathBuf, Entry>>>,
+    tree: Arc<Mutex<Tree>>,
     used: Arc<AtomicU64>,
 }
 
@@ -42,46 +44,55 @@ struct Content {
     used: Arc<AtomicU64>,
 }
 
-impl MemoryFS {
+/// All that is there, by path, without the root.
+#[derive(Default)]
+struct Tree(BTreeMap<PathBuf, Entry>);
+
+impl Tree {
     fn entry(&self, path: &Path) -> Result<Entry, FSError> {
         if path.parent().is_none() {
             return Ok(Entry::Dir);
         }
-        let entry = lock(&self.tree).get(path).cloned();
-        entry.ok_or_else(|| error(ErrorKind::NotFound))
+        let entry = self.0.get(path).cloned();
+        entry.ok_or_else(|| error(Errno::NOENT))
     }
 
-    /// Where something new may be put.
+    /// Puts something in a new place, or in that of a file.
+    fn insert(&mut self, path: &Path, entry: Entry) -> Result<(), FSError> {
+        if self.entry(path).is_err() {
+            self.check_place(path)?;
+        }
+        self.0.insert(path.to_owned(), entry);
+        Ok(())
+    }
+
     fn check_place(&self, path: &Path) -> Result<(), FSError> {
         match self.entry(path.parent().unwrap_or(path))? {
-            Entry::File(_) => Err(error(ErrorKind::NotADirectory)),
-            Entry::Dir if lock(&self.tree).len() >= ENTRIES_MAX => {
-                Err(error(ErrorKind::StorageFull))
-            }
+            Entry::File(_) => Err(error(Errno::NOTDIR)),
+            Entry::Dir if self.0.len() >= ENTRIES_MAX => Err(error(Errno::NOSPC)),
             Entry::Dir => Ok(()),
         }
     }
 
-    fn create(&self, path: &Path) -> Result<Arc<Mutex<Content>>, FSError> {
-        if self.entry(path).is_err() {
-            self.check_place(path)?;
-        }
-        let content = Arc::new(Mutex::new(Content {
-            bytes: Vec::new(),
-            mtime: now(),
-            used: Arc::clone(&self.used),
-        }));
-        let entry = Entry::File(Arc::clone(&content));
-        lock(&self.tree).insert(path.to_owned(), entry);
-        Ok(content)
-    }
-
     fn names(&self, dir: &Path) -> Vec<OsString> {
-        let tree = lock(&self.tree);
-        let inside = tree.keys().filter(|path| path.parent() == Some(dir));
+        let inside = self.0.keys().filter(|path| path.parent() == Some(dir));
         inside
             .filter_map(|path| Some(path.file_name()?.to_owned()))
             .collect()
+    }
+}
+
+impl MemoryFS {
+    fn entry(&self, path: &Path) -> Result<Entry, FSError> {
+        lock(&self.tree).entry(path)
+    }
+
+    fn file(&self) -> Arc<Mutex<Content>> {
+        Arc::new(Mutex::new(Content {
+            bytes: Vec::new(),
+            mtime: now(),
+            used: Arc::clone(&self.used),
+        }))
     }
 }
 
@@ -96,14 +107,20 @@ impl AbstractedFS for MemoryFS {
     }
 
     fn open(&self, _: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
-        let content = match (self.entry(path), mode) {
-            (Ok(Entry::Dir), _) => return Err(error(ErrorKind::IsADirectory)),
+        // One lock from looking to making, so that nobody comes between.
+        let mut tree = lock(&self.tree);
+        let content = match (tree.entry(path), mode) {
+            (Ok(Entry::Dir), _) => return Err(error(Errno::ISDIR)),
             (Ok(Entry::File(content)), OpenMode::Read | OpenMode::Append | OpenMode::Update) => {
                 content
             }
             (Err(err), OpenMode::Read | OpenMode::Update) => return Err(err),
             // Who reads the old one meanwhile reads it to its end.
-            (_, OpenMode::Write | OpenMode::Append) => self.create(path)?,
+            (_, OpenMode::Write | OpenMode::Append) => {
+                let content = self.file();
+                tree.insert(path, Entry::File(Arc::clone(&content)))?;
+                content
+            }
         };
         Ok(Box::new(MemoryFile {
             content,
@@ -124,34 +141,36 @@ impl AbstractedFS for MemoryFS {
             name.push(number.to_string());
             dir.join(name)
         });
-        let free = names.into_iter().find(|path| self.entry(path).is_err());
-        let free = free.ok_or_else(|| error(ErrorKind::AlreadyExists))?;
-        self.open(fs, &free, OpenMode::Write)
+        let mut tree = lock(&self.tree);
+        let free = names.into_iter().find(|path| tree.entry(path).is_err());
+        let free = free.ok_or_else(|| error(Errno::EXIST))?;
+        tree.insert(&free, Entry::File(self.file()))?;
+        drop(tree);
+        self.open(fs, &free, OpenMode::Update)
     }
 
     fn chdir(&self, fs: &mut FSState, path: &Path) -> Result<(), FSError> {
         let Entry::Dir = self.entry(path)? else {
-            return Err(error(ErrorKind::NotADirectory));
+            return Err(error(Errno::NOTDIR));
         };
         fs.set_cwd(self.fs2ftp(fs, path));
         Ok(())
     }
 
     fn mkdir(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
-        if self.entry(path).is_ok() {
-            return Err(error(ErrorKind::AlreadyExists));
+        let mut tree = lock(&self.tree);
+        match tree.entry(path) {
+            Ok(_) => Err(error(Errno::EXIST)),
+            Err(_) => tree.insert(path, Entry::Dir),
         }
-        self.check_place(path)?;
-        lock(&self.tree).insert(path.to_owned(), Entry::Dir);
-        Ok(())
     }
 
     fn listdir(&self, fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
         let Entry::Dir = self.entry(path)? else {
-            return Err(error(ErrorKind::NotADirectory));
+            return Err(error(Errno::NOTDIR));
         };
         Ok(Box::new(MemoryDir {
-            names: self.names(path).into_iter(),
+            names: lock(&self.tree).names(path).into_iter(),
             path: path.to_owned(),
             fs: self.clone(),
             state: FSState::new(fs.root(), "/".into()),
@@ -159,34 +178,35 @@ impl AbstractedFS for MemoryFS {
     }
 
     fn rmdir(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
-        match self.entry(path)? {
-            Entry::File(_) => return Err(error(ErrorKind::NotADirectory)),
-            Entry::Dir if !self.names(path).is_empty() => {
-                return Err(error(ErrorKind::DirectoryNotEmpty));
-            }
-            Entry::Dir => lock(&self.tree).remove(path),
+        let mut tree = lock(&self.tree);
+        match tree.entry(path)? {
+            Entry::File(_) => return Err(error(Errno::NOTDIR)),
+            Entry::Dir if !tree.names(path).is_empty() => return Err(error(Errno::NOTEMPTY)),
+            Entry::Dir => tree.0.remove(path),
         };
         Ok(())
     }
 
     fn remove(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
-        let Entry::File(_) = self.entry(path)? else {
-            return Err(error(ErrorKind::IsADirectory));
+        let mut tree = lock(&self.tree);
+        let Entry::File(_) = tree.entry(path)? else {
+            return Err(error(Errno::ISDIR));
         };
-        lock(&self.tree).remove(path);
+        tree.0.remove(path);
         Ok(())
     }
 
     /// With all that is below. A file takes the place of another one.
     fn rename(&self, _: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
-        match (self.entry(src)?, self.entry(dst)) {
-            _ if dst.starts_with(src) => return Err(error(ErrorKind::InvalidInput)),
-            (Entry::File(_), Ok(Entry::File(_))) => {}
-            (_, Ok(_)) => return Err(error(ErrorKind::AlreadyExists)),
-            (_, Err(_)) => self.check_place(dst)?,
-        }
         let mut tree = lock(&self.tree);
+        match (tree.entry(src)?, tree.entry(dst)) {
+            _ if dst.starts_with(src) => return Err(error(Errno::INVAL)),
+            (Entry::File(_), Ok(Entry::File(_))) => {}
+            (_, Ok(_)) => return Err(error(Errno::EXIST)),
+            (_, Err(_)) => tree.check_place(dst)?,
+        }
         let moved: Vec<_> = tree
+            .0
             .keys()
             .filter(|path| path.starts_with(src))
             .cloned()
@@ -195,8 +215,8 @@ impl AbstractedFS for MemoryFS {
             let below = path.strip_prefix(src).unwrap_or(&path);
             // Joined with nothing a path ends in a slash.
             let moved = dst.components().chain(below.components()).collect();
-            if let Some(entry) = tree.remove(&path) {
-                tree.insert(moved, entry);
+            if let Some(entry) = tree.0.remove(&path) {
+                tree.0.insert(moved, entry);
             }
         }
         Ok(())
@@ -227,6 +247,8 @@ impl AbstractedFS for MemoryFS {
             size,
             mtime,
             nlink: 1,
+            // There are no links: a path tells one file from another.
+            ino: BuildHasherDefault::<DefaultHasher>::default().hash_one(path),
             ..Stat::default()
         })
     }
@@ -326,7 +348,7 @@ impl Content {
         let taken = self.used.fetch_add(more as u64, Relaxed);
         if taken + more as u64 > BYTES_MAX {
             self.used.fetch_sub(more as u64, Relaxed);
-            return Err(ErrorKind::StorageFull.into());
+            return Err(Errno::NOSPC.into());
         }
         self.bytes.resize(self.bytes.len() + more, 0);
         Ok(())
@@ -343,8 +365,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn error(kind: ErrorKind) -> FSError {
-    io::Error::from(kind).into()
+/// With the text that clients know it by.
+fn error(errno: Errno) -> FSError {
+    FSError::from_errno(errno.raw_os_error())
 }
 
 fn unsupported() -> FSError {
@@ -376,6 +399,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use ftpdlib::testing::Session;
 
     use super::*;
@@ -392,8 +417,16 @@ mod tests {
         session.command("MKD dir");
         assert_eq!(session.stor("dir/file", b"hello").code(), 226);
         assert_eq!(session.retr("dir/file").unwrap(), b"hello");
-        assert_eq!(session.command("RMD dir"), "550 directory not empty.");
+        assert_eq!(session.command("RMD dir"), "550 Directory not empty.");
+        assert_eq!(
+            session.command("DELE nope"),
+            "550 No such file or directory."
+        );
         assert_eq!(session.list("NLST /").unwrap(), "dir\r\n");
+        session.stor("file", b"hello");
+        let facts = session.list("MLSD /").unwrap();
+        let unique = facts.split(';').filter(|fact| fact.starts_with("unique="));
+        assert_eq!(unique.collect::<HashSet<_>>().len(), 2, "{facts}");
     }
 
     #[test]

@@ -1,15 +1,23 @@
 //! A quota: an upload that would make the user's home larger than 1 MiB ends with 552.
 //! `cargo run --example quota [ADDRESS] [DIRECTORY]`, with a small directory, then
 //! `curl -T SOME-LARGE-FILE ftp://user:12345@127.0.0.1:2121/`.
+//!
+//! Its limits: what is deleted counts until no upload to the home is under way. What was
+//! deleted while it is downloaded does not count, nor do files that other programs make
+//! meanwhile. Users of one home share it. It counts for the sessions of one loop, and
+//! the compiler refuses threads; processes (workers, `MultiprocessFTPServer`) would each
+//! count for themselves.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{fs, io, path::Path};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::{fs, io};
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::OpenMode;
+use ftpdlib::handlers::data::Upload;
 use ftpdlib::handlers::{commands, data};
 use ftpdlib::{
     AuthorizerError, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPServer, FTPSession,
@@ -18,50 +26,74 @@ use ftpdlib::{
 const QUOTA: u64 = 1 << 20;
 const EXCEEDED: &str = "552 Quota exceeded.";
 
-/// What a user has left, and all uploads of this user take from.
-type Left = Arc<AtomicU64>;
+/// Of a home: all uploads to it take from the same.
+#[derive(Default)]
+struct Account {
+    left: Cell<u64>,
+    /// Uploads that are under way, and those that ever were.
+    open: Cell<u32>,
+    begun: Cell<u64>,
+}
 
 #[derive(Default)]
 struct Quota {
-    users: Arc<Mutex<HashMap<String, Left>>>,
-    left: Left,
+    homes: Rc<RefCell<HashMap<PathBuf, Rc<Account>>>>,
+    account: Rc<Account>,
 }
 
 impl FTPHandler for Quota {
-    fn on_login(&mut self, _s: &mut FTPSession, username: &str) {
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        self.left = Arc::clone(users.entry(username.to_owned()).or_default());
+    fn on_login(&mut self, s: &mut FTPSession, _username: &str) {
+        let mut homes = self.homes.borrow_mut();
+        self.account = Rc::clone(homes.entry(home(s)).or_default());
     }
 
     /// APPE comes here, too.
     fn ftp_stor(&mut self, s: &mut FTPSession, file: &Path, mode: OpenMode) {
         let file = file.to_owned();
-        self.within_quota(s, move |s| commands::stor(s, &file, mode)); // super
+        let old = Some(file.clone());
+        self.within_quota(s, old, move |s| commands::stor(s, &file, mode)); // super
     }
 
     fn ftp_stou(&mut self, s: &mut FTPSession, line: &OsStr) {
         let line = line.to_owned();
-        self.within_quota(s, move |s| commands::stou(s, &line)); // super
+        self.within_quota(s, None, move |s| commands::stou(s, &line)); // super
     }
 
     fn dtp_handler(&mut self, _s: &FTPSession) -> Box<dyn DTPHandler> {
-        Box::new(QuotaDTP(Arc::clone(&self.left)))
+        Box::new(QuotaDTP {
+            account: Rc::clone(&self.account),
+            is_open: false,
+        })
     }
 }
 
 impl Quota {
     /// Measures the home anew, on another thread: files come and go in other ways, too.
-    fn within_quota(&self, s: &mut FTPSession, upload: impl FnOnce(&mut FTPSession) + 'static) {
-        let home = s.fs().map(|fs| fs.root().to_owned()).unwrap_or_default();
-        let left = Arc::clone(&self.left);
+    fn within_quota(
+        &self,
+        s: &mut FTPSession,
+        old: Option<PathBuf>,
+        upload: impl FnOnce(&mut FTPSession) + 'static,
+    ) {
+        let home = home(s);
+        let account = Rc::clone(&self.account);
+        let (was_quiet, begun) = (account.open.get() == 0, account.begun.get());
         let given = s.offload(
             move || size_of(&home),
             move |s, used| {
-                left.store(QUOTA.saturating_sub(used), Relaxed);
-                match used < QUOTA {
-                    true => upload(s),
-                    false => s.respond(EXCEEDED),
+                // Of a home that changes meanwhile nobody knows what was measured: what
+                // uploads have taken is known, and stays taken.
+                if was_quiet && account.begun.get() == begun {
+                    account.left.set(QUOTA.saturating_sub(used));
                 }
+                let before = size(s, old.as_deref());
+                if account.left.get() + before == 0 {
+                    return s.respond(EXCEEDED);
+                }
+                upload(s);
+                // A file that is replaced is empty now.
+                let freed = before.saturating_sub(size(s, old.as_deref()));
+                account.left.update(|left| QUOTA.min(left + freed));
             },
         );
         if let Err(full) = given {
@@ -70,25 +102,54 @@ impl Quota {
     }
 }
 
-struct QuotaDTP(Left);
+struct QuotaDTP {
+    account: Rc<Account>,
+    is_open: bool,
+}
 
 impl DTPHandler for QuotaDTP {
-    /// Not past `recv`.
-    fn use_splice(&self, _d: &DataChannel) -> bool {
-        false
+    fn enable_receiving(&mut self, d: &mut DataChannel, upload: Upload) {
+        if !self.is_open {
+            self.is_open = true;
+            self.account.open.update(|open| open + 1);
+            self.account.begun.update(|begun| begun + 1);
+        }
+        data::enable_receiving(d, upload, false); // super; no splice, which is past `recv`
     }
 
     fn recv(&mut self, d: &mut DataChannel, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let received = data::recv(d, buffer)?; // super
-        let size = received.unwrap_or(0) as u64;
-        let Self(left) = self;
-        let taken = left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(size));
-        if taken.is_ok() {
-            return Ok(received);
+        let left = &self.account.left;
+        match left.get().checked_sub(received.unwrap_or(0) as u64) {
+            Some(rest) => left.set(rest),
+            None => {
+                d.end(EXCEEDED);
+                return Ok(None);
+            }
         }
-        d.end(EXCEEDED);
-        Ok(None)
+        Ok(received)
     }
+}
+
+impl Drop for QuotaDTP {
+    /// The upload has ended, however it did.
+    fn drop(&mut self) {
+        if self.is_open {
+            self.account.open.update(|open| open - 1);
+        }
+    }
+}
+
+fn home(s: &FTPSession) -> PathBuf {
+    s.fs().map(|fs| fs.root().to_owned()).unwrap_or_default()
+}
+
+fn size(s: &FTPSession, file: Option<&Path>) -> u64 {
+    let (Some(fs), Some(file)) = (s.fs(), file) else {
+        return 0;
+    };
+    let size = s.run_as_current_user(|s| s.config().abstracted_fs.getsize(fs, file));
+    size.unwrap_or(0)
 }
 
 /// The bytes of all files in a directory, and below.
@@ -114,10 +175,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let home = args.next().unwrap_or_else(|| ".".to_owned());
-    let users = Arc::default();
+    let homes = Rc::default();
     let factory = move |_peer| Quota {
-        users: Arc::clone(&users),
-        left: Left::default(),
+        homes: Rc::clone(&homes),
+        account: Rc::default(),
     };
     FTPServer::bind(&address, config(&home)?, factory)?.serve_forever()?;
     Ok(())
@@ -129,16 +190,59 @@ mod tests {
 
     use super::*;
 
+    fn sessions<const N: usize>(home: &Path) -> [Session<Quota>; N] {
+        let homes = Rc::default();
+        std::array::from_fn(|_| {
+            let handler = Quota {
+                homes: Rc::clone(&homes),
+                account: Rc::default(),
+            };
+            let config = config(home.to_str().unwrap()).unwrap();
+            let mut session = Session::new(config, handler).unwrap();
+            session.login("user", "12345");
+            session
+        })
+    }
+
     #[test]
     fn ends_what_is_too_large() {
         let home = tempfile::tempdir().unwrap();
-        let config = config(home.path().to_str().unwrap()).unwrap();
-        let mut session = Session::new(config, Quota::default()).unwrap();
-        session.login("user", "12345");
+        let [mut session] = sessions(home.path());
         let half = vec![0; 600_000];
         assert_eq!(session.stor("first", &half).code(), 226);
         assert_eq!(session.stor("second", &half), EXCEEDED);
         session.command("DELE second");
         assert_eq!(session.stor("third", b"hello").code(), 226);
+    }
+
+    #[test]
+    fn uploads_at_once_take_from_the_same() {
+        let home = tempfile::tempdir().unwrap();
+        let [mut one, mut other] = sessions(home.path());
+        let half = vec![0; 600_000];
+        let mut data = one.passive();
+        one.command("STOR first");
+        data.write(&half);
+        // Nobody sees it any more, but it is still there.
+        assert_eq!(other.command("DELE first").code(), 250);
+        assert_eq!(other.stor("second", &half), EXCEEDED);
+        data.shutdown();
+        assert_eq!(one.reply().unwrap().code(), 226);
+        drop(data);
+        assert_eq!(other.stor("second", &half).code(), 226);
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_counts_no_more() {
+        let home = tempfile::tempdir().unwrap();
+        let [mut session] = sessions(home.path());
+        for byte in 0..3 {
+            let bytes = vec![byte; 900_000];
+            assert_eq!(session.stor("file", &bytes).code(), 226);
+            assert!(session.retr("file").unwrap() == bytes);
+        }
+        session.stor("rest", &vec![0; 148_576]);
+        assert_eq!(session.stor("none", b"hello"), EXCEEDED);
+        assert_eq!(session.stor("file", b"smaller").code(), 226);
     }
 }

@@ -2,6 +2,10 @@
 //! login, by another thread:
 //! `cargo run --example sqlite_authorizer [ADDRESS] [DIRECTORY] [DATABASE]`, then
 //! `curl ftp://user:12345@127.0.0.1:2121/`.
+//!
+//! A connection to SQLite must not go through a fork: with workers or
+//! `MultiprocessFTPServer` each process has to open one of its own, when it is first
+//! asked.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +33,24 @@ struct Shared {
 struct Account {
     home: PathBuf,
     perms: Perms,
+}
+
+/// An account as the database has it.
+struct Row {
+    home: PathBuf,
+    perm: String,
+}
+
+impl Row {
+    /// What is wrong is told at the login, and not by each command.
+    fn check(self) -> Result<Account, String> {
+        let Self { home, perm } = self;
+        if !home.is_absolute() || !home.is_dir() {
+            return Err(format!("no absolute directory: {}", home.display()));
+        }
+        let perms = perm.parse::<Perms>().map_err(|err| err.to_string())?;
+        Ok(Account { home, perms })
+    }
 }
 
 impl Authorizer for SqliteAuthorizer {
@@ -76,17 +98,21 @@ impl Shared {
         let hash = found.as_ref().map_or(&self.nobody, |(hash, _)| hash);
         verify(password, hash)?;
         let (_, account) = found.ok_or_else(AuthenticationFailed::default)?;
+        let account = account.check().map_err(|err| {
+            log::error!(target: "ftpdlib", "the database of users: {username}: {err}");
+            AuthenticationFailed::new("Your account is not in order.")
+        })?;
         lock(&self.accounts).insert(username, account);
         Ok(())
     }
 }
 
-fn find(database: &Connection, username: &str) -> rusqlite::Result<Option<(String, Account)>> {
+fn find(database: &Connection, username: &str) -> rusqlite::Result<Option<(String, Row)>> {
     let select = "SELECT hash, home, perm FROM users WHERE name = ?1";
     let found = database.query_row(select, [username], |row| {
-        let account = Account {
+        let account = Row {
             home: row.get::<_, String>("home")?.into(),
-            perms: row.get::<_, String>("perm")?.parse().unwrap_or(Perms::NONE),
+            perm: row.get("perm")?,
         };
         Ok((row.get("hash")?, account))
     });

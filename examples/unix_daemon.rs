@@ -2,6 +2,9 @@
 //! `cargo run --example unix_daemon -- start`, then `status`, `restart` or `stop`.
 //! Without any of these it stays in the foreground. Options before the command:
 //! `-a ADDRESS`, `-d DIRECTORY`, `-p PIDFILE`, `-l LOGFILE`.
+//!
+//! The pid file stays when the daemon has ended: what counts is whether it is locked.
+//! To remove it could hit the next daemon, which has just begun to use it.
 
 use std::env;
 use std::error::Error;
@@ -18,7 +21,7 @@ use ftpdlib::handlers::StockHandler;
 use ftpdlib::{FTPConfig, FTPServer};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, setsid};
-use rustix::stdio::dup2_stdin;
+use rustix::stdio::{dup2_stdin, dup2_stdout};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -55,9 +58,12 @@ fn main() -> Result<()> {
         "" => serve(TcpListener::bind(&options.address)?, &options.home),
         "start" => start(&options),
         "stop" => stop(&options),
-        "restart" => stop(&options).and_then(|()| start(&options)),
+        "restart" => restart(&options),
         "status" => status(&options),
-        "daemon" => serve(detach()?, &options.home),
+        "daemon" => {
+            let (listener, _lock) = detach()?;
+            serve(listener, &options.home)
+        }
         _ => Err(format!("no such command: {command}").into()),
     }
 }
@@ -75,13 +81,14 @@ fn serve(listener: TcpListener, home: &str) -> Result<()> {
 /// Runs this program anew as the daemon: its standard input is the socket that
 /// listens, its standard output the pid file, and locked for as long as it lives.
 fn start(options: &Options) -> Result<()> {
-    // Not emptied before it is locked.
+    // Emptied when it is locked, and not before: it may be that of another daemon.
     let mut pidfile = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&options.pidfile)?;
     flock(&pidfile, FlockOperation::NonBlockingLockExclusive).map_err(|_| "already running")?;
+    pidfile.set_len(0)?;
     // Here, so that an address in use is told to the one who has started it.
     let listener = TcpListener::bind(&options.address)?;
     let log = File::options()
@@ -97,53 +104,77 @@ fn start(options: &Options) -> Result<()> {
         .stdout(pidfile.try_clone()?)
         .stderr(log)
         .spawn()?;
-    pidfile.set_len(0)?;
-    writeln!(pidfile, "{}", daemon.id())?;
+    pidfile.write_all(format!("{}\n", daemon.id()).as_bytes())?;
     eprintln!("started (pid {})", daemon.id());
     Ok(())
 }
 
-/// In the daemon: leaves the terminal, and takes what `start` has handed over.
-fn detach() -> Result<TcpListener> {
+/// In the daemon: leaves the terminal, and takes what `start` has handed over. What is
+/// printed goes to the log from now on.
+fn detach() -> Result<(TcpListener, OwnedFd)> {
     setsid()?;
     let listener = io::stdin().as_fd().try_clone_to_owned()?;
     dup2_stdin(File::open("/dev/null")?)?;
-    Ok(listener.into())
+    let lock = io::stdout().as_fd().try_clone_to_owned()?;
+    dup2_stdout(io::stderr())?;
+    Ok((listener.into(), lock))
 }
 
-/// The daemon. A pid file that is not locked was left by one that is gone.
-fn running(options: &Options) -> Result<Option<Pid>> {
+enum State {
+    Stopped,
+    Starting,
+    Running(Pid),
+}
+
+/// Of the daemon. A pid file that is not locked was left by one that is gone.
+fn state(options: &Options) -> Result<State> {
     let pidfile = match File::open(&options.pidfile) {
-        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(State::Stopped),
         pidfile => pidfile?,
     };
     if flock(&pidfile, FlockOperation::NonBlockingLockShared).is_ok() {
-        return Ok(None);
+        return Ok(State::Stopped);
     }
-    Ok(Pid::from_raw(io::read_to_string(pidfile)?.trim().parse()?))
+    let text = io::read_to_string(pidfile)?;
+    let Some(pid) = text.strip_suffix('\n') else {
+        return Ok(State::Starting);
+    };
+    let pid = Pid::from_raw(pid.parse()?);
+    Ok(State::Running(pid.ok_or("no pid in the pid file")?))
 }
 
 fn status(options: &Options) -> Result<()> {
-    match running(options)? {
-        Some(pid) => eprintln!("running (pid {pid})"),
-        None => eprintln!("not running"),
+    match state(options)? {
+        State::Stopped => eprintln!("not running"),
+        State::Starting => eprintln!("starting"),
+        State::Running(pid) => eprintln!("running (pid {pid})"),
     }
     Ok(())
+}
+
+fn restart(options: &Options) -> Result<()> {
+    if !matches!(state(options)?, State::Stopped) {
+        stop(options)?;
+    }
+    start(options)
 }
 
 /// Asks it to end, which lets transfers finish for 3 s; then makes it.
 fn stop(options: &Options) -> Result<()> {
-    let pid = running(options)?.ok_or("not running")?;
-    kill_process(pid, Signal::TERM)?;
-    for _ in 0..50 {
-        if running(options)?.is_none() {
-            fs::remove_file(&options.pidfile)?;
-            eprintln!("stopped (pid {pid})");
-            return Ok(());
+    let pid = match state(options)? {
+        State::Stopped => return Err("not running".into()),
+        State::Starting => return Err("still starting".into()),
+        State::Running(pid) => pid,
+    };
+    for (signal, done) in [(Signal::TERM, "stopped"), (Signal::KILL, "killed")] {
+        kill_process(pid, signal)?;
+        for _ in 0..50 {
+            if matches!(state(options)?, State::Stopped) {
+                eprintln!("{done} (pid {pid})");
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(100));
         }
-        thread::sleep(Duration::from_millis(100));
     }
-    kill_process(pid, Signal::KILL)?;
-    eprintln!("killed (pid {pid})");
-    Ok(())
+    Err(format!("cannot be stopped (pid {pid})").into())
 }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use common::tls::certfile;
 use common::{Client, PASSWORD, USER, parse_227, pattern, set_deadlines, wait_for};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 
@@ -251,59 +252,98 @@ fn tls_ftpd() {
     example.stop();
 }
 
-#[test]
-fn unix_daemon() {
-    let dir = tempfile::tempdir().unwrap();
-    let home = dir.path().join("home");
-    fs::create_dir(&home).unwrap();
-    let run = |command: &str| {
+/// A directory with a daemon, which ends with this value.
+struct Daemon(TempDir);
+
+impl Daemon {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("home")).unwrap();
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// What came of a command, and what it said.
+    fn run(&self, command: &str) -> (bool, String) {
+        self.run_at("127.0.0.1:0", command)
+    }
+
+    fn run_at(&self, address: &str, command: &str) -> (bool, String) {
         let run = Command::new(path_of("unix_daemon"))
-            .args([
-                "-a",
-                "127.0.0.1:0",
-                "-d",
-                "home",
-                "-p",
-                "pid",
-                "-l",
-                "log",
-                command,
-            ])
-            .current_dir(dir.path())
+            .args(["-a", address, "-d", "home", "-p", "pid", "-l", "log"])
+            .arg(command)
+            .current_dir(self.0.path())
             .output()
             .unwrap();
         let text = String::from_utf8(run.stderr).unwrap();
         (run.status.success(), text.trim_end().to_owned())
-    };
-    let daemon = Daemon(&run);
-    assert_eq!(run("status"), (true, "not running".to_owned()));
-    let (started, text) = run("start");
-    assert!(started, "{text}");
-    let pid = fs::read_to_string(dir.path().join("pid")).unwrap();
-    let running = (true, format!("running (pid {})", pid.trim_end()));
-    assert_eq!(run("status"), running);
-    assert!(!run("start").0);
-    let log = || fs::read_to_string(dir.path().join("log")).unwrap();
+    }
+
+    #[track_caller]
+    fn expect(&self, command: &str, text: &str) {
+        let (done, said) = self.run(command);
+        assert!(done && said.starts_with(text), "{command}: {said}");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.run("stop");
+    }
+}
+
+#[test]
+fn unix_daemon() {
+    let daemon = Daemon::new();
+    daemon.expect("status", "not running");
+    daemon.expect("start", "started");
+    let pid = fs::read_to_string(daemon.path("pid")).unwrap();
+    daemon.expect("status", &format!("running (pid {})", pid.trim_end()));
+    assert!(!daemon.run("start").0);
+    let log = || fs::read_to_string(daemon.path("log")).unwrap_or_default();
     let mut client = Client::connect(address_in(log));
     client.expect_reply(220);
     client.login(USER, PASSWORD);
     client.upload("STOR file", b"hello");
-    assert_eq!(fs::read(home.join("file")).unwrap(), b"hello");
-    let (stopped, text) = run("stop");
-    assert!(stopped && text.starts_with("stopped"), "{text}");
+    assert_eq!(fs::read(daemon.path("home/file")).unwrap(), b"hello");
+    daemon.expect("stop", "stopped");
     client.expect_reply(421);
-    assert_eq!(run("status"), (true, "not running".to_owned()));
-    assert!(!run("stop").0);
-    drop(daemon);
+    daemon.expect("status", "not running");
+    assert!(!daemon.run("stop").0);
+    // Whether it runs or not.
+    daemon.expect("restart", "started");
+    daemon.expect("restart", "stopped");
+    daemon.expect("status", "running");
 }
 
-/// Ends the daemon when its test does.
-struct Daemon<'a, F: Fn(&str) -> (bool, String)>(&'a F);
-
-impl<F: Fn(&str) -> (bool, String)> Drop for Daemon<'_, F> {
-    fn drop(&mut self) {
-        (self.0)("stop");
-    }
+#[test]
+fn unix_daemon_leaves_others_alone() {
+    let daemon = Daemon::new();
+    // A daemon that is gone has left the number of a process that is not one.
+    let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+    let pidfile = daemon.path("pid");
+    fs::write(&pidfile, format!("{}\n", other.id())).unwrap();
+    let stopped = daemon.run("stop");
+    // While one starts, it is locked, and the number is there no more.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let started = daemon.run_at(&address, "start");
+    let left = fs::read_to_string(&pidfile).unwrap();
+    let starting = fs::File::open(&pidfile).unwrap();
+    flock(&starting, FlockOperation::LockExclusive).unwrap();
+    let status = daemon.run("status");
+    let stopped_meanwhile = daemon.run("stop");
+    drop(starting);
+    let ended = other.try_wait().unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(ended, None, "ended by stop");
+    assert!(!stopped.0 && !started.0 && !stopped_meanwhile.0);
+    assert_eq!(left, "");
+    assert_eq!(status, (true, "starting".to_owned()));
 }
 
 #[test]
@@ -464,6 +504,27 @@ fn quota() {
 }
 
 #[test]
+fn quota_of_uploads_at_once() {
+    let example = Example::start("quota");
+    let (mut client, mut other) = (example.login(), example.login());
+    let most = pattern(900_000);
+    let first = begin_upload(&mut client, "STOR first", &most);
+    let mut second = other.pasv();
+    other.begin("STOR second");
+    let _ = second.write_all(&most);
+    drop(second);
+    assert_eq!(other.expect_reply(552), "552 Quota exceeded.");
+    first.shutdown(Shutdown::Write).unwrap();
+    client.expect_reply(226);
+    let sizes = ["first", "second"].map(|name| example.read(name).len());
+    assert!(sizes.iter().sum::<usize>() <= 1 << 20, "{sizes:?}");
+    // Its own file may be replaced, however full the home is.
+    client.upload("STOR first", &most);
+    assert!(example.read("first") == most);
+    example.stop();
+}
+
+#[test]
 fn offload() {
     let example = Example::start("offload");
     let mut client = example.login();
@@ -558,9 +619,8 @@ fn atomic_upload() {
     assert_eq!(example.read("file"), b"second one");
     let _left = begin_upload(&mut client, "STOR left", b"x");
     drop(client);
-    let parts = || fs::read_dir(example.path(".uploads")).unwrap().count();
-    wait_for("the end of its session", || parts() == 0);
-    assert!(!example.path("left").exists());
+    let files = || fs::read_dir(example.home.path()).unwrap().count();
+    wait_for("the end of its session", || files() == 1);
 
     other.expect(550, "APPE file");
     other.expect(350, "REST 2");
@@ -576,10 +636,26 @@ fn atomic_upload() {
     drop(cut);
     other.expect(550, "NLST cut.*");
     other.expect(550, "STOR none/file");
-    other.expect(550, "CWD .uploads");
-    other.expect(550, "STOR .uploads/x");
+    other.expect(550, "STOR .upload.x");
     other.expect(257, "MKD dir");
     other.expect(550, "STOR dir");
+    example.stop();
+}
+
+#[test]
+fn atomic_upload_outlives_a_second_start() {
+    let example = Example::start("atomic_upload");
+    let mut client = example.login();
+    let data = begin_upload(&mut client, "STOR file", b"hello");
+    let second = Command::new(path_of("atomic_upload"))
+        .arg(example.address.to_string())
+        .arg(example.home.path())
+        .output()
+        .unwrap();
+    assert!(!second.status.success(), "the address is in use");
+    data.shutdown(Shutdown::Write).unwrap();
+    client.expect_reply(226);
+    assert_eq!(example.read("file"), b"hello");
     example.stop();
 }
 
@@ -603,14 +679,27 @@ fn sqlite_authorizer() {
     assert_eq!(guest.download("RETR file"), b"hello");
     guest.expect(550, "STOR file");
 
-    let mut stranger = example.connect();
-    stranger.expect(331, "USER stranger");
-    assert_eq!(
-        stranger.expect(530, "PASS 12345"),
-        "530 Authentication failed."
-    );
-    stranger.expect(331, "USER ' OR '1'='1");
-    stranger.expect(530, "PASS 12345");
+    for (name, home, perm) in [("lost", "'none'", "'elr'"), ("odd", "home", "'elrX'")] {
+        let copy = "INSERT INTO users SELECT";
+        let copy = format!("{copy} '{name}', hash, {home}, {perm} FROM users LIMIT 1");
+        database.execute(&copy, []).unwrap();
+    }
+    // Refusals are held back, so that all wait for theirs together.
+    let refused = ["lost", "odd", "stranger", "' OR '1'='1"].map(|name| {
+        let mut client = example.connect();
+        client.expect(331, format!("USER {name}"));
+        client.send(format!("PASS {PASSWORD}\r\n"));
+        client
+    });
+    let replies = refused.map(|mut client| client.expect_reply(530));
+    let [not_in_order, failed] = [
+        "530 Your account is not in order.",
+        "530 Authentication failed.",
+    ];
+    assert_eq!(replies, [not_in_order, not_in_order, failed, failed]);
+    // What is wrong in the database is told at the login, and logged.
+    example.expect_log("the database of users: lost: no absolute directory: none");
+    example.expect_log("the database of users: odd: no such permission 'X'");
     example.stop();
 }
 
