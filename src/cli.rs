@@ -12,17 +12,12 @@ use clap::builder::{
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
-use crate::config::flags::Flag;
+use crate::config::flags::{Flag, NETWORK, PROGRAM, TLS};
 use crate::config::table::SETTINGS;
 use crate::manual::Document;
 
-/// The headings of the help.
-pub(crate) const SHARING: &str = "What to share, and with whom";
-pub(crate) const NETWORK: &str = "Network";
-pub(crate) const TLS: &str = "TLS";
-pub(crate) const SESSIONS: &str = "Sessions";
-pub(crate) const LIMITS: &str = "Limits";
-pub(crate) const PROGRAM: &str = "Program";
+/// The heading of flags that are no settings.
+const SHARING: &str = "What to share, and with whom";
 
 /// What the command line says.
 #[derive(Debug)]

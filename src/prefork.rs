@@ -20,7 +20,6 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 
 use crate::ioloop::after as time_after;
 use crate::log::{TARGET, write_through};
-use crate::servers::JOIN_TIMEOUT;
 use crate::sys::{self, Fork, LastResort, Pid};
 
 /// Which process this is, after [`fork_processes`].
@@ -514,9 +513,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long they may take when they are to end at once.
 pub(crate) const FORCED_PATIENCE: Duration = Duration::from_millis(1500);
-
-// A worker that waits for threads or processes of its own is not killed meanwhile.
-const _: () = assert!(JOIN_TIMEOUT.as_millis() + 500 <= FORCED_PATIENCE.as_millis());
 
 /// How long the master may take beside.
 const LAST_PATIENCE: Duration = Duration::from_millis(400);

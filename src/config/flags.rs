@@ -1,6 +1,11 @@
 //! The flags that settings of the [table](super::table) have.
 
-use crate::cli::{LIMITS, NETWORK, PROGRAM, SESSIONS, TLS};
+/// The headings of the help.
+pub(crate) const NETWORK: &str = "Network";
+pub(crate) const TLS: &str = "TLS";
+pub(crate) const SESSIONS: &str = "Sessions";
+pub(crate) const LIMITS: &str = "Limits";
+pub(crate) const PROGRAM: &str = "Program";
 
 /// A flag of the command line. Settings may share one, by its long name.
 #[derive(Debug, Clone, Copy)]

@@ -5,9 +5,10 @@ use std::path::Path;
 use ftpdlib::{CertFiles, TlsConfig};
 use toml::de::DeValue;
 
+use super::flags::TLS;
 use super::value::Value;
 use super::{ConfigError, Settings, self_signed};
-use crate::cli::{Flags, TLS};
+use crate::cli::Flags;
 
 /// What the table of settings fills in.
 #[derive(Debug, Default)]

@@ -599,7 +599,9 @@ const BACKLOG: i32 = 100;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long threads and processes that had to be cut may take to end.
-pub(crate) const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+// A worker that waits for them is not killed meanwhile.
+const _: () = assert!(JOIN_TIMEOUT.as_millis() + 500 <= prefork::FORCED_PATIENCE.as_millis());
 
 /// How long what is stuck may take for its end, the join of threads in it.
 const STUCK_PATIENCE: Duration = Duration::from_millis(1300);
