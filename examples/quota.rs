@@ -86,7 +86,11 @@ impl Quota {
                 if was_quiet && account.begun.get() == begun {
                     account.left.set(QUOTA.saturating_sub(used));
                 }
-                let before = size(s, old.as_deref());
+                // What others may still write to frees nothing.
+                let before = match account.open.get() {
+                    0 => size(s, old.as_deref()),
+                    _ => 0,
+                };
                 if account.left.get() + before == 0 {
                     return s.respond(EXCEEDED);
                 }
