@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::Command;
+use std::process::{self, Command};
 use std::thread;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ fn serve(listener: TcpListener, home: &str) -> Result<()> {
 /// listens, its standard output the pid file, and locked for as long as it lives.
 fn start(options: &Options) -> Result<()> {
     // Emptied when it is locked, and not before: it may be that of another daemon.
-    let mut pidfile = File::options()
+    let pidfile = File::options()
         .create(true)
         .truncate(false)
         .write(true)
@@ -95,29 +95,36 @@ fn start(options: &Options) -> Result<()> {
         .create(true)
         .append(true)
         .open(&options.logfile)?;
-    let daemon = Command::new(env::current_exe()?)
+    let mut daemon = Command::new(env::current_exe()?)
         .arg("-d")
         .arg(fs::canonicalize(&options.home)?)
         .arg("daemon")
         .current_dir("/")
         .stdin(OwnedFd::from(listener))
-        .stdout(pidfile.try_clone()?)
+        .stdout(pidfile)
         .stderr(log)
         .spawn()?;
-    pidfile.write_all(format!("{}\n", daemon.id()).as_bytes())?;
-    eprintln!("started (pid {})", daemon.id());
-    Ok(())
+    while daemon.try_wait()?.is_none() {
+        if let State::Running(pid) = state(options)? {
+            eprintln!("started (pid {pid})");
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err("it has ended at once: see the log".into())
 }
 
 /// In the daemon: leaves the terminal, and takes what `start` has handed over. What is
 /// printed goes to the log from now on.
-fn detach() -> Result<(TcpListener, OwnedFd)> {
+fn detach() -> Result<(TcpListener, File)> {
     setsid()?;
     let listener = io::stdin().as_fd().try_clone_to_owned()?;
     dup2_stdin(File::open("/dev/null")?)?;
-    let lock = io::stdout().as_fd().try_clone_to_owned()?;
+    let mut pidfile = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     dup2_stdout(io::stderr())?;
-    Ok((listener.into(), lock))
+    // Written here, it is there as soon as this can be stopped, whatever becomes of `start`.
+    pidfile.write_all(format!("{}\n", process::id()).as_bytes())?;
+    Ok((listener.into(), pidfile))
 }
 
 enum State {
@@ -169,7 +176,8 @@ fn stop(options: &Options) -> Result<()> {
     for (signal, done) in [(Signal::TERM, "stopped"), (Signal::KILL, "killed")] {
         kill_process(pid, signal)?;
         for _ in 0..50 {
-            if matches!(state(options)?, State::Stopped) {
+            // Another one may have been started by now: its number is not this one.
+            if !matches!(state(options)?, State::Running(running) if running == pid) {
                 eprintln!("{done} (pid {pid})");
                 return Ok(());
             }
