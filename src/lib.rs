@@ -198,6 +198,7 @@ mod servers;
 )]
 mod sys;
 pub mod testing;
+mod time;
 mod tls;
 
 pub use error::{AuthenticationFailed, AuthorizerError, FSError, FilesystemError, strerror};

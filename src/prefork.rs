@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 
-use crate::ioloop::after as time_after;
 use crate::log::{TARGET, write_through};
 use crate::sys::{self, Fork, LastResort, Pid};
+use crate::time::after as time_after;
 
 /// Which process this is, after [`fork_processes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,10 +15,9 @@ use std::time::Duration;
 use common::socket::Socket;
 use common::{DEADLINE, pattern, read_all};
 use ftpdlib::ioloop::{
-    Acceptor, AsyncChat, ChatChannel, ChatHandler, Connector, IOLoop, Io, Stream,
+    Acceptor, AsyncChat, ChatChannel, ChatHandler, Connector, IOLoop, Io, Stream, Terminator,
 };
 use ftpdlib::producers::{More, Producer};
-use ftpdlib::proto::line::Terminator;
 use thread::{MS, Thread, next};
 
 /// Tells what happens, and does what the pieces say.

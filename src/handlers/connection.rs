@@ -20,11 +20,11 @@ use super::parking::Done;
 use super::session::{Arrival, DataState, Leaving, TIMERS_MAX};
 use super::{FTPHandler, FTPSession, dispatchers, parking};
 use crate::authorizers::LoginAnswer;
+use crate::ioloop::line::Step;
 use crate::ioloop::stream::is_disconnect;
 use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::limits::Admission;
 use crate::proto::command::{CommandLine, connects, transfers};
-use crate::proto::line::Step;
 
 /// A session and the user's handler.
 pub(crate) struct Connection<H> {

@@ -12,9 +12,10 @@ use super::data::{self, DataChannel, DataConnection, Outcome, PendingTransfer};
 use super::session::DataState;
 use super::{CmdArg, FTPHandler, FTPSession};
 use crate::error::strerror;
-use crate::ioloop::{Listener, SideListener, Stream, after, connect_beside};
+use crate::ioloop::{Listener, SideListener, Stream, connect_beside};
 use crate::limits::Seat;
 use crate::proto::address::{self, EprtProto};
+use crate::time::after;
 
 /// A listener that waits for the client's data connection.
 pub(crate) struct PassiveDTP {

@@ -16,12 +16,13 @@ use super::parking::Parked;
 use super::{FTPConfig, TransferType, data};
 use crate::filesystems::{AbstractedFS, FSState};
 use crate::ioloop::tls::Tls;
-use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream, after};
+use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
 use crate::limits::{Seat, ServerState};
 use crate::log::{TARGET, escape};
 use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
 use crate::proto::reply::{sanitize, sanitize_bytes};
+use crate::time::after;
 use crate::tls::SessionTickets;
 
 /// The state of one control connection, which every method of

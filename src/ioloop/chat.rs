@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use rustls::ServerConfig;
 
+use super::line::{Splitter, Step, Terminator};
 use super::stream::{self, Stream};
 use super::{Channel, Io, Readiness, Source};
 use crate::producers::{More, Producer};
-use crate::proto::line::{Splitter, Step, Terminator};
 
 /// A connection whose input comes in pieces and whose output may be produced,
 /// as `async_chat` of Python.

@@ -14,6 +14,7 @@ mod by_hand;
 mod channel;
 mod chat;
 mod endpoints;
+pub mod line;
 pub(crate) mod memory;
 mod remote;
 mod socket;
@@ -39,13 +40,12 @@ pub use channel::{Channel, ChannelId, Readiness, Source};
 pub use chat::{AsyncChat, ChatChannel, ChatHandler};
 pub use endpoints::{Acceptor, Connector, bind_af_unspecified, connect_af_unspecified};
 pub(crate) use endpoints::{Listener, SideListener, connect_beside};
+pub use line::Terminator;
 use remote::Letter;
 pub use remote::Remote;
 pub use stream::Stream;
-pub(crate) use timers::after;
 pub use timers::{CallLater, DeadlineHeap};
 
-pub use crate::proto::line::Terminator;
 use crate::sys;
 
 /// What a loop takes of the system: it may be got before the loop is made, and in

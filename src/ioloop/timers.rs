@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use super::Io;
+use crate::time::{LONGEST, after};
 
 /// Items by deadline; of equal deadlines, the first pushed comes first.
 #[derive(Debug)]
@@ -355,11 +356,6 @@ impl DueTask {
     }
 }
 
-/// `delay` from `now`, as far as there is a time for it.
-pub(crate) fn after(now: Instant, delay: Duration) -> Instant {
-    now + delay.min(LONGEST)
-}
-
 fn nanos(instant: Instant) -> u64 {
     u64::try_from(instant.saturating_duration_since(*EPOCH).as_nanos()).unwrap_or(u64::MAX)
 }
@@ -370,9 +366,6 @@ fn instant(nanos: u64) -> Instant {
 
 /// What the deadlines that are shared with handles count from.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Delays are cut to this, so that adding one to the clock cannot overflow.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Cancelled entries that are always tolerated, as in pyftpdlib.
 const CANCELLED_MAX: usize = 512;

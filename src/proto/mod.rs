@@ -6,7 +6,6 @@ pub mod address;
 pub mod ascii;
 pub mod command;
 pub mod encoding;
-pub mod line;
 pub mod listing;
 pub mod pattern;
 pub mod reply;

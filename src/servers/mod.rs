@@ -21,11 +21,12 @@ use self::signals::Signals;
 pub use self::spawners::{MultiprocessFTPServer, ThreadedFTPServer};
 use self::spawners::{Processes, Threads};
 use crate::handlers::{FTPConfig, FTPHandler};
-use crate::ioloop::{Footing, IOLoop, Listener, after, bind_af_unspecified};
+use crate::ioloop::{Footing, IOLoop, Listener, bind_af_unspecified};
 use crate::limits::ServerState;
 use crate::log::TARGET;
 use crate::prefork::{self, Role, Service};
 use crate::sys::{self, HeldSignals, LastResort, Pid};
+use crate::time::after;
 use crate::tls::{TlsAcceptor, TlsError};
 
 /// An FTP server on its own loop: as pyftpdlib's `FTPServer`.

@@ -12,7 +12,7 @@ use super::super::{FTPHandler, FTPSession, TransferType};
 use crate::authorizers::{LaterVerdict, MSG_QUIT, Verdict};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::FSState;
-use crate::ioloop::after;
+use crate::time::after;
 
 /// Stock [`FTPHandler::handle`].
 pub fn handle<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {

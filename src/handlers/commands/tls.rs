@@ -8,9 +8,9 @@ use log::Level;
 
 use super::super::session::ControlTls;
 use super::super::{FTPHandler, FTPSession};
-use crate::ioloop::after;
 use crate::ioloop::stream::is_disconnect;
 use crate::proto::command::{connects, transfers};
+use crate::time::after;
 use crate::tls::SessionTickets;
 
 /// Stock [`FTPHandler::ftp_auth`].

@@ -10,9 +10,9 @@ use mio::Interest;
 use super::{DTPHandler, DataChannel, Outgoing, Received, Transfer, TransferError, Upload};
 use crate::error::strerror;
 use crate::handlers::TransferType;
-use crate::ioloop::after;
 use crate::ioloop::stream::{is_disconnect, readable};
 use crate::producers::More;
+use crate::time::after;
 
 /// A data connection and its handler.
 pub(crate) struct DataConnection {

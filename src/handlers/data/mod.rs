@@ -22,11 +22,12 @@ use std::time::{Duration, Instant};
 use super::{FTPConfig, FTPSession, TransferType};
 use crate::error::strerror;
 use crate::filesystems::FSFile;
-use crate::ioloop::{Stream, after};
+use crate::ioloop::Stream;
 use crate::limits::Seat;
 use crate::producers::{FileProducer, Producer};
 use crate::proto::ascii::FromNetwork;
 use crate::sys::Pipe;
+use crate::time::after;
 
 pub(crate) use self::drive::{DataConnection, Drive, Outcome};
 pub(crate) use self::finish::{finish, forget_pending, forget_replaced};

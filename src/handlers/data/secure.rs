@@ -11,8 +11,8 @@ use rustls::ProtocolVersion;
 use super::drive::{DataConnection, Drive, Outcome};
 use super::{DataChannel, Transfer};
 use crate::handlers::FTPSession;
-use crate::ioloop::after;
 use crate::limits::ServerState;
+use crate::time::after;
 use crate::tls::{SessionTickets, TlsAcceptor};
 
 /// TLS as far as a data connection has to do with it.
