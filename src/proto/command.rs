@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::authorizers::Perm;
-use crate::proto::reply::sanitize;
+use super::perm::Perm;
+use super::reply::sanitize;
 
 /// Whether a command takes an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

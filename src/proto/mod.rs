@@ -8,4 +8,5 @@ pub mod command;
 pub mod encoding;
 pub mod listing;
 pub mod pattern;
+pub mod perm;
 pub mod reply;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::authorizers::{Perm, Perms};
+use crate::proto::perm::{Perm, Perms};
 
 /// The facts that a client wants to see of each file in MLSD and MLST, and the
 /// permissions that they are shown with.
