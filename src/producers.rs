@@ -1,4 +1,4 @@
-//! Where the output of a channel comes from, when it is more than some bytes.
+//! Where the output of a connection comes from: [`Producer`], and the producer of a file.
 //!
 //! A producer makes bytes when it is asked to. It knows neither the connection that they go
 //! out on, nor how many are wanted in all.
@@ -7,39 +7,10 @@ use std::fmt;
 use std::io;
 
 use crate::filesystems::FSFile;
-use crate::handlers::TransferType;
 use crate::proto::ascii::ToNetwork;
+use crate::proto::transfer_type::TransferType;
 
-/// A source of output, as the producers of asynchat.
-pub trait Producer {
-    /// Appends the next bytes to `out`: a short piece of work, at most some
-    /// tens of KiB, without waiting.
-    ///
-    /// # Errors
-    /// Ends the output; on a data connection the reply is 426 with the
-    /// system's text.
-    fn more(&mut self, out: &mut Vec<u8>) -> io::Result<More>;
-
-    /// The file behind it and the position reached, where its bytes go out as
-    /// they are: `sendfile` is used then.
-    fn file(&mut self) -> Option<(&mut dyn FSFile, u64)> {
-        None
-    }
-
-    /// The transfer ends; `completed` tells a whole file from a cut one.
-    fn finish(&mut self, completed: bool) {
-        let _ = completed;
-    }
-}
-
-/// What came of [`Producer::more`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum More {
-    /// There may be more. Nothing need have been appended: the work goes on.
-    Yes,
-    /// That was the last of it.
-    End,
-}
+pub use crate::ioloop::producer::{BufferedIteratorProducer, More, Producer, SourceFile};
 
 /// The bytes of a file, as pyftpdlib's `FileProducer`.
 pub struct FileProducer {
@@ -84,10 +55,11 @@ impl Producer for FileProducer {
         Ok(if read == 0 { More::End } else { More::Yes })
     }
 
-    fn file(&mut self) -> Option<(&mut dyn FSFile, u64)> {
-        self.translation
-            .is_none()
-            .then_some((&mut *self.file, self.position))
+    fn file(&mut self) -> Option<SourceFile<'_>> {
+        let file = self.file.as_file().filter(|_| self.translation.is_none())?;
+        let mut source = SourceFile::new(file, self.position);
+        source.size_when_opened = self.file.size_when_opened();
+        Some(source)
     }
 
     fn finish(&mut self, completed: bool) {
@@ -102,45 +74,5 @@ impl fmt::Debug for FileProducer {
             .field("file", &self.file.name())
             .field("position", &self.position)
             .finish_non_exhaustive()
-    }
-}
-
-/// The items of an iterator, some at a time, as pyftpdlib's
-/// `BufferedIteratorProducer`.
-#[derive(Debug)]
-pub struct BufferedIteratorProducer<I> {
-    iterator: I,
-    /// How many items are taken at once. 20.
-    pub loops: usize,
-}
-
-impl<I, B> BufferedIteratorProducer<I>
-where
-    I: Iterator<Item = io::Result<B>>,
-    B: AsRef<[u8]>,
-{
-    /// Takes its items one by one, each short to make.
-    #[must_use]
-    pub fn new(iterator: I) -> Self {
-        Self {
-            iterator,
-            loops: 20,
-        }
-    }
-}
-
-impl<I, B> Producer for BufferedIteratorProducer<I>
-where
-    I: Iterator<Item = io::Result<B>>,
-    B: AsRef<[u8]>,
-{
-    fn more(&mut self, out: &mut Vec<u8>) -> io::Result<More> {
-        for _ in 0..self.loops {
-            match self.iterator.next() {
-                Some(item) => out.extend_from_slice(item?.as_ref()),
-                None => return Ok(More::End),
-            }
-        }
-        Ok(More::Yes)
     }
 }

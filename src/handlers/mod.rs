@@ -30,12 +30,4 @@ pub(crate) use session::Arrival;
 pub use session::{FTPSession, TimerId};
 pub use throttled::ThrottledDTPHandler;
 
-/// The representation type of transfers, set by TYPE (RFC 959 §3.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TransferType {
-    /// `A`: lines end with CRLF on the wire and with LF in files. The default.
-    #[default]
-    Ascii,
-    /// `I`: bytes as they are.
-    Binary,
-}
+pub use crate::proto::transfer_type::TransferType;

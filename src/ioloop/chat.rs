@@ -15,9 +15,9 @@ use mio::Interest;
 use rustls::ServerConfig;
 
 use super::line::{Splitter, Step, Terminator};
+use super::producer::{More, Producer};
 use super::stream::{self, Stream};
 use super::{Channel, Io, Readiness, Source};
-use crate::producers::{More, Producer};
 
 /// A connection whose input comes in pieces and whose output may be produced,
 /// as `async_chat` of Python.

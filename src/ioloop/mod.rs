@@ -16,6 +16,7 @@ mod chat;
 mod endpoints;
 pub mod line;
 pub(crate) mod memory;
+pub(crate) mod producer;
 mod remote;
 mod socket;
 pub(crate) mod stream;

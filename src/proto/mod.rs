@@ -10,3 +10,4 @@ pub mod listing;
 pub mod pattern;
 pub mod perm;
 pub mod reply;
+pub mod transfer_type;

@@ -9,9 +9,9 @@ use mio::Interest;
 
 use super::{DTPHandler, DataChannel, Outgoing, Received, Transfer, TransferError, Upload};
 use crate::error::strerror;
-use crate::handlers::TransferType;
 use crate::ioloop::stream::{is_disconnect, readable};
 use crate::producers::More;
+use crate::proto::transfer_type::TransferType;
 use crate::time::after;
 
 /// A data connection and its handler.
@@ -269,13 +269,10 @@ impl DataChannel {
             let (Some(at), Some(producer)) = (sending.sendfile_at, &mut sending.producer) else {
                 return Ok(None);
             };
-            let Some(file) = producer.file().map(|(file, _)| file) else {
+            let Some(source) = producer.file() else {
                 return Ok(None);
             };
-            let Some(system_file) = file.as_file() else {
-                return Ok(None);
-            };
-            let sent = match self.stream.sendfile(system_file, at, budget) {
+            let sent = match self.stream.sendfile(source.file, at, budget) {
                 Ok(None) => return Ok(Some(Drive::Wait)),
                 Ok(Some(sent)) => sent,
                 Err(err) if is_disconnect(&err) => return Err(TransferError::Connection(err)),
@@ -288,12 +285,8 @@ impl DataChannel {
             };
             let at = at + sent as u64;
             let is_short = sent < budget;
-            let mut is_whole = || match file.size_when_opened() {
-                Some(size) => at >= size,
-                None => file.size().is_ok_and(|size| at >= size),
-            };
             // A short count at the end of the file saves asking once more.
-            let ended = sent == 0 || (is_short && is_whole());
+            let ended = sent == 0 || (is_short && source.ends_at(at));
             sending.sendfile_at = Some(at);
             if sent > 0 {
                 self.progress(sent, 0);

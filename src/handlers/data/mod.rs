@@ -471,8 +471,8 @@ pub fn push(d: &mut DataChannel, bytes: Vec<u8>) {
 pub fn push_with_producer(d: &mut DataChannel, mut producer: Box<dyn Producer>, sendfile: bool) {
     let position = producer
         .file()
-        .filter(|(file, _)| sendfile && file.as_file().is_some())
-        .map(|(_, position)| position);
+        .filter(|_| sendfile)
+        .map(|source| source.position);
     d.transfer = Transfer::Sending(Sending {
         producer: Some(producer),
         sendfile_at: position,

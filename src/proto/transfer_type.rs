@@ -1,0 +1,11 @@
+//! The representation type of transfers.
+
+/// The representation type of transfers, set by TYPE (RFC 959 §3.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransferType {
+    /// `A`: lines end with CRLF on the wire and with LF in files. The default.
+    #[default]
+    Ascii,
+    /// `I`: bytes as they are.
+    Binary,
+}
