@@ -273,7 +273,7 @@ impl<H: FTPHandler> Connection<H> {
                     // Commands that nobody will read must not cost the client its 421.
                     s.chat.stream.discard_input();
                 }
-                if s.tls.as_ref().is_some_and(|tls| tls.deadline.is_none()) {
+                if s.tls.as_ref().is_some_and(|tls| tls.handshake.is_none()) {
                     h.handle_ssl_shutdown(s);
                 }
             }

@@ -23,7 +23,7 @@ use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
 use crate::proto::reply::{sanitize, sanitize_bytes};
 use crate::time::after;
-use crate::tls::SessionTickets;
+use crate::tls::{ControlHandshake, TlsSession};
 
 /// The state of one control connection, which every method of
 /// [`FTPHandler`](super::FTPHandler) gets: as the attributes of pyftpdlib's `FTPHandler`.
@@ -140,12 +140,12 @@ pub(crate) enum Leaving {
     Drained,
 }
 
-/// What a control connection under TLS knows of it.
+/// TLS on the control connection.
 pub(crate) struct ControlTls {
-    /// What ties data connections to it.
-    pub(crate) tickets: Arc<SessionTickets>,
-    /// When the handshake has to be finished, until it is.
-    pub(crate) deadline: Option<Instant>,
+    /// Ties the data connections to the control connection.
+    pub(crate) session: TlsSession,
+    /// The handshake and its deadline, until the handshake is finished.
+    pub(crate) handshake: Option<(ControlHandshake, Instant)>,
 }
 
 /// The data connection in its stages.
@@ -536,7 +536,8 @@ impl FTPSession {
 
     /// When the handshake has to be finished.
     pub(crate) fn handshake_deadline(&self) -> Option<Instant> {
-        self.tls.as_ref().and_then(|tls| tls.deadline)
+        let (_, deadline) = self.tls.as_ref()?.handshake.as_ref()?;
+        Some(*deadline)
     }
 
     /// Whether it ends when its transfer does.

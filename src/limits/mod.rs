@@ -47,7 +47,7 @@ pub(crate) struct ServerState {
     /// Sessions of this process.
     pub(crate) sessions: AtomicUsize,
     /// FTPS, if there is any.
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Arc<TlsAcceptor>>,
 }
 
 /// Whether a new connection is let in.
@@ -59,7 +59,7 @@ pub(crate) enum Admission {
 }
 
 impl ServerState {
-    pub(crate) fn new(backlog: i32, tls: Option<TlsAcceptor>) -> Self {
+    pub(crate) fn new(backlog: i32, tls: Option<Arc<TlsAcceptor>>) -> Self {
         let open_files = sys::open_files().unwrap_or(u64::MAX);
         Self {
             max_cons: AtomicUsize::new(MAX_CONS),

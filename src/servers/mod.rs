@@ -581,9 +581,14 @@ fn spread(
 }
 
 /// Reads what TLS needs.
-pub(crate) fn acceptor(config: &FTPConfig) -> io::Result<Option<TlsAcceptor>> {
-    let tls = config.tls.as_ref().map(TlsAcceptor::new).transpose();
-    tls.map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err))
+pub(crate) fn acceptor(config: &FTPConfig) -> io::Result<Option<Arc<TlsAcceptor>>> {
+    let Some(tls) = &config.tls else {
+        return Ok(None);
+    };
+    match TlsAcceptor::new(tls) {
+        Ok(acceptor) => Ok(Some(Arc::new(acceptor))),
+        Err(err) => Err(io::Error::new(io::ErrorKind::InvalidInput, err)),
+    }
 }
 
 fn limit_text(limit: &AtomicUsize) -> String {

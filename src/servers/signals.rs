@@ -20,7 +20,6 @@ use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::limits::ServerState;
 use crate::log::TARGET;
 use crate::sys::LastResort;
-use crate::tls::TlsAcceptor;
 
 /// The signals as a channel: it stops the loop at each that is to end the server.
 pub(super) struct Signals {
@@ -67,11 +66,11 @@ impl Signals {
     }
 
     fn has_files(&self) -> bool {
-        self.state.tls.as_ref().is_some_and(TlsAcceptor::has_files)
+        self.state.tls.as_ref().is_some_and(|tls| tls.has_files())
     }
 
     fn reload_tls(&self) {
-        match self.state.tls.as_ref().map(TlsAcceptor::reload) {
+        match self.state.tls.as_ref().map(|tls| tls.reload()) {
             Some(_) if !self.has_files() => {
                 log::info!(target: TARGET, "TLS: no files to read again")
             }

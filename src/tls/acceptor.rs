@@ -10,8 +10,7 @@ use rustls::version::TLS13;
 use super::certificates::{authorities, check_chain, load};
 use super::provider::provider;
 use super::resolver::Certificates;
-use super::tickets::without_tickets;
-use super::{CertFiles, ClientAuth, SessionReuse, SessionTickets, TlsConfig, TlsError, TlsVersion};
+use super::{CertFiles, ClientAuth, TlsConfig, TlsError, TlsVersion};
 
 /// The settings of a server with what was made of their files.
 pub(crate) struct TlsAcceptor {
@@ -42,31 +41,8 @@ impl TlsAcceptor {
         config.certfile.is_some() || !config.certificates.is_empty() || config.client_ca.is_some()
     }
 
-    /// What the handshake of a control connection goes by, whose session has
-    /// these tickets.
-    pub(crate) fn control_config(&self, tickets: &Arc<SessionTickets>) -> Arc<ServerConfig> {
-        let base = tickets.base(|| self.base());
-        match self.config.session_reuse {
-            SessionReuse::Off => Arc::new(without_tickets(base)),
-            _ => tickets.config(base, CONTROL_TICKETS),
-        }
-    }
-
-    /// What the handshake of a data connection of that session goes by.
-    pub(crate) fn data_config(
-        &self,
-        tickets: &Arc<SessionTickets>,
-        downloads: bool,
-    ) -> Arc<ServerConfig> {
-        let base = tickets.base(|| self.base());
-        match self.config.session_reuse {
-            SessionReuse::Off => Arc::new(without_tickets(base)),
-            _ => tickets.config(base, usize::from(downloads)),
-        }
-    }
-
-    /// What a handshake that begins now goes by, but for its tickets.
-    fn base(&self) -> Arc<ServerConfig> {
+    /// The configuration of sessions that begin now, without their tickets.
+    pub(super) fn base(&self) -> Arc<ServerConfig> {
         let base = self.base.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&base)
     }
@@ -161,6 +137,3 @@ fn client_verifier(config: &TlsConfig) -> Result<Arc<dyn ClientCertVerifier>, Tl
     let verifier = builder.build();
     verifier.map_err(|err| TlsError::new(err.to_string()).because(err).of(path))
 }
-
-/// Tickets of a control connection, in TLS 1.3: for clients that use each once.
-const CONTROL_TICKETS: usize = 8;

@@ -6,6 +6,7 @@ mod acceptor;
 mod certificates;
 mod provider;
 mod resolver;
+mod session;
 mod tickets;
 
 use std::error::Error;
@@ -20,7 +21,9 @@ use rustls::sign::CertifiedKey;
 
 pub(crate) use acceptor::TlsAcceptor;
 pub use certificates::fingerprint;
-pub(crate) use tickets::SessionTickets;
+pub(crate) use session::{
+    ControlHandshake, DataHandshake, Direction, FinishedDataHandshake, TlsSession,
+};
 
 /// How a server does FTPS (RFC 4217): the class attributes of pyftpdlib's
 /// `TLS_FTPHandler`, and more. A server without one answers AUTH with 500.

@@ -24,20 +24,15 @@ struct Shaken {
     server: ServerConnection,
 }
 
-fn shake(acceptor: &TlsAcceptor, client: ClientConfig, host: &str) -> Result<Shaken, Error> {
-    shake_in(&Arc::default(), acceptor, client, host)
+fn shake(acceptor: &Arc<TlsAcceptor>, client: ClientConfig, host: &str) -> Result<Shaken, Error> {
+    shake_in(&TlsSession::new(Arc::clone(acceptor)), client, host)
 }
 
-/// In a session that has these tickets.
-fn shake_in(
-    tickets: &Arc<SessionTickets>,
-    acceptor: &TlsAcceptor,
-    client: ClientConfig,
-    host: &str,
-) -> Result<Shaken, Error> {
+/// The handshake of a control connection of this session.
+fn shake_in(session: &TlsSession, client: ClientConfig, host: &str) -> Result<Shaken, Error> {
     let name = ServerName::try_from(host.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::new(client), name)?;
-    let mut server = ServerConnection::new(acceptor.control_config(tickets))?;
+    let mut server = ServerConnection::new(config(session))?;
     while client.wants_write() || server.wants_write() {
         let mut wire = Vec::new();
         client.write_tls(&mut wire).unwrap();
@@ -57,10 +52,14 @@ fn shake_in(
     })
 }
 
-fn acceptor(pair: &Pair, change: impl FnOnce(&mut TlsConfig)) -> TlsAcceptor {
+fn config(session: &TlsSession) -> Arc<ServerConfig> {
+    session.control_handshake().1
+}
+
+fn acceptor(pair: &Pair, change: impl FnOnce(&mut TlsConfig)) -> Arc<TlsAcceptor> {
     let mut config = TlsConfig::with_certificate(vec![pair.der.clone()], pair.key_der()).unwrap();
     change(&mut config);
-    TlsAcceptor::new(&config).unwrap()
+    Arc::new(TlsAcceptor::new(&config).unwrap())
 }
 
 fn wrong(config: &TlsConfig) -> String {
@@ -132,7 +131,7 @@ fn keys_are_of_all_kinds() {
     ] {
         let certfile = dir.path().join("both.pem");
         fs::write(&certfile, pair.both()).unwrap();
-        let acceptor = TlsAcceptor::new(&TlsConfig::new(certfile)).unwrap();
+        let acceptor = Arc::new(TlsAcceptor::new(&TlsConfig::new(certfile)).unwrap());
         let shaken = shake(&acceptor, client(None), "localhost").unwrap();
         assert!(shaken.certificate == pair.der);
     }
@@ -167,7 +166,7 @@ fn clients_show_certificates() {
             config.client_ca = Some(client_ca.clone());
         })
     };
-    let shows = |acceptor: &TlsAcceptor, shown: Option<&Pair>| {
+    let shows = |acceptor: &Arc<TlsAcceptor>, shown: Option<&Pair>| {
         let shaken = shake(acceptor, client(shown), "localhost").ok()?;
         Some(shaken.server.peer_certificates().map(<[_]>::len))
     };
@@ -207,25 +206,26 @@ fn files_are_read_again() {
     let certfile = dir.path().join("both.pem");
     let (old, new) = (Pair::new(&["localhost"]), Pair::new(&["localhost"]));
     fs::write(&certfile, old.both()).unwrap();
-    let acceptor = TlsAcceptor::new(&TlsConfig::new(&certfile)).unwrap();
+    let acceptor = Arc::new(TlsAcceptor::new(&TlsConfig::new(&certfile)).unwrap());
+    let new_session = || TlsSession::new(Arc::clone(&acceptor));
     assert!(acceptor.has_files());
-    let get = |tickets: &Arc<SessionTickets>| {
+    let get = |session: &TlsSession| {
         let mut config = client(None);
         config.resumption = Resumption::disabled();
-        let shaken = shake_in(tickets, &acceptor, config, "localhost");
+        let shaken = shake_in(session, config, "localhost");
         shaken.unwrap().certificate
     };
-    let session = Arc::default();
+    let session = new_session();
     assert!(get(&session) == old.der);
 
     fs::write(&certfile, &new.certificate).unwrap();
     let text = acceptor.reload().unwrap_err().to_string();
     assert!(text.ends_with("both.pem: holds no private key in PEM, and there is no keyfile"));
-    assert!(get(&Arc::default()) == old.der);
+    assert!(get(&new_session()) == old.der);
 
     fs::write(&certfile, new.both()).unwrap();
     acceptor.reload().unwrap();
-    assert!(get(&Arc::default()) == new.der);
+    assert!(get(&new_session()) == new.der);
     // A session keeps what it has begun with.
     assert!(get(&session) == old.der);
 }
@@ -234,14 +234,14 @@ fn files_are_read_again() {
 fn a_ready_made_configuration_is_taken_as_it_is() {
     let pair = Pair::new(&["localhost"]);
     let ready = acceptor(&pair, |config| config.min_version = TlsVersion::V1_3);
-    let mut ready = ServerConfig::clone(&ready.control_config(&Arc::default()));
+    let mut ready = ServerConfig::clone(&config(&TlsSession::new(ready)));
     ready.alpn_protocols = vec![b"h2".to_vec()];
     ready.max_early_data_size = 9;
-    let config = TlsConfig::with_context(Arc::new(ready));
-    let acceptor = TlsAcceptor::new(&config).unwrap();
+    let settings = TlsConfig::with_context(Arc::new(ready));
+    let acceptor = Arc::new(TlsAcceptor::new(&settings).unwrap());
     assert!(!acceptor.has_files());
     acceptor.reload().unwrap();
-    let ours = acceptor.control_config(&Arc::default());
+    let ours = config(&TlsSession::new(Arc::clone(&acceptor)));
     assert_eq!(ours.alpn_protocols, [b"ftp"]);
     assert_eq!(ours.max_early_data_size, 0);
     let shaken = shake(&acceptor, client(None), "localhost").unwrap();
@@ -251,7 +251,7 @@ fn a_ready_made_configuration_is_taken_as_it_is() {
 #[test]
 fn settings_that_contradict_each_other_are_told() {
     let pair = Pair::new(&["localhost"]);
-    let ready = acceptor(&pair, |_| {}).control_config(&Arc::default());
+    let ready = config(&TlsSession::new(acceptor(&pair, |_| {})));
     assert_eq!(
         wrong(&TlsConfig::default()),
         "a certificate is needed: certfile"

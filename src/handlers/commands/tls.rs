@@ -11,7 +11,7 @@ use super::super::{FTPHandler, FTPSession};
 use crate::ioloop::stream::is_disconnect;
 use crate::proto::command::{connects, transfers};
 use crate::time::after;
-use crate::tls::SessionTickets;
+use crate::tls::TlsSession;
 
 /// Stock [`FTPHandler::ftp_auth`].
 pub fn auth<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
@@ -67,13 +67,13 @@ pub fn secure_connection(s: &mut FTPSession) {
     let Some(acceptor) = &s.server.tls else {
         return;
     };
-    let tickets = Arc::new(SessionTickets::default());
-    let config = acceptor.control_config(&tickets);
-    let timeout = acceptor.config.handshake_timeout;
+    let session = TlsSession::new(Arc::clone(acceptor));
+    let (handshake, config) = session.control_handshake();
     match s.chat.secure(config) {
         Ok(()) => {
-            let deadline = Some(after(s.now, timeout));
-            s.tls = Some(Box::new(ControlTls { tickets, deadline }));
+            let deadline = after(s.now, session.handshake_timeout());
+            let handshake = Some((handshake, deadline));
+            s.tls = Some(Box::new(ControlTls { session, handshake }));
         }
         Err(err) => {
             s.log(format_args!("cannot secure the connection: {err}"));
@@ -94,9 +94,9 @@ pub(crate) fn shake<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) -> bo
     match s.chat.stream.handshake() {
         Ok(false) => false,
         Ok(true) => {
-            if let Some(tls) = &mut s.tls {
-                tls.deadline = None;
-                tls.tickets.keep();
+            let handshake = s.tls.as_mut().and_then(|tls| tls.handshake.take());
+            if let Some((handshake, _)) = handshake {
+                handshake.finish();
             }
             if let Some(version) = s.tls_state().and_then(|state| state.protocol_version()) {
                 s.log_at(Level::Debug, format_args!("TLS established: {version:?}"));

@@ -33,7 +33,7 @@ pub(crate) fn finish<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, outc
         dtp.handle_ssl_shutdown(&mut channel);
     }
     if !matches!(outcome, Outcome::Complete) {
-        channel.doubt_tickets();
+        channel.tickets_may_be_unread();
     }
     dtp.close(&mut channel);
     let bytes = dtp.get_transmitted_bytes(&channel);

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::sync::Arc;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use rustls::ProtocolVersion;
@@ -11,14 +11,12 @@ use rustls::ProtocolVersion;
 use super::drive::{DataConnection, Drive, Outcome};
 use super::{DataChannel, Transfer};
 use crate::handlers::FTPSession;
-use crate::limits::ServerState;
 use crate::time::after;
-use crate::tls::{SessionTickets, TlsAcceptor};
+use crate::tls::{DataHandshake, Direction, FinishedDataHandshake, TlsSession};
 
-/// TLS as far as a data connection has to do with it.
+/// TLS on a data connection.
 pub(crate) struct DataTls {
-    server: Arc<ServerState>,
-    tickets: Arc<SessionTickets>,
+    session: TlsSession,
     stage: Stage,
     /// When the handshake has to be finished.
     deadline: Option<Instant>,
@@ -26,14 +24,13 @@ pub(crate) struct DataTls {
     put_off: Option<Instant>,
 }
 
-#[derive(Debug)]
 enum Stage {
     /// Not asked for.
     Clear,
     /// For the first byte of the client.
     Waiting,
-    Handshaking,
-    Open,
+    Handshaking(DataHandshake),
+    Open(FinishedDataHandshake),
     /// With this reply to the transfer.
     Failed(Cow<'static, str>),
 }
@@ -43,8 +40,7 @@ impl DataTls {
     pub(crate) fn of(s: &FTPSession) -> Option<Box<Self>> {
         let tls = s.tls.as_ref()?;
         Some(Box::new(Self {
-            server: Arc::clone(&s.server),
-            tickets: Arc::clone(&tls.tickets),
+            session: tls.session.clone(),
             stage: Stage::Clear,
             deadline: None,
             put_off: None,
@@ -52,16 +48,7 @@ impl DataTls {
     }
 
     fn is_pending(&self) -> bool {
-        matches!(self.stage, Stage::Waiting | Stage::Handshaking)
-    }
-
-    fn acceptor(&self) -> Option<&TlsAcceptor> {
-        self.server.tls.as_ref()
-    }
-
-    fn timeout(&self) -> Duration {
-        let config = self.acceptor().map(|acceptor| &acceptor.config);
-        config.map_or(Duration::ZERO, |config| config.handshake_timeout)
+        matches!(self.stage, Stage::Waiting | Stage::Handshaking(_))
     }
 }
 
@@ -113,7 +100,7 @@ impl DataChannel {
     pub(super) fn await_handshake(&mut self) {
         let now = self.now;
         if let Some(tls) = self.tls.as_mut().filter(|tls| tls.is_pending()) {
-            tls.deadline = Some(after(now, tls.timeout()));
+            tls.deadline = Some(after(now, tls.session.handshake_timeout()));
         }
     }
 
@@ -122,52 +109,56 @@ impl DataChannel {
         let Some(tls) = self.stream.tls() else {
             return false;
         };
-        let acceptor = self.tls.as_ref().and_then(|tls| tls.acceptor());
-        let strict = acceptor.is_some_and(|acceptor| acceptor.config.strict_eof);
+        let strict = self
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.session.strict_eof());
         !tls.end_received() && (strict || tls.has_partial_record())
     }
 
     /// Begins the handshake, now that the client's first bytes are here.
     fn begin_handshake(&mut self) -> io::Result<()> {
+        let direction = self.direction();
         let Some(tls) = &mut self.tls else {
             return Ok(());
         };
         if tls.deadline.is_none() {
-            tls.deadline = Some(after(self.now, tls.timeout()));
+            tls.deadline = Some(after(self.now, tls.session.handshake_timeout()));
         }
-        tls.stage = Stage::Handshaking;
-        let Some(acceptor) = &tls.server.tls else {
-            return Ok(());
-        };
-        // Some clients that only send never read a ticket, and cut the connection
-        // for it when they close.
-        let downloads = matches!(self.transfer, Transfer::Sending(_));
-        let config = acceptor.data_config(&tls.tickets, downloads);
+        let (handshake, config) = tls.session.data_handshake(direction);
+        tls.stage = Stage::Handshaking(handshake);
         self.stream.secure(config, Vec::new())
     }
 
-    /// The client may not have got the tickets of this connection.
-    pub(super) fn doubt_tickets(&self) {
-        if let Some(tls) = &self.tls
-            && !matches!(tls.stage, Stage::Clear | Stage::Waiting)
-        {
-            tls.tickets.may_be_unread();
+    /// The client may not have read the tickets of this connection. Those of a
+    /// handshake that is not finished were not kept.
+    pub(super) fn tickets_may_be_unread(&self) {
+        if let Some(Stage::Open(finished)) = self.tls.as_ref().map(|tls| &tls.stage) {
+            finished.tickets_may_be_unread();
         }
     }
 
-    /// Whether the handshake that was finished belongs to this session.
-    fn judge(&self) -> Result<(), &'static str> {
-        let (Some(tls), Some(stream)) = (&self.tls, self.stream.tls()) else {
+    /// Verifies that the connection, whose handshake is complete, belongs to this
+    /// session.
+    fn finish_handshake(&mut self) -> Result<(), &'static str> {
+        let direction = self.direction();
+        let (Some(tls), Some(stream)) = (&mut self.tls, self.stream.tls()) else {
             return Ok(());
         };
-        let Some(acceptor) = tls.acceptor() else {
-            return Ok(());
-        };
-        let reuse = acceptor.config.session_reuse;
-        let tls13 = stream.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
-        let uploads = matches!(self.transfer, Transfer::Receiving(_));
-        let resumed = stream.is_resumed();
-        tls.tickets.judge(reuse, resumed, tls13, uploads)
+        if let Stage::Handshaking(handshake) = mem::replace(&mut tls.stage, Stage::Waiting) {
+            let tls13 = stream.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
+            let finished = handshake.finish(stream.is_resumed(), tls13, direction)?;
+            tls.stage = Stage::Open(finished);
+        }
+        Ok(())
+    }
+
+    fn direction(&self) -> Direction {
+        match self.transfer {
+            Transfer::None => Direction::None,
+            Transfer::Sending(_) => Direction::Download,
+            Transfer::Receiving(_) => Direction::Upload,
+        }
     }
 }
 
@@ -176,7 +167,7 @@ impl DataConnection {
     pub(super) fn shake(&mut self) -> Option<Drive> {
         let d = &mut self.channel;
         match &d.tls.as_ref()?.stage {
-            Stage::Clear | Stage::Open => return None,
+            Stage::Clear | Stage::Open(_) => return None,
             Stage::Failed(reply) => {
                 let reply = reply.clone();
                 return Some(d.fail_transfer(reply));
@@ -190,13 +181,12 @@ impl DataConnection {
                     return Some(self.fail(&err.to_string(), FAILED.into()));
                 }
             }
-            Stage::Handshaking => {}
+            Stage::Handshaking(_) => {}
         }
         match self.channel.stream.handshake() {
             Ok(false) => Some(Drive::Wait),
-            Ok(true) => match self.channel.judge() {
+            Ok(true) => match self.channel.finish_handshake() {
                 Ok(()) => {
-                    self.channel.set_stage(Stage::Open);
                     self.dtp.handle_ssl_established(&mut self.channel);
                     None
                 }
