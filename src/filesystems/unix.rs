@@ -3,9 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::local::{ops, slash};
-use super::{AbstractedFS, FSDir, FSFile, FSState, OpenMode, Stat};
+use super::abstracted::AbstractedFS;
+use super::file::{FSDir, FSFile, OpenMode};
+use super::jail::home::slash;
+use super::local::ops;
+use super::state::FSState;
 use crate::error::FSError;
+use crate::proto::listing::Stat;
 
 /// The whole file system, as pyftpdlib's `UnixFilesystem`.
 ///
@@ -93,5 +97,36 @@ impl AbstractedFS for UnixFilesystem {
 
     fn readlink(&self, _: &FSState, path: &Path) -> Result<PathBuf, FSError> {
         ops::readlink(slash()?, path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystems::jail::resolve::Resolver;
+    use crate::filesystems::local::tests::fixture::Fixture;
+
+    #[test]
+    fn unix_filesystem_has_no_jail() {
+        let f = Fixture::new(Resolver::Beneath);
+        let unix = UnixFilesystem::new();
+        let root = f.fs.root();
+        assert_eq!(unix.initial_cwd(root), root.as_os_str());
+        let mut fs = FSState::new(root, unix.initial_cwd(root));
+        f.link(f.outside("secret"), "out");
+        assert_eq!(unix.stat(&fs, &f.path("out")).unwrap().size, 6);
+        let path = unix.ftp2fs(&fs, OsStr::new("../outside/secret"));
+        assert_eq!(path, f.outside("secret"));
+        assert!(unix.validpath(&fs, &path));
+        assert!(unix.open(&fs, &path, OpenMode::Read).is_ok());
+        unix.chdir(&mut fs, &f.outside("")).unwrap();
+        assert_eq!(unix.ftp2fs(&fs, OsStr::new("secret")), f.outside("secret"));
+        assert_eq!(unix.fs2ftp(&fs, &path), path.as_os_str());
+        unix.mkdir(&fs, &f.outside("dir")).unwrap();
+        unix.rename(&fs, &f.outside("dir"), &f.path("dir")).unwrap();
+        unix.rmdir(&fs, &f.path("dir")).unwrap();
+        assert!(unix.stat(&fs, Path::new("/")).unwrap().is_dir());
+        assert!(unix.isdir(&fs, Path::new("/tmp")));
+        assert!(unix.rmdir(&fs, Path::new("/")).is_err());
     }
 }

@@ -5,20 +5,19 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::openat::{done, mode_bits, with_cstr};
-use crate::filesystems::Stat;
+use super::call::{done, mode_bits, with_cstr};
 
 /// fstat(2); `fd` may be an `O_PATH` handle.
-pub(crate) fn fstat(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+pub(crate) fn fstat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `stat` is writable for a `struct stat`; `fd` is open.
     done(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so it filled the structure.
-    Ok(from_raw(&unsafe { stat.assume_init() }))
+    Ok(unsafe { stat.assume_init() })
 }
 
 /// fstatat(2) of the name itself, be it a link.
-pub(crate) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
+pub(crate) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     with_cstr(name, |name| {
         // SAFETY: `name` ends with a NUL, `stat` is writable for a `struct stat`,
@@ -33,7 +32,7 @@ pub(crate) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
         })
     })?;
     // SAFETY: the call succeeded, so it filled the structure.
-    Ok(from_raw(&unsafe { stat.assume_init() }))
+    Ok(unsafe { stat.assume_init() })
 }
 
 /// Changes the mode of what `fd`, perhaps an `O_PATH` handle, stands for.
@@ -133,25 +132,6 @@ fn through_proc(
     }
 }
 
-#[allow(
-    clippy::unnecessary_cast,
-    clippy::cast_lossless,
-    clippy::cast_possible_truncation,
-    reason = "the types of these fields differ between systems; none is wider than ours"
-)]
-fn from_raw(stat: &libc::stat) -> Stat {
-    Stat {
-        mode: stat.st_mode as u32,
-        nlink: stat.st_nlink as u64,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        size: u64::try_from(stat.st_size).unwrap_or(0),
-        mtime: stat.st_mtime as i64,
-        dev: stat.st_dev as u64,
-        ino: stat.st_ino as u64,
-    }
-}
-
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
 mod tests {
     use std::os::fd::AsFd;
@@ -175,6 +155,6 @@ mod tests {
         };
         utime_through_proc(pinned.as_fd(), &[time, time]).unwrap();
         let stat = fstat(pinned.as_fd()).unwrap();
-        assert_eq!((stat.mode & 0o7777, stat.mtime), (0o641, 12));
+        assert_eq!((stat.st_mode & 0o7777, stat.st_mtime), (0o641, 12));
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use signal_hook::SigId;
 use signal_hook::low_level;
 
-use super::Pid;
+use super::pid::Pid;
 
 /// Hears the signals that are to end this process, and ends it by force if it does
 /// not end in time: after `patience`, or soon after a signal that means "at once".

@@ -2,11 +2,13 @@
 //! safe signatures. Linux-only calls have a portable neighbour.
 
 mod attributes;
+mod call;
 mod dir;
 mod kernel;
 mod last_resort;
 mod openat;
 mod passwd;
+mod pid;
 mod process;
 #[cfg(test)]
 pub(crate) mod process_for_tests;
@@ -22,8 +24,9 @@ pub(crate) use openat::{
     O_PATH, mkdirat, openat, openat_beneath, readlinkat, renameat, rmdirat, unlinkat,
 };
 pub(crate) use passwd::{group_name, user_name};
+pub(crate) use pid::{Pid, own_pid};
 pub(crate) use process::{
-    Fork, HeldSignals, Pid, ended_child, fork, kill, own_pid, signal_at_death_of_parent, wait,
+    Fork, HeldSignals, ended_child, fork, kill, signal_at_death_of_parent, wait,
 };
 pub(crate) use rlimit::{open_files, raise_open_files};
 pub(crate) use shared::SharedWords;

@@ -7,9 +7,7 @@ use std::process::ExitStatus;
 use std::ptr;
 
 use super::last_resort;
-
-/// The number of a process.
-pub(crate) type Pid = libc::pid_t;
+use super::pid::{Pid, own_pid};
 
 /// On which side of a fork one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,10 +123,4 @@ pub(crate) fn signal_at_death_of_parent(parent: Pid, signal: i32) -> io::Result<
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn signal_at_death_of_parent(_parent: Pid, _signal: i32) -> io::Result<()> {
     Ok(())
-}
-
-/// The number of this process.
-pub(crate) fn own_pid() -> Pid {
-    // SAFETY: a call without arguments.
-    unsafe { libc::getpid() }
 }

@@ -9,7 +9,8 @@ use std::env;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::process::{self, Pid};
+use super::pid::Pid;
+use super::process;
 
 /// A forked process.
 pub(crate) struct Child(Pid);

@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 
-use super::openat::done;
+use super::call::done;
 
 /// How many files this process may have open now: its soft limit.
 pub(crate) fn open_files() -> io::Result<u64> {

@@ -7,10 +7,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::home::{Home, check_nul};
-use super::resolve::How;
 use crate::error::FSError;
-use crate::filesystems::{FSDir, Stat};
+use crate::filesystems::file::FSDir;
+use crate::filesystems::jail::attributes::{fstat, fstatat};
+use crate::filesystems::jail::home::{Home, check_nul};
+use crate::filesystems::jail::resolve::How;
+use crate::proto::listing::Stat;
 use crate::sys;
 
 /// An open directory. Its entries are looked at through its handle, so that it
@@ -40,7 +42,7 @@ impl FSDir for LocalDir {
 
     fn lstat(&self, name: &OsStr) -> Result<Stat, FSError> {
         check_name(name)?;
-        Ok(sys::fstatat(self.fd.as_fd(), name.as_bytes())?)
+        Ok(fstatat(self.fd.as_fd(), name.as_bytes())?)
     }
 
     fn stat(&self, name: &OsStr) -> Result<Stat, FSError> {
@@ -50,7 +52,7 @@ impl FSDir for LocalDir {
         }
         let how = How::flags(sys::O_PATH);
         let fd = self.home.open_at(&self.path.join(name), how)?;
-        Ok(sys::fstat(fd.as_fd())?)
+        Ok(fstat(fd.as_fd())?)
     }
 
     fn readlink(&self, name: &OsStr) -> Result<PathBuf, FSError> {

@@ -12,12 +12,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::LocalFile;
 use super::dir::LocalDir;
-use super::home::{Home, check_nul};
-use super::resolve::How;
+use super::file::LocalFile;
 use crate::error::{FSError, FilesystemError};
-use crate::filesystems::{OpenMode, Stat};
+use crate::filesystems::file::OpenMode;
+use crate::filesystems::jail::attributes::{fstat, fstatat};
+use crate::filesystems::jail::home::{Home, check_nul};
+use crate::filesystems::jail::resolve::How;
+use crate::proto::listing::Stat;
 use crate::sys;
 
 /// Flags of every open for data: no waiting, no terminal taken over.
@@ -48,7 +50,7 @@ pub(in crate::filesystems) fn open(
             err
         }
     })?;
-    let stat = sys::fstat(fd.as_fd())?;
+    let stat = fstat(fd.as_fd())?;
     if stat.is_dir() {
         return Err(FSError::from_errno(libc::EISDIR));
     }
@@ -87,7 +89,7 @@ pub(in crate::filesystems) fn mkstemp(
 pub(in crate::filesystems) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
     let dir = home.dir(path)?;
     // Looking up any name needs the permission to search, as chdir(2) does.
-    sys::fstatat(dir.as_fd(), b".")?;
+    fstatat(dir.as_fd(), b".")?;
     Ok(())
 }
 
@@ -135,7 +137,7 @@ pub(in crate::filesystems) fn utime(home: &Home, path: &Path, seconds: i64) -> R
 
 pub(in crate::filesystems) fn stat(home: &Home, path: &Path) -> Result<Stat, FSError> {
     if home.is_root(path) {
-        return Ok(sys::fstat(home.root())?);
+        return Ok(fstat(home.root())?);
     }
     if home.is_in_root(path) {
         let stat = lstat(home, path)?;
@@ -144,15 +146,15 @@ pub(in crate::filesystems) fn stat(home: &Home, path: &Path) -> Result<Stat, FSE
         }
     }
     let fd = home.open_at(path, How::flags(sys::O_PATH))?;
-    Ok(sys::fstat(fd.as_fd())?)
+    Ok(fstat(fd.as_fd())?)
 }
 
 pub(in crate::filesystems) fn lstat(home: &Home, path: &Path) -> Result<Stat, FSError> {
     if home.is_root(path) {
-        return Ok(sys::fstat(home.root())?);
+        return Ok(fstat(home.root())?);
     }
     let place = home.place(path, libc::EINVAL)?;
-    Ok(sys::fstatat(place.dir.as_fd(), place.name)?)
+    Ok(fstatat(place.dir.as_fd(), place.name)?)
 }
 
 pub(in crate::filesystems) fn readlink(home: &Home, path: &Path) -> Result<PathBuf, FSError> {

@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 
 use libc::c_int;
 
+use super::attributes::fstat;
 use crate::sys;
 
 /// How paths below a root are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resolver {
+pub(in crate::filesystems) enum Resolver {
     /// By openat2(2), confined to the root.
     Beneath,
     /// Part by part, confined to the root.
@@ -28,38 +29,38 @@ pub(super) enum Resolver {
 
 /// Whether links on the way are followed or end the look-up with `ELOOP`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Links {
+pub(in crate::filesystems) enum Links {
     Follow,
     Refuse,
 }
 
 /// The arguments of open(2) but the path.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct How {
+pub(in crate::filesystems) struct How {
     flags: c_int,
     mode: u32,
 }
 
 impl How {
     /// To open what exists.
-    pub(super) fn flags(flags: c_int) -> Self {
+    pub(in crate::filesystems) fn flags(flags: c_int) -> Self {
         Self { flags, mode: 0 }
     }
 
     /// To open, or to make a file with this mode.
-    pub(super) fn with_mode(flags: c_int, mode: u32) -> Self {
+    pub(in crate::filesystems) fn with_mode(flags: c_int, mode: u32) -> Self {
         Self { flags, mode }
     }
 
     /// To act on the names in a directory.
-    pub(super) fn directory() -> Self {
+    pub(in crate::filesystems) fn directory() -> Self {
         Self::flags(sys::O_PATH | libc::O_DIRECTORY)
     }
 }
 
 impl Resolver {
     /// The same, or the walk if the kernel has no openat2 or a filter forbids it.
-    pub(super) fn supported(self, root: BorrowedFd<'_>) -> Self {
+    pub(in crate::filesystems) fn supported(self, root: BorrowedFd<'_>) -> Self {
         if self != Self::Beneath {
             return self;
         }
@@ -73,7 +74,7 @@ impl Resolver {
     }
 
     /// Opens `rel` below `root`; an empty path is the root.
-    pub(super) fn open(
+    pub(in crate::filesystems) fn open(
         self,
         root: BorrowedFd<'_>,
         rel: &[u8],
@@ -157,7 +158,7 @@ fn open_name(dir: BorrowedFd<'_>, name: &[u8], how: How) -> io::Result<OwnedFd> 
     let fd = sys::openat(dir, name, how.flags | libc::O_NOFOLLOW, how.mode)?;
     // With O_PATH, and no directory asked for, the link itself is opened.
     let may_be_link = how.flags & sys::O_PATH == sys::O_PATH && how.flags & libc::O_DIRECTORY == 0;
-    if may_be_link && sys::fstat(fd.as_fd())?.is_symlink() {
+    if may_be_link && fstat(fd.as_fd())?.is_symlink() {
         return Err(errno(libc::ELOOP));
     }
     Ok(fd)
@@ -178,15 +179,15 @@ fn errno(errno: i32) -> io::Error {
 }
 
 /// A path without links, as far as it exists.
-pub(super) struct Real {
-    pub(super) path: PathBuf,
+pub(in crate::filesystems) struct Real {
+    pub(in crate::filesystems) path: PathBuf,
     /// Whether links were left in it: a loop of them, or too many.
-    pub(super) looped: bool,
+    pub(in crate::filesystems) looped: bool,
 }
 
 /// Resolves links by their text, as Python's `os.path.realpath()` does when not
 /// strict. The result is a hint, to be verified by opening it without links.
-pub(super) fn realpath(path: &Path) -> Real {
+pub(in crate::filesystems) fn realpath(path: &Path) -> Real {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut parts = Parts::default();
     parts.push_path(path.as_os_str().as_bytes());
@@ -299,7 +300,7 @@ mod tests {
 
     fn identity(opened: io::Result<OwnedFd>) -> Result<(u64, u64), Option<i32>> {
         let fd = opened.map_err(|err| err.raw_os_error())?;
-        let stat = sys::fstat(fd.as_fd()).unwrap();
+        let stat = fstat(fd.as_fd()).unwrap();
         Ok((stat.dev, stat.ino))
     }
 

@@ -12,14 +12,15 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use super::attributes::{fstat, fstatat};
 use super::resolve::{How, Links, Resolver, realpath};
 use crate::error::{FSError, FilesystemError};
 use crate::filesystems::path::{below, normpath};
-use crate::filesystems::{FSState, Stat};
+use crate::proto::listing::Stat;
 use crate::sys;
 
 /// The root directory of a user, opened.
-pub(crate) struct Home {
+pub(in crate::filesystems) struct Home {
     /// The root as sessions name it, made normal: what their paths start with.
     given: Box<[u8]>,
     /// The same without links: what the result of `realpath` starts with.
@@ -31,17 +32,8 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// The home of a session, opened when first asked for.
-    pub(super) fn of(fs: &FSState) -> Result<&Arc<Self>, FSError> {
-        if let Some(home) = fs.home.get() {
-            return Ok(home);
-        }
-        let home = Self::shared(fs.root())?;
-        Ok(fs.home.get_or_init(|| home))
-    }
-
     /// The home that all sessions with this root share.
-    fn shared(root: &Path) -> io::Result<Arc<Self>> {
+    pub(in crate::filesystems) fn shared(root: &Path) -> io::Result<Arc<Self>> {
         let mut homes = HOMES
             .get_or_init(Mutex::default)
             .lock()
@@ -64,14 +56,14 @@ impl Home {
 
     /// Opens a root; [`Resolver::Beneath`] becomes [`Resolver::Walk`] where the
     /// system has no openat2.
-    pub(super) fn open(root: &Path, resolver: Resolver) -> io::Result<Self> {
+    pub(in crate::filesystems) fn open(root: &Path, resolver: Resolver) -> io::Result<Self> {
         let real = realpath(root).path;
         let fd: OwnedFd = std::fs::OpenOptions::new()
             .read(true)
             .custom_flags(sys::O_PATH | libc::O_DIRECTORY)
             .open(&real)?
             .into();
-        let stat = sys::fstat(fd.as_fd())?;
+        let stat = fstat(fd.as_fd())?;
         Ok(Self {
             given: normpath(root.as_os_str().as_bytes()).into(),
             real: real.as_os_str().as_bytes().into(),
@@ -81,15 +73,15 @@ impl Home {
         })
     }
 
-    /// Whether `path` stays inside; see [`super::validpath`].
-    pub(super) fn contains(&self, path: &Path) -> bool {
+    /// Whether `path` stays inside; see `local::validpath`.
+    pub(in crate::filesystems) fn contains(&self, path: &Path) -> bool {
         if check_nul(path).is_err() {
             return false;
         }
         if let Some(rel) = self.relative(path) {
             // In the root itself only a link can lead away.
             let is_link = |stat: Stat| stat.is_symlink();
-            if self.is_in_root(path) && !sys::fstatat(self.root(), rel).is_ok_and(is_link) {
+            if self.is_in_root(path) && !fstatat(self.root(), rel).is_ok_and(is_link) {
                 return true;
             }
             let how = How::flags(sys::O_PATH);
@@ -102,7 +94,11 @@ impl Home {
     }
 
     /// Opens what `path` is or links to, anywhere inside.
-    pub(super) fn open_at(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
+    pub(in crate::filesystems) fn open_at(
+        &self,
+        path: &Path,
+        how: How,
+    ) -> Result<OwnedFd, FSError> {
         check_nul(path)?;
         if let Some(rel) = self.relative(path) {
             match self.resolver.open(self.root(), rel, how, Links::Follow) {
@@ -135,7 +131,11 @@ impl Home {
 
     /// The directory of `path` and its last name, for operations that act on
     /// the name. The root has no name in itself: `at_root` is the error then.
-    pub(super) fn place<'a>(&'a self, path: &'a Path, at_root: i32) -> Result<Place<'a>, FSError> {
+    pub(in crate::filesystems) fn place<'a>(
+        &'a self,
+        path: &'a Path,
+        at_root: i32,
+    ) -> Result<Place<'a>, FSError> {
         check_nul(path)?;
         let relative = self.relative(path);
         if relative.is_some_and(<[u8]>::is_empty) {
@@ -153,7 +153,7 @@ impl Home {
     }
 
     /// A directory inside, without a system call for the root itself.
-    pub(super) fn dir(&self, path: &Path) -> Result<Dir<'_>, FSError> {
+    pub(in crate::filesystems) fn dir(&self, path: &Path) -> Result<Dir<'_>, FSError> {
         if self.is_root(path) {
             return Ok(Dir::Root(self.root()));
         }
@@ -161,17 +161,17 @@ impl Home {
     }
 
     /// Whether `path` names the root itself.
-    pub(super) fn is_root(&self, path: &Path) -> bool {
+    pub(in crate::filesystems) fn is_root(&self, path: &Path) -> bool {
         self.relative(path).is_some_and(<[u8]>::is_empty)
     }
 
     /// Whether `path` names an entry of the root directory.
-    pub(super) fn is_in_root(&self, path: &Path) -> bool {
+    pub(in crate::filesystems) fn is_in_root(&self, path: &Path) -> bool {
         self.relative(path)
             .is_some_and(|rel| !rel.is_empty() && !rel.contains(&b'/') && rel != b"..")
     }
 
-    pub(super) fn root(&self) -> BorrowedFd<'_> {
+    pub(in crate::filesystems) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
 
@@ -201,7 +201,7 @@ pub(in crate::filesystems) fn slash() -> Result<&'static Arc<Home>, FSError> {
 }
 
 /// A directory's handle: the home's, or one of our own.
-pub(super) enum Dir<'a> {
+pub(in crate::filesystems) enum Dir<'a> {
     Root(BorrowedFd<'a>),
     Opened(OwnedFd),
 }
@@ -216,9 +216,9 @@ impl AsFd for Dir<'_> {
 }
 
 /// A name in a directory.
-pub(super) struct Place<'a> {
-    pub(super) dir: Dir<'a>,
-    pub(super) name: &'a [u8],
+pub(in crate::filesystems) struct Place<'a> {
+    pub(in crate::filesystems) dir: Dir<'a>,
+    pub(in crate::filesystems) name: &'a [u8],
 }
 
 /// Homes in use, by root as sessions name it.
@@ -228,7 +228,7 @@ static HOMES: OnceLock<Mutex<HashMap<PathBuf, Weak<Home>>>> = OnceLock::new();
 const TRIES: usize = 8;
 
 /// A path is cut at its NUL by the system: no name may hold one.
-pub(super) fn check_nul(path: &Path) -> Result<(), FSError> {
+pub(in crate::filesystems) fn check_nul(path: &Path) -> Result<(), FSError> {
     if memchr::memchr(0, path.as_os_str().as_bytes()).is_some() {
         return Err(FilesystemError::new("Embedded null byte").into());
     }

@@ -1,0 +1,17 @@
+//! The file system that is all stock bodies.
+
+use super::abstracted::AbstractedFS;
+
+/// The local file system with each user jailed in the home directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LocalFS;
+
+impl LocalFS {
+    /// It has no settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl AbstractedFS for LocalFS {}

@@ -1,0 +1,83 @@
+//! The state of one session in its file system.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use super::jail::home::Home;
+use crate::error::FSError;
+
+/// The state of one session's file system: its root and its current directory.
+pub struct FSState {
+    root: Arc<Path>,
+    cwd: OsString,
+    /// The handle of the root directory, opened when first needed.
+    home: OnceLock<Arc<Home>>,
+}
+
+impl FSState {
+    /// `root` is the user's home, a real, absolute path; `cwd` an FTP path.
+    #[must_use]
+    pub fn new(root: &Path, cwd: OsString) -> Self {
+        Self {
+            root: Arc::from(root),
+            cwd,
+            home: OnceLock::new(),
+        }
+    }
+
+    /// The user's home, a real path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The current directory, an FTP path.
+    #[must_use]
+    pub fn cwd(&self) -> &OsStr {
+        &self.cwd
+    }
+
+    /// Changes the current directory, an absolute and normal FTP path.
+    pub fn set_cwd(&mut self, cwd: OsString) {
+        self.cwd = cwd;
+    }
+
+    /// The root directory, opened by the first call.
+    pub(super) fn home(&self) -> Result<&Arc<Home>, FSError> {
+        if let Some(home) = self.home.get() {
+            return Ok(home);
+        }
+        let home = Home::shared(&self.root)?;
+        Ok(self.home.get_or_init(|| home))
+    }
+
+    /// A state whose root is opened already.
+    #[cfg(test)]
+    pub(super) fn with_home(root: &Path, home: Home) -> Self {
+        Self {
+            home: OnceLock::from(Arc::new(home)),
+            ..Self::new(root, "/".into())
+        }
+    }
+}
+
+impl fmt::Debug for FSState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FSState")
+            .field("root", &self.root)
+            .field("cwd", &self.cwd)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FSState;
+
+    #[test]
+    fn the_state_of_a_session_is_small() {
+        assert!(size_of::<FSState>() <= 64);
+    }
+}
