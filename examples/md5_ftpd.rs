@@ -5,9 +5,9 @@
 
 use argon2::Argon2;
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
-use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
+use ftpdlib::authorizers::{Authorizer, Client, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::handlers::StockHandler;
-use ftpdlib::{AuthenticationFailed, FTPConfig, FTPServer, FTPSession};
+use ftpdlib::{AuthenticationFailed, FTPConfig, FTPServer};
 
 /// The passwords in its table are hashes.
 struct Hashed {
@@ -25,13 +25,11 @@ impl Authorizer for Hashed {
         &self,
         username: &str,
         password: &str,
-        session: &FTPSession,
+        client: &Client<'_>,
         later: &dyn Fn() -> LaterVerdict,
     ) -> Verdict {
         if username == "anonymous" {
-            return self
-                .inner()
-                .authenticate(username, password, session, later); // super
+            return self.inner().authenticate(username, password, client, later); // super
         }
         let user = self.table.user(username);
         let hash = user.map_or(&self.nobody, |user| &user.password).clone();

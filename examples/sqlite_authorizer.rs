@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::Argon2;
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
-use ftpdlib::authorizers::{Authorizer, LaterVerdict, Perm, Perms, Verdict};
+use ftpdlib::authorizers::{Authorizer, Client, LaterVerdict, Perm, Perms, Verdict};
 use ftpdlib::handlers::StockHandler;
-use ftpdlib::{AuthenticationFailed, FTPConfig, FTPServer, FTPSession};
+use ftpdlib::{AuthenticationFailed, FTPConfig, FTPServer};
 use rusqlite::{Connection, OptionalExtension};
 
 struct SqliteAuthorizer(Arc<Shared>);
@@ -58,7 +58,7 @@ impl Authorizer for SqliteAuthorizer {
         &self,
         username: &str,
         password: &str,
-        _session: &FTPSession,
+        _client: &Client<'_>,
         later: &dyn Fn() -> LaterVerdict,
     ) -> Verdict {
         let shared = Arc::clone(&self.0);

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use common::{Client, DEADLINE, PASSWORD, Server, USER, wait_for};
-use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
+use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
 
 const TOO_MANY_OF_USER: &str = "530 Too many connections of this user.";
@@ -167,13 +167,13 @@ impl Authorizer for Undecided {
         &self,
         username: &str,
         password: &str,
-        session: &FTPSession,
+        client: &authorizers::Client<'_>,
         later: &dyn Fn() -> LaterVerdict,
     ) -> Verdict {
         let knows = password == "wrong";
         self.asked.send((!knows).then(later)).unwrap();
         match knows {
-            true => Verdict::Now(self.validate_authentication(username, password, session)),
+            true => Verdict::Now(self.validate_authentication(username, password, client)),
             false => Verdict::Later,
         }
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use common::authority;
 use common::socket::Socket;
 use common::{Client, DEADLINE, PASSWORD, Server, USER, drain, wait_for, write_big};
-use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
+use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::handlers::{CmdArg, StockHandler, TimerId, commands};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
 use ftpdlib::{
@@ -462,7 +462,7 @@ impl Authorizer for Asking {
         &self,
         _: &str,
         _: &str,
-        _: &FTPSession,
+        _: &authorizers::Client<'_>,
         later: &dyn Fn() -> LaterVerdict,
     ) -> Verdict {
         let questions = self.questions.lock().unwrap().clone();

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
+use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
 use ftpdlib::filesystems::local;
 use ftpdlib::handlers::{CmdArg, StockHandler, TimerId, commands};
 use ftpdlib::testing::Session;
@@ -246,7 +246,7 @@ impl Authorizer for Later {
         &self,
         _username: &str,
         _password: &str,
-        _session: &FTPSession,
+        _client: &authorizers::Client<'_>,
         later: &dyn Fn() -> LaterVerdict,
     ) -> Verdict {
         let verdict = later();

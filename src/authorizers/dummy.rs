@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use log::warn;
 
-use super::{Authorizer, MSG_LOGIN, MSG_QUIT, Perm, Perms};
+use super::authorizer::{Authorizer, MSG_LOGIN, MSG_QUIT};
+use super::client::Client;
 use crate::error::{AuthenticationFailed, AuthorizerError};
 use crate::filesystems::local::resolved;
-use crate::handlers::FTPSession;
+use crate::proto::perm::{Perm, Perms};
 
 /// Virtual users in a table, as pyftpdlib's `DummyAuthorizer`.
 ///
@@ -224,7 +225,7 @@ impl DummyAuthorizer {
         self.users.insert(username, user);
     }
 
-    /// What [`Authorizer::validate_authentication`] does; the session matters to none of it.
+    /// What [`Authorizer::validate_authentication`] does; the client does not matter.
     fn authenticate(&self, username: &str, password: &str) -> Result<(), AuthenticationFailed> {
         match self.users.get(username) {
             None if username == ANONYMOUS => Err(AuthenticationFailed::new(MSG_ANONYMOUS)),
@@ -245,7 +246,7 @@ impl Authorizer for DummyAuthorizer {
         &self,
         username: &str,
         password: &str,
-        _session: &FTPSession,
+        _client: &Client<'_>,
     ) -> Result<(), AuthenticationFailed> {
         self.authenticate(username, password)
     }

@@ -1,5 +1,6 @@
-//! The settings that all sessions share: the class attributes of pyftpdlib's
-//! `FTPHandler`, `DTPHandler`, `PassiveDTP` and `ActiveDTP`. Limits of the server as a whole are those of `FTPServer`.
+//! The settings that all sessions share: the class attributes of pyftpdlib's `FTPHandler`,
+//! `DTPHandler`, `PassiveDTP` and `ActiveDTP`. The limits of the server as a whole are set on
+//! [`FTPServer`](crate::FTPServer).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,40 +11,42 @@ use std::time::Duration;
 
 use crate::authorizers::{Authorizer, DummyAuthorizer};
 use crate::filesystems::{AbstractedFS, LocalFS};
-use crate::handlers::data::{DTPHandler, StockDTPHandler};
+use crate::handlers::data::{DTPConfig, DTPHandler, StockDTPHandler};
 use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
 use crate::tls::TlsConfig;
 
-/// Makes the [`DTPHandler`] of each data connection: [`FTPConfig::set_dtp_handler`] wraps one.
+/// Makes the [`DTPHandler`] of each data connection. [`FTPConfig::set_dtp_handler`] makes a
+/// value of this type from a function.
 pub type DTPFactory = Arc<dyn Fn() -> Box<dyn DTPHandler> + Send + Sync>;
 
-/// The settings of a server's sessions. Names, meanings and defaults are those
-/// of pyftpdlib's class attributes; `None` for a time means "never".
+/// The settings of a server's sessions. Names, meanings and defaults are those of pyftpdlib's
+/// class attributes. `None` for a time-out means that there is none.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct FTPConfig {
-    /// How long a client may be silent between commands: 421 then. 300 s.
+    /// How long a client may be silent between commands; then it gets 421 and the session is
+    /// closed. 300 s.
     pub timeout: Option<Duration>,
-    /// The text of the 220 greeting; over 75 characters it becomes multi-line.
-    /// `ftpdlib 0.1.0 ready.`, with the version.
+    /// The text of the 220 greeting. A text of more than 75 characters becomes a multi-line
+    /// reply. `ftpdlib 0.1.0 ready.`, with the current version.
     pub banner: String,
     /// Failed logins after which the client is disconnected. 3.
     pub max_login_attempts: u32,
-    /// Whether data connections may have another peer than the control
-    /// connection has (site-to-site transfers; see RFC 2577). No.
+    /// Whether the address of a data connection may differ from that of the control connection
+    /// (for site-to-site transfers; see RFC 2577). No.
     pub permit_foreign_addresses: bool,
-    /// Whether PORT and EPRT may name a port under 1024 (RFC 2577). No.
+    /// Whether PORT and EPRT may name a port below 1024 (RFC 2577). No.
     pub permit_privileged_ports: bool,
-    /// The address in PASV replies, used as it is: that of a NAT gateway. `None`:
-    /// the one that the client has connected to.
+    /// The address in replies to PASV, used as it is: for example that of a NAT gateway. `None`:
+    /// the address that the client has connected to.
     pub masquerade_address: Option<String>,
-    /// The same by local address; wins over `masquerade_address`.
+    /// The same for each local address. It takes precedence over `masquerade_address`.
     pub masquerade_address_map: HashMap<IpAddr, String>,
-    /// The ports for passive data connections, tried in random order; where
-    /// none is free, or none is set, the kernel chooses. `None`.
+    /// The ports for passive data connections, tried in random order. If none is free, or this
+    /// is `None`, the kernel chooses. `None`.
     pub passive_ports: Option<Vec<u16>>,
-    /// Whether times in listings, MDTM and MFMT are in GMT, not local. Yes.
+    /// Whether times in listings, MDTM and MFMT are in GMT, and not in local time. Yes.
     pub use_gmt_times: bool,
     /// Whether binary transfers may use `sendfile` and `splice`. Yes.
     pub use_sendfile: bool,
@@ -51,53 +54,42 @@ pub struct FTPConfig {
     pub tcp_no_delay: bool,
     /// The encoding of commands, replies and listings. UTF-8.
     pub encoding: Encoding,
-    /// What to do with bytes that are not in that encoding. Replace.
+    /// What happens to bytes that are not in that encoding. Replace.
     pub unicode_errors: UnicodeErrors,
-    /// What precedes each line of the log: `{remote_ip}`, `{remote_port}` and
-    /// `{username}` are replaced. `{remote_ip}:{remote_port}-[{username}]`.
+    /// The prefix of each line of the log. `{remote_ip}`, `{remote_port}` and `{username}` are
+    /// replaced. `{remote_ip}:{remote_port}-[{username}]`.
     pub log_prefix: String,
-    /// The commands that are logged at level `info`: those that change files or
-    /// the current directory, and REIN.
+    /// The commands that are logged at level `info`. Those that change files or the current
+    /// directory, and REIN.
     pub log_cmds_list: Vec<Cow<'static, str>>,
     /// How long the reply to a wrong password is held back. 3 s.
     pub auth_failed_timeout: Duration,
-    /// Who may log in. An empty [`DummyAuthorizer`]: nobody.
+    /// The authorizer, which decides about logins. An empty [`DummyAuthorizer`], which refuses
+    /// every login.
     pub authorizer: Arc<dyn Authorizer>,
-    /// The file system. [`LocalFS`], jailed in the user's home.
+    /// The file system. [`LocalFS`], which is confined to the user's home.
     pub abstracted_fs: Arc<dyn AbstractedFS>,
-    /// The commands: one table of what each needs.
+    /// The table of commands, with what each needs.
     pub proto_cmds: ProtoCmds,
-    /// FTPS; `None`: there is none.
+    /// The settings of FTPS. `None`: there is no FTPS.
     pub tls: Option<TlsConfig>,
-    /// Data connections.
+    /// The settings of data connections.
     pub dtp: DTPConfig,
-    /// Passive data connections that are not yet connected.
+    /// The settings of passive data connections that are not connected yet.
     pub passive_dtp: PassiveDTPConfig,
-    /// Active data connections that are not yet connected.
+    /// The settings of active data connections that are not connected yet.
     pub active_dtp: ActiveDTPConfig,
-    /// What makes the handler of each data connection.
+    /// Makes the handler of each data connection.
     pub dtp_handler: DTPFactory,
-}
-
-/// The class attributes of pyftpdlib's `DTPHandler`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DTPConfig {
-    /// How long a data connection may make no progress: 421 then. 300 s.
-    pub timeout: Option<Duration>,
-    /// Bytes read at once through our memory. 65,536, and not more.
-    pub ac_in_buffer_size: usize,
-    /// Bytes sent at once through our memory. 65,536.
-    pub ac_out_buffer_size: usize,
 }
 
 /// The class attributes of pyftpdlib's `PassiveDTP`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PassiveDTPConfig {
-    /// How long the client may take to connect: 421 then. 30 s.
+    /// How long the client may take to connect; then it gets 421. 30 s.
     pub timeout: Option<Duration>,
-    /// Connections that may wait on the listener; `None`: as the server's.
+    /// Connections that may wait at the listener. `None`: the backlog of the server.
     pub backlog: Option<i32>,
 }
 
@@ -105,12 +97,12 @@ pub struct PassiveDTPConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActiveDTPConfig {
-    /// How long connecting to the client may take: 421 then. 30 s.
+    /// How long connecting to the client may take; then it gets 421. 30 s.
     pub timeout: Option<Duration>,
 }
 
 impl FTPConfig {
-    /// Sets who may log in.
+    /// Sets the authorizer.
     pub fn set_authorizer(&mut self, authorizer: impl Authorizer + 'static) {
         self.authorizer = Arc::new(authorizer);
     }
@@ -120,7 +112,7 @@ impl FTPConfig {
         self.abstracted_fs = Arc::new(fs);
     }
 
-    /// Sets what makes the handler of each data connection.
+    /// Sets the function that makes the handler of each data connection.
     pub fn set_dtp_handler<D, F>(&mut self, factory: F)
     where
         D: DTPHandler + 'static,
@@ -190,16 +182,6 @@ const LOGGED: [&str; 12] = [
     "SITE CHMOD",
     "MFMT",
 ];
-
-impl Default for DTPConfig {
-    fn default() -> Self {
-        Self {
-            timeout: Some(Duration::from_secs(300)),
-            ac_in_buffer_size: 65_536,
-            ac_out_buffer_size: 65_536,
-        }
-    }
-}
 
 impl Default for PassiveDTPConfig {
     fn default() -> Self {

@@ -1,68 +1,71 @@
-//! The trait that users override: names and stock bodies, and no state.
+//! The trait that users implement: names and stock bodies, and no state.
 
 use std::any::Any;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
+use super::command::{CmdArg, Command};
 use super::commands;
-use super::dispatch::{self, CmdArg, Command};
-use super::{DTPHandler, FTPSession, TimerId, dispatchers};
+use super::data::DTPHandler;
+use super::dispatch;
+use super::dispatchers;
+use super::hooks::{Hooks, for_each_hook};
+use super::log::{self, TransferLog};
+use super::session::{FTPSession, TimerId};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::OpenMode;
 use crate::ioloop::Stream;
 use crate::proto::command::CommandLine;
 
-/// What a session does: as pyftpdlib's `FTPHandler`, to be overridden method by
-/// method. There is one value per session, so that fields of the type are
-/// attributes of the session; the state that all handlers share is the
-/// [`FTPSession`] that each method gets first.
+/// The behaviour of a session: as pyftpdlib's `FTPHandler`. Override the methods that you want
+/// to change. Each session has its own value, so that fields of the type are attributes of the
+/// session. The state that all handlers have is the [`FTPSession`], the first argument of each
+/// method.
 ///
-/// Callbacks (`on_*`) are empty. Every other method has the body of pyftpdlib's,
-/// which is also a function, to be called as "super". All run on the loop, so
-/// none may wait: [`FTPSession::offload`] does what is slow. A panic in one of them
-/// is logged and ends this session only.
+/// Callbacks (`on_*`) are empty. Every other method has the body of pyftpdlib's method. The
+/// body is also a function, which an override calls as "super". All methods run on the loop,
+/// so none may block: [`FTPSession::offload`] runs slow work elsewhere. A panic in a method is
+/// logged and ends this session only.
 ///
-/// Methods for commands reply with [`FTPSession::respond`]: exactly one final
-/// reply for each command. A path that they get is one of the system's, checked to
-/// lie inside the user's root, wherever links lead, and to be permitted; the links
-/// in it are not resolved.
+/// Methods for commands reply with [`FTPSession::respond`]: exactly one final reply for each
+/// command. A path that they get is a real path. It was checked to lie inside the user's root,
+/// wherever links lead, and to be permitted; its links are not resolved.
 #[allow(unused_variables, reason = "callbacks are empty")]
 pub trait FTPHandler {
     // --- callbacks
 
-    /// A client has connected; the 220 reply comes after this.
+    /// A client has connected. The reply 220 is sent after this call.
     fn on_connect(&mut self, s: &mut FTPSession) {}
 
-    /// The connection is closed. Called once for each [`on_connect`](Self::on_connect).
+    /// The connection is closed. Called once after each [`on_connect`](Self::on_connect).
     fn on_disconnect(&mut self, s: &mut FTPSession) {}
 
     /// A user has logged in.
     fn on_login(&mut self, s: &mut FTPSession, username: &str) {}
 
-    /// A login was refused; the client may be disconnected already.
+    /// A login was refused. The client may be disconnected already.
     fn on_login_failed(&mut self, s: &mut FTPSession, username: &str, password: &str) {}
 
     /// A user has logged out by QUIT, REIN or another USER.
     fn on_logout(&mut self, s: &mut FTPSession, username: &str) {}
 
-    /// A file was sent to its end. One of these four is called for each transfer.
+    /// A whole file was sent. One of these four methods is called for each transfer of a file.
     fn on_file_sent(&mut self, s: &mut FTPSession, file: &Path) {}
 
-    /// A file was received to its end; it is closed.
+    /// A whole file was received, and is closed.
     fn on_file_received(&mut self, s: &mut FTPSession, file: &Path) {}
 
-    /// A download was cut short.
+    /// A download has ended before the end of the file.
     fn on_incomplete_file_sent(&mut self, s: &mut FTPSession, file: &Path) {}
 
-    /// An upload was cut short; the part that came is closed.
+    /// An upload has ended early. The part that was received is closed.
     fn on_incomplete_file_received(&mut self, s: &mut FTPSession, file: &Path) {}
 
     /// A timer of [`FTPSession::call_later`] or [`FTPSession::call_every`] is due.
     fn on_timer(&mut self, s: &mut FTPSession, id: TimerId) {}
 
-    /// A message came, from [`Remote::send`](crate::ioloop::Remote::send) with
+    /// A message has come, which [`Remote::send`](crate::ioloop::Remote::send) has sent to
     /// [`FTPSession::id`]: the way back from another thread.
     fn on_message(&mut self, s: &mut FTPSession, message: Box<dyn Any + Send>) {}
 
@@ -79,30 +82,31 @@ pub trait FTPHandler {
     }
 
     /// Turns away a client over [`max_cons_per_ip`](crate::FTPServer::set_max_cons_per_ip): 421.
-    /// Where TLS is implicit the connection is closed without a word: a handshake would
-    /// hold a place of others.
+    /// If TLS is implicit, the connection is closed without a reply, because a handshake would
+    /// hold a slot that others need.
     fn handle_max_cons_per_ip(&mut self, s: &mut FTPSession) {
         commands::handle_max_cons_per_ip(s);
     }
 
     /// Turns away a client over
-    /// [`max_cons_per_user`](crate::FTPServer::set_max_cons_per_user), whose password
-    /// was right: 530, and the connection is closed. It does not count as a failed
-    /// login, and does not make those before forgotten.
+    /// [`max_cons_per_user`](crate::FTPServer::set_max_cons_per_user) whose password was right:
+    /// 530, and the connection is closed. It does not count as a failed login, and does not
+    /// reset the number of failed logins.
     ///
-    /// Closed as in proftpd and pure-ftpd: who cannot log in would only hold one of
-    /// the connections of all, and could guess on.
+    /// The connection is closed, as in proftpd and pure-ftpd, because a client that cannot log
+    /// in would only hold a slot, and could continue to guess.
     fn handle_max_cons_per_user(&mut self, s: &mut FTPSession) {
         commands::handle_max_cons_per_user(s);
     }
 
-    /// The client was silent for [`timeout`](crate::FTPConfig::timeout): 421.
+    /// The client was silent for [`timeout`](crate::FTPConfig::timeout): 421, and the
+    /// connection is closed.
     fn handle_timeout(&mut self, s: &mut FTPSession) {
         commands::handle_timeout(s);
     }
 
-    /// Checks a command line - known, argument, login, path, permission - and
-    /// calls [`process_command`](Self::process_command).
+    /// Checks a command line (known, argument, login, path, permission), and calls
+    /// [`process_command`](Self::process_command).
     fn pre_process_command(&mut self, s: &mut FTPSession, line: &CommandLine<'_>) {
         dispatch::pre_process_command(self, s, line);
     }
@@ -117,9 +121,9 @@ pub trait FTPHandler {
         commands::flush_account(self, s);
     }
 
-    /// A login was refused: replies 530, but only after
-    /// [`auth_failed_timeout`](crate::FTPConfig::auth_failed_timeout), until
-    /// which no further command of this session is looked at.
+    /// A login was refused: replies 530 after
+    /// [`auth_failed_timeout`](crate::FTPConfig::auth_failed_timeout). Until then the session
+    /// reads no command.
     fn handle_auth_failed(
         &mut self,
         s: &mut FTPSession,
@@ -129,7 +133,7 @@ pub trait FTPHandler {
         commands::handle_auth_failed(s, err, password);
     }
 
-    /// A login was accepted: 230, then `on_login`.
+    /// A login was accepted: replies 230, then calls `on_login`.
     fn handle_auth_success(
         &mut self,
         s: &mut FTPSession,
@@ -142,7 +146,7 @@ pub trait FTPHandler {
 
     // --- TLS on the control connection
 
-    /// Begins TLS, after AUTH was replied to, or at once where TLS is implicit.
+    /// Begins TLS: after the reply to AUTH, or at once if TLS is implicit.
     fn secure_connection(&mut self, s: &mut FTPSession) {
         commands::secure_connection(s);
     }
@@ -150,50 +154,52 @@ pub trait FTPHandler {
     /// The handshake of the control connection is finished.
     fn handle_ssl_established(&mut self, s: &mut FTPSession) {}
 
-    /// The control connection has said good-bye under TLS; it is closed after this.
+    /// The control connection under TLS has ended. It is closed after this call.
     fn handle_ssl_shutdown(&mut self, s: &mut FTPSession) {}
 
-    /// The handshake of the control connection has failed, which is logged: closes.
+    /// The handshake of the control connection has failed, which was logged. The stock body
+    /// closes the session.
     fn handle_failed_ssl_handshake(&mut self, s: &mut FTPSession) {
         commands::handle_failed_ssl_handshake(s);
     }
 
     // --- log
 
-    /// Logs a command and its reply: the stock body logs those that change files.
+    /// Logs a command and its reply. The stock body logs the commands in
+    /// [`log_cmds_list`](crate::FTPConfig::log_cmds_list).
     fn log_cmd(&mut self, s: &mut FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str) {
-        dispatch::log_cmd(s, cmd, arg, code, text);
+        log::log_cmd(s, cmd, arg, code, text);
     }
 
-    /// Logs a transfer of a file.
+    /// Logs the transfer of a file.
     fn log_transfer(&mut self, s: &mut FTPSession, transfer: &TransferLog<'_>) {
-        dispatch::log_transfer(s, transfer);
+        log::log_transfer(s, transfer);
     }
 
-    // --- data connections that are not made yet
+    // --- data connections that are not open yet
 
-    /// Makes the handler of a data connection: the stock body as the
-    /// [settings](crate::FTPConfig::dtp_handler) say.
+    /// Makes the handler of a data connection. The stock body uses
+    /// [`FTPConfig::dtp_handler`](crate::FTPConfig::dtp_handler).
     fn dtp_handler(&mut self, s: &FTPSession) -> Box<dyn DTPHandler> {
-        (s.config().dtp_handler)()
+        s.new_dtp_handler()
     }
 
-    /// Somebody has connected to the passive listener: as `PassiveDTP.handle_accepted`.
+    /// A connection to the passive listener was accepted: as `PassiveDTP.handle_accepted`.
     fn handle_accepted(&mut self, s: &mut FTPSession, stream: Stream, peer: SocketAddr) {
         dispatchers::handle_accepted(self, s, stream, peer);
     }
 
-    /// The active connection is made: as `ActiveDTP.handle_connect`. Replies 200.
+    /// The active connection is established: as `ActiveDTP.handle_connect`. Replies 200.
     fn handle_connect(&mut self, s: &mut FTPSession) {
         dispatchers::handle_connect(self, s);
     }
 
-    /// Nobody has connected to the passive listener in time: 421.
+    /// The client has not connected to the passive listener in time: 421.
     fn handle_passive_timeout(&mut self, s: &mut FTPSession) {
         dispatchers::handle_passive_timeout(self, s);
     }
 
-    /// The active connection was not made in time: 421.
+    /// The active connection was not established in time: 421.
     fn handle_active_timeout(&mut self, s: &mut FTPSession) {
         dispatchers::handle_active_timeout(self, s);
     }
@@ -460,20 +466,14 @@ pub struct StockHandler;
 
 impl FTPHandler for StockHandler {}
 
-/// What is logged of a transfer of a file.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct TransferLog<'a> {
-    /// The command: RETR, STOR, STOU or APPE.
-    pub cmd: &'a str,
-    /// The real path.
-    pub filename: &'a Path,
-    /// Whether it came from the client.
-    pub receive: bool,
-    /// Whether it was transferred to its end.
-    pub completed: bool,
-    /// From the opening of the data connection.
-    pub elapsed: Duration,
-    /// Bytes on the wire.
-    pub bytes: u64,
+macro_rules! implement {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        impl<H: FTPHandler + ?Sized> Hooks for H {
+            $(fn $name(&mut self, $($arg: $type),*) $(-> $result)? {
+                FTPHandler::$name(self, $($arg),*)
+            })*
+        }
+    };
 }
+
+for_each_hook!(implement);

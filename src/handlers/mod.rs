@@ -1,33 +1,41 @@
-//! The FTP protocol interpreter: what a session does with commands, and how its
-//! data connections are made and run.
+//! The FTP protocol interpreter: what a session does with commands, and how its data
+//! connections are opened and run.
 //!
-//! [`FTPHandler`] is the behaviour, [`FTPSession`] the state of one control
-//! connection; [`DTPHandler`] and [`DataChannel`] are the same for a data
-//! connection. A method that is overridden calls the stock body - "super" - as a
-//! function: those of [`commands`], [`dispatch`], [`dispatchers`] and [`data`].
+//! [`FTPHandler`] is the behaviour, and [`FTPSession`] the state of one control connection.
+//! [`DTPHandler`] and [`DataChannel`] are the same for a data connection. An override calls the
+//! stock body ("super") as a function: those of [`commands`], [`dispatch`], [`dispatchers`] and
+//! [`data`].
 //!
-//! Nothing here touches the poll but `connection`, which drives a session from
-//! its state after each event. Who the users are is not known here but through an
-//! [`Authorizer`](crate::authorizers::Authorizer), and files are not but through an
-//! [`AbstractedFS`](crate::filesystems::AbstractedFS).
+//! Users are known here only through an [`Authorizer`](crate::authorizers::Authorizer), and
+//! files only through an [`AbstractedFS`](crate::filesystems::AbstractedFS).
 
+mod check;
+mod command;
 pub mod commands;
 mod config;
 pub(crate) mod connection;
 pub mod data;
 pub mod dispatch;
 pub mod dispatchers;
+mod files;
 mod handler;
+pub mod hooks;
+mod lifecycle;
+mod log;
 mod parking;
 mod session;
 mod throttled;
+mod transfers;
+mod turn;
 
-pub use config::{ActiveDTPConfig, DTPConfig, DTPFactory, FTPConfig, PassiveDTPConfig};
-pub use data::{DTPHandler, DataChannel, Outgoing, StockDTPHandler, TransferError};
-pub use dispatch::{CmdArg, Command};
-pub use handler::{FTPHandler, StockHandler, TransferLog};
-pub(crate) use session::Arrival;
-pub use session::{FTPSession, TimerId};
-pub use throttled::ThrottledDTPHandler;
-
+pub use self::command::{CmdArg, Command};
+pub use self::config::{ActiveDTPConfig, DTPFactory, FTPConfig, PassiveDTPConfig};
+pub use self::data::{
+    DTPConfig, DTPHandler, DataChannel, Outgoing, StockDTPHandler, TransferError,
+};
+pub use self::handler::{FTPHandler, StockHandler};
+pub use self::log::TransferLog;
+pub(crate) use self::session::NewSession;
+pub use self::session::{FTPSession, TimerId};
+pub use self::throttled::ThrottledDTPHandler;
 pub use crate::proto::transfer_type::TransferType;

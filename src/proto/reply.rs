@@ -4,7 +4,9 @@
 //! in a line. It does not know which replies there are.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+
+use crate::error::FSError;
 
 /// What may stand in one reply line: every control character becomes `?`.
 ///
@@ -99,6 +101,83 @@ fn push_escape(quoted: &mut String, code: u32) {
     debug_assert!(written.is_ok(), "a String takes everything");
 }
 
+/// A final or preliminary reply: a code and a text on one line (RFC 959 §4.2).
+///
+/// A text that begins with a code and a space converts into a reply: `"550 No."`. A text
+/// that does not has the code 0, and is sent as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The code, of three digits.
+    pub code: u16,
+    /// The text that follows the code and a space.
+    pub text: Cow<'static, str>,
+}
+
+impl Reply {
+    /// A reply with a text that is known when the program is compiled.
+    #[must_use]
+    pub const fn new(code: u16, text: &'static str) -> Self {
+        Self {
+            code,
+            text: Cow::Borrowed(text),
+        }
+    }
+
+    /// A reply with a text that is made for the occasion.
+    #[must_use]
+    pub fn with(code: u16, text: String) -> Self {
+        Self {
+            code,
+            text: Cow::Owned(text),
+        }
+    }
+
+    /// Whether the reply has a code.
+    pub(crate) fn has_code(&self) -> bool {
+        self.code != 0
+    }
+}
+
+impl fmt::Display for Reply {
+    /// The reply as it is sent, without CRLF.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.has_code() {
+            true => write!(f, "{:03} {}", self.code, self.text),
+            false => f.write_str(&self.text),
+        }
+    }
+}
+
+impl From<&str> for Reply {
+    fn from(line: &str) -> Self {
+        Self::from(line.to_owned())
+    }
+}
+
+impl From<&String> for Reply {
+    fn from(line: &String) -> Self {
+        Self::from(line.as_str())
+    }
+}
+
+impl From<String> for Reply {
+    fn from(line: String) -> Self {
+        let code = line.split_once(' ').map(|(code, _)| code);
+        let code = code.filter(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit()));
+        match code.and_then(|code| code.parse().ok()) {
+            Some(code @ 1..) => Self::with(code, line[4..].to_owned()),
+            _ => Self::with(0, line),
+        }
+    }
+}
+
+impl From<FSError> for Reply {
+    /// `550` and the text of the error.
+    fn from(err: FSError) -> Self {
+        Self::with(550, format!("{err}."))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -135,6 +214,22 @@ mod tests {
         ] {
             assert_eq!(repr(text), expected);
         }
+    }
+
+    #[test]
+    fn a_line_becomes_a_reply() {
+        let parts = |line: &str| {
+            let reply = Reply::from(line);
+            assert_eq!(reply.to_string(), line);
+            (reply.code, reply.text.into_owned())
+        };
+        assert_eq!(parts("550 No."), (550, "No.".to_owned()));
+        assert_eq!(parts("230 "), (230, String::new()));
+        assert_eq!(parts("250-More"), (0, "250-More".to_owned()));
+        assert_eq!(parts("12 x"), (0, "12 x".to_owned()));
+        assert_eq!(parts(""), (0, String::new()));
+        assert_eq!(parts("ab\u{e9} x"), (0, "ab\u{e9} x".to_owned()));
+        assert_eq!(parts("000 x"), (0, "000 x".to_owned()));
     }
 
     proptest! {

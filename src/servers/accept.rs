@@ -9,7 +9,7 @@ use std::time::Instant;
 use mio::net::TcpStream;
 
 use crate::handlers::connection::Connection;
-use crate::handlers::{Arrival, FTPConfig, FTPHandler};
+use crate::handlers::{FTPConfig, FTPHandler, NewSession};
 use crate::ioloop::{Channel, Io, Listener, Readiness, Source, Stream};
 use crate::limits::{Admission, Seat, ServerState};
 use crate::log::TARGET;
@@ -49,7 +49,7 @@ impl Newcomer {
         };
         let now = io.now();
         io.add_with(|id, remote| {
-            let arrival = Arrival {
+            let arrival = NewSession {
                 stream: Stream::new(self.socket),
                 peer,
                 config: self.config,

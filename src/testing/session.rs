@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::world::{Waits, World};
 use super::{DataListener, DataPeer, Reply};
 use crate::handlers::connection::Connection;
-use crate::handlers::{Arrival, FTPConfig, FTPHandler, FTPSession};
+use crate::handlers::{FTPConfig, FTPHandler, FTPSession, NewSession};
 use crate::ioloop::memory::{MemoryStream, Network};
 use crate::ioloop::{Channel, ChannelId, IOLoop, Stream};
 use crate::limits::{Admission, ServerState};
@@ -69,7 +69,7 @@ impl<H: FTPHandler + 'static> Session<H> {
             let now = ioloop.now();
             ioloop.with_io(|io| {
                 io.add_with(|id, remote| {
-                    let arrival = Arrival {
+                    let arrival = NewSession {
                         stream: Stream::in_memory(stream),
                         peer,
                         config: Arc::new(config),

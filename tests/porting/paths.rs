@@ -349,9 +349,9 @@ fn members() {
     let _ = ftpdlib::FTPSession::remote;
     let _ = ftpdlib::FTPSession::remote_ip;
     let _ = ftpdlib::FTPSession::remote_port;
-    let _ = ftpdlib::FTPSession::respond;
-    let _ = ftpdlib::FTPSession::respond_at;
-    let _ = ftpdlib::FTPSession::respond_w_warning;
+    let _: fn(&mut FTPSession, Str) = ftpdlib::FTPSession::respond;
+    let _: fn(&mut FTPSession, log::Level, Str) = ftpdlib::FTPSession::respond_at;
+    let _: fn(&mut FTPSession, Str) = ftpdlib::FTPSession::respond_w_warning;
     let _: fn(&FTPSession, fn(&FTPSession)) = ftpdlib::FTPSession::run_as_current_user;
     let _ = ftpdlib::FTPSession::started;
     let _ = ftpdlib::FTPSession::tls_state;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
+use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
 use ftpdlib::{AuthenticationFailed, FTPHandler, FTPSession};
 
 use crate::common::{BIG, DEADLINE, PASSWORD, Server, USER, drain, write_big};
@@ -182,11 +182,11 @@ impl Authorizer for Watched {
         &self,
         username: &str,
         password: &str,
-        session: &FTPSession,
+        client: &authorizers::Client<'_>,
     ) -> Result<(), AuthenticationFailed> {
         self.asked.send(password.to_owned()).unwrap();
         self.inner
-            .validate_authentication(username, password, session)
+            .validate_authentication(username, password, client)
     }
 }
 
@@ -266,11 +266,11 @@ impl Authorizer for Asking {
         &self,
         username: &str,
         password: &str,
-        session: &FTPSession,
+        client: &authorizers::Client<'_>,
         later: &dyn Fn() -> LaterVerdict,
     ) -> Verdict {
         if password == "now" {
-            return Verdict::Now(self.validate_authentication(username, PASSWORD, session));
+            return Verdict::Now(self.validate_authentication(username, PASSWORD, client));
         }
         self.questions.send((password.to_owned(), later())).unwrap();
         Verdict::Later

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm};
+use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, Perm};
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::handlers::data::{self, TransferError};
 use ftpdlib::handlers::{CmdArg, Command, TimerId, commands, dispatch};
@@ -272,9 +272,9 @@ impl Authorizer for Backwards {
         &self,
         username: &str,
         password: &str,
-        session: &FTPSession,
+        client: &authorizers::Client<'_>,
     ) -> Result<(), AuthenticationFailed> {
-        assert!(session.remote_ip().is_loopback());
+        assert!(client.remote_ip().is_loopback());
         let known = self.0.user(username).is_some_and(|user| {
             let password: String = password.chars().rev().collect();
             user.password == password

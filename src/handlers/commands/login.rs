@@ -1,87 +1,110 @@
-//! The session from greeting to good-bye: USER, PASS, REIN, QUIT.
+//! The session from the greeting to its end: USER, PASS, REIN, QUIT.
 
+use std::ffi::OsString;
 use std::mem;
+use std::net::IpAddr;
 use std::path::Path;
+use std::sync::{Arc, Weak};
 
 use log::Level;
 
-use super::super::data::{self, Outcome};
-use super::super::dispatchers;
-use super::super::session::{Asked, DataState, Leaving, Login, Refused};
-use super::super::{FTPHandler, FTPSession, TransferType};
-use crate::authorizers::{LaterVerdict, MSG_QUIT, Verdict};
+use crate::authorizers::{Answers, LaterVerdict, MSG_QUIT, Verdict, Work};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::FSState;
+use crate::handlers::data::Outcome;
+use crate::handlers::dispatchers;
+use crate::handlers::files;
+use crate::handlers::hooks::Hooks;
+use crate::handlers::session::{Asked, DataState, FTPSession, Leaving, Login, Refused};
+use crate::handlers::transfers;
+use crate::ioloop::{ChannelId, Remote};
+use crate::limits::Keeper;
+use crate::offload;
+use crate::proto::reply::Reply;
+use crate::proto::transfer_type::TransferType;
 use crate::time::after;
 
-/// Stock [`FTPHandler::handle`].
-pub fn handle<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
+/// Stock [`FTPHandler::handle`](crate::FTPHandler::handle).
+pub fn handle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     h.on_connect(s);
     if !s.is_closing() {
-        let banner = s.config.banner.clone();
+        let banner = s.banner().to_owned();
         s.respond_message(220, &banner);
     }
 }
 
-/// Stock [`FTPHandler::handle_max_cons`].
+/// Stock [`FTPHandler::handle_max_cons`](crate::FTPHandler::handle_max_cons).
 pub fn handle_max_cons(s: &mut FTPSession) {
-    s.respond_w_warning("421 Too many connections. Service temporarily unavailable.");
-    // At once: there is no room for it to wait.
+    s.respond_w_warning(Reply::new(
+        421,
+        "Too many connections. Service temporarily unavailable.",
+    ));
+    // Closed at once: there is no room for a connection that waits.
     s.close();
 }
 
-/// Stock [`FTPHandler::handle_max_cons_per_ip`].
+/// Stock [`FTPHandler::handle_max_cons_per_ip`](crate::FTPHandler::handle_max_cons_per_ip).
 pub fn handle_max_cons_per_ip(s: &mut FTPSession) {
-    s.respond_w_warning("421 Too many connections from the same IP address.");
+    s.respond_w_warning(Reply::new(
+        421,
+        "Too many connections from the same IP address.",
+    ));
     s.close_when_done();
 }
 
-/// Stock [`FTPHandler::handle_max_cons_per_user`].
+/// Stock [`FTPHandler::handle_max_cons_per_user`](crate::FTPHandler::handle_max_cons_per_user).
 pub fn handle_max_cons_per_user(s: &mut FTPSession) {
-    s.respond_w_warning("530 Too many connections of this user.");
+    s.respond_w_warning(Reply::new(530, "Too many connections of this user."));
     s.close_when_done();
 }
 
-/// Stock [`FTPHandler::handle_timeout`].
+/// Stock [`FTPHandler::handle_timeout`](crate::FTPHandler::handle_timeout).
 pub fn handle_timeout(s: &mut FTPSession) {
     if s.chat.stream.is_handshaking() {
         s.log("SSL handshake timeout");
         s.close();
         return;
     }
-    s.respond_at(Level::Info, "421 Control connection timed out.");
+    s.respond_at(
+        Level::Info,
+        Reply::new(421, "Control connection timed out."),
+    );
     s.close_when_done();
 }
 
-/// Stock [`FTPHandler::ftp_user`].
-pub fn user<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
-    // Whether there is such a user is told to nobody (RFC 2577 §6).
+/// Stock [`FTPHandler::ftp_user`](crate::FTPHandler::ftp_user).
+pub fn user<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
+    // The reply does not tell whether there is such a user (RFC 2577 §6).
     if s.authenticated() {
         h.flush_account(s);
         s.respond_at(
             Level::Info,
-            "331 Previous account information was flushed, send password.",
+            Reply::new(
+                331,
+                "Previous account information was flushed, send password.",
+            ),
         );
     } else {
-        s.respond("331 Username ok, send password.");
+        s.respond(Reply::new(331, "Username ok, send password."));
     }
     line.clone_into(&mut s.username);
 }
 
-/// Stock [`FTPHandler::ftp_pass`].
-pub fn pass<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
+/// Stock [`FTPHandler::ftp_pass`](crate::FTPHandler::ftp_pass).
+pub fn pass<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
     if s.authenticated() {
-        s.respond("503 User already authenticated.");
+        s.respond(Reply::new(503, "User already authenticated."));
         return;
     }
     if s.username.is_empty() {
-        s.respond("503 Login with USER first.");
+        s.respond(Reply::new(503, "Login with USER first."));
         return;
     }
     let number = s.server.next_number();
-    let later = || LaterVerdict::new(s, number);
-    let authorizer = std::sync::Arc::clone(&s.config.authorizer);
-    match authorizer.authenticate(&s.username, line, s, &later) {
+    let later = || LaterVerdict::new(Box::new(LoginAnswers::new(s, number)));
+    let client = s.client();
+    let authorizer = s.authorizer();
+    match authorizer.authenticate(&s.username, line, &client, &later) {
         Verdict::Now(result) => answer(h, s, line, result),
         Verdict::Later => {
             s.login = Login::Asked(Box::new(Asked {
@@ -92,8 +115,8 @@ pub fn pass<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
     }
 }
 
-/// The authorizer has answered a question that it was asked before.
-pub(crate) fn answer_later<H: FTPHandler + ?Sized>(
+/// The authorizer has answered a question of PASS.
+pub(crate) fn answer_later<H: Hooks + ?Sized>(
     h: &mut H,
     s: &mut FTPSession,
     number: u64,
@@ -105,19 +128,19 @@ pub(crate) fn answer_later<H: FTPHandler + ?Sized>(
     }
 }
 
-fn answer<H: FTPHandler + ?Sized>(
+fn answer<H: Hooks + ?Sized>(
     h: &mut H,
     s: &mut FTPSession,
     password: &str,
     result: Result<(), AuthenticationFailed>,
 ) {
-    let home = result.and_then(|()| s.config.authorizer.get_home_dir(&s.username));
+    let home = result.and_then(|()| s.authorizer().get_home_dir(&s.username));
     match home {
         Ok(_) if !s.seat.enter(&s.username) => h.handle_max_cons_per_user(s),
         Ok(home) => {
-            let msg_login = s.config.authorizer.get_msg_login(&s.username);
+            let msg_login = s.authorizer().get_msg_login(&s.username);
             h.handle_auth_success(s, &home, password, &msg_login);
-            // A method of one's own may have thought better of it.
+            // An override may have refused the login after all.
             if !s.authenticated() {
                 s.seat.leave();
             }
@@ -126,8 +149,8 @@ fn answer<H: FTPHandler + ?Sized>(
     }
 }
 
-/// Stock [`FTPHandler::handle_auth_success`].
-pub fn handle_auth_success<H: FTPHandler + ?Sized>(
+/// Stock [`FTPHandler::handle_auth_success`](crate::FTPHandler::handle_auth_success).
+pub fn handle_auth_success<H: Hooks + ?Sized>(
     h: &mut H,
     s: &mut FTPSession,
     home: &Path,
@@ -138,17 +161,27 @@ pub fn handle_auth_success<H: FTPHandler + ?Sized>(
     s.log(format_args!("USER '{}' logged in.", s.username));
     s.login = Login::Done;
     password.clone_into(&mut s.password);
-    // Who may enter without a password must not wash guesses clean.
+    // A login without a password must not reset the failure counter.
     if s.username != "anonymous" {
         s.attempted_logins = 0;
     }
-    let cwd = s.config.abstracted_fs.initial_cwd(home);
-    s.fs = Some(FSState::new(home, cwd));
-    let username = s.username.clone();
-    h.on_login(s, &username);
+    s.fs = Some(FSState::new(home, OsString::from("/")));
+    files::run_with(
+        h,
+        s,
+        |fs, state| {
+            let cwd = fs.initial_cwd(state.root());
+            state.set_cwd(cwd);
+            Ok(())
+        },
+        |h, s, _| {
+            let username = s.username.clone();
+            h.on_login(s, &username);
+        },
+    );
 }
 
-/// Stock [`FTPHandler::handle_auth_failed`].
+/// Stock [`FTPHandler::handle_auth_failed`](crate::FTPHandler::handle_auth_failed).
 pub fn handle_auth_failed(s: &mut FTPSession, err: &AuthenticationFailed, password: &str) {
     let text = match err.to_string() {
         text if !text.is_empty() => capitalized(&text),
@@ -156,15 +189,15 @@ pub fn handle_auth_failed(s: &mut FTPSession, err: &AuthenticationFailed, passwo
         _ => "Authentication failed.".to_owned(),
     };
     s.login = Login::Refused(Box::new(Refused {
-        until: after(s.now, s.config.auth_failed_timeout),
+        until: after(s.now, s.auth_failed_timeout()),
         username: mem::take(&mut s.username),
         password: password.to_owned(),
         text,
     }));
 }
 
-/// Replies to a refused login, when its time has come.
-pub(crate) fn end_refusal<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
+/// Replies to a refused login whose reply was held back.
+pub(crate) fn end_refusal<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     let Some(refused) = take_refused(s) else {
         return;
     };
@@ -175,18 +208,18 @@ pub(crate) fn end_refusal<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession)
         ..
     } = *refused;
     s.attempted_logins += 1;
-    if s.attempted_logins >= s.config.max_login_attempts {
-        s.respond(&format!("530 {text} Disconnecting."));
+    if s.attempted_logins >= s.max_login_attempts() {
+        s.respond(Reply::with(530, format!("{text} Disconnecting.")));
         s.close_when_done();
     } else {
-        s.respond(&format!("530 {text}"));
+        s.respond(Reply::with(530, format!("{text}")));
     }
     s.log(format_args!("USER '{username}' failed login."));
     h.on_login_failed(s, &username, &password);
 }
 
-/// The session ends before the reply to a refused login: the hook is called still.
-pub(crate) fn drop_refusal<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
+/// The session ends before the reply to a refused login. The hook is called all the same.
+pub(crate) fn drop_refusal<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     if let Some(refused) = take_refused(s) {
         s.log(format_args!("USER '{}' failed login.", refused.username));
         h.on_login_failed(s, &refused.username, &refused.password);
@@ -203,17 +236,17 @@ fn take_refused(s: &mut FTPSession) -> Option<Box<Refused>> {
     }
 }
 
-/// Stock [`FTPHandler::ftp_rein`].
-pub fn rein<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
+/// Stock [`FTPHandler::ftp_rein`](crate::FTPHandler::ftp_rein).
+pub fn rein<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     h.flush_account(s);
-    s.respond("230 Ready for new user.");
+    s.respond(Reply::new(230, "Ready for new user."));
 }
 
-/// Stock [`FTPHandler::flush_account`]. A transfer in progress goes on.
-pub fn flush_account<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
+/// Stock [`FTPHandler::flush_account`](crate::FTPHandler::flush_account). A transfer in progress goes on.
+pub fn flush_account<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     match &s.data {
-        DataState::Open(_) if dispatchers::transfer_active(s) => {}
-        DataState::Open(_) => data::finish(h, s, Outcome::Silent),
+        DataState::Open(_) if s.transfer_active() => {}
+        DataState::Open(_) => transfers::finish(h, s, Outcome::Silent),
         DataState::Connecting(_) => dispatchers::fail_active(h, s),
         DataState::Listening(_) | DataState::None => s.data = DataState::None,
     }
@@ -230,22 +263,22 @@ pub fn flush_account<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
     s.rest = 0;
     s.reset_prot();
     s.leaving = Leaving::No;
-    data::forget_pending(h, s, None);
+    transfers::forget_pending(h, s, None);
     s.rnfr = None;
 }
 
-/// Stock [`FTPHandler::ftp_quit`].
-pub fn quit<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
+/// Stock [`FTPHandler::ftp_quit`](crate::FTPHandler::ftp_quit).
+pub fn quit<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     if matches!(s.data, DataState::Connecting(_)) {
         dispatchers::fail_active(h, s);
     }
     let msg_quit = match s.authenticated() {
-        true => s.config.authorizer.get_msg_quit(&s.username),
+        true => s.authorizer().get_msg_quit(&s.username),
         false => MSG_QUIT.to_owned(),
     };
     s.respond_message(221, &msg_quit);
-    if dispatchers::transfer_active(s) {
-        // RFC 959: the transfer ends with its reply before the connection does.
+    if s.transfer_active() {
+        // RFC 959: the transfer ends, with its reply, before the connection does.
         s.leaving = Leaving::Quit;
     } else {
         s.close_when_done();
@@ -262,4 +295,57 @@ fn capitalized(text: &str) -> String {
         .next()
         .map(|first| first.to_uppercase().chain(chars).collect())
         .unwrap_or_default()
+}
+
+/// The message that brings a late answer of the authorizer to its session.
+pub(crate) struct LoginAnswer {
+    pub(crate) number: u64,
+    pub(crate) result: Result<(), AuthenticationFailed>,
+}
+
+/// How a late answer reaches the session that waits for it.
+struct LoginAnswers {
+    remote: Remote,
+    session: ChannelId,
+    number: u64,
+    ip: IpAddr,
+    /// The session's slots. Nothing holds them while the answer is merely awaited.
+    keeper: Weak<Keeper>,
+}
+
+impl LoginAnswers {
+    /// The way of the answer to the question `number`.
+    fn new(s: &FTPSession, number: u64) -> Self {
+        Self {
+            remote: s.remote(),
+            session: s.id(),
+            number,
+            ip: s.remote_ip(),
+            keeper: Arc::downgrade(&s.seat.keep()),
+        }
+    }
+}
+
+impl Answers for LoginAnswers {
+    fn answer(&self, result: Result<(), AuthenticationFailed>) {
+        let answer = LoginAnswer {
+            number: self.number,
+            result,
+        };
+        self.remote.send(self.session, Box::new(answer));
+    }
+
+    fn offload(self: Box<Self>, work: Work) -> Verdict {
+        let (ip, keeper) = (self.ip, self.keeper.upgrade());
+        // If the job is dropped, the login is refused.
+        let later = LaterVerdict::new(self);
+        let job = move || {
+            let _keeper = keeper;
+            later.answer(work());
+        };
+        match offload::run(ip, job) {
+            Ok(()) => Verdict::Later,
+            Err(full) => Verdict::Now(Err(AuthenticationFailed::new(format!("{full}.")))),
+        }
+    }
 }

@@ -2,28 +2,34 @@
 
 use std::path::Path;
 
-use super::super::FTPSession;
-use super::{on_fs, refuse};
+use crate::handlers::files;
+use crate::handlers::session::FTPSession;
 use crate::proto::address::parse_mode;
+use crate::proto::reply::Reply;
 
-/// Stock [`FTPHandler::ftp_site_chmod`](super::super::FTPHandler::ftp_site_chmod).
+/// Stock [`FTPHandler::ftp_site_chmod`](crate::FTPHandler::ftp_site_chmod).
 pub fn site_chmod(s: &mut FTPSession, path: &Path, mode: &str) {
     let Some(mode) = parse_mode(mode.as_bytes()) else {
-        s.respond("501 Invalid SITE CHMOD format.");
+        s.respond(Reply::new(501, "Invalid SITE CHMOD format."));
         return;
     };
-    match on_fs(s, |fs, state| fs.chmod(state, path, mode)) {
-        Ok(()) => s.respond("200 SITE CHMOD successful."),
-        Err(err) => refuse(s, &err),
-    }
+    let path = path.to_owned();
+    files::run(
+        s,
+        move |fs, state| fs.chmod(state, &path, mode),
+        |s, changed| match changed {
+            Ok(()) => s.respond(Reply::new(200, "SITE CHMOD successful.")),
+            Err(err) => s.respond(err),
+        },
+    );
 }
 
-/// Stock [`FTPHandler::ftp_site_help`](super::super::FTPHandler::ftp_site_help).
+/// Stock [`FTPHandler::ftp_site_help`](crate::FTPHandler::ftp_site_help).
 pub fn site_help(s: &mut FTPSession, line: &str) {
     if !line.is_empty() {
-        match s.config.proto_cmds.get(&line.to_uppercase()) {
-            Some(cmd) => s.respond(&format!("214 {}", cmd.help.clone())),
-            None => s.respond("501 Unrecognized SITE command."),
+        match s.proto_cmds().get(&line.to_uppercase()) {
+            Some(cmd) => s.respond(Reply::with(214, cmd.help.clone().into_owned())),
+            None => s.respond(Reply::new(501, "Unrecognized SITE command.")),
         }
         return;
     }
@@ -32,5 +38,5 @@ pub fn site_help(s: &mut FTPSession, line: &str) {
     for name in config.proto_cmds.site_names() {
         s.push_line(&format!(" {name}"));
     }
-    s.respond("214 Help SITE command successful.");
+    s.respond(Reply::new(214, "Help SITE command successful."));
 }

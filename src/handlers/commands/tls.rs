@@ -1,67 +1,81 @@
-//! AUTH, PBSZ and PROT (RFC 4217), what TLS asks of other commands, and the
-//! handshake of the control connection.
+//! AUTH, PBSZ and PROT (RFC 4217), and the handshake of the control connection.
 
 use std::io;
 use std::sync::Arc;
 
 use log::Level;
 
-use super::super::session::ControlTls;
-use super::super::{FTPHandler, FTPSession};
+use crate::handlers::hooks::Hooks;
+use crate::handlers::session::{ControlTls, FTPSession};
 use crate::ioloop::stream::is_disconnect;
-use crate::proto::command::{connects, transfers};
+use crate::proto::reply::Reply;
 use crate::time::after;
 use crate::tls::TlsSession;
 
-/// Stock [`FTPHandler::ftp_auth`].
-pub fn auth<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
+/// Stock [`FTPHandler::ftp_auth`](crate::FTPHandler::ftp_auth).
+pub fn auth<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
     // TLS and SSL find out their versions themselves (RFC 4217 §4).
     let arg = line.to_uppercase();
     if s.is_secure() {
-        s.respond("503 Already using TLS.");
+        s.respond(Reply::new(503, "Already using TLS."));
     } else if matches!(arg.as_str(), "TLS" | "TLS-C" | "SSL" | "TLS-P") {
-        s.respond(&format!("234 AUTH {arg} successful."));
+        s.respond(Reply::with(234, format!("AUTH {arg} successful.")));
         h.secure_connection(s);
     } else {
-        s.respond("502 Unrecognized encryption type (use TLS or SSL).");
+        s.respond(Reply::new(
+            502,
+            "Unrecognized encryption type (use TLS or SSL).",
+        ));
     }
 }
 
-/// Stock [`FTPHandler::ftp_pbsz`]: any size is taken for 0.
+/// Stock [`FTPHandler::ftp_pbsz`](crate::FTPHandler::ftp_pbsz): any size is taken for 0.
 pub fn pbsz(s: &mut FTPSession) {
     if s.is_secure() {
-        s.respond("200 PBSZ=0 successful.");
+        s.respond(Reply::new(200, "PBSZ=0 successful."));
         s.pbsz = true;
     } else {
-        s.respond("503 PBSZ not allowed on insecure control connection.");
+        s.respond(Reply::new(
+            503,
+            "PBSZ not allowed on insecure control connection.",
+        ));
     }
 }
 
-/// Stock [`FTPHandler::ftp_prot`].
+/// Stock [`FTPHandler::ftp_prot`](crate::FTPHandler::ftp_prot).
 pub fn prot(s: &mut FTPSession, line: &str) {
     if !s.is_secure() {
-        s.respond("503 PROT not allowed on insecure control connection.");
+        s.respond(Reply::new(
+            503,
+            "PROT not allowed on insecure control connection.",
+        ));
         return;
     }
     if !s.pbsz {
-        s.respond("503 You must issue the PBSZ command prior to PROT.");
+        s.respond(Reply::new(
+            503,
+            "You must issue the PBSZ command prior to PROT.",
+        ));
         return;
     }
     match line.to_uppercase().as_str() {
         "C" => {
-            s.respond("200 Protection set to Clear");
+            s.respond(Reply::new(200, "Protection set to Clear"));
             s.prot = false;
         }
         "P" => {
-            s.respond("200 Protection set to Private");
+            s.respond(Reply::new(200, "Protection set to Private"));
             s.prot = true;
         }
-        arg @ ("S" | "E") => s.respond(&format!("521 PROT {arg} unsupported (use C or P).")),
-        _ => s.respond("502 Unrecognized PROT type (use C or P)."),
+        arg @ ("S" | "E") => s.respond(Reply::with(
+            521,
+            format!("PROT {arg} unsupported (use C or P)."),
+        )),
+        _ => s.respond(Reply::new(502, "Unrecognized PROT type (use C or P).")),
     }
 }
 
-/// Stock [`FTPHandler::secure_connection`]: what was replied goes out in clear,
+/// Stock [`FTPHandler::secure_connection`](crate::FTPHandler::secure_connection): what was replied goes out in clear,
 /// then the client's handshake is waited for.
 pub fn secure_connection(s: &mut FTPSession) {
     let Some(acceptor) = &s.server.tls else {
@@ -82,7 +96,7 @@ pub fn secure_connection(s: &mut FTPSession) {
     }
 }
 
-/// Stock [`FTPHandler::handle_failed_ssl_handshake`]: closes, without a reply,
+/// Stock [`FTPHandler::handle_failed_ssl_handshake`](crate::FTPHandler::handle_failed_ssl_handshake): closes, without a reply,
 /// which the client could not read.
 pub fn handle_failed_ssl_handshake(s: &mut FTPSession) {
     s.close();
@@ -90,7 +104,7 @@ pub fn handle_failed_ssl_handshake(s: &mut FTPSession) {
 
 /// Goes on with the handshake of the control connection. Returns whether it is
 /// finished.
-pub(crate) fn shake<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
+pub(crate) fn shake<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
     match s.chat.stream.handshake() {
         Ok(false) => false,
         Ok(true) => {
@@ -111,7 +125,7 @@ pub(crate) fn shake<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) -> bo
     }
 }
 
-fn fail<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, err: &io::Error) {
+fn fail<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, err: &io::Error) {
     if err.kind() == io::ErrorKind::UnexpectedEof || is_disconnect(err) {
         s.log("Unexpected SSL EOF.");
     } else {
@@ -121,29 +135,3 @@ fn fail<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, err: &io::Error) 
     // There is no way to talk to the client.
     s.close();
 }
-
-/// Whether TLS is demanded for a command and is not there; then it was replied to.
-pub(crate) fn refuses(s: &mut FTPSession, name: &str) -> bool {
-    let Some(acceptor) = &s.server.tls else {
-        return false;
-    };
-    let control = acceptor.config.tls_control_required && !s.is_secure();
-    let data = lacks_data_tls(s);
-    let reply = match name {
-        "USER" | "PASS" if control => "550 SSL/TLS required on the control channel.",
-        _ if data && connects(name) => "550 SSL/TLS required on the data channel.",
-        _ if data && transfers(name) => DATA_REQUIRED,
-        _ => return false,
-    };
-    s.respond(reply);
-    true
-}
-
-/// Whether TLS is demanded for data connections, and PROT P was not given.
-pub(crate) fn lacks_data_tls(s: &FTPSession) -> bool {
-    let tls = s.server.tls.as_ref();
-    tls.is_some_and(|tls| tls.config.tls_data_required && !s.prot)
-}
-
-/// The reply to a transfer (RFC 4217 §9 has the code).
-pub(crate) const DATA_REQUIRED: &str = "521 SSL/TLS required on the data channel.";

@@ -1,221 +1,209 @@
 //! Files on the data connection: RETR, STOR, APPE, STOU, REST, ABOR.
 
-use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io::SeekFrom;
 use std::mem;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::super::data::{self, Outcome, Outgoing, PendingTransfer, Upload};
-use super::super::dispatchers;
-use super::super::session::DataState;
-use super::super::{FTPHandler, FTPSession, TransferType};
-use super::{on_fs, refuse, tls};
 use crate::authorizers::Perm;
 use crate::error::FSError;
-use crate::filesystems::{FSFile, OpenMode};
+use crate::filesystems::{AbstractedFS, FSFile, FSState, OpenMode};
+use crate::handlers::config::FTPConfig;
+use crate::handlers::data::{Outcome, Outgoing};
+use crate::handlers::dispatchers;
+use crate::handlers::files;
+use crate::handlers::hooks::Hooks;
+use crate::handlers::session::{DataState, FTPSession};
+use crate::handlers::transfers::{self, push_dtp_data, receive_dtp_data};
 use crate::proto::address::parse_offset;
+use crate::proto::reply::Reply;
+use crate::proto::transfer_type::TransferType;
 
-/// Stock [`FTPHandler::ftp_retr`].
+/// Stock [`FTPHandler::ftp_retr`](crate::FTPHandler::ftp_retr).
 pub fn retr(s: &mut FTPSession, path: &Path) {
     let rest = mem::take(&mut s.rest);
-    match on_fs(s, |fs, state| fs.open(state, path, OpenMode::Read)) {
-        Err(err) => refuse(s, &err),
-        Ok(mut file) => match reposition(&mut *file, rest) {
-            Err(text) => s.respond(&format!("554 {text}")),
-            Ok(()) => {
+    let path = path.to_owned();
+    files::open(
+        s,
+        move |fs, state| open_at(fs, state, &path, OpenMode::Read, rest),
+        move |s, opened| match opened {
+            Ok(file) => {
                 let outgoing = Outgoing::file(file, rest, s.transfer_type);
                 push_dtp_data(s, outgoing, "RETR");
             }
+            Err(reply) => s.respond(reply),
         },
-    }
+    );
 }
 
-/// Stock [`FTPHandler::ftp_appe`].
-pub fn appe<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, path: &Path) {
+/// Stock [`FTPHandler::ftp_appe`](crate::FTPHandler::ftp_appe).
+pub fn appe<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, path: &Path) {
     if s.rest > 0 {
-        s.respond("450 Can't APPE while REST request is pending.");
+        let text = "Can't APPE while REST request is pending.";
+        s.respond(Reply::new(450, text));
     } else {
         h.ftp_stor(s, path, OpenMode::Append);
     }
 }
 
-/// Stock [`FTPHandler::ftp_stor`]: receives into a file that is opened in
-/// `mode`; REST makes that [`OpenMode::Update`].
+/// Stock [`FTPHandler::ftp_stor`](crate::FTPHandler::ftp_stor): receives into a file that is
+/// opened in `mode`. After REST the mode is [`OpenMode::Update`].
 pub fn stor(s: &mut FTPSession, path: &Path, mode: OpenMode) {
-    let cmd = if mode == OpenMode::Append {
-        "APPE"
-    } else {
-        "STOR"
+    let cmd = match mode {
+        OpenMode::Append => "APPE",
+        _ => "STOR",
     };
     let rest = mem::take(&mut s.rest);
     let mode = if rest > 0 { OpenMode::Update } else { mode };
-    match on_fs(s, |fs, state| fs.open(state, path, mode)) {
-        Err(err) => refuse(s, &err),
-        Ok(mut file) => match reposition(&mut *file, rest) {
-            Err(text) => s.respond(&format!("554 {text}")),
-            Ok(()) => {
+    let path = path.to_owned();
+    files::open(
+        s,
+        move |fs, state| open_at(fs, state, &path, mode, rest),
+        move |s, opened| match opened {
+            Ok(file) => {
                 let position = (mode != OpenMode::Append).then_some(rest);
                 receive_dtp_data(s, file, position, cmd, None);
             }
+            Err(reply) => s.respond(reply),
         },
-    }
+    );
 }
 
-/// Moves to where REST says; the error follows `554 `.
-fn reposition(file: &mut dyn FSFile, rest: u64) -> Result<(), String> {
+/// Opens a file, and moves to the position that REST has given. Returns the reply if it fails.
+fn open_at(
+    fs: &dyn AbstractedFS,
+    state: &FSState,
+    path: &Path,
+    mode: OpenMode,
+    rest: u64,
+) -> Result<Box<dyn FSFile>, Reply> {
+    let mut file = fs.open(state, path, mode)?;
     if rest == 0 {
-        return Ok(());
+        return Ok(file);
     }
-    let text = |err| FSError::Io(err).to_string();
-    let size = file.size().map_err(text)?;
+    let failed = |err| Reply::with(554, FSError::Io(err).to_string());
+    let size = file.size().map_err(failed)?;
     if rest > size {
-        return Err(format!("REST position ({rest}) > file size ({size})"));
+        let text = format!("REST position ({rest}) > file size ({size})");
+        return Err(Reply::with(554, text));
     }
-    file.seek(SeekFrom::Start(rest)).map(drop).map_err(text)
+    file.seek(SeekFrom::Start(rest)).map_err(failed)?;
+    Ok(file)
 }
 
-/// Stock [`FTPHandler::ftp_stou`].
+/// Stock [`FTPHandler::ftp_stou`](crate::FTPHandler::ftp_stou).
 pub fn stou(s: &mut FTPSession, line: &OsStr) {
     if s.rest > 0 {
-        s.respond("450 Can't STOU while REST request is pending.");
+        let text = "Can't STOU while REST request is pending.";
+        s.respond(Reply::new(450, text));
         return;
     }
-    let made = on_fs(s, |fs, state| {
-        let named = if line.is_empty() { state.cwd() } else { line };
-        let path = fs.ftp2fs(state, named);
-        let (dir, mut prefix) = match (line.is_empty(), path.parent(), path.file_name()) {
-            (false, Some(dir), Some(name)) => (dir.to_owned(), name.to_owned()),
-            _ => (path.clone(), OsString::from("ftpd")),
-        };
-        prefix.push(".");
-        if !fs.validpath(state, &dir) {
-            return Err(FSError::Outside);
-        }
-        // Before anything is made: somebody who may not write leaves no trace.
-        // Asked of a name that is not there, since it is too long to be.
-        let mut name = prefix.clone();
-        name.push("x".repeat(NAME_MAX));
-        let (authorizer, name) = (&s.config.authorizer, dir.join(name));
-        if !authorizer.has_perm(&s.username, Perm::Write, Some(&name)) {
-            return Ok(None);
-        }
-        fs.mkstemp(state, &dir, &prefix).map(Some)
-    });
-    match made {
-        Ok(Some(file)) => {
-            let name = file.name().file_name().unwrap_or_default();
-            let name = name.to_string_lossy().into_owned();
-            receive_dtp_data(s, file, Some(0), "STOU", Some(&name));
-        }
-        Ok(None) => s.respond("550 Not enough privileges."),
-        Err(err @ FSError::Outside) => refuse(s, &err),
-        Err(err) if err.raw_os_error() == Some(libc::EEXIST) => {
-            s.respond("450 No usable unique file name found.");
-        }
-        Err(err) => s.respond(&format!("450 {err}.")),
-    }
+    let config = Arc::clone(&s.config);
+    let (line, username) = (line.to_owned(), s.username.clone());
+    files::open(
+        s,
+        move |fs, state| make_unique(fs, state, &config, &username, &line),
+        |s, made| match made {
+            Ok(file) => {
+                let name = file.name().file_name().unwrap_or_default();
+                let name = name.to_string_lossy().into_owned();
+                receive_dtp_data(s, file, Some(0), "STOU", Some(&name));
+            }
+            Err(reply) => s.respond(reply),
+        },
+    );
 }
 
-/// Stock [`FTPHandler::ftp_rest`].
+/// Makes a file with a unique name that begins with `line`. Returns the reply if it fails.
+fn make_unique(
+    fs: &dyn AbstractedFS,
+    state: &FSState,
+    config: &FTPConfig,
+    username: &str,
+    line: &OsStr,
+) -> Result<Box<dyn FSFile>, Reply> {
+    let named = if line.is_empty() { state.cwd() } else { line };
+    let path = fs.ftp2fs(state, named);
+    let (dir, mut prefix) = match (line.is_empty(), path.parent(), path.file_name()) {
+        (false, Some(dir), Some(name)) => (dir.to_owned(), name.to_owned()),
+        _ => (path.clone(), OsString::from("ftpd")),
+    };
+    prefix.push(".");
+    if !fs.validpath(state, &dir) {
+        return Err(FSError::Outside.into());
+    }
+    // The permission is checked before anything is made, so that a user without it leaves no
+    // trace. It is checked for a name that does not exist, because it is too long for one.
+    let mut name = prefix.clone();
+    name.push("x".repeat(NAME_MAX));
+    let path = dir.join(name);
+    if !config
+        .authorizer
+        .has_perm(username, Perm::Write, Some(&path))
+    {
+        return Err(Reply::new(550, "Not enough privileges."));
+    }
+    fs.mkstemp(state, &dir, &prefix).map_err(|err| match err {
+        FSError::Outside => err.into(),
+        err if err.raw_os_error() == Some(libc::EEXIST) => {
+            Reply::new(450, "No usable unique file name found.")
+        }
+        err => Reply::with(450, format!("{err}.")),
+    })
+}
+
+/// Stock [`FTPHandler::ftp_rest`](crate::FTPHandler::ftp_rest).
 pub fn rest(s: &mut FTPSession, line: &str) {
     if s.transfer_type == TransferType::Ascii {
-        s.respond("501 Resuming transfers not allowed in ASCII mode.");
+        let text = "Resuming transfers not allowed in ASCII mode.";
+        s.respond(Reply::new(501, text));
         return;
     }
     match parse_offset(line.as_bytes()) {
-        None => s.respond("501 Invalid parameter."),
+        None => s.respond(Reply::new(501, "Invalid parameter.")),
         Some(offset) => {
-            s.respond(&format!("350 Restarting at position {}.", offset.text));
+            let text = format!("Restarting at position {}.", offset.text);
+            s.respond(Reply::with(350, text));
             s.rest = offset.position;
         }
     }
 }
 
-/// Stock [`FTPHandler::ftp_abor`].
+/// Stock [`FTPHandler::ftp_abor`](crate::FTPHandler::ftp_abor).
 ///
-/// A transfer that was begun ends with a 426 of its own before the reply to
-/// ABOR. One that was only promised, with 150, is forgotten.
-pub fn abor<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
-    let promised = s.pending.is_some();
-    data::forget_pending(h, s, None);
+/// A transfer that has begun ends with a 426 of its own before the reply to ABOR. A pending
+/// transfer, which has got 150, is forgotten.
+pub fn abor<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    let pending = s.pending.is_some();
+    transfers::forget_pending(h, s, None);
     let reply = match &s.data {
-        DataState::None if promised => ABORTED,
-        DataState::None => "225 No transfer to abort.",
+        DataState::None if pending => ABORTED,
+        DataState::None => Reply::new(225, "No transfer to abort."),
         DataState::Listening(_) => {
             s.data = DataState::None;
-            if promised { ABORTED } else { CLOSED }
+            if pending { ABORTED } else { CLOSED }
         }
         DataState::Connecting(_) => {
             dispatchers::fail_active(h, s);
             CLOSED
         }
-        DataState::Open(_) if dispatchers::transfer_active(s) => {
-            let reply = Cow::Borrowed("426 Transfer aborted via ABOR.");
-            data::finish(h, s, Outcome::Ended(reply));
+        DataState::Open(_) if s.transfer_active() => {
+            let reply = Reply::new(426, "Transfer aborted via ABOR.");
+            transfers::finish(h, s, Outcome::Ended(reply));
             ABORTED
         }
         DataState::Open(_) => {
-            data::finish(h, s, Outcome::Silent);
+            transfers::finish(h, s, Outcome::Silent);
             CLOSED
         }
     };
     s.respond(reply);
 }
 
-/// Sends something on the data connection: at once with 125, or with 150 when
-/// there will be one. For commands of one's own: as pyftpdlib's.
-pub fn push_dtp_data(s: &mut FTPSession, outgoing: Outgoing, cmd: impl Into<Cow<'static, str>>) {
-    if tls::lacks_data_tls(s) {
-        s.respond(tls::DATA_REQUIRED);
-        return;
-    }
-    let reply = opening(s).unwrap_or(ABOUT_TO_OPEN).to_owned();
-    s.respond(&reply);
-    let transfer = PendingTransfer::Send(outgoing, cmd.into(), s.transfer_type);
-    dispatchers::promise(s, transfer);
-}
-
-/// Receives a file on the data connection, as [`push_dtp_data`] sends. With
-/// `unique` the reply tells that name (RFC 1123 §4.1.2.9).
-pub fn receive_dtp_data(
-    s: &mut FTPSession,
-    file: Box<dyn FSFile>,
-    position: Option<u64>,
-    cmd: impl Into<Cow<'static, str>>,
-    unique: Option<&str>,
-) {
-    if tls::lacks_data_tls(s) {
-        s.respond(tls::DATA_REQUIRED);
-        return;
-    }
-    let open = opening(s);
-    let reply = match (unique, open) {
-        (Some(name), Some(_)) => format!("125 FILE: {name}"),
-        (Some(name), None) => format!("150 FILE: {name}"),
-        (None, open) => open.unwrap_or(ABOUT_TO_OPEN).to_owned(),
-    };
-    s.respond(&reply);
-    let upload = Upload {
-        file,
-        position,
-        transfer_type: s.transfer_type,
-    };
-    dispatchers::promise(s, PendingTransfer::Receive(upload, cmd.into()));
-}
-
-/// The reply if the data connection is there already.
-fn opening(s: &FTPSession) -> Option<&'static str> {
-    let open = s.data_channel()?;
-    // One that is in use is not for another transfer.
-    (!open.transfer_in_progress()).then_some("125 Data connection already open. Transfer starting.")
-}
-
-/// Longer than any name of a file.
+/// Longer than any name of a file, in bytes.
 const NAME_MAX: usize = 256;
 
-const ABOUT_TO_OPEN: &str = "150 File status okay. About to open data connection.";
+const ABORTED: Reply = Reply::new(226, "ABOR command successful.");
 
-const ABORTED: &str = "226 ABOR command successful.";
-
-const CLOSED: &str = "225 ABOR command successful; data channel closed.";
+const CLOSED: Reply = Reply::new(225, "ABOR command successful; data channel closed.");

@@ -1,100 +1,27 @@
-//! A data connection at work: moves what can be moved within the budget of a
-//! turn, and tells what is next. It does not know its session.
+//! A data connection at work: it moves as many bytes as the budget of a turn allows, and
+//! returns what it needs next.
 
-use std::borrow::Cow;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use mio::Interest;
-
-use super::{DTPHandler, DataChannel, Outgoing, Received, Transfer, TransferError, Upload};
+use super::channel::{DataChannel, Lent, Transfer};
+use super::connection::DataConnection;
+use super::outcome::{Drive, Outcome};
+use super::payload::{Received, TransferError};
 use crate::error::strerror;
-use crate::ioloop::stream::{is_disconnect, readable};
+use crate::ioloop::stream::is_disconnect;
+use crate::log::TARGET;
 use crate::producers::More;
-use crate::proto::transfer_type::TransferType;
-use crate::time::after;
-
-/// A data connection and its handler.
-pub(crate) struct DataConnection {
-    pub(crate) channel: DataChannel,
-    pub(crate) dtp: Box<dyn DTPHandler>,
-}
-
-/// How a data connection came to its end.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// All was transferred: 226.
-    Complete,
-    /// The client has cut it: 426 with the bytes so far.
-    Cut,
-    /// The file, or something here, has failed: 426 with a text.
-    Failed(String),
-    /// The client stalls: 421, and the session ends.
-    TimedOut,
-    /// A command or a hook has ended it: with a reply of its own.
-    Ended(Cow<'static, str>),
-    /// The session is over, or there was no transfer: no reply.
-    Silent,
-}
-
-/// What is next for a data connection.
-pub(crate) enum Drive {
-    /// Events, or a deadline.
-    Wait,
-    /// Another round.
-    Again,
-    /// The end.
-    Finished(Outcome),
-}
 
 impl DataConnection {
-    pub(crate) fn new(mut channel: DataChannel, mut dtp: Box<dyn DTPHandler>) -> Self {
-        dtp.on_open(&mut channel);
-        Self { channel, dtp }
-    }
-
-    /// Begins to send.
-    pub(crate) fn send(
-        &mut self,
-        outgoing: Outgoing,
-        cmd: Cow<'static, str>,
-        transfer_type: TransferType,
-        now: Instant,
-    ) {
-        self.begin(cmd, transfer_type, now);
-        match outgoing {
-            Outgoing::Bytes(bytes) => self.dtp.push(&mut self.channel, bytes),
-            Outgoing::Producer(producer) => {
-                self.dtp.push_with_producer(&mut self.channel, producer);
-            }
-            Outgoing::File(name, producer) => {
-                self.channel.file_name = Some(name);
-                self.dtp.push_with_producer(&mut self.channel, producer);
-            }
+    /// Moves as many bytes as the budget of a turn allows, with what the loop lends.
+    pub(crate) fn drive(&mut self, now: Instant, lent: Lent) -> (Drive, Lent) {
+        self.channel.lent = lent;
+        let mut drive = self.go_on(now);
+        if let Some(reply) = self.channel.ending.take() {
+            drive = Drive::Finished(Outcome::Ended(reply));
         }
-    }
-
-    /// Begins to receive.
-    pub(crate) fn receive(&mut self, upload: Upload, cmd: Cow<'static, str>, now: Instant) {
-        self.begin(cmd, upload.transfer_type, now);
-        self.dtp.enable_receiving(&mut self.channel, upload);
-    }
-
-    fn begin(&mut self, cmd: Cow<'static, str>, transfer_type: TransferType, now: Instant) {
-        self.channel.cmd = cmd;
-        self.channel.transfer_type = transfer_type;
-        self.channel.now = now;
-        self.channel.last_progress = now;
-        self.channel.await_handshake();
-    }
-
-    /// Moves what can be moved within a turn's budget.
-    pub(crate) fn drive(&mut self, now: Instant) -> Drive {
-        let drive = self.go_on(now);
-        match self.channel.ending.take() {
-            Some(reply) => Drive::Finished(Outcome::Ended(Cow::Owned(reply))),
-            None => drive,
-        }
+        (drive, mem::take(&mut self.channel.lent))
     }
 
     fn go_on(&mut self, now: Instant) -> Drive {
@@ -110,12 +37,12 @@ impl DataConnection {
             return Drive::Wait;
         }
         if let Some(wake_at) = d.wake_at.take() {
-            // That it slept was not the client's doing.
+            // The pause was not the client's fault.
             d.last_progress = d.last_progress.max(wake_at);
         }
         match &d.transfer {
-            // Even if the client has closed or reset it: the command that comes for
-            // it shall have its final reply, and an empty upload be one.
+            // The connection stays even if the client has closed or reset it: the command for
+            // it must get a final reply, and an empty upload is one that succeeds.
             Transfer::None => Drive::Wait,
             Transfer::Sending(_) => self.drive_sending().unwrap_or_else(Drive::failed),
             Transfer::Receiving(_) => self.drive_receiving().unwrap_or_else(Drive::failed),
@@ -128,7 +55,7 @@ impl DataConnection {
         while budget > 0 && !d.is_sleeping() && d.ending.is_none() {
             match self.dtp.handle_read(d)? {
                 Received::Bytes(size) => budget = budget.saturating_sub(size.max(MIN_COST)),
-                // Under TLS there may be more than no event tells of.
+                // Under TLS there may be bytes left for which no event comes.
                 Received::Nothing if d.stream.is_readable() => return Ok(Drive::Again),
                 Received::Nothing => return Ok(Drive::Wait),
                 Received::End if d.is_truncated() => return Ok(Drive::Finished(Outcome::Cut)),
@@ -178,48 +105,12 @@ impl DataConnection {
         Ok(Drive::Again)
     }
 
-    /// What to watch the socket for.
-    pub(crate) fn interest(&self, now: Instant) -> Option<Interest> {
-        let d = &self.channel;
-        if d.wake_at.is_some_and(|wake_at| wake_at > now) {
-            return None;
-        }
-        match &d.transfer {
-            _ if d.has_failed() => None,
-            _ if d.is_handshaking() => Some(readable()),
-            // It waits for a command; how it fares shows then.
-            Transfer::None => None,
-            Transfer::Receiving(_) => Some(readable()),
-            Transfer::Sending(_) => Some(Interest::WRITABLE),
-        }
-    }
-
-    /// When something has to be done without an event.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        // Who sleeps does not stall, however short the timeout is.
-        let next = self.channel.wake_at.or_else(|| self.stall_at());
-        let d = &self.channel;
-        let handshake = [d.handshake_deadline(), d.handshake_put_off()];
-        let handshake = handshake.into_iter().flatten();
-        next.into_iter().chain(handshake).min()
-    }
-
-    fn stall_at(&self) -> Option<Instant> {
-        let timeout = self.channel.timeout?;
-        let d = &self.channel;
-        let since = d.wake_at.unwrap_or(d.last_progress).max(d.last_progress);
-        Some(after(since, timeout))
-    }
-
-    /// What becomes of it if the client has stalled for too long.
-    pub(crate) fn has_stalled(&mut self, now: Instant) -> Option<Outcome> {
-        let deadline = self.channel.handshake_deadline();
-        if deadline.is_some_and(|deadline| deadline <= now)
-            && let Drive::Finished(outcome) = self.time_out_handshake()
-        {
+    /// Checks the deadlines of the connection. Returns how it ends if one has passed.
+    pub(crate) fn check_deadlines(&mut self, now: Instant) -> Option<Outcome> {
+        if let Some(outcome) = self.time_out_handshake(now) {
             return Some(outcome);
         }
-        self.stall_at().filter(|stall| *stall <= now)?;
+        self.stalls_at().filter(|stall| *stall <= now)?;
         let d = &mut self.channel;
         if !d.transfer_in_progress() && d.stream.is_abandoned() {
             return Some(Outcome::Silent);
@@ -232,13 +123,13 @@ impl DataConnection {
     }
 }
 
-/// What there is to send.
+/// What the output buffer holds.
 enum Filled {
-    /// A piece of the size that goes out at once, or the last one.
+    /// As many bytes as are sent at once, or the last ones.
     Enough,
-    /// Less, and the time of this turn is over.
+    /// Fewer, and the time of this turn is over.
     NotYet,
-    /// Nothing more.
+    /// Nothing, and there will be no more.
     End,
 }
 
@@ -259,7 +150,8 @@ impl DataChannel {
         }
     }
 
-    /// Sends by `sendfile`. `None`: the system cannot, from now on we do not.
+    /// Sends with `sendfile`. `None`: the system cannot send this file, and the transfer no
+    /// longer uses `sendfile`.
     fn drive_sendfile(&mut self) -> Result<Option<Drive>, TransferError> {
         let mut budget = self.turn_budget(SENDFILE_BUDGET);
         while budget > 0 {
@@ -277,7 +169,7 @@ impl DataChannel {
                 Ok(Some(sent)) => sent,
                 Err(err) if is_disconnect(&err) => return Err(TransferError::Connection(err)),
                 Err(_) if self.tot_bytes_sent == 0 => {
-                    log::warn!(target: crate::log::TARGET, "sendfile() failed; falling back on using plain send");
+                    log::warn!(target: TARGET, "sendfile() failed; falling back on using plain send");
                     sending.sendfile_at = None;
                     return Ok(None);
                 }
@@ -285,7 +177,7 @@ impl DataChannel {
             };
             let at = at + sent as u64;
             let is_short = sent < budget;
-            // A short count at the end of the file saves asking once more.
+            // A short count at the end of the file saves another call that returns 0.
             let ended = sent == 0 || (is_short && source.ends_at(at));
             sending.sendfile_at = Some(at);
             if sent > 0 {
@@ -294,7 +186,7 @@ impl DataChannel {
             if ended {
                 return Ok(Some(Drive::Finished(Outcome::Complete)));
             }
-            // Another try would read from the file before it is refused.
+            // Without room, another call would read from the file before it fails.
             if is_short && !self.stream.look_for_room() {
                 return Ok(Some(Drive::Wait));
             }
@@ -303,7 +195,8 @@ impl DataChannel {
         Ok(Some(Drive::Again))
     }
 
-    /// Makes bytes to send, as many as go out at once, until `end`.
+    /// Fills the output buffer with as many bytes as are sent at once, but not past the time
+    /// `end`.
     fn fill(&mut self, end: Instant) -> Result<Filled, TransferError> {
         let wanted = self.ac_out_buffer_size.max(1);
         let Transfer::Sending(sending) = &mut self.transfer else {
@@ -313,7 +206,7 @@ impl DataChannel {
             sending.out.clear();
             sending.sent = 0;
         }
-        // What was begun to be sent goes out as it is.
+        // A buffer that was sent in part is not filled further.
         let is_new = sending.sent == 0;
         while let Some(producer) = sending
             .producer
@@ -338,7 +231,8 @@ impl DataChannel {
         })
     }
 
-    /// Takes the bytes to send out of the state, so that a hook may use both.
+    /// Takes the output buffer out of the state, so that a hook gets both.
+    /// [`put_out`](Self::put_out) puts it back.
     fn take_out(&mut self) -> Option<(Vec<u8>, usize)> {
         match &mut self.transfer {
             Transfer::Sending(sending) if !sending.out.is_empty() => {
@@ -356,20 +250,20 @@ impl DataChannel {
     }
 }
 
-/// Bytes that one connection moves in one turn, so that others have theirs soon.
+/// The bytes that one connection moves in one turn. It bounds how long the others wait.
 const TURN_BUDGET: usize = 128 * 1024;
 
-/// The same where the kernel alone sends, which takes less time for each byte: a
-/// fifteenth of a millisecond. With the smaller one a GiB costs a tenth more.
+/// The same for `sendfile`, which takes less time for each byte: 512 KiB take a fifteenth of a
+/// millisecond. With 128 KiB a GiB costs a tenth more.
 const SENDFILE_BUDGET: usize = 512 * 1024;
 
-/// Who is alone may move so many times as much in a turn, half a millisecond's work:
-/// nobody waits yet, and turns cost something, too.
+/// Budget multiplier while no other channel is busy: half a millisecond of work. Nothing waits
+/// then, and each turn has its own cost.
 const ALONE: usize = 8;
 
-/// What moving anything costs of the budget, however little it is.
+/// The least that one call costs of the budget, in bytes.
 const MIN_COST: usize = 1024;
 
-/// How long a producer is asked in one turn. What it has made until then is kept and
-/// sent with the rest, so that a short time costs no calls.
+/// How long a producer works in one turn. Its bytes so far are kept and sent with the next
+/// ones, so that a short time costs no additional calls.
 const PRODUCER_TIME: Duration = Duration::from_micros(250);

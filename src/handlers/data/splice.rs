@@ -1,13 +1,15 @@
-//! Receiving into a file of the system by the kernel alone, with the ways back
-//! where it cannot.
+//! Receiving into a file of the system inside the kernel, with a way back to memory for what
+//! the kernel cannot do.
 
 use std::io::{self, SeekFrom};
 
-use super::{DataChannel, Received, Receiving, Transfer, TransferError};
+use super::channel::{DataChannel, Receiving, Transfer};
+use super::payload::{Received, TransferError};
 use crate::ioloop::stream::is_disconnect;
 use crate::sys::Pipe;
 
-/// Receives by `splice`. `None`: the system cannot, from now on we do not.
+/// Receives with `splice`. `None`: the system cannot do it for this transfer, which no longer
+/// uses `splice`.
 pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferError> {
     let Transfer::Receiving(receiving) = &mut d.transfer else {
         return Ok(None);
@@ -46,19 +48,19 @@ pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferEr
             Ok(drained) => written += drained,
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(_) if written == 0 && d.tot_bytes_received == 0 => possible = false,
-            // The pipe still holds bytes: it is dropped, not handed back.
+            // The pipe still holds bytes, so it is dropped and not returned to the loop.
             Err(err) => return Err(TransferError::File(err)),
         }
     }
     receiving.splice_at = possible.then_some(at + filled as u64);
     if !possible {
-        // Not for this file: what the pipe holds goes through our memory.
+        // The file does not take splices: the bytes in the pipe pass through memory.
         let drained = pipe.drain_into(&mut *receiving.file, filled);
         drained.map_err(TransferError::File)?;
     }
     d.lent.pipe = Some(pipe);
     if filled == 0 {
-        // The end, or urgent data whose event has not come: a read tells.
+        // This is the end, or urgent data whose event has not come yet. A read tells which.
         leave_splice(receiving, at)?;
         return Ok(None);
     }
@@ -66,13 +68,13 @@ pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferEr
     Ok(Some(Received::Bytes(filled)))
 }
 
-/// Goes on through our memory, where the file stands.
+/// Continues through memory, from the position `at`.
 fn leave_splice(receiving: &mut Receiving, at: u64) -> Result<(), TransferError> {
     receiving.splice_at = None;
     let moved = receiving.file.seek(SeekFrom::Start(at));
     moved.map(drop).map_err(TransferError::File)
 }
 
-/// Bytes spliced at once, a fifth of a millisecond. Half of it costs a third more
-/// for each byte, twice as much saves nothing.
+/// The bytes spliced at once, which take a fifth of a millisecond. Half as many cost a third
+/// more for each byte; twice as many save nothing.
 const CHUNK: usize = 512 * 1024;

@@ -1,0 +1,173 @@
+//! The trait that decides, and the innermost authorizer, which refuses.
+
+use std::path::{Path, PathBuf};
+
+use super::client::Client;
+use super::later::{LaterVerdict, Verdict};
+use crate::error::AuthenticationFailed;
+use crate::proto::perm::{Perm, Perms};
+
+/// Decides which users may log in, where, and what they may do, as the authorizers of
+/// pyftpdlib. One value serves all sessions.
+///
+/// Every method delegates to [`inner`](Self::inner) unless it is overridden. The innermost
+/// authorizer refuses every login.
+pub trait Authorizer: Send + Sync {
+    /// The authorizer that this one extends.
+    fn inner(&self) -> &dyn Authorizer {
+        &Nobody
+    }
+
+    /// Checks a password.
+    ///
+    /// # Errors
+    /// [`AuthenticationFailed`] becomes the 530 reply, after
+    /// [`auth_failed_timeout`](crate::FTPConfig::auth_failed_timeout).
+    fn validate_authentication(
+        &self,
+        username: &str,
+        password: &str,
+        client: &Client<'_>,
+    ) -> Result<(), AuthenticationFailed> {
+        self.inner()
+            .validate_authentication(username, password, client)
+    }
+
+    /// Checks a password, now or later. An authorizer that computes for long, or asks another
+    /// service, takes a [`LaterVerdict`] from `later` and returns the result of its
+    /// [`offload`](LaterVerdict::offload); or it hands the `LaterVerdict` to a thread and
+    /// returns [`Verdict::Later`]. Only this session waits meanwhile.
+    ///
+    /// The stock body calls [`validate_authentication`](Self::validate_authentication).
+    fn authenticate(
+        &self,
+        username: &str,
+        password: &str,
+        client: &Client<'_>,
+        later: &dyn Fn() -> LaterVerdict,
+    ) -> Verdict {
+        let _ = later;
+        Verdict::Now(self.validate_authentication(username, password, client))
+    }
+
+    /// The real path of a user's home.
+    ///
+    /// # Errors
+    /// As [`validate_authentication`](Self::validate_authentication), after which it is called.
+    fn get_home_dir(&self, username: &str) -> Result<PathBuf, AuthenticationFailed> {
+        self.inner().get_home_dir(username)
+    }
+
+    /// Called before each step on the file system, on the loop's thread: an operation, a step
+    /// of a listing, a read or a write of a file, and its closing. See
+    /// [`FTPSession::run_as_current_user`](crate::FTPSession::run_as_current_user).
+    fn impersonate_user(&self, username: &str, password: &str) {
+        self.inner().impersonate_user(username, password);
+    }
+
+    /// Called after each step on the file system, also if the step has panicked.
+    fn terminate_impersonation(&self, username: &str) {
+        self.inner().terminate_impersonation(username);
+    }
+
+    /// Whether there is such a user.
+    fn has_user(&self, username: &str) -> bool {
+        self.inner().has_user(username)
+    }
+
+    /// Whether a user has a permission: for a path, or in general (`None`). If not, the reply
+    /// is 550.
+    ///
+    /// The path is the real path of the name that the client has sent. It lies inside the
+    /// home, wherever links lead, but its links are *not* resolved: in a directory `up` that
+    /// links to `..` the path is `/home/joe/up/file`. If you restrict directories, resolve the
+    /// path first, as [`DummyAuthorizer`] does, or a link bypasses you. (The restricted
+    /// directory itself must be given without links.)
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm};
+    /// use ftpdlib::filesystems::local;
+    ///
+    /// # struct Incoming(DummyAuthorizer);
+    /// # impl Authorizer for Incoming {
+    /// #     fn inner(&self) -> &dyn Authorizer { &self.0 }
+    /// fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
+    ///     let is_there = |path| local::resolved(path).starts_with("/srv/ftp/incoming");
+    ///     (!perm.can_write() || path.is_none_or(is_there))
+    ///         && self.inner().has_perm(username, perm, path)
+    /// }
+    /// # }
+    /// ```
+    fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
+        self.inner().has_perm(username, perm, path)
+    }
+
+    /// The permissions of a user in general.
+    fn get_perms(&self, username: &str) -> Perms {
+        self.inner().get_perms(username)
+    }
+
+    /// The text of the reply to a successful login.
+    fn get_msg_login(&self, username: &str) -> String {
+        self.inner().get_msg_login(username)
+    }
+
+    /// The text of the reply to QUIT.
+    fn get_msg_quit(&self, username: &str) -> String {
+        self.inner().get_msg_quit(username)
+    }
+}
+
+/// The innermost authorizer, which refuses every login.
+#[derive(Debug, Clone, Copy)]
+struct Nobody;
+
+impl Authorizer for Nobody {
+    fn inner(&self) -> &dyn Authorizer {
+        self
+    }
+
+    fn validate_authentication(
+        &self,
+        _: &str,
+        _: &str,
+        _: &Client<'_>,
+    ) -> Result<(), AuthenticationFailed> {
+        Err(AuthenticationFailed::default())
+    }
+
+    fn get_home_dir(&self, _username: &str) -> Result<PathBuf, AuthenticationFailed> {
+        Err(AuthenticationFailed::default())
+    }
+
+    fn impersonate_user(&self, _username: &str, _password: &str) {}
+
+    fn terminate_impersonation(&self, _username: &str) {}
+
+    fn has_user(&self, _username: &str) -> bool {
+        false
+    }
+
+    fn has_perm(&self, _username: &str, _perm: Perm, _path: Option<&Path>) -> bool {
+        false
+    }
+
+    fn get_perms(&self, _username: &str) -> Perms {
+        Perms::NONE
+    }
+
+    fn get_msg_login(&self, _username: &str) -> String {
+        MSG_LOGIN.to_owned()
+    }
+
+    fn get_msg_quit(&self, _username: &str) -> String {
+        MSG_QUIT.to_owned()
+    }
+}
+
+/// The stock reply to a login, as pyftpdlib's.
+pub(crate) const MSG_LOGIN: &str = "Login successful.";
+
+/// The stock reply to QUIT, as pyftpdlib's.
+pub(crate) const MSG_QUIT: &str = "Goodbye.";

@@ -1,0 +1,72 @@
+//! What an authorizer may know about the client that logs in.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// The client that an authorizer decides about: its addresses, and its TLS.
+///
+/// An IPv4 address is never shown as an IPv6 one.
+#[derive(Clone, Copy)]
+pub struct Client<'a> {
+    remote: SocketAddr,
+    local: SocketAddr,
+    tls: Option<&'a rustls::CommonState>,
+}
+
+impl<'a> Client<'a> {
+    /// A client without TLS at `remote`, which has connected to `local`: for the unit tests
+    /// of an authorizer.
+    #[must_use]
+    pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
+        Self {
+            remote,
+            local,
+            tls: None,
+        }
+    }
+
+    /// The same client with the state of its TLS connection.
+    pub(crate) fn with_tls(self, tls: Option<&'a rustls::CommonState>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn remote_ip(&self) -> IpAddr {
+        self.remote.ip()
+    }
+
+    /// The client's port.
+    #[must_use]
+    pub fn remote_port(&self) -> u16 {
+        self.remote.port()
+    }
+
+    /// The address and port of the server that the client has connected to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Whether the control connection is under TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The state of the control connection's TLS: version, cipher suite, and the client's
+    /// certificates. `None` in clear text.
+    #[must_use]
+    pub fn tls_state(&self) -> Option<&'a rustls::CommonState> {
+        self.tls
+    }
+}
+
+impl std::fmt::Debug for Client<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("remote", &self.remote)
+            .field("local", &self.local)
+            .field("is_secure", &self.is_secure())
+            .finish()
+    }
+}

@@ -1,0 +1,142 @@
+//! The lines of a listing, as a producer.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::names::Names;
+use super::source::Matches;
+use crate::filesystems::{AbstractedFS, FSDir};
+use crate::handlers::files::OpenDir;
+use crate::producers::{More, Producer};
+use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts};
+use crate::proto::pattern::Pattern;
+
+/// Makes the lines of a listing, in steps that are short however large the directory is: reads
+/// some names at a time, sorts them in runs, merges the runs, and looks up each entry when its
+/// line is made.
+pub(super) struct Listing {
+    dir: OpenDir,
+    lines: Lines,
+}
+
+/// What the lines look like.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    List,
+    Names,
+    Facts(MlsxFacts),
+}
+
+struct Lines {
+    style: ListingStyle,
+    form: Form,
+    names: Names,
+    /// Only names that match the pattern are listed, each after the prefix.
+    pattern: Option<(Pattern, OsString)>,
+}
+
+impl Listing {
+    /// All entries of a directory, in the order of the system.
+    pub(super) fn unsorted(dir: OpenDir, style: ListingStyle, form: Form) -> Self {
+        let lines = Lines {
+            style,
+            form,
+            names: Names::Stream,
+            pattern: None,
+        };
+        Self { dir, lines }
+    }
+
+    /// Sorts the names, as far as `sorted_max` bytes hold them (RFC 959 recommends sorting).
+    pub(super) fn sorted(mut self, sorted_max: usize) -> Self {
+        self.lines.names = Names::sorted(sorted_max);
+        self
+    }
+
+    /// Lists only what a pattern matches.
+    pub(super) fn matching(mut self, matches: Matches) -> Self {
+        if let Some(first) = &matches.first {
+            self.lines.names.add(first);
+        }
+        self.lines.pattern = Some((matches.pattern, matches.prefix));
+        self
+    }
+}
+
+impl Producer for Listing {
+    fn more(&mut self, out: &mut Vec<u8>) -> io::Result<More> {
+        let Self { dir, lines } = self;
+        dir.step(|fs, dir| lines.step(fs, dir, out))
+    }
+}
+
+impl Lines {
+    fn step(
+        &mut self,
+        fs: &dyn AbstractedFS,
+        dir: &mut dyn FSDir,
+        out: &mut Vec<u8>,
+    ) -> io::Result<More> {
+        let pattern = self.pattern.as_ref().map(|(pattern, _)| pattern);
+        if self.names.gather(dir, pattern)? {
+            return Ok(More::Yes);
+        }
+        let start = out.len();
+        for _ in 0..LINES {
+            if out.len() - start > LINES_SIZE {
+                break;
+            }
+            match self.names.next(dir) {
+                Some(name) => self.line(fs, dir, &name?, out),
+                None => return Ok(More::End),
+            }
+        }
+        Ok(More::Yes)
+    }
+
+    /// Appends the line of an entry. An entry that does not exist any more has none, and in
+    /// MLSD neither has a link that leads nowhere.
+    fn line(&mut self, fs: &dyn AbstractedFS, dir: &dyn FSDir, name: &OsStr, out: &mut Vec<u8>) {
+        let shown = match &self.pattern {
+            Some((pattern, _)) if !pattern.matches(name.as_bytes()) => return,
+            Some((_, prefix)) => Some([prefix.as_bytes(), name.as_bytes()].concat()),
+            None => None,
+        };
+        match &self.form {
+            Form::Names => {
+                let name = shown.map_or_else(|| name.to_owned(), OsString::from_vec);
+                self.style.name_line(&name, out);
+            }
+            Form::List => {
+                let Ok(stat) = dir.lstat(name) else {
+                    return;
+                };
+                let target = stat.is_symlink().then(|| dir.readlink(name).ok()).flatten();
+                let entry = ListEntry {
+                    name,
+                    stat: &stat,
+                    target: target.as_deref(),
+                };
+                fs.format_list(&mut self.style, &entry, out);
+            }
+            Form::Facts(facts) => {
+                let Ok(stat) = dir.stat(name) else {
+                    return;
+                };
+                let entry = ListEntry {
+                    name,
+                    stat: &stat,
+                    target: None,
+                };
+                fs.format_mlsx(&mut self.style, facts, &entry, out);
+            }
+        }
+    }
+}
+
+/// The bytes of lines after which a step ends.
+const LINES_SIZE: usize = 8 * 1024;
+
+/// The entries that are looked up in one step.
+const LINES: usize = 20;

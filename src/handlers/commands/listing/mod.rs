@@ -1,0 +1,10 @@
+//! Directories on the data connection (LIST, NLST, MLSD) and on the control connection (STAT
+//! with a path, MLST).
+
+mod bodies;
+mod lines;
+mod names;
+mod source;
+
+pub(super) use self::bodies::stat;
+pub use self::bodies::{list, mlsd, mlst, nlst};

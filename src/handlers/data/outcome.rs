@@ -1,0 +1,30 @@
+//! How a data connection goes on, and how it ends.
+
+use crate::proto::reply::Reply;
+
+/// How a data connection came to its end.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Everything was transferred: 226.
+    Complete,
+    /// The client has cut the connection: 426 with the number of bytes so far.
+    Cut,
+    /// The file, or something else on the server, has failed: 426 with a text.
+    Failed(String),
+    /// The client makes no progress: 421, and the session ends.
+    TimedOut,
+    /// A command or a hook has ended the transfer with this reply.
+    Ended(Reply),
+    /// There was no transfer, or the session is over: no reply.
+    Silent,
+}
+
+/// What a data connection needs next.
+pub(crate) enum Drive {
+    /// An event or a deadline.
+    Wait,
+    /// Another round.
+    Again,
+    /// Its end.
+    Finished(Outcome),
+}

@@ -1,0 +1,105 @@
+//! What goes over a data connection.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::error::strerror;
+use crate::filesystems::FSFile;
+use crate::producers::{FileProducer, Producer};
+use crate::proto::transfer_type::TransferType;
+
+/// What a command sends on the data connection.
+pub enum Outgoing {
+    /// Some bytes.
+    Bytes(Vec<u8>),
+    /// The output of a producer.
+    Producer(Box<dyn Producer>),
+    /// A file: its real path, and the producer of its bytes. The transfer is logged, and
+    /// [`on_file_sent`](crate::FTPHandler::on_file_sent) or
+    /// [`on_incomplete_file_sent`](crate::FTPHandler::on_incomplete_file_sent) is called.
+    File(PathBuf, Box<dyn Producer>),
+}
+
+impl Outgoing {
+    /// A file whose position is `position`, in bytes.
+    #[must_use]
+    pub fn file(file: Box<dyn FSFile>, position: u64, transfer_type: TransferType) -> Self {
+        let name = file.name().to_owned();
+        let producer = FileProducer::new(file, position, transfer_type);
+        Self::File(name, Box::new(producer))
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Producer(_) => f.write_str("Producer"),
+            Self::File(name, _) => write!(f, "File({})", name.display()),
+        }
+    }
+}
+
+/// What a command receives on the data connection.
+pub struct Upload {
+    /// The file that the bytes are written to.
+    pub file: Box<dyn FSFile>,
+    /// The position of the file, in bytes; `None` if each write goes to its end.
+    pub position: Option<u64>,
+    /// The representation type.
+    pub transfer_type: TransferType,
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload")
+            .field("file", &self.file.name())
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A transfer whose data connection is not open yet. Its command was replied to with 150.
+pub(crate) enum PendingTransfer {
+    Send(Outgoing, Cow<'static, str>, TransferType),
+    Receive(Upload, Cow<'static, str>),
+}
+
+/// The result of [`DTPHandler::handle_read`](super::DTPHandler::handle_read).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// This many bytes were received.
+    Bytes(usize),
+    /// There was nothing to receive; an event will come when there is.
+    Nothing,
+    /// The client has closed the connection.
+    End,
+}
+
+/// The error that a transfer failed with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// An error of the connection.
+    Connection(io::Error),
+    /// An error of the file or of the producer.
+    File(io::Error),
+}
+
+impl fmt::Display for TransferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection(err) | Self::File(err) => f.write_str(&strerror(err)),
+        }
+    }
+}
+
+impl std::error::Error for TransferError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connection(err) | Self::File(err) => Some(err),
+        }
+    }
+}

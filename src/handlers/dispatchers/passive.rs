@@ -1,0 +1,169 @@
+//! Passive data connections: PASV and EPSV.
+
+use std::io;
+use std::net::SocketAddr;
+
+use log::Level;
+
+use super::active::{USE_IPV4, USE_IPV6, unknown_protocol};
+use super::replace::{accepts_new_cons, close_data};
+use crate::error::strerror;
+use crate::handlers::hooks::Hooks;
+use crate::handlers::session::{DataState, FTPSession, PassiveDTP};
+use crate::handlers::transfers;
+use crate::ioloop::{Listener, SideListener, Stream};
+use crate::proto::address;
+use crate::proto::reply::Reply;
+use crate::time::after;
+
+/// Stock [`FTPHandler::ftp_pasv`](crate::FTPHandler::ftp_pasv).
+pub fn pasv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if s.epsv_all {
+        s.respond(Reply::new(501, "PASV not allowed after EPSV ALL."));
+        return;
+    }
+    make_epasv(h, s, false);
+}
+
+/// Stock [`FTPHandler::ftp_epsv`](crate::FTPHandler::ftp_epsv).
+pub fn epsv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
+    let ipv4 = s.remote_ip().is_ipv4();
+    match (line, ipv4) {
+        ("", _) | ("1", true) | ("2", false) => make_epasv(h, s, true),
+        ("1", false) => s.respond(USE_IPV6),
+        ("2", true) => s.respond(USE_IPV4),
+        _ if line.eq_ignore_ascii_case("all") => {
+            s.epsv_all = true;
+            let text = "Other commands other than EPSV are now disabled.";
+            s.respond(Reply::new(220, text));
+        }
+        _ => s.respond(unknown_protocol(ipv4)),
+    }
+}
+
+/// Begins to listen for the client.
+fn make_epasv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, extended: bool) {
+    close_data(h, s);
+    if !accepts_new_cons(s) {
+        return;
+    }
+    let (listener, port) = match listen(s) {
+        Ok(listening) => listening,
+        Err(err) => {
+            let text = format!("{}. Can't open data channel.", strerror(&err));
+            s.respond_w_warning(Reply::with(425, text));
+            return;
+        }
+    };
+    let timeout = s.passive_timeout();
+    s.data = DataState::Listening(Box::new(PassiveDTP {
+        listener: Listener::new(listener),
+        registered: false,
+        ready: false,
+        claimed: false,
+        deadline: timeout.map(|timeout| after(s.now, timeout)),
+        _seat: s.server.seat(),
+    }));
+    if extended {
+        s.respond(address::format_229(port));
+    } else {
+        let host = s.passive_address(s.local_addr().ip());
+        s.respond(address::format_227(&host, port));
+    }
+}
+
+/// Listens on the address that the client has connected to, on one of the configured ports or
+/// on one that the kernel chooses.
+fn listen(s: &FTPSession) -> io::Result<(SideListener, u16)> {
+    let (control, mut local) = (s.chat.stream(), s.local_addr());
+    let backlog = s.passive_backlog();
+    if let Some(ports) = s.passive_ports() {
+        let mut ports = ports.to_vec();
+        while !ports.is_empty() {
+            let port = ports.swap_remove(random_below(ports.len()));
+            local.set_port(port);
+            match SideListener::bind(control, local, backlog, true) {
+                Ok(listener) => return Ok((listener, port)),
+                Err(err) if err.kind() == io::ErrorKind::AddrInUse => {}
+                Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
+                    s.log_at(
+                        Level::Debug,
+                        format_args!("ignoring EPERM when bind()ing port {port}"),
+                    );
+                }
+                Err(err) => return Err(err),
+            }
+        }
+        s.log_at(
+            Level::Warn,
+            "Can't find a valid passive port in the configured range. A random kernel-assigned port will be used.",
+        );
+    }
+    local.set_port(0);
+    let listener = SideListener::bind(control, local, backlog, false)?;
+    let port = listener.local_addr()?.port();
+    Ok((listener, port))
+}
+
+/// A number that another client cannot guess.
+fn random_below(bound: usize) -> usize {
+    let random = getrandom::u64().unwrap_or_default();
+    usize::try_from(random % bound.max(1) as u64).unwrap_or_default()
+}
+
+/// A connection may wait at the listener. Returns whether more may wait, for which no event
+/// will come.
+pub(crate) fn drive_passive<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
+    // Connections from other addresses are turned away, some in each turn.
+    for _ in 0..ACCEPTS {
+        let now = s.now;
+        match &mut s.data {
+            DataState::Listening(passive) if passive.ready => match passive.listener.accept(now) {
+                Some((stream, peer)) => h.handle_accepted(s, stream, peer),
+                None => passive.ready = false,
+            },
+            _ => return false,
+        }
+    }
+    matches!(&s.data, DataState::Listening(passive) if passive.ready)
+}
+
+/// Stock [`FTPHandler::handle_accepted`](crate::FTPHandler::handle_accepted): turns away a
+/// connection that does not come from the client's address, unless foreign addresses are
+/// permitted, and continues to listen.
+pub fn handle_accepted<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    stream: Stream,
+    peer: SocketAddr,
+) {
+    if address::canonical(peer.ip()) != s.remote_ip() {
+        if !s.permits_foreign_addresses() {
+            s.log_at(
+                Level::Warn,
+                format_args!("Rejected data connection from foreign address {peer}."),
+            );
+            return;
+        }
+        s.log_at(
+            Level::Warn,
+            format_args!("Established data connection with foreign address {peer}."),
+        );
+    }
+    // Only one connection is accepted: the listener is closed with its state.
+    s.data = DataState::None;
+    let seat = s.server.seat();
+    transfers::open(h, s, stream, seat);
+}
+
+/// Stock [`FTPHandler::handle_passive_timeout`](crate::FTPHandler::handle_passive_timeout).
+pub fn handle_passive_timeout<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    s.data = DataState::None;
+    let reply = Reply::new(421, "Passive data channel timed out.");
+    s.respond_at(Level::Info, reply);
+    // The 421 is also the final reply of the transfer that waited for the connection.
+    transfers::forget_pending(h, s, None);
+}
+
+/// The connections that are accepted in one turn of a session.
+const ACCEPTS: usize = 8;

@@ -1,0 +1,126 @@
+//! The deadlines of a session, and its end.
+
+use std::time::Instant;
+
+use log::Level;
+
+use super::commands::login;
+use super::data::Outcome;
+use super::hooks::Hooks;
+use super::session::{DataState, FTPSession, Leaving, TIMERS_MAX};
+use super::transfers;
+use crate::proto::reply::Reply;
+
+/// The next deadline of a session.
+pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
+    let data = match &s.data {
+        DataState::None => None,
+        DataState::Listening(passive) => {
+            let deadlines = [passive.listener.retry_at, passive.deadline];
+            deadlines.into_iter().flatten().min()
+        }
+        DataState::Connecting(active) => active.deadline,
+        DataState::Open(open) => open.next_timeout(),
+    };
+    [
+        s.idle_deadline(),
+        s.handshake_deadline(),
+        s.login.next_timeout(),
+        data,
+        s.next_timer(),
+    ]
+    .into_iter()
+    .flatten()
+    .min()
+}
+
+/// Acts on each deadline that has passed.
+pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    let now = s.now;
+    let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+    if due(s.idle_deadline()) {
+        s.idle = None;
+        match s.is_closing() {
+            true => s.close(),
+            false => h.handle_timeout(s),
+        }
+    }
+    if due(s.handshake_deadline()) {
+        h.handle_timeout(s);
+        // An override may have left it open.
+        s.close();
+    }
+    if due(s.login.next_timeout()) {
+        login::end_refusal(h, s);
+    }
+    let ended = match &mut s.data {
+        DataState::Open(open) => open.check_deadlines(now),
+        _ => None,
+    };
+    match &mut s.data {
+        DataState::Open(_) => {
+            if let Some(outcome) = ended {
+                transfers::finish(h, s, outcome);
+            }
+        }
+        DataState::Listening(passive) if due(passive.deadline) => h.handle_passive_timeout(s),
+        DataState::Listening(passive) if due(passive.listener.retry_at) => {
+            passive.listener.retry_at = None;
+            passive.ready = true;
+        }
+        DataState::Connecting(active) if due(active.deadline) => h.handle_active_timeout(s),
+        _ => {}
+    }
+    // A hook may set a timer that is due at once. It can wait for the next turn.
+    for _ in 0..TIMERS_MAX {
+        match s.take_due_timer() {
+            Some(id) => h.on_timer(s, id),
+            None => break,
+        }
+    }
+}
+
+/// Says goodbye, if the server ends and the session is at rest.
+pub(super) fn leave(s: &mut FTPSession) {
+    if s.leaving != Leaving::Drained || !s.is_at_rest() {
+        return;
+    }
+    if s.chat.stream.is_handshaking() {
+        // Nothing can be sent before the end of the handshake, which may never come.
+        s.close();
+    } else if !s.is_closing() {
+        s.respond_at(Level::Info, Reply::new(421, "Service is shutting down."));
+        s.close_when_done();
+    }
+}
+
+/// Runs one of the [`REAP_STEPS`] steps of the end of a session.
+pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: u8) {
+    match step {
+        1 => {
+            s.chat.last_flush();
+            if s.leaving == Leaving::Drained {
+                // Commands that were not read would cause a reset, and cost the client its 421.
+                s.chat.stream.discard_input();
+            }
+            if s.tls.as_ref().is_some_and(|tls| tls.handshake.is_none()) {
+                h.handle_ssl_shutdown(s);
+            }
+        }
+        2 => {
+            transfers::finish(h, s, Outcome::Silent);
+            s.data = DataState::None;
+        }
+        3 => transfers::forget_pending(h, s, None),
+        4 => login::drop_refusal(h, s),
+        _ => {
+            s.log("FTP session closed (disconnect).");
+            if s.greeted {
+                h.on_disconnect(s);
+            }
+        }
+    }
+}
+
+/// The steps of the end of a session.
+pub(super) const REAP_STEPS: u8 = 5;

@@ -1,0 +1,75 @@
+//! The log lines of commands and transfers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::command::{CmdArg, Command};
+use super::hooks::Hooks;
+use super::session::FTPSession;
+use crate::log::TARGET;
+use crate::proto::reply::repr;
+
+/// What is logged about the transfer of a file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TransferLog<'a> {
+    /// The command: RETR, STOR, STOU or APPE.
+    pub cmd: &'a str,
+    /// The real path.
+    pub filename: &'a Path,
+    /// Whether the client sent the file.
+    pub receive: bool,
+    /// Whether the whole file was transferred.
+    pub completed: bool,
+    /// The time since the data connection was opened.
+    pub elapsed: Duration,
+    /// The bytes on the wire.
+    pub bytes: u64,
+}
+
+/// Stock [`FTPHandler::log_cmd`](crate::FTPHandler::log_cmd).
+pub fn log_cmd(s: &FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str) {
+    use log::Level::{Debug, Info};
+    if !s.logs_command(cmd)
+        || log::log_enabled!(target: TARGET, Debug)
+        || !log::log_enabled!(target: TARGET, Info)
+    {
+        return;
+    }
+    let arg = arg.to_text();
+    let arg = arg.trim();
+    if code >= 400 {
+        s.log(format_args!("{cmd} {arg} {code} {}", repr(text)));
+    } else {
+        s.log(format_args!("{cmd} {arg} {code}"));
+    }
+}
+
+/// Stock [`FTPHandler::log_transfer`](crate::FTPHandler::log_transfer).
+pub fn log_transfer(s: &FTPSession, transfer: &TransferLog<'_>) {
+    let TransferLog {
+        cmd,
+        filename,
+        bytes,
+        ..
+    } = transfer;
+    let completed = u8::from(transfer.completed);
+    let seconds = (transfer.elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
+    s.log(format_args!(
+        "{cmd} {} completed={completed} bytes={bytes} seconds={seconds:?}",
+        filename.display()
+    ));
+}
+
+/// Logs a command with the reply that it has got, if it has got one. Returns whether it has.
+pub(super) fn log_answer<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    cmd: &Command<'_>,
+) -> bool {
+    let Some(reply) = s.take_answer().filter(|reply| reply.code != 0) else {
+        return false;
+    };
+    h.log_cmd(s, cmd.name, &cmd.arg, reply.code, &reply.text);
+    true
+}

@@ -1,0 +1,60 @@
+//! How far the login has come.
+
+use std::time::Instant;
+
+/// How far the login has come.
+#[derive(Default)]
+pub(crate) enum Login {
+    #[default]
+    No,
+    /// The authorizer answers later. Until then the session reads no command.
+    Asked(Box<Asked>),
+    /// The login is refused. The reply is held back, and the session reads no command.
+    Refused(Box<Refused>),
+    Done,
+}
+
+/// A question to the authorizer.
+pub(crate) struct Asked {
+    /// The number of the question, so that the answer to another one is not taken for its
+    /// answer.
+    pub(crate) number: u64,
+    pub(crate) password: String,
+}
+
+/// A refusal whose reply is held back.
+pub(crate) struct Refused {
+    pub(crate) until: Instant,
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) text: String,
+}
+
+impl Login {
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Whether commands must wait for the login.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self, Self::Asked(_) | Self::Refused(_))
+    }
+
+    /// Whether the authorizer has been asked and has not answered.
+    pub(crate) fn is_asked(&self) -> bool {
+        matches!(self, Self::Asked(_))
+    }
+
+    /// Whether a reply is held back.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    /// When the reply that is held back is due.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Refused(refused) => Some(refused.until),
+            _ => None,
+        }
+    }
+}

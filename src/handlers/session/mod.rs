@@ -1,0 +1,20 @@
+//! The state of one control connection: what a hook may read and ask for. What commands do is
+//! not written here, and neither is how the sockets are driven.
+
+mod log;
+mod login;
+mod offload;
+mod parked;
+mod replies;
+mod settings;
+mod stage;
+mod state;
+mod timers;
+
+pub(crate) use self::login::{Asked, Login, Refused};
+pub(crate) use self::offload::JobDone;
+pub(crate) use self::stage::{ActiveDTP, ControlTls, DataState, Leaving, PassiveDTP};
+pub use self::state::FTPSession;
+pub(crate) use self::state::NewSession;
+pub(crate) use self::timers::TIMERS_MAX;
+pub use self::timers::TimerId;

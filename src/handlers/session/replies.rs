@@ -1,0 +1,109 @@
+//! Replies.
+
+use std::borrow::Cow;
+
+use log::Level;
+
+use super::state::FTPSession;
+use crate::log::TARGET;
+use crate::proto::reply::{Reply, sanitize, sanitize_bytes};
+
+impl FTPSession {
+    /// Sends a reply: a code, a space, and text on one line, or a [`Reply`]. A character that
+    /// could end the line or act on a terminal becomes `?`.
+    pub fn respond(&mut self, reply: impl Into<Reply>) {
+        self.respond_at(Level::Debug, reply);
+    }
+
+    /// Sends a reply, and logs it as a warning.
+    pub fn respond_w_warning(&mut self, reply: impl Into<Reply>) {
+        self.respond_at(Level::Warn, reply);
+    }
+
+    /// Sends a reply, and logs it at `level` (if `debug` is enabled, as `-> 200 ...`).
+    pub fn respond_at(&mut self, level: Level, reply: impl Into<Reply>) {
+        let mut reply = reply.into();
+        if let Cow::Owned(clean) = sanitize(&reply.text) {
+            reply.text = clean.into();
+        }
+        let line = reply.to_string();
+        self.push_encoded(line.as_bytes());
+        self.chat.push(b"\r\n");
+        if log::log_enabled!(target: TARGET, Level::Debug) {
+            self.log_at(level, format_args!("-> {line}"));
+        } else {
+            self.log_at(level, line.get(4..).unwrap_or_default());
+        }
+        self.answer = Some(reply);
+    }
+
+    /// Sends a reply that contains a name, whose bytes need not be UTF-8.
+    pub(crate) fn respond_bytes(&mut self, code: u16, text: &[u8]) {
+        if let Ok(text) = std::str::from_utf8(text) {
+            return self.respond(Reply::with(code, text.to_owned()));
+        }
+        let line = [format!("{code} ").as_bytes(), text].concat();
+        self.push_bytes_line(&line);
+        let text = String::from_utf8_lossy(text);
+        let reply = Reply::with(code, sanitize(&text).into_owned());
+        self.logline(format_args!("-> {reply}"));
+        self.answer = Some(reply);
+    }
+
+    /// Sends a line that contains a name, whose bytes need not be UTF-8.
+    pub(crate) fn push_bytes_line(&mut self, line: &[u8]) {
+        self.push_encoded(&sanitize_bytes(line));
+        self.chat.push(b"\r\n");
+    }
+
+    /// Sends a line of a reply that has several; CRLF is added.
+    pub fn push_line(&mut self, line: &str) {
+        let line = sanitize(line);
+        self.push_encoded(line.as_bytes());
+        self.chat.push(b"\r\n");
+    }
+
+    /// Sends `code` with a text that may be too long for one line, as pyftpdlib does with
+    /// banners and messages of users.
+    pub(crate) fn respond_message(&mut self, code: u16, text: &str) {
+        if text.chars().count() <= 75 {
+            self.respond(Reply::with(code, text.to_owned()));
+        } else {
+            self.push_line(&format!("{code}-{text}"));
+            self.respond(Reply::new(code, ""));
+        }
+    }
+
+    /// Sends text in the encoding of the session.
+    pub(crate) fn push_encoded(&mut self, text: &[u8]) {
+        let encoding = self.encoding();
+        if encoding.is_utf8() {
+            self.chat.push(text);
+        } else {
+            let mut wire = Vec::with_capacity(text.len());
+            encoding.encode_text(text, &mut wire);
+            self.chat.push(&wire);
+        }
+    }
+
+    // --- the reply to the command in progress
+
+    /// Forgets the reply to an earlier command: a new one begins.
+    pub(crate) fn begin_answer(&mut self) {
+        self.answer = None;
+    }
+
+    /// Takes the reply to the command in progress, if there was one.
+    pub(crate) fn take_answer(&mut self) -> Option<Reply> {
+        self.answer.take()
+    }
+
+    /// Runs `function`, whose replies belong to something else than the command in progress:
+    /// to a transfer that ends, or to an earlier PORT.
+    pub(crate) fn aside<T>(&mut self, function: impl FnOnce(&mut Self) -> T) -> T {
+        let answer = self.answer.take();
+        let result = function(self);
+        self.answer = answer;
+        result
+    }
+}

@@ -1,0 +1,174 @@
+//! The settings that a session goes by.
+//!
+//! The other modules of the handlers read them here and not in
+//! [`FTPConfig`](crate::FTPConfig), so that one session may differ from the rest.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::state::FTPSession;
+use crate::authorizers::Authorizer;
+use crate::handlers::data::{DTPConfig, DTPHandler};
+use crate::proto::command::ProtoCmds;
+use crate::proto::encoding::{Encoding, UnicodeErrors};
+
+impl FTPSession {
+    // --- the session
+
+    /// How long the client may be silent between commands.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.config.timeout
+    }
+
+    /// The text of the greeting.
+    pub(crate) fn banner(&self) -> &str {
+        &self.config.banner
+    }
+
+    pub(crate) fn authorizer(&self) -> &dyn Authorizer {
+        &*self.config.authorizer
+    }
+
+    /// How long the reply to a wrong password is held back.
+    pub(crate) fn auth_failed_timeout(&self) -> Duration {
+        self.config.auth_failed_timeout
+    }
+
+    /// Failed logins after which the client is disconnected.
+    pub(crate) fn max_login_attempts(&self) -> u32 {
+        self.config.max_login_attempts
+    }
+
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.config.encoding
+    }
+
+    pub(crate) fn unicode_errors(&self) -> UnicodeErrors {
+        self.config.unicode_errors
+    }
+
+    /// Whether times are in GMT, and not in local time.
+    pub(crate) fn use_gmt_times(&self) -> bool {
+        self.config.use_gmt_times
+    }
+
+    /// The table of commands.
+    pub(crate) fn proto_cmds(&self) -> &ProtoCmds {
+        &self.config.proto_cmds
+    }
+
+    /// The lines of the reply to FEAT, sorted.
+    pub(crate) fn features(&self) -> Vec<String> {
+        let cmds = self.proto_cmds();
+        let mut features = vec!["TVFS".to_owned()];
+        if self.encoding().is_utf8() {
+            features.push("UTF8".to_owned());
+        }
+        let named = ["EPRT", "EPSV", "MDTM", "MFMT", "SIZE"];
+        let named = named.into_iter().filter(|name| cmds.contains(name));
+        features.extend(named.map(str::to_owned));
+        if cmds.contains("MLST") || cmds.contains("MLSD") {
+            features.push(format!("MLST {}", self.facts.feat()));
+        }
+        if cmds.contains("REST") {
+            features.push("REST STREAM".to_owned());
+        }
+        if self.server.tls.is_some() {
+            let tls = ["AUTH SSL", "AUTH TLS", "PBSZ", "PROT"];
+            features.extend(tls.map(str::to_owned));
+        }
+        features.sort_unstable();
+        features
+    }
+
+    // --- its TLS
+
+    /// Whether USER and PASS need TLS on the control connection.
+    pub(crate) fn needs_control_tls(&self) -> bool {
+        let tls = self.server.tls.as_ref();
+        tls.is_some_and(|tls| tls.config.tls_control_required)
+    }
+
+    /// Whether transfers need TLS on the data connection.
+    pub(crate) fn needs_data_tls(&self) -> bool {
+        let tls = self.server.tls.as_ref();
+        tls.is_some_and(|tls| tls.config.tls_data_required)
+    }
+
+    /// Whether TLS begins before the greeting.
+    pub(crate) fn has_implicit_tls(&self) -> bool {
+        let tls = self.server.tls.as_ref();
+        tls.is_some_and(|tls| tls.config.implicit)
+    }
+
+    // --- its data connections
+
+    pub(crate) fn permits_foreign_addresses(&self) -> bool {
+        self.config.permit_foreign_addresses
+    }
+
+    pub(crate) fn permits_privileged_ports(&self) -> bool {
+        self.config.permit_privileged_ports
+    }
+
+    /// How long connecting to the client may take.
+    pub(crate) fn active_timeout(&self) -> Option<Duration> {
+        self.config.active_dtp.timeout
+    }
+
+    /// How long the client may take to connect.
+    pub(crate) fn passive_timeout(&self) -> Option<Duration> {
+        self.config.passive_dtp.timeout
+    }
+
+    /// Connections that may wait at a passive listener.
+    pub(crate) fn passive_backlog(&self) -> i32 {
+        let backlog = self.config.passive_dtp.backlog;
+        backlog.unwrap_or(self.server.backlog())
+    }
+
+    /// The ports for passive data connections; `None`: the kernel chooses.
+    pub(crate) fn passive_ports(&self) -> Option<&[u16]> {
+        self.config.passive_ports.as_deref()
+    }
+
+    /// The address in the reply to PASV, for a client that has connected to `local`.
+    pub(crate) fn passive_address(&self, local: IpAddr) -> String {
+        let mapped = self.config.masquerade_address_map.get(&local);
+        let masquerade = mapped.or(self.config.masquerade_address.as_ref());
+        masquerade.cloned().unwrap_or_else(|| local.to_string())
+    }
+
+    /// Time-out and buffers of data connections.
+    pub(crate) fn dtp_config(&self) -> DTPConfig {
+        self.config.dtp.clone()
+    }
+
+    /// Whether binary transfers may use `sendfile` and `splice`.
+    pub(crate) fn use_sendfile(&self) -> bool {
+        self.config.use_sendfile
+    }
+
+    /// The handler of a new data connection, which may limit its speed.
+    pub(crate) fn new_dtp_handler(&self) -> Box<dyn DTPHandler> {
+        (self.config.dtp_handler)()
+    }
+
+    // --- its log
+
+    /// What precedes each line of the log.
+    pub(crate) fn log_prefix(&self) -> &str {
+        &self.config.log_prefix
+    }
+
+    /// Whether a command is logged at level `info`.
+    pub(crate) fn logs_command(&self, cmd: &str) -> bool {
+        self.config.log_cmds_list.iter().any(|logged| logged == cmd)
+    }
+
+    /// A handle of the authorizer, for a call that also gets the session.
+    pub(crate) fn authorizer_handle(&self) -> Arc<dyn Authorizer> {
+        Arc::clone(&self.config.authorizer)
+    }
+}

@@ -1,0 +1,60 @@
+//! The stages of a data connection, of TLS, and of the end of a session.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::handlers::data::DataConnection;
+use crate::ioloop::{Listener, SideListener, Stream};
+use crate::limits::Seat;
+use crate::tls::{ControlHandshake, TlsSession};
+
+/// Whether the session ends when its transfer does. A session that does reads no further
+/// command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    No,
+    /// After QUIT, which was replied to.
+    Quit,
+    /// Because the server ends.
+    Drained,
+}
+
+/// TLS on the control connection.
+pub(crate) struct ControlTls {
+    /// Ties the data connections to the control connection.
+    pub(crate) session: TlsSession,
+    /// The handshake and its deadline, until the handshake is finished.
+    pub(crate) handshake: Option<(ControlHandshake, Instant)>,
+}
+
+/// The stages of a data connection.
+#[derive(Default)]
+pub(crate) enum DataState {
+    #[default]
+    None,
+    Listening(Box<PassiveDTP>),
+    Connecting(Box<ActiveDTP>),
+    Open(Box<DataConnection>),
+}
+
+/// A listener that waits for the client's data connection.
+pub(crate) struct PassiveDTP {
+    pub(crate) listener: Listener<SideListener>,
+    pub(crate) registered: bool,
+    /// Whether a connection may wait to be accepted.
+    pub(crate) ready: bool,
+    /// Whether a transfer was promised, with 150, for the connection that will come here.
+    pub(crate) claimed: bool,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) _seat: Seat,
+}
+
+/// A connection to the client that is not established yet.
+pub(crate) struct ActiveDTP {
+    pub(crate) stream: Stream,
+    pub(crate) deadline: Option<Instant>,
+    /// The command that began it: PORT or EPRT.
+    pub(crate) cmd: &'static str,
+    pub(crate) target: SocketAddr,
+    pub(crate) seat: Seat,
+}

@@ -1,0 +1,420 @@
+//! The state itself, and what may be asked about it.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::login::Login;
+use super::parked::Parked;
+use super::stage::{ControlTls, DataState, Leaving};
+use super::timers::{TimerId, Timers};
+use crate::authorizers::{Client, run_as};
+use crate::filesystems::FSState;
+use crate::handlers::config::FTPConfig;
+use crate::handlers::data::{DataChannel, PendingTransfer};
+use crate::ioloop::tls::Tls;
+use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
+use crate::limits::{Seat, ServerState};
+use crate::log::TARGET;
+use crate::proto::address::canonical;
+use crate::proto::listing::MlsxFacts;
+use crate::proto::reply::Reply;
+use crate::proto::transfer_type::TransferType;
+use crate::time::after;
+use crate::tls::TlsSession;
+
+/// The state of one control connection, which every method of
+/// [`FTPHandler`](crate::FTPHandler) gets: as the attributes of pyftpdlib's `FTPHandler`.
+///
+/// An idle session takes less than 1 KiB of memory in all.
+pub struct FTPSession {
+    pub(crate) chat: AsyncChat,
+    pub(crate) config: Arc<FTPConfig>,
+    pub(crate) server: Arc<ServerState>,
+    /// The session's slot of the server's limits. It is given back when dropped.
+    pub(crate) seat: Seat,
+    pub(crate) remote: Remote,
+    pub(crate) id: ChannelId,
+    peer: SocketAddr,
+    local: OnceCell<SocketAddr>,
+    started: SystemTime,
+    /// The time at which the loop began the current call.
+    pub(crate) now: Instant,
+
+    pub(crate) login: Login,
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) attempted_logins: u32,
+    pub(crate) fs: Option<FSState>,
+
+    /// The TLS of the control connection, after AUTH was accepted.
+    pub(crate) tls: Option<Box<ControlTls>>,
+    /// Whether PBSZ was given.
+    pub(crate) pbsz: bool,
+    /// Whether data connections are put under TLS.
+    pub(crate) prot: bool,
+
+    pub(crate) data: DataState,
+    pub(crate) pending: Option<Box<PendingTransfer>>,
+    /// A pending transfer that another one has replaced, and that must be ended.
+    pub(crate) replaced: Option<Box<PendingTransfer>>,
+    pub(crate) rnfr: Option<PathBuf>,
+    pub(crate) rest: u64,
+    pub(crate) facts: MlsxFacts,
+    pub(crate) transfer_type: TransferType,
+    pub(crate) epsv_all: bool,
+    pub(crate) leaving: Leaving,
+    pub(crate) greeted: bool,
+    /// Whether the client has sent a command line.
+    pub(crate) spoken: bool,
+    /// Whether commands wait until the client has read replies.
+    pub(crate) waits_for_room: bool,
+    /// The jobs on the pool that commands wait for.
+    pub(crate) parked: Option<Box<Parked<Self>>>,
+    /// When the client will have been silent for too long.
+    pub(crate) idle: Option<Instant>,
+    /// The reply to the command in progress.
+    pub(super) answer: Option<Reply>,
+    timers: Option<Box<Timers>>,
+}
+
+/// What a new session consists of.
+pub(crate) struct NewSession {
+    pub(crate) stream: Stream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) config: Arc<FTPConfig>,
+    pub(crate) server: Arc<ServerState>,
+    pub(crate) seat: Seat,
+    pub(crate) remote: Remote,
+    pub(crate) id: ChannelId,
+    pub(crate) now: Instant,
+}
+
+impl FTPSession {
+    pub(crate) fn new(new: NewSession) -> Self {
+        let mut chat = AsyncChat::new(new.stream);
+        chat.set_limit(LINE_LIMIT);
+        let timeout = new.config.timeout;
+        Self {
+            chat,
+            idle: timeout.map(|timeout| after(new.now, timeout)),
+            config: new.config,
+            server: new.server,
+            seat: new.seat,
+            remote: new.remote,
+            id: new.id,
+            peer: SocketAddr::new(canonical(new.peer.ip()), new.peer.port()),
+            local: OnceCell::new(),
+            started: SystemTime::now(),
+            now: new.now,
+            login: Login::default(),
+            username: String::new(),
+            password: String::new(),
+            attempted_logins: 0,
+            fs: None,
+            tls: None,
+            pbsz: false,
+            prot: false,
+            data: DataState::None,
+            pending: None,
+            replaced: None,
+            rnfr: None,
+            rest: 0,
+            facts: MlsxFacts::default(),
+            transfer_type: TransferType::default(),
+            epsv_all: false,
+            leaving: Leaving::No,
+            greeted: false,
+            spoken: false,
+            waits_for_room: false,
+            parked: None,
+            answer: None,
+            timers: None,
+        }
+    }
+
+    // --- the client and the user
+
+    /// The settings of the server's sessions.
+    #[must_use]
+    pub fn config(&self) -> &FTPConfig {
+        &self.config
+    }
+
+    /// The client's address. An IPv4 address is never shown as an IPv6 one.
+    #[must_use]
+    pub fn remote_ip(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
+    /// The client's port.
+    #[must_use]
+    pub fn remote_port(&self) -> u16 {
+        self.peer.port()
+    }
+
+    /// The address and port of the server that the client has connected to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        *self.local.get_or_init(|| {
+            let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+            match self.chat.stream().local_addr().unwrap_or(unknown) {
+                SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_none() => SocketAddr::V6(v6),
+                other => SocketAddr::new(canonical(other.ip()), other.port()),
+            }
+        })
+    }
+
+    /// When the client connected.
+    #[must_use]
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// Whether a user is logged in.
+    #[must_use]
+    pub fn authenticated(&self) -> bool {
+        self.login.is_done()
+    }
+
+    /// The name that USER has given; `""` before USER.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The password of the user; `""` before the login.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// The failed logins since the last successful one. A login as `anonymous` does not reset
+    /// the number.
+    #[must_use]
+    pub fn attempted_logins(&self) -> u32 {
+        self.attempted_logins
+    }
+
+    /// The user's root and current directory; `None` before the login.
+    #[must_use]
+    pub fn fs(&self) -> Option<&FSState> {
+        self.fs.as_ref()
+    }
+
+    /// Whether the control connection is under TLS, or its handshake has begun: as
+    /// pyftpdlib's `_ssl_requested`.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The state of the control connection's TLS: version, cipher suite, and the client's
+    /// certificates. `None` in clear text.
+    #[must_use]
+    pub fn tls_state(&self) -> Option<&rustls::CommonState> {
+        self.chat.stream().tls().map(Tls::state_of)
+    }
+
+    /// The representation type that TYPE has set; ASCII before TYPE.
+    #[must_use]
+    pub fn transfer_type(&self) -> TransferType {
+        self.transfer_type
+    }
+
+    /// The open data connection, if there is one.
+    #[must_use]
+    pub fn data_channel(&self) -> Option<&DataChannel> {
+        match &self.data {
+            DataState::Open(open) => Some(&open.channel),
+            _ => None,
+        }
+    }
+
+    /// The identifier of the session on its loop.
+    #[must_use]
+    pub fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    /// A handle of the loop, for hooks and for other threads. It runs functions on the loop,
+    /// and sends messages to this session or another one, which get them in
+    /// [`on_message`](crate::FTPHandler::on_message).
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Ends the transfer in progress, if there is one, with this reply in place of 226. The
+    /// transfer counts as cut. It ends as soon as the hook has returned.
+    pub fn end_transfer(&mut self, reply: impl Into<Reply>) {
+        if let DataState::Open(open) = &mut self.data {
+            open.channel.end(reply);
+        }
+    }
+
+    /// The time at which the loop began the current call.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// What an authorizer may know about the client.
+    pub(crate) fn client(&self) -> Client<'_> {
+        Client::new(self.peer, self.local_addr()).with_tls(self.tls_state())
+    }
+
+    /// The TLS session that data connections belong to.
+    pub(crate) fn tls_session(&self) -> Option<TlsSession> {
+        self.tls.as_ref().map(|tls| tls.session.clone())
+    }
+
+    // --- the connection
+
+    /// Closes the session at once. Replies that the socket takes without waiting are sent.
+    pub fn close(&mut self) {
+        self.chat.close();
+    }
+
+    /// Closes the session when the client has read the replies.
+    pub fn close_when_done(&mut self) {
+        self.chat.close_when_done();
+    }
+
+    /// Whether the session is closed, or will be when the client has read the replies.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.chat.is_closing()
+    }
+
+    /// Runs a function with the identity of the logged-in user, if the authorizer has a way to
+    /// take it: as pyftpdlib's. Stock bodies access files in this way.
+    pub fn run_as_current_user<T>(&self, function: impl FnOnce(&Self) -> T) -> T {
+        let authorizer = &*self.config.authorizer;
+        run_as(authorizer, &self.username, &self.password, || {
+            function(self)
+        })
+    }
+
+    // --- timers
+
+    /// Calls [`on_timer`](crate::FTPHandler::on_timer) after `delay`. The timers of a session
+    /// end with it. A session has at most 64 timers: one more is not set, the log says so, and
+    /// the result is `None`.
+    pub fn call_later(&mut self, delay: Duration) -> Option<TimerId> {
+        self.add_timer(delay, None)
+    }
+
+    /// Calls [`on_timer`](crate::FTPHandler::on_timer) every `delay`, which is at least 1 ms.
+    /// The rest is as in [`call_later`](Self::call_later).
+    pub fn call_every(&mut self, delay: Duration) -> Option<TimerId> {
+        self.add_timer(delay, Some(delay))
+    }
+
+    /// Cancels a timer.
+    pub fn cancel_timer(&mut self, id: TimerId) {
+        if let Some(timers) = &mut self.timers {
+            timers.cancel(id);
+        }
+    }
+
+    fn add_timer(&mut self, delay: Duration, every: Option<Duration>) -> Option<TimerId> {
+        let now = self.now;
+        let timer = self.timers.get_or_insert_default().add(now, delay, every);
+        if timer.is_none() {
+            log::error!(target: TARGET, "a session has too many timers; one was not set");
+        }
+        timer
+    }
+
+    /// Takes a timer that is due.
+    pub(crate) fn take_due_timer(&mut self) -> Option<TimerId> {
+        self.timers.as_mut()?.take_due(self.now)
+    }
+
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.timers.as_ref()?.next_deadline()
+    }
+
+    // --- what the session waits for
+
+    /// When the handshake must be finished.
+    pub(crate) fn handshake_deadline(&self) -> Option<Instant> {
+        let (_, deadline) = self.tls.as_ref()?.handshake.as_ref()?;
+        Some(*deadline)
+    }
+
+    /// Whether the session ends when its transfer does.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving != Leaving::No
+    }
+
+    /// Whether no transfer is in progress or pending, and no job is running.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let transfers = self
+            .data_channel()
+            .is_some_and(|d| d.transfer_in_progress());
+        !transfers && self.pending.is_none() && !self.is_parked()
+    }
+
+    /// Whether a transfer is in progress, according to the data handler.
+    pub(crate) fn transfer_active(&self) -> bool {
+        match &self.data {
+            DataState::Open(open) => open.dtp.transfer_in_progress(&open.channel),
+            _ => false,
+        }
+    }
+
+    /// Resets PBSZ and PROT: data connections are in clear text, unless TLS is implicit.
+    pub(crate) fn reset_prot(&mut self) {
+        let implicit = self.has_implicit_tls();
+        self.pbsz = implicit;
+        self.prot = implicit;
+    }
+
+    /// Whether commands wait for jobs on the pool.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
+    /// Whether commands wait for the authorizer, for a reply that is held back, or for a job.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.login.is_waiting() || self.is_parked()
+    }
+
+    /// Whether commands wait for another thread.
+    pub(crate) fn waits_for_threads(&self) -> bool {
+        self.login.is_asked() || self.is_parked()
+    }
+
+    /// When the client will have been silent for too long. A client that itself waits for a
+    /// job is not timed out.
+    pub(crate) fn idle_deadline(&self) -> Option<Instant> {
+        self.idle.filter(|_| !self.is_parked() || self.is_closing())
+    }
+
+    /// Starts to measure the client's silence from now.
+    pub(crate) fn restart_idle(&mut self) {
+        let timeout = self.idle_timeout();
+        self.idle = timeout.map(|timeout| after(self.now, timeout));
+    }
+}
+
+impl fmt::Debug for FTPSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FTPSession")
+            .field("peer", &self.peer)
+            .field("username", &self.username)
+            .field("authenticated", &self.authenticated())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The longest command line in bytes, without its CRLF: as pyftpdlib's.
+const LINE_LIMIT: usize = 2048;
+
+// An idle session takes less than 1 KiB in all.
+const _: () = assert!(size_of::<FTPSession>() <= 768);

@@ -1,0 +1,326 @@
+//! Transfers: the only file that begins one or ends one.
+//!
+//! A transfer begins when its file is open and its data connection is; either may come first.
+//! It ends in one order: the socket is closed, the file is closed, the reply is sent, the log
+//! line is written, a callback is called.
+
+use std::borrow::Cow;
+use std::mem;
+use std::time::Duration;
+
+use log::Level;
+
+use super::check;
+use super::data::{
+    DataChannel, DataConnection, Opening, Outcome, Outgoing, PendingTransfer, Transfer, Upload,
+};
+use super::files;
+use super::hooks::{Borrowed, Hooks};
+use super::log::TransferLog;
+use super::session::{DataState, FTPSession, Leaving};
+use crate::error::strerror;
+use crate::filesystems::FSFile;
+use crate::ioloop::Stream;
+use crate::limits::Seat;
+use crate::producers::Producer;
+use crate::proto::reply::Reply;
+
+// --- the beginning
+
+/// Sends something on the data connection: at once, with the reply 125, if the data connection
+/// is open; otherwise when it is, with the reply 150. As pyftpdlib's; for commands that you add
+/// as well.
+pub fn push_dtp_data(s: &mut FTPSession, outgoing: Outgoing, cmd: impl Into<Cow<'static, str>>) {
+    if check::lacks_data_tls(s) {
+        s.respond(check::DATA_TLS_REQUIRED);
+        return;
+    }
+    s.respond(opening_reply(s));
+    let transfer = PendingTransfer::Send(outgoing, cmd.into(), s.transfer_type);
+    begin(s, transfer);
+}
+
+/// Receives a file on the data connection, in the way [`push_dtp_data`] sends. With `unique`
+/// the reply contains that name (RFC 1123 §4.1.2.9).
+pub fn receive_dtp_data(
+    s: &mut FTPSession,
+    file: Box<dyn FSFile>,
+    position: Option<u64>,
+    cmd: impl Into<Cow<'static, str>>,
+    unique: Option<&str>,
+) {
+    if check::lacks_data_tls(s) {
+        s.respond(check::DATA_TLS_REQUIRED);
+        return;
+    }
+    let mut reply = opening_reply(s);
+    if let Some(name) = unique {
+        reply.text = format!("FILE: {name}").into();
+    }
+    s.respond(reply);
+    let upload = Upload {
+        file,
+        position,
+        transfer_type: s.transfer_type,
+    };
+    begin(s, PendingTransfer::Receive(upload, cmd.into()));
+}
+
+/// The preliminary reply of a transfer.
+fn opening_reply(s: &FTPSession) -> Reply {
+    match s.data_channel() {
+        // A connection that is in use is not for another transfer.
+        Some(channel) if !channel.transfer_in_progress() => {
+            Reply::new(125, "Data connection already open. Transfer starting.")
+        }
+        _ => Reply::new(150, "File status okay. About to open data connection."),
+    }
+}
+
+/// Begins a transfer, now or when its data connection is open.
+fn begin(s: &mut FTPSession, transfer: PendingTransfer) {
+    let session = s.tls_session();
+    if let DataState::Open(open) = &mut s.data
+        && s.prot
+        && !open.channel.transfer_in_progress()
+        && !open.channel.is_secure()
+    {
+        // PROT P came after the connection, and perhaps AUTH did.
+        open.secure(session);
+    }
+    s.replaced = s.pending.replace(Box::new(transfer));
+    begin_pending(s);
+}
+
+/// Begins the pending transfer, if the data connection is open.
+fn begin_pending(s: &mut FTPSession) {
+    let open = match &mut s.data {
+        // The connection is in use: the pending transfer waits for the next one.
+        DataState::Open(open) if open.channel.transfer_in_progress() => return,
+        DataState::Open(open) => open,
+        DataState::Listening(passive) => {
+            passive.claimed = true;
+            return;
+        }
+        DataState::Connecting(_) | DataState::None => return,
+    };
+    if let Some(pending) = s.pending.take() {
+        open.begin(*pending, s.now);
+    }
+}
+
+/// The data connection is open: begins the transfer that waits for it.
+pub(super) fn open<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, seat: Seat) {
+    let mut dtp = h.dtp_handler(s);
+    let mut channel = DataChannel::new(Opening {
+        stream,
+        seat,
+        config: s.dtp_config(),
+        sendfile_allowed: s.use_sendfile(),
+        username: s.username().to_owned(),
+        tls: s.tls_session(),
+        now: s.now(),
+    });
+    if s.prot {
+        dtp.secure_connection(&mut channel);
+    }
+    s.data = DataState::Open(Box::new(DataConnection::new(channel, dtp)));
+    s.idle = None;
+    begin_pending(s);
+}
+
+// --- the end
+
+/// Ends the data connection of a session, if one is open: closes the socket, closes the file,
+/// replies, logs, and calls one of the four callbacks of files.
+pub(super) fn finish<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, outcome: Outcome) {
+    let DataState::Open(open) = mem::take(&mut s.data) else {
+        return;
+    };
+    let DataConnection {
+        mut channel,
+        mut dtp,
+    } = *open;
+    channel.now = s.now;
+    if let Some(note) = channel.note.take() {
+        s.log(note);
+    }
+    if matches!(outcome, Outcome::Complete) && channel.stream.is_secure() {
+        // A client that sees the end must know that nothing was cut off.
+        let _ = channel.stream.finish();
+        channel.stream.discard_input();
+        dtp.handle_ssl_shutdown(&mut channel);
+    }
+    if !matches!(outcome, Outcome::Complete) {
+        channel.tickets_may_be_unread();
+    }
+    dtp.close(&mut channel);
+    let bytes = dtp.get_transmitted_bytes(&channel);
+    let elapsed = dtp.get_elapsed_time(&channel);
+    let DataChannel {
+        stream,
+        transfer,
+        file_name,
+        cmd,
+        ..
+    } = channel;
+    drop(stream);
+    let receive = matches!(transfer, Transfer::Receiving(_));
+    close_file(h, s, transfer, outcome, move |h, s, outcome| {
+        let completed = matches!(outcome, Outcome::Complete);
+        s.aside(|s| {
+            reply(s, &outcome, bytes);
+            if let Some(filename) = &file_name {
+                let transfer = TransferLog {
+                    cmd: &cmd,
+                    filename,
+                    receive,
+                    completed,
+                    elapsed,
+                    bytes,
+                };
+                report(h, s, &transfer);
+            }
+        });
+        if matches!(outcome, Outcome::TimedOut) || (s.leaving == Leaving::Quit && !s.is_parked()) {
+            s.close_when_done();
+        }
+        s.restart_idle();
+    });
+}
+
+/// Forgets the pending transfer, if there is one: its data connection will not come. `reply`
+/// is its final reply, unless another one stands for it.
+pub(super) fn forget_pending<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    reply: Option<Reply>,
+) {
+    if let Some(pending) = s.pending.take() {
+        forget(h, s, *pending, reply);
+    }
+}
+
+/// Forgets the pending transfer that another one has replaced, if there is one.
+pub(super) fn forget_replaced<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if let Some(replaced) = s.replaced.take() {
+        forget(h, s, *replaced, None);
+    }
+}
+
+fn forget<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    pending: PendingTransfer,
+    reply: Option<Reply>,
+) {
+    let (transfer, file_name, cmd, receive) = match pending {
+        PendingTransfer::Send(Outgoing::File(name, producer), cmd, _) => {
+            (Promised::Producer(producer), Some(name), cmd, false)
+        }
+        PendingTransfer::Send(_, cmd, _) => (Promised::Nothing, None, cmd, false),
+        PendingTransfer::Receive(upload, cmd) => {
+            let name = upload.file.name().to_owned();
+            (Promised::File(upload.file), Some(name), cmd, true)
+        }
+    };
+    let then = move |h: &mut dyn Hooks, s: &mut FTPSession| {
+        s.aside(|s| {
+            if let Some(reply) = reply {
+                s.respond(reply);
+            }
+            if let Some(filename) = &file_name {
+                let transfer = TransferLog {
+                    cmd: &cmd,
+                    filename,
+                    receive,
+                    completed: false,
+                    elapsed: Duration::ZERO,
+                    bytes: 0,
+                };
+                report(h, s, &transfer);
+            }
+        });
+    };
+    match transfer {
+        // The transfer has failed already, so an error of the file changes nothing.
+        Promised::File(file) => files::finish(h, s, file, false, |h, s, _| then(h, s)),
+        Promised::Producer(mut producer) => {
+            producer.finish(false);
+            drop(producer);
+            then(&mut Borrowed(h), s);
+        }
+        Promised::Nothing => then(&mut Borrowed(h), s),
+    }
+}
+
+/// What a pending transfer has opened.
+enum Promised {
+    File(Box<dyn FSFile>),
+    Producer(Box<dyn Producer>),
+    Nothing,
+}
+
+/// Logs the transfer of a file, and calls one of the four callbacks of files.
+fn report<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, transfer: &TransferLog<'_>) {
+    h.log_transfer(s, transfer);
+    let filename = transfer.filename;
+    match (transfer.receive, transfer.completed) {
+        (true, true) => h.on_file_received(s, filename),
+        (false, true) => h.on_file_sent(s, filename),
+        (true, false) => h.on_incomplete_file_received(s, filename),
+        (false, false) => h.on_incomplete_file_sent(s, filename),
+    }
+}
+
+/// Closes the file of a transfer, and hands the outcome to `then`. An upload whose file cannot
+/// be closed without an error is not complete.
+fn close_file<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    transfer: Transfer,
+    outcome: Outcome,
+    then: impl FnOnce(&mut dyn Hooks, &mut FTPSession, Outcome) + 'static,
+) {
+    let completed = matches!(outcome, Outcome::Complete);
+    match transfer {
+        Transfer::Receiving(receiving) => {
+            files::finish(h, s, receiving.file, completed, move |h, s, closed| {
+                let outcome = match closed {
+                    Err(err) if completed => Outcome::Failed(strerror(&err)),
+                    _ => outcome,
+                };
+                then(h, s, outcome);
+            });
+        }
+        Transfer::Sending(mut sending) => {
+            if let Some(producer) = &mut sending.producer {
+                producer.finish(completed);
+            }
+            // The file is closed before the reply.
+            drop(sending);
+            then(&mut Borrowed(h), s, outcome);
+        }
+        Transfer::None => then(&mut Borrowed(h), s, outcome),
+    }
+}
+
+fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64) {
+    match outcome {
+        Outcome::Complete => s.respond(Reply::new(226, "Transfer complete.")),
+        Outcome::Cut => s.respond(cut_reply(bytes)),
+        Outcome::Failed(text) => {
+            s.respond_w_warning(Reply::with(426, format!("{text}; transfer aborted.")));
+        }
+        Outcome::TimedOut => {
+            s.respond_at(Level::Info, Reply::new(421, "Data connection timed out."));
+        }
+        Outcome::Ended(reply) => s.respond_at(Level::Info, reply.clone()),
+        Outcome::Silent => {}
+    }
+}
+
+/// The final reply of a transfer that was cut after `bytes` bytes.
+pub(super) fn cut_reply(bytes: u64) -> Reply {
+    Reply::with(426, format!("Transfer aborted; {bytes} bytes transmitted."))
+}
