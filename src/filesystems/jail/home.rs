@@ -1,7 +1,7 @@
-//! A user's root directory: its path, and the handle that all goes from.
+//! A user's root directory: its path, and the open handle that every operation starts from.
 //!
-//! Sessions of one home share one handle. How a path below it is looked up is
-//! in `resolve`; this module decides which way, and what a result means.
+//! Sessions with the same home share one handle. `resolve` looks paths up; this file decides
+//! which look-up is made, and what its result means.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,25 +19,28 @@ use crate::filesystems::path::{below, normpath};
 use crate::proto::listing::Stat;
 use crate::sys;
 
-/// The root directory of a user, opened.
+/// The open root directory of a user.
 pub(in crate::filesystems) struct Home {
-    /// The root as sessions name it, made normal: what their paths start with.
+    /// The path of the root as [`FSState`](crate::filesystems::FSState) has it, made normal:
+    /// the real paths of sessions start with it.
     given: Box<[u8]>,
-    /// The same without links: what the result of `realpath` starts with.
+    /// The path of the root with its links resolved: the results of `realpath` for paths
+    /// inside start with it.
     real: Box<[u8]>,
     root: OwnedFd,
     resolver: Resolver,
-    /// Device and inode, to notice a root that was removed and made again.
+    /// Device and inode, by which a root that was removed and made again is noticed.
     id: (u64, u64),
 }
 
 impl Home {
-    /// The home that all sessions with this root share.
+    /// The home that all sessions with this root share. Opens it if it is not open, or if
+    /// another directory has this path now.
     pub(in crate::filesystems) fn shared(root: &Path) -> io::Result<Arc<Self>> {
         let mut homes = HOMES
             .get_or_init(Mutex::default)
             .lock()
-            // No panic can leave the map half changed.
+            // A panic cannot leave the map half changed, so a poisoned lock is fine.
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(home) = homes.get(root).and_then(Weak::upgrade) {
             let now = std::fs::metadata(root)?;
@@ -46,7 +49,8 @@ impl Home {
             }
         }
         let home = Arc::new(Self::open(root, Resolver::Beneath)?);
-        // The map grows no larger than twice the homes in use.
+        // Before the map would grow, entries of closed homes are removed: the map stays
+        // within twice the number of homes in use.
         if homes.len() == homes.capacity() {
             homes.retain(|_, home| home.strong_count() > 0);
         }
@@ -54,8 +58,8 @@ impl Home {
         Ok(home)
     }
 
-    /// Opens a root; [`Resolver::Beneath`] becomes [`Resolver::Walk`] where the
-    /// system has no openat2.
+    /// Opens a root. [`Resolver::Beneath`] becomes [`Resolver::Walk`] where openat2(2) is
+    /// missing.
     pub(in crate::filesystems) fn open(root: &Path, resolver: Resolver) -> io::Result<Self> {
         let real = realpath(root).path;
         let fd: OwnedFd = std::fs::OpenOptions::new()
@@ -73,13 +77,14 @@ impl Home {
         })
     }
 
-    /// Whether `path` stays inside; see `local::validpath`.
+    /// Whether `path` stays inside once its links are followed: see `local::validpath`.
     pub(in crate::filesystems) fn contains(&self, path: &Path) -> bool {
         if check_nul(path).is_err() {
             return false;
         }
         if let Some(rel) = self.relative(path) {
-            // In the root itself only a link can lead away.
+            // An entry of the root directory that is not a link is inside: one system call
+            // is enough.
             let is_link = |stat: Stat| stat.is_symlink();
             if self.is_in_root(path) && !fstatat(self.root(), rel).is_ok_and(is_link) {
                 return true;
@@ -93,7 +98,7 @@ impl Home {
         below(&self.real, realpath(path).path.as_os_str().as_bytes()).is_some()
     }
 
-    /// Opens what `path` is or links to, anywhere inside.
+    /// Opens the file at `path`, anywhere inside; links are followed.
     pub(in crate::filesystems) fn open_at(
         &self,
         path: &Path,
@@ -109,8 +114,8 @@ impl Home {
         self.open_resolved(path, how)
     }
 
-    /// Opens by the path without links, for a link that is absolute or that
-    /// leaves the root and comes back.
+    /// Resolves the links of `path` as text, and opens the result with links refused: for a
+    /// link that is absolute, or that leaves the root and comes back.
     fn open_resolved(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
         for _ in 0..TRIES {
             let real = realpath(path);
@@ -121,7 +126,8 @@ impl Home {
                 return Err(FSError::from_errno(libc::ELOOP));
             }
             match self.resolver.open(self.root(), rel, how, Links::Refuse) {
-                // A link again: somebody changes the tree under our hands.
+                // There is a link in the path again, so somebody has changed the tree
+                // meanwhile: resolve it again.
                 Err(err) if leaves(&err) || err.raw_os_error() == Some(libc::ELOOP) => {}
                 opened => return Ok(opened?),
             }
@@ -129,8 +135,8 @@ impl Home {
         Err(FSError::Outside)
     }
 
-    /// The directory of `path` and its last name, for operations that act on
-    /// the name. The root has no name in itself: `at_root` is the error then.
+    /// The directory of `path` and its last name, for operations that act on a name. The root
+    /// has no name inside itself: for it the error is `at_root`.
     pub(in crate::filesystems) fn place<'a>(
         &'a self,
         path: &'a Path,
@@ -152,7 +158,7 @@ impl Home {
         Ok(Place { dir, name })
     }
 
-    /// A directory inside, without a system call for the root itself.
+    /// Opens a directory inside. For the root itself this makes no system call.
     pub(in crate::filesystems) fn dir(&self, path: &Path) -> Result<Dir<'_>, FSError> {
         if self.is_root(path) {
             return Ok(Dir::Root(self.root()));
@@ -171,11 +177,13 @@ impl Home {
             .is_some_and(|rel| !rel.is_empty() && !rel.contains(&b'/') && rel != b"..")
     }
 
+    /// The handle of the root directory.
     pub(in crate::filesystems) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
 
-    /// What follows the root in `path`; nothing if `path` does not start with it.
+    /// The part of `path` after the root: empty for the root itself, `None` if `path` does
+    /// not start with the root.
     fn relative<'a>(&self, path: &'a Path) -> Option<&'a [u8]> {
         below(&self.given, path.as_os_str().as_bytes())
     }
@@ -190,7 +198,7 @@ impl fmt::Debug for Home {
     }
 }
 
-/// The whole file system as a home, without a jail.
+/// The directory `/` as a home without a jail: the whole file system.
 pub(in crate::filesystems) fn slash() -> Result<&'static Arc<Home>, FSError> {
     static SLASH: OnceLock<Arc<Home>> = OnceLock::new();
     if let Some(home) = SLASH.get() {
@@ -200,7 +208,7 @@ pub(in crate::filesystems) fn slash() -> Result<&'static Arc<Home>, FSError> {
     Ok(SLASH.get_or_init(|| home))
 }
 
-/// A directory's handle: the home's, or one of our own.
+/// The handle of a directory: borrowed from the home, or opened for one operation.
 pub(in crate::filesystems) enum Dir<'a> {
     Root(BorrowedFd<'a>),
     Opened(OwnedFd),
@@ -221,13 +229,13 @@ pub(in crate::filesystems) struct Place<'a> {
     pub(in crate::filesystems) name: &'a [u8],
 }
 
-/// Homes in use, by root as sessions name it.
+/// The homes in use, by the path of their root as sessions have it.
 static HOMES: OnceLock<Mutex<HashMap<PathBuf, Weak<Home>>>> = OnceLock::new();
 
-/// How often a path is resolved anew while somebody changes it.
+/// How many times a path is resolved while somebody keeps changing it.
 const TRIES: usize = 8;
 
-/// A path is cut at its NUL by the system: no name may hold one.
+/// Refuses a path with a NUL byte, where the system would cut it.
 pub(in crate::filesystems) fn check_nul(path: &Path) -> Result<(), FSError> {
     if memchr::memchr(0, path.as_os_str().as_bytes()).is_some() {
         return Err(FilesystemError::new("Embedded null byte").into());
@@ -235,12 +243,12 @@ pub(in crate::filesystems) fn check_nul(path: &Path) -> Result<(), FSError> {
     Ok(())
 }
 
-/// Whether a look-up ended because it would have left the root.
+/// Whether a look-up has failed because it would have left the root.
 fn leaves(err: &io::Error) -> bool {
     err.raw_os_error() == Some(libc::EXDEV)
 }
 
-/// The directory and the last name of a path, as text.
+/// Splits a path, as text, into its directory and its last name.
 fn split(path: &Path) -> (&Path, &[u8]) {
     let bytes = path.as_os_str().as_bytes();
     let slash = memchr::memrchr(b'/', bytes).unwrap_or(0);

@@ -1,8 +1,8 @@
 //! The operations, relative to the handle of a [`Home`].
 //!
-//! Those on a name (made, removed, renamed, looked at without following) open
-//! the directory and act in it; those on a file pin the file first. An entry of
-//! the root directory needs no other handle than the home's.
+//! An operation on a name (make, remove, rename, or look up without following) opens the
+//! directory of the name and acts in it. An operation on a file opens a handle of the file
+//! and acts on that. For an entry of the root directory the handle of the home is enough.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -22,7 +22,8 @@ use crate::filesystems::jail::resolve::How;
 use crate::proto::listing::Stat;
 use crate::sys;
 
-/// Flags of every open for data: no waiting, no terminal taken over.
+/// Flags for opening a file to read or write: an open does not wait (for the other end of a
+/// fifo), and a terminal does not become the controlling one.
 const DATA: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
 
 pub(in crate::filesystems) fn open(
@@ -43,7 +44,7 @@ pub(in crate::filesystems) fn open(
         ),
     };
     let fd = home.open_at(path, how).map_err(|err| {
-        // A fifo that nobody reads, a socket, a device without a driver.
+        // ENXIO: a fifo without a reader, a socket, or a device without a driver.
         if err.raw_os_error() == Some(libc::ENXIO) {
             not_regular()
         } else {
@@ -88,7 +89,7 @@ pub(in crate::filesystems) fn mkstemp(
 
 pub(in crate::filesystems) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
     let dir = home.dir(path)?;
-    // Looking up any name needs the permission to search, as chdir(2) does.
+    // Looking up a name needs the permission to search the directory, as chdir(2) does.
     fstatat(dir.as_fd(), b".")?;
     Ok(())
 }
@@ -163,13 +164,13 @@ pub(in crate::filesystems) fn readlink(home: &Home, path: &Path) -> Result<PathB
     Ok(PathBuf::from(OsString::from_vec(target)))
 }
 
-/// Appends 8 random characters, as Python's `tempfile` chooses them.
+/// Appends 8 random characters of the set that Python's `tempfile` uses.
 fn push_random(name: &mut Vec<u8>) -> Result<(), FSError> {
     const CHARACTERS: &[u8; 37] = b"abcdefghijklmnopqrstuvwxyz0123456789_";
     let mut random =
         getrandom::u64().map_err(|_| FilesystemError::new("No random numbers available"))?;
     for _ in 0..8 {
-        // The remainder is below 37.
+        // The remainder is less than 37, so it always fits.
         let digit = usize::try_from(random % 37).unwrap_or(0);
         name.push(CHARACTERS[digit]);
         random /= 37;
@@ -181,7 +182,7 @@ fn not_regular() -> FSError {
     FilesystemError::new("Not a regular file").into()
 }
 
-/// The mode of a new file, less the umask.
+/// The mode of a new file, before the umask is applied.
 const NEW_FILE: u32 = 0o666;
-/// Names tried by `mkstemp`, as pyftpdlib sets `tempfile.TMP_MAX`.
+/// How many names `mkstemp` tries: the value that pyftpdlib gives `tempfile.TMP_MAX`.
 const MKSTEMP_TRIES: usize = 50;
