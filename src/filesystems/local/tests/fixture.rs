@@ -1,4 +1,4 @@
-//! What the tests have in common: a home with files in it, and assertions.
+//! A home with files in it, and assertions, which all tests use.
 
 use std::fs;
 use std::io::Read;
@@ -15,7 +15,7 @@ use crate::filesystems::jail::resolve::Resolver;
 use crate::filesystems::local::stock::{listdir, open};
 use crate::filesystems::state::FSState;
 
-/// A home `top/home`, next to it `top/outside/secret`.
+/// A home `top/home` with some files, and `top/outside/secret` next to it.
 pub(in crate::filesystems) struct Fixture {
     pub(super) top: TempDir,
     pub(in crate::filesystems) fs: FSState,
@@ -56,6 +56,7 @@ impl Fixture {
     }
 }
 
+/// Runs a test with both ways to look up a path.
 pub(in crate::filesystems) fn both(test: impl Fn(&Fixture)) {
     for resolver in [Resolver::Beneath, Resolver::Walk] {
         test(&Fixture::new(resolver));
@@ -75,6 +76,7 @@ pub(in crate::filesystems) fn assert_outside<T>(result: Result<T, FSError>) {
     assert!(matches!(result, Err(FSError::Outside)));
 }
 
+/// The names in a directory, sorted.
 pub(in crate::filesystems) fn names(fs: &FSState, path: &Path) -> Vec<String> {
     let mut dir = listdir(fs, path).unwrap();
     let mut names: Vec<String> = std::iter::from_fn(|| dir.next_name())
@@ -84,7 +86,7 @@ pub(in crate::filesystems) fn names(fs: &FSState, path: &Path) -> Vec<String> {
     names
 }
 
-/// Ends the other thread of a race also when an assertion fails.
+/// Ends the other thread of a race even if an assertion fails.
 pub(in crate::filesystems) struct StopOnDrop<'a>(pub(super) &'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

@@ -1,4 +1,4 @@
-//! The stock bodies, each test over both ways of looking paths up.
+//! Tests of the stock bodies. Most of them run with both ways to look up a path.
 
 mod attributes;
 mod directories;
