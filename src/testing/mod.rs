@@ -108,6 +108,7 @@
 mod data;
 mod reply;
 mod session;
+mod transfers;
 mod world;
 
 pub use data::{DataListener, DataPeer};
