@@ -1,4 +1,4 @@
-//! A client and its session.
+//! A client in memory, and its session.
 
 use std::any::Any;
 use std::fmt;
@@ -19,14 +19,15 @@ use crate::ioloop::{Channel, ChannelId, IOLoop, Stream};
 use crate::limits::{Admission, ServerState};
 use crate::servers::acceptor;
 
-/// A client in memory that is connected to a session with a handler of type `H`. See
-/// the [module](super) for how to use it.
+/// A client in memory, connected to a session with a handler of type `H`. The
+/// [module](super) shows how to use it.
 ///
-/// Dropping it closes the session, with its last hooks.
+/// Dropping the value closes the session, which calls its last hooks.
 pub struct Session<H: FTPHandler + 'static> {
     pub(super) world: Rc<World>,
-    /// The client's end, until it is closed there.
+    /// The client's end of the control connection; `None` once the client has closed it.
     control: Option<MemoryStream>,
+    /// Bytes that have arrived and were not taken as replies yet.
     received: Vec<u8>,
     greeting: Reply,
     pub(super) peer: SocketAddr,
@@ -35,22 +36,22 @@ pub struct Session<H: FTPHandler + 'static> {
 }
 
 impl<H: FTPHandler + 'static> Session<H> {
-    /// Connects, and reads the greeting. The client is 127.0.0.1:49151, the server
-    /// 127.0.0.1:2121.
+    /// Connects, and reads the greeting. The client has the address 127.0.0.1:49151, the
+    /// server 127.0.0.1:2121.
     ///
     /// # Errors
-    /// If no greeting comes, TLS cannot be set up, or the system has no descriptor
-    /// left for the loop.
+    /// No greeting comes, TLS cannot be set up, or the system has no descriptor left for the
+    /// loop.
     pub fn new(config: FTPConfig, handler: H) -> io::Result<Self> {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self::with_addresses(config, handler, at(49_151), at(2121))
     }
 
-    /// As [`new`](Self::new), as a client at `peer` that has connected to the server
-    /// at `local`.
+    /// As [`new`](Self::new), with the address `peer` for the client and `local` for the
+    /// server.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Those of [`new`](Self::new).
     pub fn with_addresses(
         mut config: FTPConfig,
         handler: H,
@@ -92,14 +93,15 @@ impl<H: FTPHandler + 'static> Session<H> {
             world,
             control,
             received,
-            greeting: greeting.ok_or_else(|| io::Error::other("no greeting came"))?,
+            greeting: greeting
+                .ok_or_else(|| io::Error::other("the session has sent no greeting"))?,
             peer,
             local,
             handler: PhantomData,
         })
     }
 
-    /// What the server has said first.
+    /// The first reply of the server, after the client has connected: 220 as a rule.
     #[must_use]
     pub fn greeting(&self) -> &Reply {
         &self.greeting
@@ -107,11 +109,11 @@ impl<H: FTPHandler + 'static> Session<H> {
 
     // --- the control connection
 
-    /// Sends a command, to which CRLF is added, and returns its reply: the first one,
-    /// if more follow. What is given off the loop is waited for.
+    /// Sends a command, to which CRLF is added, and returns its first reply. Waits for jobs
+    /// that the session offloads for it.
     ///
     /// # Panics
-    /// If a reply from before was not read, or none comes now.
+    /// If a reply from before was not read, no reply comes, or such a job takes more than 10 s.
     #[track_caller]
     pub fn command(&mut self, line: &str) -> Reply {
         self.begin(line);
@@ -123,7 +125,10 @@ impl<H: FTPHandler + 'static> Session<H> {
         }
     }
 
-    /// Sends a command to which the next reply has to belong.
+    /// Sends a command, after making sure that the next reply will belong to it.
+    ///
+    /// # Panics
+    /// If a reply from before was not read.
     #[track_caller]
     pub(super) fn begin(&mut self, line: &str) {
         if let Some(reply) = self.reply() {
@@ -132,10 +137,10 @@ impl<H: FTPHandler + 'static> Session<H> {
         self.send(format!("{line}\r\n").as_bytes());
     }
 
-    /// Logs in.
+    /// Logs in with USER and PASS. Returns the 230 reply.
     ///
     /// # Panics
-    /// If that fails.
+    /// If the server refuses.
     #[track_caller]
     pub fn login(&mut self, username: &str, password: &str) -> Reply {
         let reply = self.command(&format!("USER {username}"));
@@ -145,8 +150,9 @@ impl<H: FTPHandler + 'static> Session<H> {
         reply
     }
 
-    /// Sends bytes as they are: half a line, or several. What the session does not
-    /// take is lost: it is closed, or the test has not read 64 KiB of its replies.
+    /// Sends bytes as they are: a part of a line, or several lines. Bytes that the session does
+    /// not read are lost. That happens if the session is closed, or does not read on because
+    /// 64 KiB of its replies were not read by the test.
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
         let mut sent = 0;
@@ -159,7 +165,7 @@ impl<H: FTPHandler + 'static> Session<H> {
         self.world.settle();
     }
 
-    /// The next reply, if it is there and whole.
+    /// The next reply; `None` if none has arrived whole.
     #[track_caller]
     pub fn reply(&mut self) -> Option<Reply> {
         loop {
@@ -173,8 +179,8 @@ impl<H: FTPHandler + 'static> Session<H> {
         }
     }
 
-    /// All that has come and was not read as a reply: what a client under TLS needs,
-    /// which sends its part with [`send`](Self::send).
+    /// All bytes that have arrived and were not read as replies. A test of TLS passes them to
+    /// its own TLS client, and sends that client's bytes with [`send`](Self::send).
     #[track_caller]
     pub fn receive(&mut self) -> Vec<u8> {
         self.world.settle();
@@ -184,7 +190,7 @@ impl<H: FTPHandler + 'static> Session<H> {
         std::mem::take(&mut self.received)
     }
 
-    /// Sends no more, but still reads.
+    /// Ends the client's direction of the control connection, which may still be read from.
     #[track_caller]
     pub fn shutdown(&mut self) {
         if let Some(control) = &self.control {
@@ -200,7 +206,7 @@ impl<H: FTPHandler + 'static> Session<H> {
         self.world.settle();
     }
 
-    /// Cuts the control connection, as a client that crashes.
+    /// Resets the control connection (TCP RST), as when a client crashes.
     #[track_caller]
     pub fn reset(&mut self) {
         if let Some(control) = &self.control {
@@ -209,7 +215,7 @@ impl<H: FTPHandler + 'static> Session<H> {
         self.close();
     }
 
-    /// Whether the session is over. Its last replies may still be read.
+    /// Whether the session is over. There may still be replies to read.
     #[track_caller]
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -219,16 +225,17 @@ impl<H: FTPHandler + 'static> Session<H> {
 
     // --- the server's side
 
-    /// Does something with the handler and its session, as a hook would.
+    /// Calls a function with the handler and its session, in the way that a hook is called.
     ///
     /// # Panics
-    /// If the session is over; and with the panic of the function.
+    /// If the session is over, or the function panics.
     #[track_caller]
     pub fn with<T>(&mut self, function: impl FnOnce(&mut H, &mut FTPSession) -> T) -> T {
         self.world.settle();
         let result = self.world.with(|ioloop, id| {
             ioloop.visit(id, |channel, io| {
-                // A panic there is not one of the session's: the test has failed.
+                // The loop would take a panic for one of a hook and close the session. Here
+                // it is a failed assertion of the test: catch it, and resume it below.
                 let guarded = |h: &mut H, s: &mut FTPSession| {
                     catch_unwind(AssertUnwindSafe(|| function(h, s)))
                 };
@@ -242,8 +249,8 @@ impl<H: FTPHandler + 'static> Session<H> {
         }
     }
 
-    /// Waits for what the session has given off the loop, and for an authorizer that
-    /// answers later, up to 10 s of real time.
+    /// Waits, up to 10 s of real time, for jobs that the session has offloaded and for an
+    /// authorizer that answers later.
     ///
     /// # Panics
     /// If that takes longer.
@@ -252,14 +259,14 @@ impl<H: FTPHandler + 'static> Session<H> {
         self.world.wait();
     }
 
-    /// Moves the clock. All that becomes due meanwhile happens in its order, each at
-    /// its time.
+    /// Moves the clock on by `by`. Deadlines on the way are met in their order, each at its
+    /// time.
     #[track_caller]
     pub fn advance(&mut self, by: Duration) {
         self.world.advance(by);
     }
 
-    /// How far the clock was moved since the client has connected.
+    /// How far the clock was moved since the client connected.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.world.elapsed()
@@ -284,7 +291,7 @@ impl<H: FTPHandler + 'static> fmt::Debug for Session<H> {
     }
 }
 
-/// Reads what is there. Returns whether there was anything.
+/// Reads the bytes that have arrived. Returns whether there were any.
 fn receive(control: Option<&MemoryStream>, received: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
     let before = received.len();
@@ -294,6 +301,7 @@ fn receive(control: Option<&MemoryStream>, received: &mut Vec<u8>) -> bool {
     received.len() > before
 }
 
+/// The channel of the session as the type that it is.
 fn connection<'a, H: 'static>(
     channel: &'a mut (dyn Channel + 'static),
 ) -> Option<&'a mut Connection<H>> {
@@ -301,7 +309,7 @@ fn connection<'a, H: 'static>(
     channel.downcast_mut()
 }
 
-/// What the session waits for.
+/// What the session waits for; `None` if it is over.
 fn look<H: FTPHandler + 'static>(ioloop: &mut IOLoop, id: ChannelId) -> Option<Waits> {
     let looked = ioloop.visit(id, |channel, _| {
         let session = connection::<H>(channel)?.session();

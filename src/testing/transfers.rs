@@ -1,4 +1,4 @@
-//! Data connections and transfers of a client.
+//! The data connections and transfers of a test's client.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,11 +11,10 @@ use crate::handlers::FTPHandler;
 impl<H: FTPHandler + 'static> Session<H> {
     // --- data connections
 
-    /// Opens a data connection with PASV, or with EPSV if the client has an IPv6
-    /// address.
+    /// Opens a data connection with PASV, or with EPSV if the client has an IPv6 address.
     ///
     /// # Panics
-    /// If that is refused.
+    /// If the server refuses, or a reply from before was not read.
     #[track_caller]
     pub fn passive(&mut self) -> DataPeer {
         match self.try_passive() {
@@ -32,15 +31,14 @@ impl<H: FTPHandler + 'static> Session<H> {
         data.and_then(io::Result::ok).ok_or(reply)
     }
 
-    /// Opens a data connection with PORT, or with EPRT if the client has an IPv6
-    /// address.
+    /// Opens a data connection with PORT, or with EPRT if the client has an IPv6 address.
     ///
     /// # Panics
-    /// If that is refused.
+    /// If the server refuses, or a reply from before was not read.
     #[track_caller]
     pub fn active(&mut self) -> DataPeer {
         let any = SocketAddr::new(self.peer.ip(), 0);
-        let listener = self.listen(any).expect("the port is a free one");
+        let listener = self.listen(any).expect("port 0 stands for a free port");
         let (ip, port) = (self.peer.ip(), listener.address().port());
         let reply = match ip {
             IpAddr::V4(ip) => {
@@ -50,13 +48,16 @@ impl<H: FTPHandler + 'static> Session<H> {
             IpAddr::V6(ip) => self.command(&format!("EPRT |2|{ip}|{port}|")),
         };
         assert_eq!(reply.code(), 200, "{reply}");
-        listener.accept().expect("the server says that it is there")
+        listener
+            .accept()
+            .expect("200 means that the server has connected")
     }
 
-    /// Connects from an address to a port of the server, as after PASV by hand.
+    /// Connects from the address `from` to a port of the server, for example after a PASV by
+    /// hand.
     ///
     /// # Errors
-    /// `ConnectionRefused` if nobody listens there.
+    /// `ConnectionRefused` if the server does not listen on that port.
     #[track_caller]
     pub fn connect(&mut self, from: IpAddr, port: u16) -> io::Result<DataPeer> {
         self.world.settle();
@@ -70,35 +71,39 @@ impl<H: FTPHandler + 'static> Session<H> {
         Ok(data)
     }
 
-    /// Listens for PORT and EPRT by hand; port 0 stands for any. A connection of the
-    /// server's to another port of the client is refused; one to an address that
-    /// nobody has is never made. (At the server's own address, a port of
-    /// [`passive_ports`](crate::FTPConfig::passive_ports) can be made unusable with it.)
+    /// Listens at an address of the client, to send PORT or EPRT by hand. Port 0 stands for
+    /// any free port.
+    ///
+    /// If the server connects to a port of the client at which nothing listens, the connection
+    /// is refused. If it connects to an address that does not exist, the connection is never
+    /// made. Listening at the address of the server makes one of its
+    /// [`passive_ports`](crate::FTPConfig::passive_ports) unusable.
     ///
     /// # Errors
-    /// `AddrInUse`.
+    /// `AddrInUse` if the port is in use.
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<DataListener> {
         DataListener::bind(&self.world, address)
     }
 
     // --- transfers
 
-    /// Fetches a file: TYPE I, PASV, RETR. Pauses of the transfer (a speed limit) pass
-    /// at once, by the clock of the test.
+    /// Fetches a file with TYPE I, PASV (or EPSV) and RETR. If the transfer pauses because of
+    /// a speed limit, the clock of the test moves to the end of the pause.
     ///
     /// # Errors
-    /// The reply that says why not.
+    /// The reply with which the server refuses one of these commands or ends the transfer.
     ///
     /// # Panics
-    /// If a reply from before was not read, or no final one comes.
+    /// If a reply from before was not read, or no final reply comes.
     #[track_caller]
     pub fn retr(&mut self, path: &str) -> Result<Vec<u8>, Reply> {
         self.set_binary()?;
         self.download(&format!("RETR {path}"))
     }
 
-    /// Fetches what a command sends on a data connection, such as `MLSD /`: PASV, then
-    /// the command. What is not UTF-8 is U+FFFD.
+    /// Opens a data connection with PASV (or EPSV), sends a command such as `MLSD /`, and
+    /// returns what the server sends on that connection. Bytes that are not UTF-8 become
+    /// U+FFFD.
     ///
     /// # Errors
     /// As [`retr`](Self::retr).
@@ -111,8 +116,8 @@ impl<H: FTPHandler + 'static> Session<H> {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Stores a file: TYPE I, PASV, STOR. Returns the final reply. Pauses pass as in
-    /// [`retr`](Self::retr).
+    /// Stores a file with TYPE I, PASV (or EPSV) and STOR. Returns the final reply, or the
+    /// first that refuses a command. Pauses pass as in [`retr`](Self::retr).
     ///
     /// # Panics
     /// As [`retr`](Self::retr).
@@ -167,7 +172,11 @@ impl<H: FTPHandler + 'static> Session<H> {
         }
     }
 
-    /// The next reply to a command that transfers. `None`: try again.
+    /// The next reply to a command that transfers. `None` means to try again: bytes have
+    /// moved, time has passed, or another thread has answered.
+    ///
+    /// # Panics
+    /// If none of these happens, so that no reply can come.
     #[track_caller]
     fn next_of(&mut self, command: &str, moved: bool) -> Option<Reply> {
         let reply = self.reply();
@@ -176,7 +185,7 @@ impl<H: FTPHandler + 'static> Session<H> {
                 "{command}: no final reply, the session {}",
                 match self.is_closed() {
                     true => "has ended",
-                    false => "waits for something",
+                    false => "waits for the client, or for time to pass",
                 }
             );
         }
