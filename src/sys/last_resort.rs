@@ -31,7 +31,7 @@ pub(crate) struct LastResort {
     handlers: Vec<SigId>,
 }
 
-/// What the signal handlers read and write.
+/// The state that the signal handlers read and write.
 #[derive(Debug)]
 struct State {
     has_parent: bool,
@@ -219,6 +219,6 @@ static OWN_FLAG: AtomicPtr<AtomicBool> = AtomicPtr::new(ptr::null_mut());
 /// How long a loop may take to notice that the process is to end at once.
 const NOTICE_TIME: Duration = Duration::from_millis(500);
 
-/// The longest time in seconds that a timer is set to, about three years: more than any
-/// `time_t` holds is an error.
+/// The longest time in seconds that the timer is set to, about three years: every `time_t`
+/// can hold it.
 const LONGEST: u64 = 100_000_000;

@@ -142,7 +142,7 @@ pub(crate) fn rmdirat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     })
 }
 
-/// renameat(2): renames, and replaces what has the new name.
+/// renameat(2): renames an entry, and replaces a file that has the new name.
 pub(crate) fn renameat(
     src_dir: BorrowedFd<'_>,
     src: &[u8],

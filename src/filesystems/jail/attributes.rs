@@ -7,12 +7,12 @@ use crate::proto::listing::Stat;
 use crate::sys;
 
 /// fstat(2). `fd` may be an `O_PATH` handle.
-pub(in crate::filesystems) fn fstat(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+pub(crate) fn fstat(fd: BorrowedFd<'_>) -> io::Result<Stat> {
     Ok(from_raw(&sys::fstat(fd)?))
 }
 
 /// fstatat(2) of the name itself: a link is not followed.
-pub(in crate::filesystems) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
+pub(crate) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
     Ok(from_raw(&sys::fstatat(dir, name)?))
 }
 

@@ -20,7 +20,7 @@ use crate::proto::listing::Stat;
 use crate::sys;
 
 /// The open root directory of a user.
-pub(in crate::filesystems) struct Home {
+pub(crate) struct Home {
     /// The path of the root as [`FSState`](crate::filesystems::FSState) has it, made normal:
     /// the real paths of sessions start with it.
     given: Box<[u8]>,
@@ -36,7 +36,7 @@ pub(in crate::filesystems) struct Home {
 impl Home {
     /// The home that all sessions with this root share. Opens it if it is not open, or if
     /// another directory has this path now.
-    pub(in crate::filesystems) fn shared(root: &Path) -> io::Result<Arc<Self>> {
+    pub(crate) fn shared(root: &Path) -> io::Result<Arc<Self>> {
         let mut homes = HOMES
             .get_or_init(Mutex::default)
             .lock()
@@ -60,7 +60,7 @@ impl Home {
 
     /// Opens a root. [`Resolver::Beneath`] becomes [`Resolver::Walk`] where openat2(2) is
     /// missing.
-    pub(in crate::filesystems) fn open(root: &Path, resolver: Resolver) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path, resolver: Resolver) -> io::Result<Self> {
         let real = realpath(root).path;
         let fd: OwnedFd = std::fs::OpenOptions::new()
             .read(true)
@@ -78,7 +78,7 @@ impl Home {
     }
 
     /// Whether `path` stays inside once its links are followed: see `local::validpath`.
-    pub(in crate::filesystems) fn contains(&self, path: &Path) -> bool {
+    pub(crate) fn contains(&self, path: &Path) -> bool {
         if check_nul(path).is_err() {
             return false;
         }
@@ -99,11 +99,7 @@ impl Home {
     }
 
     /// Opens the file at `path`, anywhere inside; links are followed.
-    pub(in crate::filesystems) fn open_at(
-        &self,
-        path: &Path,
-        how: How,
-    ) -> Result<OwnedFd, FSError> {
+    pub(crate) fn open_at(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
         check_nul(path)?;
         if let Some(rel) = self.relative(path) {
             match self.resolver.open(self.root(), rel, how, Links::Follow) {
@@ -137,11 +133,7 @@ impl Home {
 
     /// The directory of `path` and its last name, for operations that act on a name. The root
     /// has no name inside itself: for it the error is `at_root`.
-    pub(in crate::filesystems) fn place<'a>(
-        &'a self,
-        path: &'a Path,
-        at_root: i32,
-    ) -> Result<Place<'a>, FSError> {
+    pub(crate) fn place<'a>(&'a self, path: &'a Path, at_root: i32) -> Result<Place<'a>, FSError> {
         check_nul(path)?;
         let relative = self.relative(path);
         if relative.is_some_and(<[u8]>::is_empty) {
@@ -159,7 +151,7 @@ impl Home {
     }
 
     /// Opens a directory inside. For the root itself this makes no system call.
-    pub(in crate::filesystems) fn dir(&self, path: &Path) -> Result<Dir<'_>, FSError> {
+    pub(crate) fn dir(&self, path: &Path) -> Result<Dir<'_>, FSError> {
         if self.is_root(path) {
             return Ok(Dir::Root(self.root()));
         }
@@ -167,18 +159,18 @@ impl Home {
     }
 
     /// Whether `path` names the root itself.
-    pub(in crate::filesystems) fn is_root(&self, path: &Path) -> bool {
+    pub(crate) fn is_root(&self, path: &Path) -> bool {
         self.relative(path).is_some_and(<[u8]>::is_empty)
     }
 
     /// Whether `path` names an entry of the root directory.
-    pub(in crate::filesystems) fn is_in_root(&self, path: &Path) -> bool {
+    pub(crate) fn is_in_root(&self, path: &Path) -> bool {
         self.relative(path)
             .is_some_and(|rel| !rel.is_empty() && !rel.contains(&b'/') && rel != b"..")
     }
 
     /// The handle of the root directory.
-    pub(in crate::filesystems) fn root(&self) -> BorrowedFd<'_> {
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
 
@@ -199,7 +191,7 @@ impl fmt::Debug for Home {
 }
 
 /// The directory `/` as a home without a jail: the whole file system.
-pub(in crate::filesystems) fn slash() -> Result<&'static Arc<Home>, FSError> {
+pub(crate) fn slash() -> Result<&'static Arc<Home>, FSError> {
     static SLASH: OnceLock<Arc<Home>> = OnceLock::new();
     if let Some(home) = SLASH.get() {
         return Ok(home);
@@ -209,7 +201,7 @@ pub(in crate::filesystems) fn slash() -> Result<&'static Arc<Home>, FSError> {
 }
 
 /// The handle of a directory: borrowed from the home, or opened for one operation.
-pub(in crate::filesystems) enum Dir<'a> {
+pub(crate) enum Dir<'a> {
     Root(BorrowedFd<'a>),
     Opened(OwnedFd),
 }
@@ -224,9 +216,9 @@ impl AsFd for Dir<'_> {
 }
 
 /// A name in a directory.
-pub(in crate::filesystems) struct Place<'a> {
-    pub(in crate::filesystems) dir: Dir<'a>,
-    pub(in crate::filesystems) name: &'a [u8],
+pub(crate) struct Place<'a> {
+    pub(crate) dir: Dir<'a>,
+    pub(crate) name: &'a [u8],
 }
 
 /// The homes in use, by the path of their root as sessions have it.
@@ -236,7 +228,7 @@ static HOMES: OnceLock<Mutex<HashMap<PathBuf, Weak<Home>>>> = OnceLock::new();
 const TRIES: usize = 8;
 
 /// Refuses a path with a NUL byte, where the system would cut it.
-pub(in crate::filesystems) fn check_nul(path: &Path) -> Result<(), FSError> {
+pub(crate) fn check_nul(path: &Path) -> Result<(), FSError> {
     if memchr::memchr(0, path.as_os_str().as_bytes()).is_some() {
         return Err(FilesystemError::new("Embedded null byte").into());
     }

@@ -18,7 +18,7 @@ use crate::sys;
 
 /// How paths below a root are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::filesystems) enum Resolver {
+pub(crate) enum Resolver {
     /// With openat2(2), confined to the root.
     Beneath,
     /// Part by part, confined to the root.
@@ -29,31 +29,31 @@ pub(in crate::filesystems) enum Resolver {
 
 /// Whether links in the path are followed, or make the look-up fail with `ELOOP`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::filesystems) enum Links {
+pub(crate) enum Links {
     Follow,
     Refuse,
 }
 
 /// The arguments of open(2), except for the path.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::filesystems) struct How {
+pub(crate) struct How {
     flags: c_int,
     mode: u32,
 }
 
 impl How {
     /// Opens a file that exists.
-    pub(in crate::filesystems) fn flags(flags: c_int) -> Self {
+    pub(crate) fn flags(flags: c_int) -> Self {
         Self { flags, mode: 0 }
     }
 
     /// Opens a file, or makes it with this mode less the umask.
-    pub(in crate::filesystems) fn with_mode(flags: c_int, mode: u32) -> Self {
+    pub(crate) fn with_mode(flags: c_int, mode: u32) -> Self {
         Self { flags, mode }
     }
 
     /// Opens a handle of a directory, to act on the names in it.
-    pub(in crate::filesystems) fn directory() -> Self {
+    pub(crate) fn directory() -> Self {
         Self::flags(sys::O_PATH | libc::O_DIRECTORY)
     }
 }
@@ -61,7 +61,7 @@ impl How {
 impl Resolver {
     /// The same resolver; but [`Walk`](Self::Walk) in place of [`Beneath`](Self::Beneath) if
     /// the kernel does not have openat2(2), or a seccomp filter forbids it.
-    pub(in crate::filesystems) fn supported(self, root: BorrowedFd<'_>) -> Self {
+    pub(crate) fn supported(self, root: BorrowedFd<'_>) -> Self {
         if self != Self::Beneath {
             return self;
         }
@@ -75,7 +75,7 @@ impl Resolver {
     }
 
     /// Opens `rel`, a path relative to `root`. An empty path is the root itself.
-    pub(in crate::filesystems) fn open(
+    pub(crate) fn open(
         self,
         root: BorrowedFd<'_>,
         rel: &[u8],
@@ -182,16 +182,16 @@ fn errno(errno: i32) -> io::Error {
 }
 
 /// A path whose links are resolved, as far as it exists.
-pub(in crate::filesystems) struct Real {
-    pub(in crate::filesystems) path: PathBuf,
+pub(crate) struct Real {
+    pub(crate) path: PathBuf,
     /// Whether links are left in it, because they form a loop or are too many.
-    pub(in crate::filesystems) looped: bool,
+    pub(crate) looped: bool,
 }
 
 /// Resolves links by reading their text, as Python's `os.path.realpath()` does when it is
 /// not strict. The tree may change meanwhile, so the result is a hint only: the caller
 /// verifies it by opening it with links refused.
-pub(in crate::filesystems) fn realpath(path: &Path) -> Real {
+pub(crate) fn realpath(path: &Path) -> Real {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut parts = Parts::default();
     parts.push_path(path.as_os_str().as_bytes());

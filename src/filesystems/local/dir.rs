@@ -18,7 +18,7 @@ use crate::sys;
 /// An open directory. Its entries are looked up through its handle, so that they are those
 /// of this directory even if its path leads elsewhere meanwhile. Only links are followed by
 /// path.
-pub(in crate::filesystems) struct LocalDir {
+pub(crate) struct LocalDir {
     home: Arc<Home>,
     path: Box<Path>,
     fd: OwnedFd,

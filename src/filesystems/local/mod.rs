@@ -14,8 +14,8 @@
 //! has it. Each function that says so may block on the disk, or on the network if the files
 //! are there.
 
-// `stock` has the public functions; `ops` the operations behind them, relative to the handle
-// of a root from `jail`; `dir` and `file` what is open.
+// `stock` holds the public functions. `ops` holds the operations behind them, relative to the
+// handle of a root from `jail`. `dir` and `file` hold the types of what they open.
 mod dir;
 mod file;
 pub(super) mod ops;

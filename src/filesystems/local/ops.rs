@@ -26,11 +26,7 @@ use crate::sys;
 /// fifo), and a terminal does not become the controlling one.
 const DATA: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
 
-pub(in crate::filesystems) fn open(
-    home: &Home,
-    path: &Path,
-    mode: OpenMode,
-) -> Result<LocalFile, FSError> {
+pub(crate) fn open(home: &Home, path: &Path, mode: OpenMode) -> Result<LocalFile, FSError> {
     let how = match mode {
         OpenMode::Read => How::flags(DATA | libc::O_RDONLY),
         OpenMode::Update => How::flags(DATA | libc::O_RDWR),
@@ -61,11 +57,7 @@ pub(in crate::filesystems) fn open(
     Ok(LocalFile::new(File::from(fd), path).with_size(stat.size))
 }
 
-pub(in crate::filesystems) fn mkstemp(
-    home: &Home,
-    dir: &Path,
-    prefix: &OsStr,
-) -> Result<LocalFile, FSError> {
+pub(crate) fn mkstemp(home: &Home, dir: &Path, prefix: &OsStr) -> Result<LocalFile, FSError> {
     check_nul(Path::new(prefix))?;
     if prefix.as_bytes().contains(&b'/') {
         return Err(FSError::from_errno(libc::EINVAL));
@@ -87,35 +79,35 @@ pub(in crate::filesystems) fn mkstemp(
     Err(FSError::from_errno(libc::EEXIST))
 }
 
-pub(in crate::filesystems) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
+pub(crate) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
     let dir = home.dir(path)?;
     // Looking up a name needs the permission to search the directory, as chdir(2) does.
     fstatat(dir.as_fd(), b".")?;
     Ok(())
 }
 
-pub(in crate::filesystems) fn mkdir(home: &Home, path: &Path) -> Result<(), FSError> {
+pub(crate) fn mkdir(home: &Home, path: &Path) -> Result<(), FSError> {
     let place = home.place(path, libc::EEXIST)?;
     Ok(sys::mkdirat(place.dir.as_fd(), place.name, 0o777)?)
 }
 
-pub(in crate::filesystems) fn listdir(home: &Arc<Home>, path: &Path) -> Result<LocalDir, FSError> {
+pub(crate) fn listdir(home: &Arc<Home>, path: &Path) -> Result<LocalDir, FSError> {
     let how = How::flags(DATA | libc::O_RDONLY | libc::O_DIRECTORY);
     let fd = home.open_at(path, how)?;
     Ok(LocalDir::new(Arc::clone(home), path, fd)?)
 }
 
-pub(in crate::filesystems) fn rmdir(home: &Home, path: &Path) -> Result<(), FSError> {
+pub(crate) fn rmdir(home: &Home, path: &Path) -> Result<(), FSError> {
     let place = home.place(path, libc::EBUSY)?;
     Ok(sys::rmdirat(place.dir.as_fd(), place.name)?)
 }
 
-pub(in crate::filesystems) fn remove(home: &Home, path: &Path) -> Result<(), FSError> {
+pub(crate) fn remove(home: &Home, path: &Path) -> Result<(), FSError> {
     let place = home.place(path, libc::EISDIR)?;
     Ok(sys::unlinkat(place.dir.as_fd(), place.name)?)
 }
 
-pub(in crate::filesystems) fn rename(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError> {
+pub(crate) fn rename(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError> {
     let from = home.place(src, libc::EBUSY)?;
     let to = home.place(dst, libc::EBUSY)?;
     Ok(sys::renameat(
@@ -126,17 +118,17 @@ pub(in crate::filesystems) fn rename(home: &Home, src: &Path, dst: &Path) -> Res
     )?)
 }
 
-pub(in crate::filesystems) fn chmod(home: &Home, path: &Path, mode: u32) -> Result<(), FSError> {
+pub(crate) fn chmod(home: &Home, path: &Path, mode: u32) -> Result<(), FSError> {
     let fd = home.open_at(path, How::flags(sys::O_PATH))?;
     Ok(sys::fchmod(fd.as_fd(), mode)?)
 }
 
-pub(in crate::filesystems) fn utime(home: &Home, path: &Path, seconds: i64) -> Result<(), FSError> {
+pub(crate) fn utime(home: &Home, path: &Path, seconds: i64) -> Result<(), FSError> {
     let fd = home.open_at(path, How::flags(sys::O_PATH))?;
     Ok(sys::futime(fd.as_fd(), seconds)?)
 }
 
-pub(in crate::filesystems) fn stat(home: &Home, path: &Path) -> Result<Stat, FSError> {
+pub(crate) fn stat(home: &Home, path: &Path) -> Result<Stat, FSError> {
     if home.is_root(path) {
         return Ok(fstat(home.root())?);
     }
@@ -150,7 +142,7 @@ pub(in crate::filesystems) fn stat(home: &Home, path: &Path) -> Result<Stat, FSE
     Ok(fstat(fd.as_fd())?)
 }
 
-pub(in crate::filesystems) fn lstat(home: &Home, path: &Path) -> Result<Stat, FSError> {
+pub(crate) fn lstat(home: &Home, path: &Path) -> Result<Stat, FSError> {
     if home.is_root(path) {
         return Ok(fstat(home.root())?);
     }
@@ -158,7 +150,7 @@ pub(in crate::filesystems) fn lstat(home: &Home, path: &Path) -> Result<Stat, FS
     Ok(fstatat(place.dir.as_fd(), place.name)?)
 }
 
-pub(in crate::filesystems) fn readlink(home: &Home, path: &Path) -> Result<PathBuf, FSError> {
+pub(crate) fn readlink(home: &Home, path: &Path) -> Result<PathBuf, FSError> {
     let place = home.place(path, libc::EINVAL)?;
     let target = sys::readlinkat(place.dir.as_fd(), place.name)?;
     Ok(PathBuf::from(OsString::from_vec(target)))

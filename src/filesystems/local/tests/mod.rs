@@ -3,7 +3,7 @@
 mod attributes;
 mod directories;
 mod files;
-pub(in crate::filesystems) mod fixture;
+pub(crate) mod fixture;
 mod home;
 mod links;
 mod races;
