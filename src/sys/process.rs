@@ -31,8 +31,9 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
     last_resort::before_fork()?;
     let parent = own_pid();
-    // SAFETY: no other thread exists, so that no lock and no half-changed value of one can
-    // be copied: the new process may call anything that this one may call.
+    // SAFETY: there must be no other thread, whose locks and half-changed values the copy
+    // would have for good. `threads` has just found none; where /proc is missing, this rests
+    // on the callers, which must not have started any.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
@@ -78,8 +79,8 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
-/// Asks without waiting how a child has ended; `None` while it runs. After that the number
-/// of the child may be used again by the system.
+/// Asks, without waiting, how a child has ended; `None` while it runs. Once this has returned
+/// a status, the system may give the number of the child to another process.
 ///
 /// # Errors
 /// `ECHILD` if there is no such child, or it was waited for already.
