@@ -1,36 +1,37 @@
-//! The errors that users of the crate meet and make.
+//! The error types of the crate.
 //!
-//! A command never returns an error: it replies. These types carry the text of
-//! such a reply from an authorizer or a file system to the command.
+//! A command never returns an error: it replies. These types carry the text of that reply
+//! from an authorizer or a file system to the command.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// What an operation of a file system failed with.
+/// The error of a file system operation.
 ///
-/// Its `Display` is exactly the text that follows `550 ` in a reply (without
-/// the final dot), as pyftpdlib's `strerror()`: `No such file or directory`.
+/// Its `Display` is exactly the text that follows `550 ` in the reply, without the final
+/// dot: for example `No such file or directory`. For an error of the system this is the
+/// text of pyftpdlib's `strerror()`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FSError {
-    /// The operating system refused.
+    /// The operating system has returned an error.
     Io(io::Error),
-    /// The file system refused, with a text of its own.
+    /// The file system has refused the operation, with its own text.
     Filesystem(FilesystemError),
-    /// The path leads outside of the user's root directory.
+    /// The path, or a link in it, leads outside of the user's root directory.
     Outside,
 }
 
 impl FSError {
-    /// The system's error of this number: `ENOENT`, which is 2, for one.
+    /// Makes the error of the system that has this number: for example 2, `ENOENT`.
     #[must_use]
     pub fn from_errno(errno: i32) -> Self {
         Self::Io(io::Error::from_raw_os_error(errno))
     }
 
-    /// The system's error number, if this came from the system.
+    /// The error number (`errno`) of an error of the system, and `None` for other errors.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
@@ -39,7 +40,7 @@ impl FSError {
         }
     }
 
-    /// Whether what was named does not exist.
+    /// Whether the error is that the file or directory does not exist (`ENOENT`).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io(err) if err.kind() == io::ErrorKind::NotFound)
@@ -51,7 +52,7 @@ impl fmt::Display for FSError {
         match self {
             Self::Io(err) => f.write_str(&strerror(err)),
             Self::Filesystem(err) => err.fmt(f),
-            // The root stands for whatever it is, as in pyftpdlib.
+            // Always `'/'`, whichever path the client has named, as in pyftpdlib.
             Self::Outside => {
                 f.write_str("'/' points to a path which is outside the user's root directory")
             }
@@ -81,12 +82,12 @@ impl From<FilesystemError> for FSError {
     }
 }
 
-/// An error with a text for the client, as pyftpdlib's `FilesystemError`.
+/// An error of a file system with a text for the client, as pyftpdlib's `FilesystemError`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilesystemError(String);
 
 impl FilesystemError {
-    /// `text` follows `550 ` in the reply, and a dot follows it.
+    /// Makes an error with a text. The reply is `550 `, the text, and a dot.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -101,15 +102,18 @@ impl fmt::Display for FilesystemError {
 
 impl Error for FilesystemError {}
 
-/// A login was refused, as pyftpdlib's `AuthenticationFailed`.
+/// The error of a refused login, as pyftpdlib's `AuthenticationFailed`.
 ///
-/// The text follows `530 `; an empty one stands for the stock text, which is
-/// the same for an unknown user and a wrong password.
+/// The text follows `530 ` in the reply. An empty text, as [`Default`] makes it, stands for
+/// the stock one: `Authentication failed.` for an unknown user and for a wrong password, so
+/// that a client cannot find out which users exist; `Anonymous access not allowed.` for
+/// `anonymous`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuthenticationFailed(String);
 
 impl AuthenticationFailed {
-    /// `text` follows `530 ` in the reply; it is capitalized there.
+    /// Makes an error with a text. The reply is `530 ` and the text, whose first letter
+    /// becomes a capital.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -124,10 +128,12 @@ impl fmt::Display for AuthenticationFailed {
 
 impl Error for AuthenticationFailed {}
 
-/// A wrong account, as pyftpdlib's `AuthorizerError` (and the `ValueError`s of
-/// its `DummyAuthorizer`). Equal ones have the same text.
+/// The error of a wrong account: an unknown permission, a missing home and the like. It
+/// stands for pyftpdlib's `AuthorizerError` and for the `ValueError`s of its
+/// `DummyAuthorizer`.
 ///
-/// Of a home that cannot be reached, its source is the system's error.
+/// Two errors are equal if their texts are. If a home cannot be reached, the
+/// [source](Error::source) is the error of the system.
 #[derive(Debug, Clone)]
 pub struct AuthorizerError {
     text: String,
@@ -135,7 +141,8 @@ pub struct AuthorizerError {
 }
 
 impl AuthorizerError {
-    /// An error with this text, which is meant for the one who runs the server.
+    /// Makes an error with a text, which is for the person that runs the server: no client
+    /// gets it.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self {
@@ -144,6 +151,7 @@ impl AuthorizerError {
         }
     }
 
+    /// The same error, caused by an error of the system.
     pub(crate) fn because(self, source: io::Error) -> Self {
         Self {
             source: Some(Arc::new(source)),
@@ -173,7 +181,8 @@ impl Error for AuthorizerError {
     }
 }
 
-/// The system's text for an error, without what std adds: `No space left on device`.
+/// The text of the system for an error, for example `No space left on device`: without the
+/// ` (os error 28)` that std adds.
 #[must_use]
 pub fn strerror(err: &io::Error) -> String {
     let mut text = err.to_string();

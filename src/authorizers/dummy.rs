@@ -1,9 +1,9 @@
 //! The table of virtual users.
 //!
-//! [`DummyAuthorizer`] keeps it in memory, passwords in the clear, as pyftpdlib's
-//! does: to keep hashes instead, wrap it and override
-//! [`authenticate`](Authorizer::authenticate), as `examples/md5_ftpd.rs`. It knows
-//! homes and permissions, and of the system's own accounts nothing.
+//! [`DummyAuthorizer`] keeps the table in memory, with passwords in the clear, as
+//! pyftpdlib's does. To keep hashes instead, wrap it and override
+//! [`authenticate`](Authorizer::authenticate), as `examples/md5_ftpd.rs` does. It knows
+//! homes and permissions, but nothing of the accounts of the system.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use crate::error::{AuthenticationFailed, AuthorizerError};
 use crate::filesystems::local::resolved;
 use crate::proto::perm::{Perm, Perms};
 
-/// Virtual users in a table, as pyftpdlib's `DummyAuthorizer`.
+/// An authorizer with a table of virtual users, as pyftpdlib's `DummyAuthorizer`.
 ///
 /// ```no_run
 /// # use ftpdlib::authorizers::DummyAuthorizer;
@@ -39,21 +39,22 @@ pub struct DummyAuthorizer {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct User {
-    /// The password, in the clear; that of `anonymous` is not looked at.
+    /// The password, in the clear. It is ignored for `anonymous`.
     pub password: String,
-    /// The directory that is the user's root: absolute, without links.
+    /// The directory that is the user's root, as an absolute path without links.
     pub home: PathBuf,
-    /// The permissions where none are overridden.
+    /// The permissions, except where [`override_perm`](DummyAuthorizer::override_perm)
+    /// gives others.
     pub perm: Perms,
-    /// The text of the reply to a successful login.
+    /// The text of the 230 reply to a successful login.
     pub msg_login: String,
-    /// The text of the reply to QUIT.
+    /// The text of the 221 reply to QUIT.
     pub msg_quit: String,
-    /// In the order they were made: the first that applies decides.
+    /// In the order in which they were added: the first that applies decides.
     overrides: Vec<Override>,
 }
 
-/// What [`DummyAuthorizer::add_user_with`] may be told beyond the necessary.
+/// The optional arguments of [`DummyAuthorizer::add_user_with`].
 ///
 /// ```
 /// # use ftpdlib::authorizers::UserOptions;
@@ -61,15 +62,15 @@ pub struct User {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserOptions {
-    /// The permissions. `elr`, those to read.
+    /// The permissions. The default is `elr`: those to read.
     pub perm: Perms,
-    /// The text of the reply to a successful login. `Login successful.`
+    /// The text of the 230 reply to a successful login. The default is `Login successful.`
     pub msg_login: String,
-    /// The text of the reply to QUIT. `Goodbye.`
+    /// The text of the 221 reply to QUIT. The default is `Goodbye.`
     pub msg_quit: String,
 }
 
-/// Other permissions for one directory.
+/// The permissions of a user in one directory, in place of the general ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Override {
     directory: PathBuf,
@@ -78,16 +79,17 @@ struct Override {
 }
 
 impl DummyAuthorizer {
-    /// An empty table: nobody may log in.
+    /// Makes an empty table, with which no user can log in.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a user. `perm` is a [`Perms`] or its letters, such as `"elr"`.
+    /// Adds a user. `perm` is a [`Perms`] or its letters, for example `"elr"`.
     ///
     /// # Errors
-    /// The name is taken, `home` is no directory, or a letter is no permission.
+    /// The name is taken, `home` is not a directory, or a letter of `perm` is not a
+    /// permission.
     pub fn add_user<P>(
         &mut self,
         username: impl Into<String>,
@@ -109,10 +111,10 @@ impl DummyAuthorizer {
         Ok(())
     }
 
-    /// Adds a user with texts of its own.
+    /// Adds a user with permissions and texts from `options`.
     ///
     /// # Errors
-    /// The name is taken, or `home` is no directory.
+    /// The name is taken, or `home` is not a directory.
     pub fn add_user_with(
         &mut self,
         username: impl Into<String>,
@@ -126,7 +128,7 @@ impl DummyAuthorizer {
         Ok(())
     }
 
-    /// Lets everybody in as `anonymous`, with any password, to read.
+    /// Adds the user `anonymous`, who logs in with any password and may read.
     ///
     /// # Errors
     /// As [`add_user`](Self::add_user).
@@ -134,8 +136,8 @@ impl DummyAuthorizer {
         self.add_anonymous_with(home, UserOptions::default())
     }
 
-    /// The same with permissions and texts of its own. Permissions to write
-    /// log a warning.
+    /// Adds the user `anonymous` with permissions and texts from `options`. If these include
+    /// a permission to write, a warning is logged.
     ///
     /// # Errors
     /// As [`add_user_with`](Self::add_user_with).
@@ -147,19 +149,23 @@ impl DummyAuthorizer {
         self.add_user_with(ANONYMOUS, "", home, options)
     }
 
-    /// Removes a user and returns it. Sessions that are logged in lose their
-    /// permissions with it.
+    /// Removes a user and returns it, or `None` if there is no such user. Sessions of that
+    /// user have no permissions from then on.
     pub fn remove_user(&mut self, username: &str) -> Option<User> {
         self.users.remove(username)
     }
 
-    /// Gives a user other permissions in a directory under the home: in it and
-    /// all below if `recursive`, else in it and for its files, not for the
-    /// directories in it. Where several apply, the first given decides.
+    /// Gives a user other permissions in a directory below the home, as pyftpdlib's
+    /// `override_perm`.
+    ///
+    /// If `recursive` is true, they apply to the directory and everything below it. If not,
+    /// they apply to the directory and its files, but not to the directories in it. If several
+    /// overrides apply to a path, the one that was added first decides. A second override of
+    /// the same directory replaces the first.
     ///
     /// # Errors
-    /// There is no such user, directory or permission, or the directory is the
-    /// home itself or not below it.
+    /// There is no such user, directory or permission; or the directory is the home itself, or
+    /// not below it.
     pub fn override_perm<P>(
         &mut self,
         username: &str,
@@ -192,18 +198,19 @@ impl DummyAuthorizer {
         Ok(())
     }
 
-    /// A user by name.
+    /// The user with this name.
     #[must_use]
     pub fn user(&self, username: &str) -> Option<&User> {
         self.users.get(username)
     }
 
-    /// The users and their names, in no order.
+    /// All users with their names, in no particular order.
     pub fn users(&self) -> impl Iterator<Item = (&str, &User)> {
         self.users.iter().map(|(name, user)| (name.as_str(), user))
     }
 
-    /// The real path of the home, if the two are good for a new user.
+    /// Checks the name and the home of a new user. Returns the home as an absolute path
+    /// without links.
     fn check_user(&self, username: &str, home: &Path) -> Result<PathBuf, AuthorizerError> {
         if self.users.contains_key(username) {
             let text = format!("user '{username}' already exists");
@@ -230,7 +237,7 @@ impl DummyAuthorizer {
         match self.users.get(username) {
             None if username == ANONYMOUS => Err(AuthenticationFailed::new(MSG_ANONYMOUS)),
             None => {
-                // As much work as for a user who exists.
+                // Compare as for a user who exists, so that the time is the same.
                 hint::black_box(same_text(password, password));
                 Err(AuthenticationFailed::new(MSG_FAILED))
             }
@@ -262,19 +269,21 @@ impl Authorizer for DummyAuthorizer {
         self.users.contains_key(username)
     }
 
-    /// With overrides, what `path` names and what it leads to both have to be
-    /// permitted, and a directory with an overridden one in it keeps its name.
+    /// If the user has overrides, the permission must hold both for `path` itself and for the
+    /// path that its links lead to. A directory may not be renamed if an override applies to
+    /// it or to a directory below it.
     fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
         self.users.get(username).is_some_and(|user| {
-            // A link is no way around an override: what it leads to counts too.
+            // The destination of a link counts too, so that no link bypasses an override.
             let real = path.filter(|_| !user.overrides.is_empty()).map(resolved);
-            // Nor is another name of its directory, or of one above.
-            let moves = |path: &Path| {
+            // An override holds for a path: renaming its directory, or one above it, would
+            // bypass it.
+            let moves_an_override = |path: &Path| {
                 user.overrides
                     .iter()
                     .any(|over| over.directory.starts_with(path))
             };
-            if perm == Perm::Rename && real.as_deref().is_some_and(moves) {
+            if perm == Perm::Rename && real.as_deref().is_some_and(moves_an_override) {
                 return false;
             }
             user.perms_at(path).has(perm) && user.perms_at(real.as_deref().or(path)).has(perm)
@@ -301,7 +310,7 @@ impl Authorizer for DummyAuthorizer {
 }
 
 impl User {
-    /// The permissions over a real path, or those that no directory overrides.
+    /// The permissions for a real path; without a path, the general ones.
     fn perms_at(&self, path: Option<&Path>) -> Perms {
         let Some(path) = path else {
             return self.perm;
@@ -312,7 +321,7 @@ impl User {
             .map_or(self.perm, |over| over.perm)
     }
 
-    /// A second override of a directory takes the place of the first.
+    /// Adds an override, or replaces that of the same directory.
     fn set_override(&mut self, new: Override) {
         let same = |old: &&mut Override| old.directory == new.directory;
         match self.overrides.iter_mut().find(same) {
@@ -362,7 +371,8 @@ impl TryFrom<&str> for Perms {
     }
 }
 
-/// So that a [`Perms`] may stand where letters may.
+/// Lets [`DummyAuthorizer::add_user`] take a [`Perms`], whose conversion cannot fail, as well
+/// as letters.
 impl From<Infallible> for AuthorizerError {
     fn from(never: Infallible) -> Self {
         match never {}
@@ -384,17 +394,17 @@ fn warn_if_anonymous_writes(username: &str, perm: Perms) {
     }
 }
 
-/// Compares in a time that depends on `given` alone, so that it tells neither
-/// the length of `secret` nor how much of it was guessed.
+/// Compares in a time that depends only on the length of `given`, so that the time reveals
+/// neither the length of `secret` nor how many of its characters were guessed.
 fn same_text(secret: &str, given: &str) -> bool {
     let (secret, given) = (secret.as_bytes(), given.as_bytes());
-    // Something to compare with where the secret is empty.
-    let wheel = if secret.is_empty() { &[0] } else { secret };
+    // An empty secret has nothing to compare with: use a zero byte in its place.
+    let repeated = if secret.is_empty() { &[0] } else { secret };
     let difference = given
         .iter()
-        .zip(wheel.iter().cycle())
+        .zip(repeated.iter().cycle())
         .fold(0, |acc, (a, b)| hint::black_box(acc | (a ^ b)));
-    // Not `&&`: both are looked at.
+    // `&&` would skip the second comparison, and so take less time.
     (difference == 0) & (secret.len() == given.len())
 }
 

@@ -1,4 +1,4 @@
-//! The trait of file systems.
+//! The trait of file systems, whose default bodies are the functions of `local`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -10,55 +10,76 @@ use super::state::FSState;
 use crate::error::FSError;
 use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts, Names, Stat};
 
-/// The file system that a session works on: as pyftpdlib's `AbstractedFS`.
+/// The file system that a session works on, as pyftpdlib's `AbstractedFS`.
 ///
-/// One value serves all sessions; what differs between them is in [`FSState`].
-/// Every method has the stock body of [`LocalFS`], the jailed local file
-/// system, so that a type of one's own overrides only what it changes and calls
-/// the rest as `local::open(fs, path, mode)`.
+/// One value serves all sessions; the state of a session is in [`FSState`]. Every method
+/// has the stock body of [`LocalFS`](super::LocalFS), the local file system with each user
+/// jailed in the home directory. Your own type overrides the methods that it changes, and
+/// calls the stock body as `local::open(fs, path, mode)`.
 ///
-/// Real paths given to these methods come from [`AbstractedFS::ftp2fs`]: they are
-/// absolute and hold no `.` or `..`. Errors become `550` replies with their
-/// `Display` as text; see [`FilesystemError`](crate::FilesystemError) for a text of one's own.
-/// Besides those named below there are the system's other ones, and
-/// [`FSError::Outside`] for what a link would lead out of the root to.
+/// # Paths
+///
+/// Real paths that the server passes to these methods come from [`ftp2fs`](Self::ftp2fs).
+/// Those of the stock body are absolute and hold no `.` or `..`.
+///
+/// # Errors
+///
+/// An error becomes a `550` reply with its `Display` as text: use
+/// [`FilesystemError`](crate::FilesystemError) for your own text. Each method names the
+/// usual errors. Any other error of the system can come too, and [`FSError::Outside`] if a
+/// link leads out of the root.
+///
+/// # Blocking
+///
+/// The server calls these methods on the thread of its loop, and all sessions of that loop
+/// wait until a method returns. Each method says whether it may block: "never blocks" means
+/// that the stock body only computes; "may block" means that it makes system calls on files,
+/// which wait for the disk, or for the network if the files are there. The same holds for
+/// [`FSFile`] and [`FSDir`].
 pub trait AbstractedFS: Send + Sync {
-    /// The FTP path that a session starts in, `/` by default.
+    /// The FTP path that a session starts in after login: `/` by default. `root` is the
+    /// user's home. Never blocks.
     fn initial_cwd(&self, _root: &Path) -> OsString {
         OsString::from("/")
     }
 
-    /// Makes an FTP path absolute and normal: no `.`, `..`, `//`, no final `/`.
+    /// Makes an FTP path absolute and normal: without `.`, `..`, `//` and a final `/`. Never
+    /// blocks.
     fn ftpnorm(&self, fs: &FSState, ftppath: &OsStr) -> OsString {
         path::ftpnorm(fs.cwd(), ftppath)
     }
 
-    /// The real path of an FTP path: `foo` becomes `/home/user/foo`.
+    /// The real path of an FTP path: `foo` becomes `/home/user/foo`. Never blocks.
     fn ftp2fs(&self, fs: &FSState, ftppath: &OsStr) -> PathBuf {
         path::ftp2fs(fs.root(), &self.ftpnorm(fs, ftppath))
     }
 
-    /// The FTP path of a real path; `/` if it lies outside of the root.
+    /// The FTP path of a real path; `/` if that is outside the root. Never blocks.
     fn fs2ftp(&self, fs: &FSState, path: &Path) -> OsString {
         path::fs2ftp(fs.root(), path)
     }
 
-    /// Whether a real path, its links followed, stays inside the user's root.
+    /// Whether a real path stays inside the user's root once its links are followed. May
+    /// block.
     ///
-    /// A courtesy to the client only: the operations below do not rely on it.
+    /// The server asks this before each command on a path, and replies `550` with the text
+    /// of [`FSError::Outside`] if not. This is a courtesy to the client only: the operations
+    /// below confine themselves and do not rely on it.
     fn validpath(&self, fs: &FSState, path: &Path) -> bool {
         stock::validpath(fs, path)
     }
 
-    /// Opens a regular file. Never waits (not for the other end of a fifo).
+    /// Opens a regular file. May block on the disk, but never waits for another process, for
+    /// example at the other end of a fifo.
     ///
     /// # Errors
-    /// It does not exist, is not a regular file, or may not be read or written.
+    /// The file does not exist, is not a regular file, or may not be read or written.
     fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
         stock::open(fs, path, mode)
     }
 
-    /// Makes and opens a file of a new name in `dir`: `prefix` and 8 random characters.
+    /// Makes and opens a file with a new name in `dir`, for STOU: `prefix` and 8 random
+    /// characters. May block.
     ///
     /// # Errors
     /// `dir` does not exist, or may not be written.
@@ -71,10 +92,11 @@ pub trait AbstractedFS: Send + Sync {
         stock::mkstemp(fs, dir, prefix)
     }
 
-    /// Changes the current directory; the stock body sets [`FSState::set_cwd`].
+    /// Changes the current directory: the stock body checks that `path` may be entered and
+    /// calls [`FSState::set_cwd`]. May block.
     ///
     /// # Errors
-    /// It does not exist, is no directory, or may not be entered.
+    /// `path` does not exist, is not a directory, or may not be entered.
     fn chdir(&self, fs: &mut FSState, path: &Path) -> Result<(), FSError> {
         stock::check_directory(fs, path)?;
         let cwd = self.fs2ftp(fs, path);
@@ -82,138 +104,144 @@ pub trait AbstractedFS: Send + Sync {
         Ok(())
     }
 
-    /// Makes a directory.
+    /// Makes a directory. May block.
     ///
     /// # Errors
-    /// It exists, its parent does not, or may not be written.
+    /// `path` exists, or its parent does not exist or may not be written.
     fn mkdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
         stock::mkdir(fs, path)
     }
 
-    /// Opens a directory to list it.
+    /// Opens a directory to list it. May block.
     ///
     /// # Errors
-    /// It does not exist, is no directory, or may not be read.
+    /// `path` does not exist, is not a directory, or may not be read.
     fn listdir(&self, fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
         stock::listdir(fs, path)
     }
 
-    /// Removes an empty directory.
+    /// Removes an empty directory. May block.
     ///
     /// # Errors
-    /// It is not empty, no directory, or the root itself.
+    /// The directory is not empty, `path` is not a directory, or it is the root itself.
     fn rmdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
         stock::rmdir(fs, path)
     }
 
-    /// Removes a file, or a link (not what it points to).
+    /// Removes a file, or a link itself and not the file that it points to. May block.
     ///
     /// # Errors
-    /// It does not exist, is a directory, or its parent may not be written.
+    /// `path` does not exist or is a directory, or its parent may not be written.
     fn remove(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
         stock::remove(fs, path)
     }
 
-    /// Renames, replacing a file of the new name, as rename(2).
+    /// Renames a file or a directory, and replaces a file with the new name, as rename(2).
+    /// May block.
     ///
     /// # Errors
-    /// `src` does not exist, `dst` is a directory or on another device.
+    /// `src` does not exist, or `dst` is a directory or on another device.
     fn rename(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
         stock::rename(fs, src, dst)
     }
 
-    /// Changes the mode; `mode` holds the lowest twelve bits.
+    /// Changes the mode of a file; the lowest twelve bits of `mode` are used. May block.
     ///
     /// # Errors
-    /// It does not exist, or belongs to somebody else.
+    /// `path` does not exist, or belongs to another user of the system.
     fn chmod(&self, fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
         stock::chmod(fs, path, mode)
     }
 
-    /// The attributes of what `path` is or links to.
+    /// The attributes of a file; a link is followed. May block.
     ///
     /// # Errors
-    /// It does not exist, or its link leads nowhere or outside.
+    /// `path` does not exist, or is a link that leads nowhere or outside.
     fn stat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
         stock::stat(fs, path)
     }
 
-    /// The attributes of `path` itself, be it a link.
+    /// The attributes of a file; a link is not followed. May block.
     ///
     /// # Errors
-    /// It does not exist.
+    /// `path` does not exist.
     fn lstat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
         stock::lstat(fs, path)
     }
 
-    /// Sets the times of access and modification, in seconds since 1970.
+    /// Sets the times of access and of modification, in seconds since 1970, UTC. May block.
     ///
     /// # Errors
-    /// It does not exist, belongs to somebody else, or such a time cannot be kept.
+    /// `path` does not exist, belongs to another user of the system, or is on a file system
+    /// that cannot store this time.
     fn utime(&self, fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
         stock::utime(fs, path, seconds)
     }
 
-    /// What a link points to, as it is written in it.
+    /// The text of a link: the path that it points to, as it is written there. May block.
     ///
     /// # Errors
-    /// It is no link.
+    /// `path` does not exist, or is not a link.
     fn readlink(&self, fs: &FSState, path: &Path) -> Result<PathBuf, FSError> {
         stock::readlink(fs, path)
     }
 
-    /// Whether `path` is, or links to, a regular file.
+    /// Whether `path` is a regular file, or a link to one. May block.
     fn isfile(&self, fs: &FSState, path: &Path) -> bool {
         self.stat(fs, path).is_ok_and(|stat| stat.is_file())
     }
 
-    /// Whether `path` is a link.
+    /// Whether `path` is a link. May block.
     fn islink(&self, fs: &FSState, path: &Path) -> bool {
         self.lstat(fs, path).is_ok_and(|stat| stat.is_symlink())
     }
 
-    /// Whether `path` is, or links to, a directory.
+    /// Whether `path` is a directory, or a link to one. May block.
     fn isdir(&self, fs: &FSState, path: &Path) -> bool {
         self.stat(fs, path).is_ok_and(|stat| stat.is_dir())
     }
 
-    /// The size in bytes.
+    /// The size of a file in bytes. May block.
     ///
     /// # Errors
-    /// As [`stat`](Self::stat).
+    /// Those of [`stat`](Self::stat).
     fn getsize(&self, fs: &FSState, path: &Path) -> Result<u64, FSError> {
         Ok(self.stat(fs, path)?.size)
     }
 
-    /// The time of the last modification, in seconds since 1970.
+    /// The time of the last modification, in seconds since 1970, UTC. May block.
     ///
     /// # Errors
-    /// As [`stat`](Self::stat).
+    /// Those of [`stat`](Self::stat).
     fn getmtime(&self, fs: &FSState, path: &Path) -> Result<i64, FSError> {
         Ok(self.stat(fs, path)?.mtime)
     }
 
-    /// The path with all links resolved; what does not exist is taken as it is.
+    /// The real path with all links resolved. Parts that do not exist are kept as they are.
+    /// May block.
     fn realpath(&self, fs: &FSState, path: &Path) -> PathBuf {
         stock::realpath(fs, path)
     }
 
-    /// Whether `path` exists, be it a link to nowhere.
+    /// Whether `path` exists; a link that leads nowhere does. May block.
     fn lexists(&self, fs: &FSState, path: &Path) -> bool {
         self.lstat(fs, path).is_ok()
     }
 
-    /// The name of a user, or the number where there is none.
+    /// The name of a user of the system, or the number if there is no such user. May block,
+    /// also on the network: the user database may be there.
     fn get_user_by_uid(&self, uid: u32) -> String {
         stock::user_by_uid(uid)
     }
 
-    /// The name of a group, or the number where there is none.
+    /// The name of a group of the system, or the number if there is no such group. May block,
+    /// also on the network: the user database may be there.
     fn get_group_by_gid(&self, gid: u32) -> String {
         stock::group_by_gid(gid)
     }
 
-    /// Appends an entry in the form of `ls -l`, with its CRLF.
+    /// Appends the line of an entry in the form of `ls -l`, with its CRLF. May block at the
+    /// first entry of each user and group of a listing, whose names it looks up.
     fn format_list(&self, style: &mut ListingStyle, entry: &ListEntry<'_>, out: &mut Vec<u8>) {
         let names = Names {
             user: &|uid| self.get_user_by_uid(uid),
@@ -222,7 +250,8 @@ pub trait AbstractedFS: Send + Sync {
         style.list_line(names, entry, out);
     }
 
-    /// Appends an entry in the form of MLSD (RFC 3659 §7), with its CRLF.
+    /// Appends the line of an entry in the form of MLSD (RFC 3659 §7), with its CRLF. Never
+    /// blocks.
     fn format_mlsx(
         &self,
         style: &mut ListingStyle,

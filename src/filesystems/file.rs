@@ -1,4 +1,4 @@
-//! Open files and directories, and how they are opened.
+//! Open files and open directories, and the modes to open a file with.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -8,36 +8,39 @@ use std::path::{Path, PathBuf};
 use crate::error::FSError;
 use crate::proto::listing::Stat;
 
-/// An open file: what a transfer reads from or writes to.
+/// An open file, from which a transfer reads or to which it writes.
 ///
-/// Dropping it closes it.
+/// Dropping the value closes the file. Reading, writing, seeking, [`size`](Self::size),
+/// [`finish`](Self::finish) and the drop may block; the other methods must not.
 pub trait FSFile: Read + Write + Seek + Send {
-    /// Its real path.
+    /// The real path that the file was opened by.
     fn name(&self) -> &Path;
 
-    /// The file of the system behind it, if there is one: binary transfers then
-    /// use `sendfile` and `splice`, which pass by [`Read`] and [`Write`].
+    /// The open file of the system, if there is one. Binary transfers then use `sendfile`
+    /// and `splice` with it, and call neither [`Read`] nor [`Write`]: return `None`, as the
+    /// default body does, if the bytes must pass through those.
     fn as_file(&self) -> Option<&File> {
         None
     }
 
-    /// Its size in bytes.
+    /// The size of the file in bytes, as it is now.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of the system.
     fn size(&mut self) -> io::Result<u64>;
 
-    /// Its size when it was opened, if that is known by now. A download that has come so
-    /// far may end there.
+    /// The size of the file in bytes when it was opened, if it is known without asking the
+    /// system. A download that has sent so many bytes may end there.
     fn size_when_opened(&self) -> Option<u64> {
         None
     }
 
-    /// Called once at the end of a transfer, before the reply: `completed` tells
-    /// a whole file from a cut one.
+    /// Called once at the end of a transfer, before the reply. `completed` is false if the
+    /// transfer has failed or was aborted. The default body does nothing.
     ///
     /// # Errors
-    /// Whatever kept it from being done: the reply of an upload is 426 then.
+    /// Any error of what this method does. A completed upload then gets a 426 reply with the
+    /// text of the error, and counts as incomplete.
     fn finish(&mut self, completed: bool) -> io::Result<()> {
         let _ = completed;
         Ok(())
@@ -45,40 +48,44 @@ pub trait FSFile: Read + Write + Seek + Send {
 }
 
 /// An open directory, relative to which its entries are looked up.
+///
+/// All methods may block, and so may the drop.
 pub trait FSDir: Send {
-    /// The next name, in the order of the system, without `.` and `..`; `None` at
-    /// the end.
+    /// The next name, in the order of the system and without `.` and `..`. `None` is the end
+    /// of the directory.
     fn next_name(&mut self) -> Option<io::Result<OsString>>;
 
-    /// The attributes of an entry itself, be it a link.
+    /// The attributes of an entry; a link is not followed.
     ///
     /// # Errors
-    /// It is not there any more.
+    /// The entry does not exist any more; [`FSError::Outside`] if `name` is `..` or holds a
+    /// `/`.
     fn lstat(&self, name: &OsStr) -> Result<Stat, FSError>;
 
-    /// The attributes of what an entry is or links to.
+    /// The attributes of an entry; a link is followed.
     ///
     /// # Errors
-    /// It is not there any more, or its link leads nowhere;
-    /// [`FSError::Outside`] for one that leaves the user's root.
+    /// The entry does not exist any more, or is a link that leads nowhere;
+    /// [`FSError::Outside`] for a link that leaves the user's root.
     fn stat(&self, name: &OsStr) -> Result<Stat, FSError>;
 
-    /// What an entry that is a link points to.
+    /// The text of an entry that is a link: the path that it points to.
     ///
     /// # Errors
-    /// It is no link.
+    /// The entry does not exist any more, or is not a link.
     fn readlink(&self, name: &OsStr) -> Result<PathBuf, FSError>;
 }
 
-/// How a file is opened, as the mode of Python's `open()`.
+/// How a file is opened: the modes of Python's `open()` that pyftpdlib uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
-    /// `rb`: it must exist.
+    /// `rb`: to read. The file must exist.
     Read,
-    /// `wb`: made or emptied.
+    /// `wb`: to write from the start. The file is made if it does not exist, and emptied if
+    /// it does.
     Write,
-    /// `ab`: made if missing, written at its end.
+    /// `ab`: to write at the end. The file is made if it does not exist.
     Append,
-    /// `r+b`: it must exist; written in place (REST before STOR).
+    /// `r+b`: to overwrite in place, for REST before STOR. The file must exist.
     Update,
 }

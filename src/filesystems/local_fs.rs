@@ -1,13 +1,13 @@
-//! The file system that is all stock bodies.
+//! The file system whose methods all have the stock body.
 
 use super::abstracted::AbstractedFS;
 
-/// The local file system with each user jailed in the home directory.
+/// The local file system, with each user jailed in the home directory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LocalFS;
 
 impl LocalFS {
-    /// It has no settings.
+    /// Makes the value, which has no settings.
     #[must_use]
     pub fn new() -> Self {
         Self

@@ -1,11 +1,12 @@
-//! What the server sees of the files: a file system with "real" paths behind
-//! it and "FTP" paths before it.
+//! The files that a session works on: FTP paths in front, "real" paths behind.
 //!
-//! [`AbstractedFS`] is the behaviour, to be overridden method by method;
-//! [`FSState`] the state of one session in it (its root and its current
-//! directory); the functions of [`local`] are the stock bodies, to be called
-//! as "super". An FTP path is an `&OsStr` with `/` between its parts and starts
-//! at the user's root; a real path is a `&Path`. The two are never mixed.
+//! [`AbstractedFS`] is the behaviour, whose methods can be overridden one by one.
+//! [`FSState`] is the state of one session: its root and its current directory. The
+//! functions of [`local`] are the stock bodies, to be called as "super".
+//!
+//! An FTP path is an `&OsStr`, has `/` between its parts and starts at the user's root. A
+//! real path is a `&Path` of the system. The two are never mixed; both are bytes, not
+//! necessarily UTF-8.
 //!
 //! This module knows nothing of sessions, replies or permissions.
 

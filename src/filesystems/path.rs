@@ -1,16 +1,17 @@
-//! Paths as text: FTP paths, real paths, and the way between them.
+//! Paths as text: FTP paths, real paths, and the conversion between them.
 //!
-//! Everything here is a function of its arguments: no file is looked at, so a
-//! link is a name like any other. Names are bytes, not necessarily UTF-8.
+//! All functions depend on their arguments only. None of them asks the system, so none
+//! blocks, and a link is a name like any other. Names are bytes, not necessarily UTF-8.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// Makes an FTP path absolute, from `cwd`, and normal, as pyftpdlib's `ftpnorm()`.
+/// Makes an FTP path absolute and normal, as pyftpdlib's `ftpnorm()`. A relative path starts
+/// at `cwd`.
 ///
-/// The result starts with one `/` and holds no empty, `.` or `..` part. From a
-/// `cwd` that is not absolute a relative path becomes `/`.
+/// The result starts with one `/` and holds no empty, `.` or `..` part. If `cwd` is not
+/// absolute, a relative path becomes `/`.
 ///
 /// ```
 /// # use std::ffi::OsStr;
@@ -37,8 +38,17 @@ pub fn ftpnorm(cwd: &OsStr, path: &OsStr) -> OsString {
 
 /// The real path of an FTP path, as pyftpdlib's `ftp2fs()`.
 ///
-/// `path` is taken from `/`, whether it is absolute or not; whatever it holds,
-/// the result is `root` (made normal) or lies below it.
+/// A relative `path` starts at `/`. The result is always `root`, made normal, or a path below
+/// it.
+///
+/// ```
+/// # use std::ffi::OsStr;
+/// # use std::path::Path;
+/// use ftpdlib::filesystems::path::ftp2fs;
+/// let root = Path::new("/home/user");
+/// assert_eq!(ftp2fs(root, OsStr::new("/foo")), Path::new("/home/user/foo"));
+/// assert_eq!(ftp2fs(root, OsStr::new("/foo/../..")), root);
+/// ```
 #[must_use]
 pub fn ftp2fs(root: &Path, path: &OsStr) -> PathBuf {
     let path = ftpnorm(OsStr::new("/"), path);
@@ -52,8 +62,8 @@ pub fn ftp2fs(root: &Path, path: &OsStr) -> PathBuf {
     PathBuf::from(OsString::from_vec(real))
 }
 
-/// The FTP path of a real path, as pyftpdlib's `fs2ftp()`: `/` for one that is
-/// not below `root`. Unlike there, links are not followed.
+/// The FTP path of a real path, as pyftpdlib's `fs2ftp()`; `/` if `path` is not below `root`.
+/// A relative `path` starts at `root`. Unlike pyftpdlib, it does not follow links.
 #[must_use]
 pub fn fs2ftp(root: &Path, path: &Path) -> OsString {
     let root = normpath(root.as_os_str().as_bytes());
@@ -64,14 +74,14 @@ pub fn fs2ftp(root: &Path, path: &Path) -> OsString {
         normpath(&[&root, b"/".as_slice(), path].concat())
     };
     match below(&root, &path) {
-        // Below a relative root a path may start with `..`: made normal again.
+        // Below a relative root the rest may start with `..`: make it normal again.
         Some(rest) => ftpnorm(OsStr::new("/"), OsStr::from_bytes(rest)),
         None => OsString::from("/"),
     }
 }
 
-/// What follows `root` in `path`, without the `/` between them: empty for the
-/// root itself, nothing for a path that is not below it. Both are normal.
+/// The part of `path` after `root`, without the `/` between them: empty for the root itself,
+/// `None` for a path that is not below it. Both paths must be normal.
 pub(crate) fn below<'a>(root: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     if root == b"/" {
         return path.strip_prefix(b"/");
@@ -83,8 +93,8 @@ pub(crate) fn below<'a>(root: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// A path without `.`, `..` (but at the start of a relative one), `//` and a
-/// final `/`: Python's `posixpath.normpath()`, but `//` at the start is one `/`.
+/// The path without `.`, `..`, `//` and a final `/`. Only a relative path may start with
+/// `..`. As Python's `posixpath.normpath()`, except that `//` at the start becomes `/`.
 pub(crate) fn normpath(path: &[u8]) -> Vec<u8> {
     if path.starts_with(b"/") {
         let mut normal = Vec::with_capacity(path.len());
@@ -110,8 +120,8 @@ pub(crate) fn normpath(path: &[u8]) -> Vec<u8> {
     parts.join(&b'/')
 }
 
-/// Appends the parts of `path` to an absolute one, each after a `/`; a `..`
-/// takes the last away, and stops at the root.
+/// Appends the parts of `path` to the absolute path `normal`, each after a `/`. A `..`
+/// removes the last part; at the root it does nothing.
 fn push_parts(normal: &mut Vec<u8>, path: &[u8]) {
     for part in path.split(|&byte| byte == b'/') {
         match part {
@@ -202,7 +212,7 @@ mod tests {
         assert_eq!(back("/", "/etc/passwd"), "/etc/passwd");
     }
 
-    /// A path made of the parts that matter, and of any bytes.
+    /// A path made of special parts and of parts of any bytes.
     fn any_path() -> impl Strategy<Value = OsString> {
         let part = prop_oneof![
             Just(b"".to_vec()),
@@ -221,7 +231,7 @@ mod tests {
         })
     }
 
-    /// The naive model: a stack of parts.
+    /// A simple model of `ftpnorm`: a stack of parts.
     fn model(cwd: &OsStr, path: &OsStr) -> OsString {
         let joined = if path.as_bytes().starts_with(b"/") {
             path.as_bytes().to_vec()

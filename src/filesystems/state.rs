@@ -1,4 +1,4 @@
-//! The state of one session in its file system.
+//! The state of one session's file system.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -9,15 +9,19 @@ use super::jail::home::Home;
 use crate::error::FSError;
 
 /// The state of one session's file system: its root and its current directory.
+///
+/// The first operation of [`local`](super::local) opens the root directory; the state holds
+/// its handle from then on.
 pub struct FSState {
     root: Arc<Path>,
     cwd: OsString,
-    /// The handle of the root directory, opened when first needed.
+    /// The handle of the root directory, once it is opened.
     home: OnceLock<Arc<Home>>,
 }
 
 impl FSState {
-    /// `root` is the user's home, a real, absolute path; `cwd` an FTP path.
+    /// Makes the state of a session. `root` is the user's home, a real, absolute path; `cwd`
+    /// is the current directory, an absolute and normal FTP path. Opens nothing.
     #[must_use]
     pub fn new(root: &Path, cwd: OsString) -> Self {
         Self {
@@ -39,12 +43,16 @@ impl FSState {
         &self.cwd
     }
 
-    /// Changes the current directory, an absolute and normal FTP path.
+    /// Sets the current directory, an absolute and normal FTP path, without a check whether
+    /// it exists.
     pub fn set_cwd(&mut self, cwd: OsString) {
         self.cwd = cwd;
     }
 
-    /// The root directory, opened by the first call.
+    /// The root directory. The first call opens it.
+    ///
+    /// # Errors
+    /// The root does not exist, is not a directory, or cannot be opened.
     pub(super) fn home(&self) -> Result<&Arc<Home>, FSError> {
         if let Some(home) = self.home.get() {
             return Ok(home);
@@ -53,7 +61,7 @@ impl FSState {
         Ok(self.home.get_or_init(|| home))
     }
 
-    /// A state whose root is opened already.
+    /// Makes a state whose root is opened already.
     #[cfg(test)]
     pub(super) fn with_home(root: &Path, home: Home) -> Self {
         Self {

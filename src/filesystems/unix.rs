@@ -1,4 +1,4 @@
-//! The real file system, without a jail.
+//! The whole file system, without a jail.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use super::state::FSState;
 use crate::error::FSError;
 use crate::proto::listing::Stat;
 
-/// The whole file system, as pyftpdlib's `UnixFilesystem`.
+/// The whole file system, without a jail, as pyftpdlib's `UnixFilesystem`.
 ///
-/// Users start in their home and may go anywhere that the permissions of the
-/// system let them: FTP paths are real paths. Meant for
-/// `UnixAuthorizer`, which works as the user who logged in.
+/// FTP paths are real paths. Users start in their home and may go anywhere that the
+/// permissions of the system allow. It is meant for an authorizer that accesses files as the
+/// user of the system that has logged in, as pyftpdlib's `UnixAuthorizer` does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UnixFilesystem;
 
 impl UnixFilesystem {
-    /// It has no settings.
+    /// Makes the value, which has no settings.
     #[must_use]
     pub fn new() -> Self {
         Self

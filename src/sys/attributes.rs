@@ -1,28 +1,29 @@
-//! The attributes of files: read, and changed through a handle that may be an
-//! `O_PATH` one.
+//! The attributes of files: reading them, and changing them through a handle that may
+//! be an `O_PATH` one.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::call::{done, mode_bits, with_cstr};
+use super::call::{check, mode_bits, with_cstr};
 
-/// fstat(2); `fd` may be an `O_PATH` handle.
+/// fstat(2). `fd` may be an `O_PATH` handle.
 pub(crate) fn fstat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: `stat` is writable for a `struct stat`; `fd` is open.
-    done(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
-    // SAFETY: the call succeeded, so it filled the structure.
+    // SAFETY: `stat` has room for the structure that the call writes, and `fd` is
+    // borrowed, so that it stays open during the call.
+    check(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has filled in the structure.
     Ok(unsafe { stat.assume_init() })
 }
 
-/// fstatat(2) of the name itself, be it a link.
+/// fstatat(2) of the name itself: a link is not followed.
 pub(crate) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     with_cstr(name, |name| {
-        // SAFETY: `name` ends with a NUL, `stat` is writable for a `struct stat`,
-        // and `dir` is open.
-        done(unsafe {
+        // SAFETY: `name` is a C string that outlives the call, `stat` has room for the
+        // structure that the call writes, and `dir` is borrowed, so that it stays open.
+        check(unsafe {
             libc::fstatat(
                 dir.as_raw_fd(),
                 name.as_ptr(),
@@ -31,15 +32,16 @@ pub(crate) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<libc::stat
             )
         })
     })?;
-    // SAFETY: the call succeeded, so it filled the structure.
+    // SAFETY: the call succeeded, so it has filled in the structure.
     Ok(unsafe { stat.assume_init() })
 }
 
-/// Changes the mode of what `fd`, perhaps an `O_PATH` handle, stands for.
+/// Changes the mode of the file behind `fd`, which may be an `O_PATH` handle.
 pub(crate) fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        // SAFETY: the empty path ends with a NUL; `fd` is open.
+        // SAFETY: the arguments are those of fchmodat2(2): a descriptor that is borrowed
+        // and so stays open, a static C string, a mode and a flag.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_fchmodat2,
@@ -53,8 +55,9 @@ pub(crate) fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
             0 => return Ok(()),
             _ => io::Error::last_os_error(),
         };
-        // Before Linux 6.6 there is no such call, and a filter may answer EPERM
-        // to what it does not know; the second way tells a true EPERM again.
+        // Linux before 6.6 does not have this call and returns ENOSYS. A seccomp filter
+        // may return EPERM for a call that it does not know. If EPERM is the answer of
+        // the file system instead, chmod(2) below returns it again.
         if !matches!(err.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) {
             return Err(err);
         }
@@ -62,13 +65,13 @@ pub(crate) fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
-        // SAFETY: `fd` is open.
-        done(unsafe { libc::fchmod(fd.as_raw_fd(), mode_bits(mode)) })
+        // SAFETY: the call takes no pointer, and `fd` is borrowed, so that it stays open.
+        check(unsafe { libc::fchmod(fd.as_raw_fd(), mode_bits(mode)) })
     }
 }
 
-/// Sets both times, in seconds since 1970, of what `fd`, perhaps an `O_PATH`
-/// handle, stands for.
+/// Sets the times of access and of modification of the file behind `fd`, which may be an
+/// `O_PATH` handle. `seconds` count from 1970, in UTC.
 pub(crate) fn futime(fd: BorrowedFd<'_>, seconds: i64) -> io::Result<()> {
     let time = libc::timespec {
         tv_sec: libc::time_t::try_from(seconds)
@@ -78,8 +81,9 @@ pub(crate) fn futime(fd: BorrowedFd<'_>, seconds: i64) -> io::Result<()> {
     let times = [time, time];
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        // SAFETY: the empty path ends with a NUL, `times` are two; `fd` is open.
-        let result = done(unsafe {
+        // SAFETY: the path is a static C string, `times` holds the two values that the
+        // call reads, and `fd` is borrowed, so that it stays open.
+        let result = check(unsafe {
             libc::utimensat(
                 fd.as_raw_fd(),
                 c"".as_ptr(),
@@ -88,35 +92,37 @@ pub(crate) fn futime(fd: BorrowedFd<'_>, seconds: i64) -> io::Result<()> {
             )
         });
         match result {
-            // Before Linux 5.8 the flag is unknown.
+            // Linux before 5.8 does not know the flag.
             Err(err) if err.raw_os_error() == Some(libc::EINVAL) => utime_through_proc(fd, &times),
             result => result,
         }
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
-        // SAFETY: `times` are two; `fd` is open.
-        done(unsafe { libc::futimens(fd.as_raw_fd(), times.as_ptr()) })
+        // SAFETY: `times` holds the two values that the call reads, and `fd` is borrowed,
+        // so that it stays open.
+        check(unsafe { libc::futimens(fd.as_raw_fd(), times.as_ptr()) })
     }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn chmod_through_proc(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     through_proc(fd, |path| {
-        // SAFETY: `path` ends with a NUL and lives through the call.
-        done(unsafe { libc::chmod(path.as_ptr(), mode_bits(mode)) })
+        // SAFETY: `path` is a C string that outlives the call.
+        check(unsafe { libc::chmod(path.as_ptr(), mode_bits(mode)) })
     })
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn utime_through_proc(fd: BorrowedFd<'_>, times: &[libc::timespec; 2]) -> io::Result<()> {
     through_proc(fd, |path| {
-        // SAFETY: `path` ends with a NUL; the times are two.
-        done(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), 0) })
+        // SAFETY: `path` is a C string that outlives the call, and `times` holds the two
+        // values that the call reads.
+        check(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), 0) })
     })
 }
 
-/// Runs `call` with the path under which the kernel shows `fd`.
+/// Runs `call` with the path in `/proc` that leads to the file behind `fd`.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn through_proc(
     fd: BorrowedFd<'_>,
@@ -124,7 +130,8 @@ fn through_proc(
 ) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     match with_cstr(path.as_bytes(), call) {
-        // Only a missing /proc: the client's file is there.
+        // The file is open, so only /proc itself can be missing. ENOENT would tell the
+        // client that its file does not exist.
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
             Err(io::Error::from_raw_os_error(libc::ENOSYS))
         }
@@ -139,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// What older kernels need works here too.
+    /// The way through `/proc`, which only older kernels need, works on this one too.
     #[test]
     fn a_pinned_file_is_changed_through_proc() {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,13 +1,15 @@
-//! Arguments and results of system calls, in the form that C gives them.
-//!
-//! Names are bytes; one that holds a NUL is refused before the system sees it.
+//! What several system calls need: C strings, modes, and results as `io::Result`.
 
 use std::ffi::{CStr, CString};
 use std::io;
 
 use libc::{c_int, mode_t};
 
-/// Runs `call` with `path` as a C string, built on the stack where it is short.
+/// Runs `call` with `path` as a C string. A path of up to 255 bytes is copied to the
+/// stack, a longer one to the heap.
+///
+/// # Errors
+/// "Embedded null byte" if `path` holds a NUL: the system would cut it there.
 pub(super) fn with_cstr<T>(
     path: &[u8],
     call: impl FnOnce(&CStr) -> io::Result<T>,
@@ -23,8 +25,9 @@ pub(super) fn with_cstr<T>(
     }
 }
 
-/// The result of a call that returns -1 for an error.
-pub(super) fn done(result: c_int) -> io::Result<()> {
+/// Turns the result of a call that returns -1 for an error, and sets errno, into an
+/// [`io::Result`].
+pub(super) fn check(result: c_int) -> io::Result<()> {
     if result == -1 {
         Err(io::Error::last_os_error())
     } else {
@@ -32,7 +35,8 @@ pub(super) fn done(result: c_int) -> io::Result<()> {
     }
 }
 
-/// The lowest twelve bits, which `mode_t` holds everywhere.
+/// The lowest twelve bits of `mode`: the permissions, set-user-ID, set-group-ID and the
+/// sticky bit. `mode_t` holds them on every system.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::unnecessary_cast,

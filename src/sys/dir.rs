@@ -1,4 +1,4 @@
-//! Reading the names of a directory from its handle.
+//! Reading the names in a directory from its handle.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,7 +9,7 @@ pub(crate) use linux::DirReader;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use posix::DirReader;
 
-/// What ends a directory's names, or a name of them.
+/// A name, an error, or `None` at the end of the directory.
 type Next = Option<io::Result<OsString>>;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -19,7 +19,7 @@ mod linux {
 
     use super::{BorrowedFd, Next, OsString, io};
 
-    /// Reads names by getdents64(2), some thousand at a call.
+    /// Reads names with getdents64(2), about a thousand with each call.
     pub(crate) struct DirReader {
         buffer: Box<[u8]>,
         at: usize,
@@ -27,17 +27,18 @@ mod linux {
     }
 
     impl DirReader {
-        /// For a directory from whose handle nothing was read.
+        /// A reader of `dir`, whose handle must not have been read from before.
         pub(crate) fn new(_dir: BorrowedFd<'_>) -> io::Result<Self> {
             Ok(Self {
-                // Made when first read: a listing may wait long for its connection.
+                // Allocated by the first read: a listing may wait a long time for its
+                // data connection.
                 buffer: Box::default(),
                 at: 0,
                 len: 0,
             })
         }
 
-        /// The next name without `.` and `..`; `dir` is the handle of `new`.
+        /// The next name, without `.` and `..`. `dir` must be the handle given to `new`.
         pub(crate) fn next_name(&mut self, dir: BorrowedFd<'_>) -> Next {
             loop {
                 if self.at >= self.len {
@@ -51,7 +52,8 @@ mod linux {
                     }
                 }
                 let Some((name, size)) = parse(&self.buffer[self.at..self.len]) else {
-                    // Never so from a sane kernel: end rather than loop.
+                    // The kernel does not write such an entry. If it did, skipping
+                    // the rest ends the listing instead of looping on the entry.
                     self.at = self.len;
                     return Some(Err(io::Error::from_raw_os_error(libc::EIO)));
                 };
@@ -63,13 +65,13 @@ mod linux {
         }
     }
 
-    /// Names of a call: large enough for about a thousand.
+    /// Bytes that one call may fill: about a thousand names.
     const BUFFER: usize = 32 * 1024;
-    /// Where a `struct linux_dirent64` has its length, and its name.
+    /// Offsets of `d_reclen` and `d_name` in a `struct linux_dirent64`.
     const RECLEN: usize = 16;
     const NAME: usize = 19;
 
-    /// The first entry's name and size.
+    /// The name of the first entry, and the size of the entry in bytes.
     fn parse(entries: &[u8]) -> Option<(&[u8], usize)> {
         let size = entries.get(RECLEN..RECLEN + 2)?;
         let size = usize::from(u16::from_ne_bytes(size.try_into().ok()?));
@@ -78,8 +80,10 @@ mod linux {
         Some((&name[..end], size))
     }
 
+    /// Fills `buffer` with entries. Returns how many bytes of it are filled: 0 at the end.
     fn getdents(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: `buffer` is writable for the length given; `dir` is open.
+        // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`, which is
+        // borrowed mutably, and `dir` is borrowed, so that it stays open.
         let len = unsafe {
             libc::syscall(
                 libc::SYS_getdents64,
@@ -101,34 +105,40 @@ mod posix {
 
     use super::{BorrowedFd, Next, OsString, io};
 
-    /// Reads names by readdir(3).
+    /// Reads names with readdir(3).
     pub(crate) struct DirReader {
         stream: NonNull<libc::DIR>,
     }
 
-    // SAFETY: the stream is owned by this value alone and used through `&mut`.
+    // SAFETY: a `DIR` may be used by any thread, one at a time. This value owns the stream
+    // alone and uses it through `&mut self`, so that no two threads use it at once.
     unsafe impl Send for DirReader {}
 
     impl DirReader {
-        /// For a directory from whose handle nothing was read.
+        /// A reader of `dir`, whose handle must not have been read from before.
         pub(crate) fn new(dir: BorrowedFd<'_>) -> io::Result<Self> {
             let fd = dir.try_clone_to_owned()?.into_raw_fd();
-            // SAFETY: `fd` is open, and the stream takes it over.
+            // SAFETY: `fd` is open and was just released by its owner, so that the
+            // stream may take it over.
             let stream = unsafe { libc::fdopendir(fd) };
             NonNull::new(stream)
                 .map(|stream| Self { stream })
                 .ok_or_else(io::Error::last_os_error)
         }
 
-        /// The next name without `.` and `..`. An error of the system is taken
-        /// as the end: errno has another name on each system.
+        /// The next name, without `.` and `..`. An error counts as the end of the
+        /// directory: readdir(3) shows it in errno only, which each system exposes
+        /// under another name.
         pub(crate) fn next_name(&mut self, _dir: BorrowedFd<'_>) -> Next {
             loop {
-                // SAFETY: the stream is open until the drop.
+                // SAFETY: the stream is open, since only `drop` closes it, and `&mut self`
+                // keeps other calls out.
                 let entry = unsafe { libc::readdir(self.stream.as_ptr()) };
-                // SAFETY: null or an entry that is valid until the next call.
+                // SAFETY: the result is null or points to an entry, which stays valid until
+                // the next call with this stream; this turn of the loop makes none.
                 let entry = unsafe { entry.as_ref() }?;
-                // SAFETY: the name ends with a NUL inside the entry.
+                // SAFETY: the system ends the name with a NUL inside the entry, which is
+                // valid as above.
                 let name = unsafe { CStr::from_ptr(entry.d_name.as_ptr()) }.to_bytes();
                 if name != b"." && name != b".." {
                     return Some(Ok(OsString::from_vec(name.to_vec())));
@@ -139,7 +149,7 @@ mod posix {
 
     impl Drop for DirReader {
         fn drop(&mut self) {
-            // SAFETY: the stream is open and not used again.
+            // SAFETY: the stream is open, and nothing uses it after the drop.
             unsafe { libc::closedir(self.stream.as_ptr()) };
         }
     }

@@ -1,8 +1,8 @@
-//! The end of a process that is stuck: in a hook, on a disk, in a log that nobody
-//! reads. Its loop hears of no signal then, but its signal handlers still run.
+//! Ends a process that is stuck: in a hook, on a disk, or on a log that nothing reads.
+//! Its loop does not run then, so it notices no signal; but its signal handlers still run.
 //!
-//! All that is done in a handler here is atomics and calls that POSIX or the
-//! system allow there: `getppid`, `setitimer`, `_exit`.
+//! The handlers here use only atomics, `getppid` and `_exit`, which POSIX allows in a
+//! handler, and `setitimer`, which is a plain system call and takes no lock.
 
 use std::io;
 use std::ptr;
@@ -15,73 +15,86 @@ use signal_hook::low_level;
 
 use super::pid::Pid;
 
-/// Hears the signals that are to end this process, and ends it by force if it does
-/// not end in time: after `patience`, or soon after a signal that means "at once".
+/// Handles the signals that ask this process to end, and ends it by force if it does not
+/// end in time: after `time_limit`, or 500 ms after a signal that means "at once".
 ///
-/// That is the second one; SIGQUIT in a process with a parent that passes signals
-/// on, and there no other, as long as the parent lives. Uses SIGALRM and the timer
-/// of the system that goes with it.
+/// Which signal means "at once" depends on the process:
+///
+/// - without a parent that passes signals on: the second one;
+/// - with such a parent: SIGQUIT, which the parent sends;
+/// - once that parent has ended: SIGQUIT, the second signal, or the first if the parent was
+///   itself ended by force.
+///
+/// It uses SIGALRM and the timer `ITIMER_REAL`, which nothing else in the process may use.
 pub(crate) struct LastResort {
-    heard: Arc<Heard>,
+    state: Arc<State>,
     handlers: Vec<SigId>,
 }
 
+/// The state that the signal handlers read and write.
 #[derive(Debug)]
-struct Heard {
+struct State {
     has_parent: bool,
-    patience: Duration,
-    /// Signals so far, but for those that the parent has passed on.
+    time_limit: Duration,
+    /// How many signals have come, without those that a living parent has passed on.
     count: AtomicUsize,
-    /// The number of the last one.
+    /// The number of the last signal.
     last: AtomicI32,
-    /// Whether any has come.
-    told: AtomicBool,
+    /// Whether any signal has come.
+    received: AtomicBool,
     at_once: AtomicBool,
 }
 
 impl LastResort {
-    pub(crate) fn new(has_parent: bool, patience: Duration) -> io::Result<Self> {
-        let heard = Arc::new(Heard {
+    /// Installs the handlers. `has_parent` says whether a parent passes signals on to this
+    /// process.
+    ///
+    /// # Errors
+    /// The system refuses a handler.
+    pub(crate) fn new(has_parent: bool, time_limit: Duration) -> io::Result<Self> {
+        let state = Arc::new(State {
             has_parent,
-            patience,
+            time_limit,
             count: AtomicUsize::new(0),
             last: AtomicI32::new(libc::SIGTERM),
-            told: AtomicBool::new(false),
+            received: AtomicBool::new(false),
             at_once: AtomicBool::new(false),
         });
         let mut resort = Self {
-            heard: Arc::clone(&heard),
+            state: Arc::clone(&state),
             handlers: Vec::new(),
         };
-        let force = move || heard.force();
-        // SAFETY: what `force` does is allowed in a handler.
-        let handler = unsafe { low_level::register(libc::SIGALRM, force) }?;
+        let on_alarm = move || state.on_alarm();
+        // SAFETY: a handler must only do what is allowed in a signal handler, and must not
+        // panic. `on_alarm` uses atomics and `_exit`.
+        let handler = unsafe { low_level::register(libc::SIGALRM, on_alarm) }?;
         resort.handlers.push(handler);
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {
             if signal != libc::SIGQUIT || has_parent {
-                let heard = Arc::clone(&resort.heard);
-                let hear = move || heard.hear(signal);
-                // SAFETY: what `hear` does is allowed in a handler.
-                let handler = unsafe { low_level::register(signal, hear) }?;
+                let state = Arc::clone(&resort.state);
+                let on_signal = move || state.on_signal(signal);
+                // SAFETY: as above. `on_signal` uses atomics, `getppid` and `setitimer`.
+                let handler = unsafe { low_level::register(signal, on_signal) }?;
                 resort.handlers.push(handler);
             }
         }
         Ok(resort)
     }
 
-    /// The number of the last signal.
+    /// The number of the last signal, SIGTERM before the first.
     pub(crate) fn last(&self) -> i32 {
-        self.heard.last.load(SeqCst)
+        self.state.last.load(SeqCst)
     }
 
-    /// Whether all is to end at once.
+    /// Whether a signal has come that means "at once".
     pub(crate) fn at_once(&self) -> bool {
-        self.heard.at_once.load(SeqCst)
+        self.state.at_once.load(SeqCst)
     }
 
-    /// It was noticed that all is to end at once: so long that may take.
-    pub(crate) fn answer(&self, patience: Duration) {
-        set_timer(patience);
+    /// Called by a loop that has noticed [`at_once`](Self::at_once): it has so much more
+    /// time to end before the process is ended by force.
+    pub(crate) fn answer(&self, time_limit: Duration) {
+        set_timer(time_limit);
     }
 }
 
@@ -90,43 +103,45 @@ impl Drop for LastResort {
         for handler in self.handlers.drain(..) {
             low_level::unregister(handler);
         }
-        if self.heard.told.load(SeqCst) {
+        if self.state.received.load(SeqCst) {
             set_timer(Duration::ZERO);
         }
     }
 }
 
-impl Heard {
-    fn hear(&self, signal: i32) {
+impl State {
+    /// The handler of the signals that ask the process to end.
+    fn on_signal(&self, signal: i32) {
         if signal != libc::SIGQUIT {
             self.last.store(signal, SeqCst);
         }
-        // SAFETY: a call without arguments.
+        // SAFETY: getppid(2) takes no argument and cannot fail.
         let parent = unsafe { libc::getppid() };
         let is_orphan = self.has_parent && parent != PARENT.load(SeqCst);
         let at_once = match self.has_parent && !is_orphan {
             true => signal == libc::SIGQUIT,
             false => {
                 let again = self.count.fetch_add(1, SeqCst) > 0;
-                again || signal == libc::SIGQUIT || is_orphan && was_forced(&PARENTS_FLAG)
+                again || signal == libc::SIGQUIT || is_orphan && parent_was_forced()
             }
         };
-        let first = !self.told.swap(true, SeqCst);
-        // Who goes on sending signals does not put it off.
+        let first = !self.received.swap(true, SeqCst);
+        // The timer is set once for "at once": further signals do not put off the end.
         if at_once && !self.at_once.swap(true, SeqCst) {
-            set_timer(MOMENT);
+            set_timer(NOTICE_TIME);
         } else if first {
-            set_timer(self.patience);
+            set_timer(self.time_limit);
         }
     }
 
-    /// The time is over.
-    fn force(&self) {
-        if !self.told.load(SeqCst) {
+    /// The handler of SIGALRM: the time is over.
+    fn on_alarm(&self) {
+        if !self.received.load(SeqCst) {
             return;
         }
         let flag = OWN_FLAG.load(SeqCst);
-        // SAFETY: null, or a flag in memory that stays.
+        // SAFETY: the pointer is null, or points to the flag in a mapping that is never
+        // unmapped.
         if let Some(flag) = unsafe { flag.as_ref() } {
             flag.store(true, SeqCst);
         }
@@ -134,19 +149,25 @@ impl Heard {
     }
 }
 
-fn was_forced(flag: &AtomicPtr<AtomicBool>) -> bool {
-    // SAFETY: null, or a flag in memory that stays.
-    let flag = unsafe { flag.load(SeqCst).as_ref() };
+/// Whether the parent was ended by force.
+fn parent_was_forced() -> bool {
+    // SAFETY: the pointer is null, or points to the flag in a mapping that is never unmapped.
+    let flag = unsafe { PARENTS_FLAG.load(SeqCst).as_ref() };
     flag.is_some_and(|flag| flag.load(SeqCst))
 }
 
-/// Before a fork: makes the flag that tells children, which hear of the end of this
-/// process, that it was forced, and that theirs is to come at once.
+/// Called before a fork. Makes the flag in shared memory that says that this process was
+/// ended by force. The kernel signals children when this process ends; the flag tells them
+/// to end at once.
+///
+/// # Errors
+/// The system has no memory for it.
 pub(super) fn before_fork() -> io::Result<()> {
     if !OWN_FLAG.load(SeqCst).is_null() {
         return Ok(());
     }
-    // SAFETY: a new mapping, at a place of the system's choice.
+    // SAFETY: without an address the system chooses a free range, so that no memory in use is
+    // replaced; an anonymous mapping takes -1 for its file.
     let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -164,13 +185,13 @@ pub(super) fn before_fork() -> io::Result<()> {
     Ok(())
 }
 
-/// In the new process.
+/// Called in the new process after a fork: the flag of the parent is not that of the child.
 pub(super) fn after_fork(parent: Pid) {
     PARENT.store(parent, SeqCst);
     PARENTS_FLAG.store(OWN_FLAG.swap(ptr::null_mut(), SeqCst), SeqCst);
 }
 
-/// Has SIGALRM come once, after this time; zero: not any more.
+/// Makes the system send SIGALRM once, after this time. Zero cancels it.
 fn set_timer(after: Duration) {
     let seconds = after.as_secs().min(LONGEST);
     let timer = libc::itimerval {
@@ -183,19 +204,21 @@ fn set_timer(after: Duration) {
             tv_usec: after.subsec_micros() as libc::suseconds_t,
         },
     };
-    // SAFETY: the timer is readable; nobody wants to know the former.
+    // SAFETY: `timer` is valid, and a null old value is allowed.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) };
 }
 
-/// Who has forked this process; 0: nobody who tells it.
+/// The process that has forked this one; 0 if this process was not made by `fork`.
 static PARENT: AtomicI32 = AtomicI32::new(0);
-/// Whether the parent's end was forced.
+/// The flag of the parent: whether it was ended by force. Null without such a parent.
 static PARENTS_FLAG: AtomicPtr<AtomicBool> = AtomicPtr::new(ptr::null_mut());
-/// The same for children of this process; never unmapped.
+/// The flag of this process, for its children. Null before the first fork, and never
+/// unmapped.
 static OWN_FLAG: AtomicPtr<AtomicBool> = AtomicPtr::new(ptr::null_mut());
 
-/// How long a loop may take to notice that all is to end at once.
-const MOMENT: Duration = Duration::from_millis(500);
+/// How long a loop may take to notice that the process is to end at once.
+const NOTICE_TIME: Duration = Duration::from_millis(500);
 
-/// Seconds that any timer can hold: some years.
+/// The longest time in seconds that the timer is set to, about three years: every `time_t`
+/// can hold it.
 const LONGEST: u64 = 100_000_000;

@@ -1,5 +1,8 @@
-//! Every unsafe block of the crate: system calls that std does not have, behind
-//! safe signatures. Linux-only calls have a portable neighbour.
+//! The system calls that std does not have, behind safe functions: every `unsafe`
+//! block of the crate is here.
+//!
+//! A call that only some systems have gets a portable replacement in the same file.
+//! This module does not know why its callers make a call.
 
 mod attributes;
 mod call;

@@ -1,21 +1,22 @@
-//! The calls that name a file relative to a directory's handle.
+//! The calls that take a directory's handle and a name relative to it.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::c_int;
 
-use super::call::{done, mode_bits, with_cstr};
+use super::call::{check, mode_bits, with_cstr};
 
-/// Opens a file's place only: no permission on the file is needed, nothing of a
-/// device or a fifo happens.
+/// The flag that opens a handle of a file without opening the file itself: it needs no
+/// permission on the file, and does not act on a device or a fifo.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) const O_PATH: c_int = libc::O_PATH;
-/// Where there is no such thing, the next best: to read without waiting.
+/// The closest replacement where `O_PATH` is missing: open to read, without waiting.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) const O_PATH: c_int = libc::O_RDONLY | libc::O_NONBLOCK;
 
-/// openat(2); `O_CLOEXEC` is always set.
+/// openat(2), repeated when a signal interrupts it. `O_CLOEXEC` is always set; of `mode`
+/// the lowest twelve bits are used.
 pub(crate) fn openat(
     dir: BorrowedFd<'_>,
     path: &[u8],
@@ -24,7 +25,8 @@ pub(crate) fn openat(
 ) -> io::Result<OwnedFd> {
     with_cstr(path, |path| {
         loop {
-            // SAFETY: `path` ends with a NUL and lives through the call; `dir` is open.
+            // SAFETY: `path` is a C string that outlives the call, and `dir` is borrowed,
+            // so that it stays open.
             let fd = unsafe {
                 libc::openat(
                     dir.as_raw_fd(),
@@ -33,7 +35,8 @@ pub(crate) fn openat(
                     libc::c_uint::from(mode_bits(mode)),
                 )
             };
-            match owned(fd) {
+            // SAFETY: openat(2) returns -1 or a new descriptor, which nothing else owns.
+            match unsafe { owned(fd) } {
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                 opened => return opened,
             }
@@ -41,8 +44,11 @@ pub(crate) fn openat(
     })
 }
 
-/// openat2(2) with `RESOLVE_BENEATH` and `RESOLVE_NO_MAGICLINKS`, and without
-/// `links` with `RESOLVE_NO_SYMLINKS`. `ENOSYS` where the system has none.
+/// openat2(2) with `RESOLVE_BENEATH` and `RESOLVE_NO_MAGICLINKS`, repeated when a signal
+/// interrupts it. Unless `links` is true, `RESOLVE_NO_SYMLINKS` is set too.
+///
+/// # Errors
+/// `ENOSYS` where the kernel does not have this call.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn openat_beneath(
     dir: BorrowedFd<'_>,
@@ -51,7 +57,8 @@ pub(crate) fn openat_beneath(
     mode: u32,
     links: bool,
 ) -> io::Result<OwnedFd> {
-    /// `struct open_how`; libc's may get more fields and cannot be written out.
+    /// `struct open_how` of the kernel. libc's type is non-exhaustive, so that no value of
+    /// it can be written out.
     #[repr(C)]
     struct OpenHow {
         flags: u64,
@@ -59,9 +66,9 @@ pub(crate) fn openat_beneath(
         resolve: u64,
     }
     let mut how = OpenHow {
-        // No flag has the sign bit.
+        // No flag uses the sign bit, so that the value does not change.
         flags: u64::from((flags | libc::O_CLOEXEC).unsigned_abs()),
-        // The kernel refuses a mode where nothing can be made.
+        // The kernel refuses a mode other than 0 unless the call may make a file.
         mode: if flags & libc::O_CREAT == 0 {
             0
         } else {
@@ -74,8 +81,9 @@ pub(crate) fn openat_beneath(
     }
     with_cstr(path, |path| {
         loop {
-            // SAFETY: `path` ends with a NUL, `how` is laid out as the kernel's
-            // structure of the size given, and both live through the call.
+            // SAFETY: `path` is a C string, `how` has the layout of the kernel's structure
+            // and the size given, both outlive the call, and `dir` is borrowed, so that it
+            // stays open.
             let fd = unsafe {
                 libc::syscall(
                     libc::SYS_openat2,
@@ -85,7 +93,9 @@ pub(crate) fn openat_beneath(
                     size_of::<OpenHow>(),
                 )
             };
-            match owned(RawFd::try_from(fd).unwrap_or(-1)) {
+            let fd = RawFd::try_from(fd).unwrap_or(-1);
+            // SAFETY: openat2(2) returns -1 or a new descriptor, which nothing else owns.
+            match unsafe { owned(fd) } {
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                 opened => return opened,
             }
@@ -93,7 +103,7 @@ pub(crate) fn openat_beneath(
     })
 }
 
-/// There is no openat2(2) here.
+/// Always fails with `ENOSYS`: only Linux has openat2(2).
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn openat_beneath(
     _dir: BorrowedFd<'_>,
@@ -105,31 +115,34 @@ pub(crate) fn openat_beneath(
     Err(io::Error::from_raw_os_error(libc::ENOSYS))
 }
 
-/// mkdirat(2).
+/// mkdirat(2): makes a directory, with `mode` less the umask.
 pub(crate) fn mkdirat(dir: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::Result<()> {
     with_cstr(name, |name| {
-        // SAFETY: `name` ends with a NUL and lives through the call; `dir` is open.
-        done(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode_bits(mode)) })
+        // SAFETY: `name` is a C string that outlives the call, and `dir` is borrowed, so
+        // that it stays open.
+        check(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode_bits(mode)) })
     })
 }
 
-/// unlinkat(2) of anything but a directory.
+/// unlinkat(2): removes anything but a directory. A link is removed itself.
 pub(crate) fn unlinkat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     with_cstr(name, |name| {
-        // SAFETY: `name` ends with a NUL and lives through the call; `dir` is open.
-        done(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) })
+        // SAFETY: `name` is a C string that outlives the call, and `dir` is borrowed, so
+        // that it stays open.
+        check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) })
     })
 }
 
-/// unlinkat(2) of an empty directory.
+/// unlinkat(2) with `AT_REMOVEDIR`: removes an empty directory.
 pub(crate) fn rmdirat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     with_cstr(name, |name| {
-        // SAFETY: `name` ends with a NUL and lives through the call; `dir` is open.
-        done(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) })
+        // SAFETY: `name` is a C string that outlives the call, and `dir` is borrowed, so
+        // that it stays open.
+        check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) })
     })
 }
 
-/// renameat(2).
+/// renameat(2): renames an entry, and replaces a file that has the new name.
 pub(crate) fn renameat(
     src_dir: BorrowedFd<'_>,
     src: &[u8],
@@ -138,9 +151,9 @@ pub(crate) fn renameat(
 ) -> io::Result<()> {
     with_cstr(src, |src| {
         with_cstr(dst, |dst| {
-            // SAFETY: both names end with a NUL and live through the call; both
-            // directories are open.
-            done(unsafe {
+            // SAFETY: both names are C strings that outlive the call, and both directories
+            // are borrowed, so that they stay open.
+            check(unsafe {
                 libc::renameat(
                     src_dir.as_raw_fd(),
                     src.as_ptr(),
@@ -152,13 +165,13 @@ pub(crate) fn renameat(
     })
 }
 
-/// readlinkat(2): what the link holds.
+/// readlinkat(2): the text of a link, up to 64 KiB of it.
 pub(crate) fn readlinkat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>> {
     let mut target = vec![0_u8; 256];
     with_cstr(name, |name| {
         loop {
-            // SAFETY: `name` ends with a NUL, `target` is writable for the length
-            // given, and both live through the call.
+            // SAFETY: `name` is a C string that outlives the call, the kernel writes at most
+            // `target.len()` bytes to `target`, and `dir` is borrowed, so that it stays open.
             let len = unsafe {
                 libc::readlinkat(
                     dir.as_raw_fd(),
@@ -170,7 +183,8 @@ pub(crate) fn readlinkat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>
             let Ok(len) = usize::try_from(len) else {
                 return Err(io::Error::last_os_error());
             };
-            // A full buffer may be a cut target. Beyond any real length we stop.
+            // A full buffer may hold only a part of the text: try again with a larger one,
+            // up to a length that no link has.
             if len < target.len() || len >= LONGEST_LINK {
                 target.truncate(len);
                 return Ok(());
@@ -181,11 +195,16 @@ pub(crate) fn readlinkat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>
     Ok(target)
 }
 
-/// Linux cuts links at a page; others at `PATH_MAX`. A limit against nonsense.
+/// A bound for the loop in [`readlinkat`]. Links are shorter: Linux allows less than a
+/// page, other systems `PATH_MAX`.
 const LONGEST_LINK: usize = 65_536;
 
-fn owned(fd: RawFd) -> io::Result<OwnedFd> {
-    done(fd)?;
-    // SAFETY: the system just gave us this handle, and nobody else has it.
+/// The result of a call that returns a new descriptor, or -1 for an error.
+///
+/// # Safety
+/// `fd` is -1, or an open descriptor that nothing else owns.
+unsafe fn owned(fd: RawFd) -> io::Result<OwnedFd> {
+    check(fd)?;
+    // SAFETY: it is not -1, so the caller guarantees that it is open and has no owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -1,16 +1,20 @@
-//! Names of users and groups, from the system's data base (which may be a
-//! network's, and slow: callers keep what they asked for).
+//! The names of users and groups, from the database of the system.
+//!
+//! That database may be on the network, so that a look-up may block: callers keep the
+//! names that they have got.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// The name of a user, if there is one.
+/// The name of the user with this number; `None` if there is none or the look-up fails.
+/// May block.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
     with_buffer(|buffer| {
         let mut entry = MaybeUninit::<libc::passwd>::uninit();
         let mut found = ptr::null_mut::<libc::passwd>();
-        // SAFETY: `entry` and `found` are writable, `buffer` is for the length given.
+        // SAFETY: `entry` and `found` have room for what the call writes, and `buffer` is
+        // borrowed mutably and has the length given.
         let error = unsafe {
             libc::getpwuid_r(
                 uid,
@@ -20,19 +24,22 @@ pub(crate) fn user_name(uid: u32) -> Option<String> {
                 &raw mut found,
             )
         };
-        // SAFETY: null, or the entry that the call filled.
+        // SAFETY: the call sets `found` to null, or to `entry`, which it has filled in.
         let name = unsafe { found.as_ref() }.map(|entry| entry.pw_name);
-        // SAFETY: the name points into `buffer` and ends with a NUL there.
+        // SAFETY: the call has put the name into `buffer`, with a NUL at its end. The C string
+        // is copied before `buffer` is used again.
         Found::new(error, name.map(|name| unsafe { CStr::from_ptr(name) }))
     })
 }
 
-/// The name of a group, if there is one.
+/// The name of the group with this number; `None` if there is none or the look-up fails.
+/// May block.
 pub(crate) fn group_name(gid: u32) -> Option<String> {
     with_buffer(|buffer| {
         let mut entry = MaybeUninit::<libc::group>::uninit();
         let mut found = ptr::null_mut::<libc::group>();
-        // SAFETY: `entry` and `found` are writable, `buffer` is for the length given.
+        // SAFETY: `entry` and `found` have room for what the call writes, and `buffer` is
+        // borrowed mutably and has the length given.
         let error = unsafe {
             libc::getgrgid_r(
                 gid,
@@ -42,14 +49,15 @@ pub(crate) fn group_name(gid: u32) -> Option<String> {
                 &raw mut found,
             )
         };
-        // SAFETY: null, or the entry that the call filled.
+        // SAFETY: the call sets `found` to null, or to `entry`, which it has filled in.
         let name = unsafe { found.as_ref() }.map(|entry| entry.gr_name);
-        // SAFETY: the name points into `buffer` and ends with a NUL there.
+        // SAFETY: the call has put the name into `buffer`, with a NUL at its end. The C string
+        // is copied before `buffer` is used again.
         Found::new(error, name.map(|name| unsafe { CStr::from_ptr(name) }))
     })
 }
 
-/// What a look-up came to.
+/// The result of a look-up.
 enum Found {
     Name(String),
     Nothing,
@@ -66,7 +74,8 @@ impl Found {
     }
 }
 
-/// Repeats a look-up with larger buffers (a group may have many members).
+/// Repeats a look-up with larger buffers, from 1 KiB to 1 MiB, until its result fits: the
+/// entry of a group lists its members.
 fn with_buffer(mut look_up: impl FnMut(&mut [c_char]) -> Found) -> Option<String> {
     let mut size = 1024;
     while size <= 1024 * 1024 {

@@ -5,6 +5,6 @@ pub(crate) type Pid = libc::pid_t;
 
 /// The number of this process.
 pub(crate) fn own_pid() -> Pid {
-    // SAFETY: a call without arguments.
+    // SAFETY: getpid(2) takes no argument and cannot fail.
     unsafe { libc::getpid() }
 }

@@ -1,7 +1,7 @@
 //! Processes for tests: forked, killed and waited for.
 //!
-//! The harness runs tests on threads, from which nothing is forked: such a test
-//! runs once more [`alone`] in a process of its own.
+//! The test harness runs tests on threads, and a process with threads must not fork. So a
+//! test that forks runs again in a process in which nothing else runs: see [`alone`].
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -20,13 +20,13 @@ impl Child {
         self.0
     }
 
-    /// With SIGKILL; waits for its end.
+    /// Kills the process with SIGKILL, and waits for its end.
     pub(crate) fn kill(&self) {
         process::kill(self.0, libc::SIGKILL);
         assert!(!self.wait());
     }
 
-    /// Waits for its end. Returns whether it has ended well.
+    /// Waits for its end. Returns whether its exit status is 0.
     pub(crate) fn wait(&self) -> bool {
         loop {
             if let Some(status) = process::wait(self.0).unwrap() {
@@ -37,25 +37,26 @@ impl Child {
     }
 }
 
-/// Runs `body` in a child.
+/// Runs `body` in a child. The exit status of the child is 0 unless `body` panics.
 pub(crate) fn fork(body: impl FnOnce()) -> Child {
-    // SAFETY: only tests that run alone do this; the one other thread there is the
-    // harness's, which sleeps until the test is over.
+    // SAFETY: only tests that run `alone` call this. The only other thread there is that of
+    // the harness, which waits for the end of the test and holds no lock that the test needs.
     let pid = unsafe { libc::fork() };
     assert_ne!(pid, -1);
     if pid != 0 {
         return Child(pid);
     }
-    watch_the_time();
+    limit_the_time();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
-    // SAFETY: ends the process without what the parent wants to be run at its end.
+    // SAFETY: _exit(2) takes a number and does not return. It skips the exit handlers of
+    // the parent, which must not run in this process.
     unsafe { libc::_exit(result.is_err().into()) }
 }
 
-/// Runs the body of the test of this name in a process where nothing else runs.
+/// Runs the body of the test with this full name in a process where no other test runs.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
-        watch_the_time();
+        limit_the_time();
         return body();
     }
     let output = Command::new(env::current_exe().unwrap())
@@ -70,9 +71,10 @@ pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     assert!(text.contains("1 passed"), "no such test: {text}");
 }
 
-/// A process that hangs is ended by the system.
-fn watch_the_time() {
-    // SAFETY: nothing here catches the signal.
+/// Makes the system end this process after a minute.
+fn limit_the_time() {
+    // SAFETY: alarm(2) takes a number and no pointer. No handler for SIGALRM is installed, so
+    // that the signal ends the process.
     unsafe { libc::alarm(60) };
 }
 

@@ -1,31 +1,35 @@
-//! How many files a process may have open.
+//! The limit on the files that a process may have open (`RLIMIT_NOFILE`).
 
 use std::io;
 use std::mem::MaybeUninit;
 
-use super::call::done;
+use super::call::check;
 
-/// How many files this process may have open now: its soft limit.
+/// How many files this process may have open now: its soft limit. `u64::MAX` stands for
+/// no limit.
 pub(crate) fn open_files() -> io::Result<u64> {
     Ok(to_u64(get()?.rlim_cur))
 }
 
-/// Raises that to what the system allows: to the hard limit. Returns how many
-/// there could be before, and how many now.
+/// Raises the soft limit to the hard one, or to as much as the system grants. Returns the
+/// soft limit before and after. Does nothing if the two limits are equal.
+///
+/// # Errors
+/// Those of getrlimit(2), and of setrlimit(2) if the limit cannot be raised at all.
 pub(crate) fn raise_open_files() -> io::Result<(u64, u64)> {
     let limits = get()?;
     let (before, most) = (to_u64(limits.rlim_cur), to_u64(limits.rlim_max));
     if before >= most {
         return Ok((before, before));
     }
-    // macOS may name a hard limit that it does not grant.
+    // macOS may report a hard limit that it does not grant: then try OPEN_MAX.
     let wanted = [limits.rlim_max, FALLBACK.min(limits.rlim_max)];
     for soft in wanted.into_iter().filter(|soft| to_u64(*soft) > before) {
         let raised = libc::rlimit {
             rlim_cur: soft,
             ..limits
         };
-        // SAFETY: `raised` lives through the call, which only reads it.
+        // SAFETY: `raised` is a valid structure, which the call only reads.
         if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
             return Ok((before, to_u64(soft)));
         }
@@ -35,13 +39,13 @@ pub(crate) fn raise_open_files() -> io::Result<(u64, u64)> {
 
 fn get() -> io::Result<libc::rlimit> {
     let mut limits = MaybeUninit::<libc::rlimit>::uninit();
-    // SAFETY: `limits` is writable for such a structure.
-    done(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limits.as_mut_ptr()) })?;
-    // SAFETY: the call succeeded, so it filled the structure.
+    // SAFETY: `limits` has room for the structure that the call writes.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limits.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has filled in the structure.
     Ok(unsafe { limits.assume_init() })
 }
 
-/// The type has a sign on some systems; "no limit" is the largest in any case.
+/// A limit as `u64`; "no limit" becomes `u64::MAX`. On some systems `rlim_t` is signed.
 #[allow(
     clippy::useless_conversion,
     clippy::unnecessary_fallible_conversions,

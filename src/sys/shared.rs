@@ -1,5 +1,5 @@
-//! Words of memory that forked processes share, under one lock that outlives
-//! whoever dies while holding it.
+//! Words of memory that forked processes share, under one lock that survives the death of
+//! a process that holds it.
 
 use std::io;
 use std::marker::PhantomData;
@@ -11,27 +11,35 @@ use owned::Lock;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 use robust::Lock;
 
-/// Words that this process and those that it forks from now on share.
+/// Words that this process shares with the processes that it forks from now on.
 ///
-/// They are zero at first, and take memory as they are first written to.
+/// All words are zero at first. A page of memory is used only once something is written
+/// to it.
 #[derive(Debug)]
 pub(crate) struct SharedWords {
-    /// The lock, and behind it the words.
+    /// The start of the mapping: the lock. The words follow at [`OFFSET`].
     memory: NonNull<Lock>,
     words: usize,
 }
 
-// SAFETY: the memory belongs to no thread, and stays until the value is dropped.
+// SAFETY: the mapping belongs to the process and not to a thread, so that any thread may
+// use it and, in `drop`, unmap it.
 unsafe impl Send for SharedWords {}
-// SAFETY: the words are reached only through the lock, which takes care of itself.
+// SAFETY: `&SharedWords` gives access to the words only through a guard. The lock lets one
+// guard exist at a time, over all threads and processes, and is itself safe to share.
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
+    /// Maps memory for so many words.
+    ///
+    /// # Errors
+    /// The system has no memory, or cannot initialize the lock.
     pub(crate) fn new(words: usize) -> io::Result<Self> {
         let size = words.checked_mul(size_of::<u64>());
         let size = size.and_then(|size| size.checked_add(OFFSET));
         let size = size.ok_or(io::ErrorKind::OutOfMemory)?;
-        // SAFETY: a new mapping, at a place of the system's choice.
+        // SAFETY: without an address the system chooses a free range, so that no memory in
+        // use is replaced; an anonymous mapping takes -1 for its file.
         let memory = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -51,26 +59,29 @@ impl SharedWords {
         Ok(shared)
     }
 
-    /// Waits for whoever has the words. Work done with them must be short, and
-    /// wait for nothing.
+    /// Waits for the lock. Its holder must give it back soon, and must not wait for
+    /// anything meanwhile: other processes block here.
     ///
     /// # Errors
-    /// Of the system, which has no reason for any.
+    /// The mutex of the system fails only if it was not initialized, or was given back before
+    /// the death of an owner was dealt with; neither happens here.
     pub(crate) fn lock(&self) -> io::Result<SharedGuard<'_>> {
         let owner_died = self.lock_itself().lock()?;
         Ok(SharedGuard {
             shared: self,
             owner_died,
-            _of_this_thread: PhantomData,
+            _not_send: PhantomData,
         })
     }
 
     fn lock_itself(&self) -> &Lock {
-        // SAFETY: it lies at the start of the mapping, which is aligned for
-        // anything, and any bytes, zeros at first, are a value of it.
+        // SAFETY: the mapping is aligned to a page, larger than a `Lock`, and lives as long
+        // as `self`. A `Lock` is made of integers in a cell or an atomic, for which any bytes
+        // are valid, and nothing has a `&mut` to it.
         unsafe { self.memory.as_ref() }
     }
 
+    /// Where the words begin.
     fn first_word(&self) -> *mut u64 {
         let start = self.memory.as_ptr().cast::<u8>();
         start.wrapping_add(OFFSET).cast()
@@ -80,35 +91,38 @@ impl SharedWords {
 impl Drop for SharedWords {
     fn drop(&mut self) {
         let size = OFFSET + self.words * size_of::<u64>();
-        // SAFETY: this mapping is ours alone, and nothing borrows from it any
-        // more. Those of other processes stay.
+        // SAFETY: `new` has mapped this range with this size. Guards borrow the value that is
+        // dropped here, so that none is left. The mappings of other processes stay.
         unsafe { libc::munmap(self.memory.as_ptr().cast(), size) };
     }
 }
 
-/// The words, as long as nobody else has them.
+/// The lock, held: gives access to the words until it is dropped.
 #[derive(Debug)]
 pub(crate) struct SharedGuard<'a> {
     shared: &'a SharedWords,
-    /// Whether whoever had them before has died at it: they may be half changed.
+    /// Whether the last holder has died while it held the lock: a change of the words may be
+    /// half done.
     pub(crate) owner_died: bool,
-    /// A lock is given back by the thread that took it.
-    _of_this_thread: PhantomData<*mut ()>,
+    /// Keeps the guard on its thread: the thread that took the lock has to give it back.
+    _not_send: PhantomData<*mut ()>,
 }
 
 impl Deref for SharedGuard<'_> {
     type Target = [u64];
 
     fn deref(&self) -> &[u64] {
-        // SAFETY: so many words, any bytes of which are a value, lie there; who
-        // has the lock is alone with them.
+        // SAFETY: the mapping holds so many words from there, aligned, and any bytes are a
+        // valid word. This guard holds the lock, so that no thread and no process writes to
+        // them, and the slice borrows the guard.
         unsafe { std::slice::from_raw_parts(self.shared.first_word(), self.shared.words) }
     }
 }
 
 impl DerefMut for SharedGuard<'_> {
     fn deref_mut(&mut self) -> &mut [u64] {
-        // SAFETY: as in `deref`, and there is one guard, which is borrowed.
+        // SAFETY: as in `deref`. The slice borrows the only guard mutably, so that no other
+        // slice exists.
         unsafe { std::slice::from_raw_parts_mut(self.shared.first_word(), self.shared.words) }
     }
 }
@@ -119,17 +133,18 @@ impl Drop for SharedGuard<'_> {
     }
 }
 
-/// Where the words begin: on a cache line of their own.
+/// Bytes from the start of the mapping to the first word, which so has a cache line that
+/// the lock does not use.
 const OFFSET: usize = 128;
 const _: () = assert!(size_of::<Lock>() <= OFFSET);
 
-/// Most of the words are never used: nothing is set aside for them.
+/// Keeps the system from reserving memory for all words, most of which are never used.
 #[cfg(target_os = "linux")]
 const NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
 #[cfg(not(target_os = "linux"))]
 const NO_RESERVE: libc::c_int = 0;
 
-/// A mutex of the system's, which tells when its owner has died.
+/// A robust mutex of the system: it reports that its owner has died.
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod robust {
     use std::cell::UnsafeCell;
@@ -143,51 +158,54 @@ mod robust {
     pub(super) struct Lock(UnsafeCell<libc::pthread_mutex_t>);
 
     impl Lock {
-        /// Once, before anything else.
+        /// Initializes the mutex. Called once, before any other call.
         pub(super) fn init(&self) -> io::Result<()> {
             let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
             let attributes = attributes.as_mut_ptr();
-            // SAFETY: `attributes` is writable for such a structure.
-            done(unsafe { libc::pthread_mutexattr_init(attributes) })?;
-            // SAFETY: they were just made.
-            done(unsafe {
+            // SAFETY: `attributes` points to room for the structure that the call initializes.
+            check(unsafe { libc::pthread_mutexattr_init(attributes) })?;
+            // SAFETY: `attributes` was initialized above.
+            check(unsafe {
                 libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED)
             })?;
-            // SAFETY: likewise.
-            done(unsafe {
+            // SAFETY: `attributes` was initialized above.
+            check(unsafe {
                 libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST)
             })?;
-            // SAFETY: nobody uses the mutex yet, and it is never moved.
-            done(unsafe { libc::pthread_mutex_init(self.0.get(), attributes) })?;
-            // SAFETY: made above, and not used after this.
-            done(unsafe { libc::pthread_mutexattr_destroy(attributes) })
+            // SAFETY: `attributes` was initialized above. `SharedWords::new` calls this before
+            // it returns, so that nothing uses the mutex yet; in its mapping it never moves.
+            check(unsafe { libc::pthread_mutex_init(self.0.get(), attributes) })?;
+            // SAFETY: `attributes` was initialized above, and is not used after this.
+            check(unsafe { libc::pthread_mutexattr_destroy(attributes) })
         }
 
-        /// Returns whether its last owner has died.
+        /// Waits for the lock. Returns whether its last owner has died while it held it.
         pub(super) fn lock(&self) -> io::Result<bool> {
-            // SAFETY: `init` has made it.
+            // SAFETY: `init` has initialized the mutex before anything could call this.
             match unsafe { libc::pthread_mutex_lock(self.0.get()) } {
-                // It is ours then. Should we die too before what it guards is in
-                // order, the next one is told as much.
+                // This thread holds the lock now. If this process dies as well before it has
+                // repaired the words, the next one gets EOWNERDEAD again.
                 libc::EOWNERDEAD => {
-                    // SAFETY: as above, and its last owner has died.
-                    done(unsafe { libc::pthread_mutex_consistent(self.0.get()) })?;
+                    // SAFETY: the mutex is initialized, and this thread holds it after
+                    // EOWNERDEAD, as the call demands.
+                    check(unsafe { libc::pthread_mutex_consistent(self.0.get()) })?;
                     Ok(true)
                 }
-                code => done(code).map(|()| false),
+                code => check(code).map(|()| false),
             }
         }
 
-        /// By the thread that has it.
+        /// Gives the lock back. Only the thread that holds it may call this.
         pub(super) fn unlock(&self) {
-            // SAFETY: `init` has made it, and this thread has it.
+            // SAFETY: the mutex is initialized. Only the guard calls this; it exists while the
+            // lock is held, and cannot leave the thread that took the lock.
             let code = unsafe { libc::pthread_mutex_unlock(self.0.get()) };
             debug_assert_eq!(code, 0);
         }
     }
 
-    /// These calls return their error.
-    fn done(code: c_int) -> io::Result<()> {
+    /// The result of a call that returns 0 or an error number, and does not set errno.
+    fn check(code: c_int) -> io::Result<()> {
         match code {
             0 => Ok(()),
             code => Err(io::Error::from_raw_os_error(code)),
@@ -195,8 +213,9 @@ mod robust {
     }
 }
 
-/// Where mutexes do not tell: a word that holds the process that has the lock.
-/// Whoever waits for it looks whether that one is still there.
+/// The replacement where robust mutexes are missing: a word with the number of the process
+/// that holds the lock. A process that waits checks now and then whether that one still
+/// exists.
 #[cfg(any(test, not(any(target_os = "linux", target_os = "freebsd"))))]
 mod owned {
     use std::io;
@@ -207,17 +226,23 @@ mod owned {
     pub(super) struct Lock(AtomicU32);
 
     impl Lock {
-        #[allow(clippy::unnecessary_wraps, reason = "as the other one")]
+        #[allow(
+            clippy::unnecessary_wraps,
+            reason = "the same signature as the robust lock"
+        )]
         pub(super) fn init(&self) -> io::Result<()> {
             self.0.store(0, Ordering::Release);
             Ok(())
         }
 
-        /// Returns whether its last owner has died.
-        #[allow(clippy::unnecessary_wraps, reason = "as the other one")]
+        /// Waits for the lock. Returns whether its last owner has died while it held it.
+        #[allow(
+            clippy::unnecessary_wraps,
+            reason = "the same signature as the robust lock"
+        )]
         pub(super) fn lock(&self) -> io::Result<bool> {
             let own = std::process::id();
-            let mut turns = 0_u32;
+            let mut tries = 0_u32;
             loop {
                 let taken = |from| {
                     let (done, seen) = (Ordering::Acquire, Ordering::Relaxed);
@@ -226,8 +251,8 @@ mod owned {
                 let Err(owner) = taken(0) else {
                     return Ok(false);
                 };
-                turns = turns.wrapping_add(1);
-                if turns.is_multiple_of(LOOK) && !exists(owner) && taken(owner).is_ok() {
+                tries = tries.wrapping_add(1);
+                if tries.is_multiple_of(CHECK_EVERY) && !exists(owner) && taken(owner).is_ok() {
                     return Ok(true);
                 }
                 std::thread::yield_now();
@@ -239,18 +264,20 @@ mod owned {
         }
     }
 
-    /// Whether there is such a process. One that nobody has waited for yet counts.
+    /// Whether a process with this number exists. One that has ended, but was not waited for
+    /// yet, counts.
     fn exists(pid: u32) -> bool {
         let Ok(pid) = libc::pid_t::try_from(pid) else {
             return false;
         };
-        // SAFETY: no signal is sent; only whether one could be is asked.
+        // SAFETY: kill(2) takes two numbers and no pointer. With signal 0 it sends nothing and
+        // only checks whether the process exists.
         let result = unsafe { libc::kill(pid, 0) };
         pid > 0 && (result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH))
     }
 
-    /// So many turns of waiting between two looks.
-    const LOOK: u32 = 64;
+    /// How many tries there are between two checks of the owner.
+    const CHECK_EVERY: u32 = 64;
 }
 
 #[cfg(test)]
@@ -262,7 +289,7 @@ mod tests {
     use super::*;
     use crate::sys::process_for_tests::{Child, alone, fork};
 
-    /// What both kinds of locks have in common.
+    /// The calls that both kinds of locks have.
     trait AnyLock {
         fn take(&self) -> bool;
         fn give_back(&self);
@@ -303,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_take_turns() {
+    fn threads_exclude_each_other() {
         let shared = Arc::new(SharedWords::new(2).unwrap());
         let threads: Vec<_> = (0..4)
             .map(|_| {
@@ -324,7 +351,7 @@ mod tests {
         assert_eq!(shared.lock().unwrap()[0], 4000);
     }
 
-    /// Waits until a child has counted up.
+    /// Waits until a child has counted up to `value`.
     fn wait_for(counter: &AtomicU32, value: u32) {
         let end = Instant::now() + Duration::from_secs(20);
         while counter.load(std::sync::atomic::Ordering::Acquire) != value {
@@ -333,7 +360,8 @@ mod tests {
         }
     }
 
-    /// One that is killed while it has the lock, and one that it waits for.
+    /// Kills a child that holds the lock, then takes and gives back the lock with another
+    /// child waiting for it.
     fn survives(lock: &impl AnyLock, counter: &AtomicU32) {
         use std::sync::atomic::Ordering::AcqRel;
         assert!(!lock.take());
@@ -365,9 +393,10 @@ mod tests {
         alone("sys::shared::tests::the_lock_survives_its_owner", || {
             let memory = SharedWords::new(64).unwrap();
             let place = memory.first_word();
-            // SAFETY: the first words of a mapping that only this test uses.
+            // SAFETY: the first word of a mapping that lives to the end of this test, which
+            // uses it as an atomic only.
             let counter = unsafe { &*place.cast::<AtomicU32>() };
-            // SAFETY: as before, at another place.
+            // SAFETY: as before, with the 17th word. Zeroes are a valid value of this lock.
             let owned = unsafe { &*place.wrapping_add(16).cast::<owned::Lock>() };
             owned.init().unwrap();
             survives(owned, counter);

@@ -1,4 +1,4 @@
-//! Sockets that do not block, with the options set before they are used.
+//! Sockets that do not block, with their options set before they are used.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-/// A listening socket. `reuse` lets it take a port whose last connections still
-/// linger; an IPv6 one takes IPv4 connections too.
+/// Opens a listening socket. At most `backlog` connections wait to be accepted. With
+/// `reuse` (`SO_REUSEADDR`) the port may have old connections in TIME_WAIT. A socket at an
+/// IPv6 address accepts IPv4 connections too.
 pub(crate) fn listen(address: SocketAddr, backlog: i32, reuse: bool) -> io::Result<TcpListener> {
     let socket = new(address)?;
     if address.is_ipv6() {
@@ -21,20 +22,20 @@ pub(crate) fn listen(address: SocketAddr, backlog: i32, reuse: bool) -> io::Resu
     Ok(socket.into())
 }
 
-/// Lets others listen on the port of a listening socket too, so that the kernel
-/// spreads connections over all of them. Only Linux does that.
+/// Lets other sockets listen on the port of this listening socket (`SO_REUSEPORT`). The
+/// kernel then spreads new connections over all of them, which only Linux does.
 #[cfg(target_os = "linux")]
 pub(crate) fn share_port(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_reuse_port(true)
 }
 
-/// Elsewhere there is one socket for all.
+/// Always fails with `Unsupported`: this system would not spread the connections.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn share_port(_socket: &impl AsFd) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Another socket that listens on the port of one with [`share_port`].
+/// Opens a socket that listens on the same port as one that [`share_port`] was called for.
 pub(crate) fn listen_beside(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = new(address)?;
     if address.is_ipv6() {
@@ -47,7 +48,8 @@ pub(crate) fn listen_beside(address: SocketAddr, backlog: i32) -> io::Result<Tcp
     Ok(socket.into())
 }
 
-/// A socket that begins to connect, from an address of our own if one is given.
+/// Begins to connect to `address`, from the local address `source` if there is one. The
+/// socket becomes writable when the connection is made or has failed.
 pub(crate) fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = new(address)?;
     if let Some(source) = source {
@@ -59,8 +61,9 @@ pub(crate) fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result
     }
 }
 
-/// Whether a socket takes bytes now, or has an error to tell. If not, the poll brings an
-/// event when it does. It spares a `sendfile` that is refused after it has read its file.
+/// Whether a write to the socket would succeed or fail at once, instead of blocking. If
+/// not, the poll reports an event when it would. Asking first avoids a `sendfile` that reads
+/// the file and then sends nothing.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn has_room(socket: &impl AsRawFd) -> bool {
     let mut wanted = libc::pollfd {
@@ -68,12 +71,13 @@ pub(crate) fn has_room(socket: &impl AsRawFd) -> bool {
         events: libc::POLLOUT,
         revents: 0,
     };
-    // SAFETY: one structure, which outlives a call that does not wait.
+    // SAFETY: the pointer is to one valid structure, as the count says, and the time-out of
+    // 0 makes the call return at once.
     let ready = unsafe { libc::poll(&raw mut wanted, 1, 0) };
     ready != 0
 }
 
-/// Elsewhere the refusal has to tell.
+/// Always true: here the write itself finds out.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn has_room(_socket: &impl AsRawFd) -> bool {
     true
@@ -92,19 +96,20 @@ fn new(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// What control connections want: urgent data among the rest, as clients send
-/// it before ABOR, and replies that do not wait for each other.
+/// Sets the options of a control connection. Urgent data, which clients send before ABOR,
+/// is read in line with other data (`SO_OOBINLINE`). With `no_delay` (`TCP_NODELAY`) a reply
+/// is sent without waiting for the acknowledgement of the one before.
 ///
-/// On Linux they inherit these from the listener, which saves two system calls
-/// for each: see [`INHERITS_OPTIONS`].
+/// On Linux an accepted socket inherits both from its listener, which saves two system calls
+/// for each connection: see [`INHERITS_OPTIONS`].
 pub(crate) fn control_options(socket: &impl AsFd, no_delay: bool) {
     let socket = SockRef::from(socket);
-    // A connection works without either.
+    // A connection works without either of them, so errors are ignored.
     let _ = socket.set_out_of_band_inline(true);
     if no_delay {
         let _ = socket.set_tcp_nodelay(true);
     }
 }
 
-/// Whether accepted sockets have the options of their listener.
+/// Whether accepted sockets inherit the options of their listener.
 pub(crate) const INHERITS_OPTIONS: bool = cfg!(any(target_os = "linux", target_os = "android"));

@@ -1,4 +1,4 @@
-//! Data connections, as the client has them.
+//! Data connections, on the side of the client.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -10,11 +10,11 @@ use crate::ioloop::memory::{MemoryListener, MemoryStream};
 
 /// The client's end of a data connection.
 ///
-/// It holds 64 KiB in each direction that were sent and not read yet, as a socket
-/// of the system does: who sends more has to wait. Dropping it closes it.
+/// In each direction it holds up to 64 KiB that were sent and not read yet: a side that sends
+/// more has to wait, as with a socket of the system. Dropping the value closes the connection.
 pub struct DataPeer {
     world: Rc<World>,
-    /// Until it is closed here.
+    /// `None` once it is closed by the client.
     stream: Option<MemoryStream>,
     ended: bool,
 }
@@ -28,21 +28,22 @@ impl DataPeer {
         }
     }
 
-    /// Reads all that the server sends without the clock being moved, or nothing.
+    /// Reads all that the server sends while the clock stands still, perhaps nothing.
     #[track_caller]
     pub fn read(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         loop {
             self.world.settle();
             let before = bytes.len();
-            self.read_what_is_there(&mut bytes);
+            self.read_available(&mut bytes);
             if bytes.len() == before {
                 return bytes;
             }
         }
     }
 
-    fn read_what_is_there(&mut self, bytes: &mut Vec<u8>) {
+    /// Reads the bytes that have arrived, and notices the end of the connection.
+    fn read_available(&mut self, bytes: &mut Vec<u8>) {
         let Some(stream) = &self.stream else { return };
         let mut buffer = [0; 4096];
         loop {
@@ -57,11 +58,11 @@ impl DataPeer {
         }
     }
 
-    /// Reads until the server closes the connection. What the session gives off the
-    /// loop is waited for; the clock stands still.
+    /// Reads until the server closes the connection. Waits for jobs that the session has
+    /// offloaded; the clock stands still.
     ///
     /// # Panics
-    /// If the server does not close it.
+    /// If the server does not close the connection, or such a job takes more than 10 s.
     #[track_caller]
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = self.read();
@@ -69,14 +70,14 @@ impl DataPeer {
         bytes.extend(self.read());
         assert!(
             self.ended || self.stream.is_none(),
-            "the server does not close the data connection, on which {} bytes came",
+            "the server has sent {} bytes and does not close the data connection",
             bytes.len()
         );
         bytes
     }
 
-    /// Sends bytes. Returns how many there was room for: fewer if the server stops
-    /// to read them, or has closed.
+    /// Sends bytes. Returns how many were sent: fewer than given if the server stops reading,
+    /// or has closed the connection.
     #[track_caller]
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         let Some(stream) = &self.stream else { return 0 };
@@ -91,7 +92,7 @@ impl DataPeer {
         sent
     }
 
-    /// Sends no more, but may still read.
+    /// Ends the client's direction of the connection, which may still be read from.
     #[track_caller]
     pub fn shutdown(&mut self) {
         if let Some(stream) = &self.stream {
@@ -100,14 +101,14 @@ impl DataPeer {
         self.world.settle();
     }
 
-    /// Closes the connection: the end of an upload.
+    /// Closes the connection, which is the end of an upload.
     #[track_caller]
     pub fn close(&mut self) {
         self.stream = None;
         self.world.settle();
     }
 
-    /// Cuts the connection, as a client that crashes.
+    /// Resets the connection (TCP RST), as when a client crashes.
     #[track_caller]
     pub fn reset(&mut self) {
         if let Some(stream) = &self.stream {
@@ -116,8 +117,8 @@ impl DataPeer {
         self.close();
     }
 
-    /// Whether the server has closed it (there may be something to read still), or
-    /// it is closed here.
+    /// Whether the server or the client has closed the connection. There may still be bytes
+    /// to read.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.world.settle();
@@ -133,8 +134,8 @@ impl fmt::Debug for DataPeer {
     }
 }
 
-/// Where the client waits for the server to connect: for PORT and EPRT by hand, see
-/// [`Session::listen`](super::Session::listen). While there is one its port is taken.
+/// A listening socket of the client, to send PORT or EPRT by hand: see
+/// [`Session::listen`](super::Session::listen). Its port is in use until it is dropped.
 pub struct DataListener {
     world: Rc<World>,
     socket: MemoryListener,
@@ -147,13 +148,13 @@ impl DataListener {
         Ok(Self { world, socket })
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.socket.local_addr()
     }
 
-    /// The connection that was made to it, if there is one.
+    /// Accepts a connection, if the server has made one.
     #[must_use]
     pub fn accept(&self) -> Option<DataPeer> {
         self.world.settle();

@@ -1,9 +1,9 @@
-//! Unit tests of handlers: a session in memory, without sockets, threads or waiting.
+//! Unit tests of handlers, with sessions in memory: without sockets, threads or waiting.
 //!
-//! A [`Session`] is a client that is connected to your handler. It sends lines and
-//! reads replies; files go over imaginary data connections; time passes when the
-//! test says so, so that a timeout of five minutes takes no time at all. All else
-//! is as in a server: the same commands, checks, hooks and file system.
+//! A [`Session`] is a client that is connected to your handler. It sends commands and reads
+//! replies, and transfers files over data connections in memory. Time passes only when the
+//! test says so: a timeout of five minutes takes no real time. Everything else is as in a
+//! server: the same commands, checks, hooks and file system.
 //!
 //! ```
 //! use std::time::Duration;
@@ -12,7 +12,7 @@
 //! use ftpdlib::testing::Session;
 //! use ftpdlib::{FTPConfig, FTPHandler, FTPSession};
 //!
-//! /// What is to be tested: counts logins, and knows a command more.
+//! /// The handler to be tested: it counts logins, and overrides a command.
 //! #[derive(Default)]
 //! struct Counting {
 //!     logins: u32,
@@ -38,27 +38,27 @@
 //! let mut session = Session::new(config, Counting::default())?;
 //! assert_eq!(session.greeting().code(), 220);
 //!
-//! // Commands, one reply each.
+//! // Commands, with one reply each.
 //! let reply = session.command("USER user");
 //! assert_eq!(reply, "331 Username ok, send password.");
 //! session.login("user", "12345");
 //! assert_eq!(session.command("NOOP"), "200 1 logins.");
 //!
-//! // Files and listings, each over a data connection of its own.
+//! // Files and listings, each over a new data connection.
 //! assert_eq!(session.stor("greeting", b"hello"), "226 Transfer complete.");
 //! assert_eq!(session.retr("greeting")?, b"hello");
 //! assert!(session.list("NLST")?.contains("greeting"));
 //! let refused = session.retr("nothing").unwrap_err();
 //! assert_eq!(refused.code(), 550);
 //!
-//! // The same by hand, to do what clients should not.
+//! // A transfer by hand, to do what clients should not do.
 //! let mut data = session.passive();
 //! assert_eq!(session.command("STOR cut").code(), 125);
 //! data.write(b"hel");
 //! data.reset();
 //! assert_eq!(session.reply().map(|reply| reply.code()), Some(426));
 //!
-//! // The handler, and what its methods get.
+//! // The handler, and the session that its methods get.
 //! session.with(|handler, s| {
 //!     assert_eq!(handler.logins, 1);
 //!     assert_eq!(s.username(), "user");
@@ -66,7 +66,7 @@
 //!
 //! // Time.
 //! session.advance(Duration::from_secs(300));
-//! let good_bye = session.reply().expect("it is told");
+//! let good_bye = session.reply().expect("a reply at the time-out");
 //! assert_eq!(good_bye, "421 Control connection timed out.");
 //! assert!(session.is_closed());
 //! # Ok(())
@@ -75,12 +75,13 @@
 //!
 //! # When things happen
 //!
-//! In the calls of the test: each lets the session do all that it can do, and
-//! returns. Nothing happens between them. Replies wait in their order:
-//! [`command`](Session::command) demands that none is left over from before, so that
-//! none is taken for the reply to something else; [`reply`](Session::reply) takes
-//! the next one. A reply that needs time (the one to a wrong password is held
-//! back) comes with [`advance`](Session::advance):
+//! The session runs inside the calls of the test. Each call lets the session do all that it
+//! can do, and then returns. Nothing happens between two calls.
+//!
+//! Replies wait in their order, and [`reply`](Session::reply) takes the next one.
+//! [`command`](Session::command) panics if a reply from before was not read, so that this
+//! reply is not taken for that to the new command. A reply that needs time, such as the
+//! delayed one to a wrong password, comes with [`advance`](Session::advance):
 //!
 //! ```
 //! # use std::time::Duration;
@@ -94,20 +95,20 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Work that a method gives to [`offload`](crate::FTPSession::offload) is done by real
-//! threads. Those calls that need a reply wait for it, up to 10 s of real time, as
-//! [`wait`](Session::wait) does; an authorizer that answers later is waited for in
-//! the same way.
+//! A job that a method gives to [`offload`](crate::FTPSession::offload) runs on a real
+//! thread. Calls that need a reply wait for it, up to 10 s of real time, and so does
+//! [`wait`](Session::wait). They wait in the same way for an authorizer that answers later.
 //!
-//! # What is not here
+//! # What is not in memory
 //!
-//! The limits of a server on connections; workers; signals; urgent data. The file
-//! system is the one that is configured, and so are the times of files. Under TLS
-//! the client's side is the test's: see [`Session::receive`].
+//! Sessions here have no limits on connections, no workers, no signals and no urgent data.
+//! They use the real file system that is configured, where files have the real time. For TLS
+//! the test has to bring the client's side: see [`Session::receive`].
 
 mod data;
 mod reply;
 mod session;
+mod transfers;
 mod world;
 
 pub use data::{DataListener, DataPeer};

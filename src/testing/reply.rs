@@ -1,12 +1,13 @@
-//! Replies as a client reads them.
+//! Replies, as a client reads them.
 
 use std::error::Error;
 use std::fmt;
 
-/// A whole reply (RFC 959 §4.2): one line, or more with the same code.
+/// A whole reply (RFC 959 §4.2): one line, or several lines of which the first and the last
+/// have the same code.
 ///
-/// It can be compared with its text: `assert_eq!(reply, "331 Username ok, send
-/// password.")`.
+/// It can be compared with its text, where CRLF separates lines:
+/// `assert_eq!(reply, "331 Username ok, send password.")`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     code: u16,
@@ -14,26 +15,26 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The three digits of its last line.
+    /// The code: the three digits at the start of the last line.
     #[must_use]
     pub fn code(&self) -> u16 {
         self.code
     }
 
-    /// The last line without its code.
+    /// The text of the last line, without the code.
     #[must_use]
     pub fn text(&self) -> &str {
         let last = self.lines.last().map(String::as_str);
         last.and_then(|line| line.get(4..)).unwrap_or_default()
     }
 
-    /// All its lines as they were sent, without CRLF. What is not UTF-8 is U+FFFD.
+    /// All lines as they were sent, without CRLF. Bytes that are not UTF-8 become U+FFFD.
     #[must_use]
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
 
-    /// The port that a reply to PASV or EPSV names.
+    /// The port in a reply to PASV (227) or EPSV (229); `None` for other replies.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         let (_, inside) = self.text().split_once('(')?;
@@ -49,20 +50,21 @@ impl Reply {
         }
     }
 
-    /// Whether another reply to the same command follows (RFC 959 §4.2: 1yz).
+    /// Whether another reply to the same command follows (RFC 959 §4.2, codes 1yz).
     pub(super) fn is_preliminary(&self) -> bool {
         self.code < 200
     }
 
-    /// Whether the command was carried out.
+    /// Whether the command was carried out (codes 2yz).
     pub(super) fn is_good(&self) -> bool {
         (200..300).contains(&self.code)
     }
 
-    /// Takes the first reply out of what was received, if it is whole.
+    /// Removes the first reply from the received bytes and returns it; `None` if it is not
+    /// whole yet.
     ///
     /// # Panics
-    /// If that is no reply.
+    /// If the bytes are not a reply.
     #[track_caller]
     pub(super) fn take(received: &mut Vec<u8>) -> Option<Self> {
         let mut lines: Vec<String> = Vec::new();
@@ -79,22 +81,26 @@ impl Reply {
             if ends {
                 received.drain(..start);
                 let code = code.and_then(|code| code.parse().ok());
-                let code = code.unwrap_or_else(|| panic!("no reply: {lines:?}"));
+                let code =
+                    code.unwrap_or_else(|| panic!("no reply: the server has sent {lines:?}"));
                 return Some(Self { code, lines });
             }
-            assert!(opens || lines.len() > 1, "no reply: {lines:?}");
+            assert!(
+                opens || lines.len() > 1,
+                "no reply: the server has sent {lines:?}"
+            );
         }
     }
 }
 
-/// As on the wire, without the last CRLF.
+/// Writes the reply as it was sent, without the last CRLF.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.lines.join("\r\n"))
     }
 }
 
-/// So that `?` may hand on a reply that was not hoped for.
+/// A reply can be an error, so that a test can use `?` where it expects another reply.
 impl Error for Reply {}
 
 impl PartialEq<str> for Reply {

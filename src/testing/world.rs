@@ -1,5 +1,5 @@
-//! The loop that a session and its test share, which turns when the test does
-//! something, until there is nothing left to do.
+//! The loop of a test's session. It turns only inside calls of the test, each time until
+//! nothing is left to do.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,29 +9,29 @@ use std::time::{Duration, Instant};
 use crate::ioloop::memory::Network;
 use crate::ioloop::{ChannelId, IOLoop};
 
-/// What everything of one test is in.
+/// The loop, the network in memory and the clock of one test.
 pub(super) struct World {
     ioloop: RefCell<IOLoop>,
     pub(super) network: Network,
     start: Instant,
-    /// The session, and how to look at it.
     session: ChannelId,
+    /// Finds out what the session waits for.
     look: Look,
 }
 
-/// What the session waits for; `None`: it is over.
+/// Returns what the session waits for, or `None` if it is over.
 pub(super) type Look = fn(&mut IOLoop, ChannelId) -> Option<Waits>;
 
 /// What a session waits for.
 pub(super) struct Waits {
-    /// For other threads: work that was given off the loop, or the authorizer.
+    /// For other threads: a job on the pool, or an authorizer that answers later.
     pub(super) for_threads: bool,
     /// For the end of a pause of its data connection.
     pub(super) for_the_clock: bool,
 }
 
 impl World {
-    /// `begin` puts the session on the loop.
+    /// Makes a loop in memory. `begin` adds the session to it and returns its number.
     pub(super) fn new(
         begin: impl FnOnce(&mut IOLoop, &Network) -> ChannelId,
         look: Look,
@@ -49,11 +49,15 @@ impl World {
         }))
     }
 
+    /// Calls a function with the loop and the number of the session.
     pub(super) fn with<T>(&self, function: impl FnOnce(&mut IOLoop, ChannelId) -> T) -> T {
         function(&mut self.ioloop.borrow_mut(), self.session)
     }
 
-    /// Turns until there is nothing left to do.
+    /// Turns the loop until nothing is left to do.
+    ///
+    /// # Panics
+    /// If that takes more than [`TURNS`] turns.
     #[track_caller]
     pub(super) fn settle(&self) {
         let mut ioloop = self.ioloop.borrow_mut();
@@ -63,28 +67,34 @@ impl World {
             }
             turn(&mut ioloop, Duration::ZERO);
         }
-        panic!("the session does not come to rest");
+        panic!("the session is still busy after {TURNS} turns of the loop");
     }
 
-    /// Turns until the session waits for no other thread, and there is nothing
-    /// left to do.
+    /// Turns the loop until the session waits for no other thread and nothing is left to do.
+    ///
+    /// # Panics
+    /// If that takes more than [`WAIT_LIMIT`].
     #[track_caller]
     pub(super) fn wait(&self) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + WAIT_LIMIT;
         self.settle();
         while self.waits().is_some_and(|waits| waits.for_threads) {
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "what the session waits for takes too long");
+            assert!(
+                !left.is_zero(),
+                "the session waits for another thread, which takes more than {WAIT_LIMIT:?}"
+            );
             turn(&mut self.ioloop.borrow_mut(), left);
             self.settle();
         }
     }
 
-    pub(super) fn waits(&self) -> Option<Waits> {
+    /// What the session waits for; `None` if it is over.
+    fn waits(&self) -> Option<Waits> {
         self.with(|ioloop, session| (self.look)(ioloop, session))
     }
 
-    /// Moves the clock from deadline to deadline, and then to the end of `by`.
+    /// Moves the clock on by `by`, and stops at each deadline on the way.
     #[track_caller]
     pub(super) fn advance(&self, by: Duration) {
         self.settle();
@@ -94,7 +104,8 @@ impl World {
         self.settle();
     }
 
-    /// Moves the clock to the next deadline, unless that is later than `end`.
+    /// Moves the clock to the next deadline, unless that is later than `end`. Returns whether
+    /// the clock was moved.
     #[track_caller]
     fn step(&self, end: Instant) -> bool {
         let moved = self.with(|ioloop, _| {
@@ -105,7 +116,8 @@ impl World {
         moved
     }
 
-    /// Lets time pass, or other threads work, if the session waits for that only.
+    /// If the session waits for another thread, waits for that; if its data connection pauses,
+    /// moves the clock to the next deadline. Returns whether anything was done.
     #[track_caller]
     pub(super) fn go_on(&self) -> bool {
         match self.waits() {
@@ -121,10 +133,12 @@ impl World {
         }
     }
 
+    /// How far the clock was moved since the start.
     pub(super) fn elapsed(&self) -> Duration {
         self.with(|ioloop, _| ioloop.now() - self.start)
     }
 
+    /// Closes the loop and all that is on it.
     pub(super) fn close(&self) {
         self.with(|ioloop, _| ioloop.close());
     }
@@ -136,11 +150,11 @@ fn turn(ioloop: &mut IOLoop, timeout: Duration) {
     turned.expect("the poll works as long as there are descriptors");
 }
 
-/// After so many turns without a rest something is wrong.
+/// A session that is still busy after so many turns will never be at rest.
 const TURNS: usize = 1_000_000;
 
-/// How long other threads may work, by the system's clock.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long other threads may take, by the clock of the system.
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// A data connection that pauses for longer will not go on.
+/// A longer pause of a data connection is not waited for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);

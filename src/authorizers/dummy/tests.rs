@@ -5,7 +5,8 @@ use std::io;
 
 use super::*;
 
-/// A home with `sub/deep/` and `sub/file` in it, and joe who lives there.
+/// A home with `sub/deep/` and `sub/file` in it, and an authorizer with the user joe, whose
+/// home it is.
 fn joe() -> (tempfile::TempDir, DummyAuthorizer, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().canonicalize().unwrap();
@@ -124,7 +125,7 @@ fn a_recursive_override_covers_all_below() {
         .override_perm("joe", sub.join("deep"), "a", true)
         .unwrap();
     let deep = sub.join("deep/file");
-    // The first given decides, as in pyftpdlib, not the nearest.
+    // The override that was added first decides, as in pyftpdlib, not the nearest one.
     assert!(authorizer.has_perm("joe", Perm::Write, Some(&deep)));
     assert!(!authorizer.has_perm("joe", Perm::Append, Some(&deep)));
     assert!(!authorizer.has_perm("joe", Perm::Write, Some(&home.join("submarine"))));
@@ -177,7 +178,7 @@ fn a_link_is_no_way_around_an_override() {
     assert!(!has(&authorizer, "sub/file"));
     assert!(!has(&authorizer, "link/file"));
     assert!(!has(&authorizer, "link/missing/file"));
-    // STOR makes what it names.
+    // The link leads to a file that does not exist: STOR would make it there.
     assert!(!has(&authorizer, "nowhere"));
     assert!(has(&authorizer, "file"));
 }

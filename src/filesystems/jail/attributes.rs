@@ -1,4 +1,4 @@
-//! The attributes of files, in the form that listings use.
+//! The attributes of files, as the [`Stat`] that listings use.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -6,13 +6,13 @@ use std::os::fd::BorrowedFd;
 use crate::proto::listing::Stat;
 use crate::sys;
 
-/// fstat(2); `fd` may be an `O_PATH` handle.
-pub(in crate::filesystems) fn fstat(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+/// fstat(2). `fd` may be an `O_PATH` handle.
+pub(crate) fn fstat(fd: BorrowedFd<'_>) -> io::Result<Stat> {
     Ok(from_raw(&sys::fstat(fd)?))
 }
 
 /// fstatat(2) of the name itself: a link is not followed.
-pub(in crate::filesystems) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
+pub(crate) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
     Ok(from_raw(&sys::fstatat(dir, name)?))
 }
 
@@ -20,7 +20,7 @@ pub(in crate::filesystems) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::R
     clippy::unnecessary_cast,
     clippy::cast_lossless,
     clippy::cast_possible_truncation,
-    reason = "the types of these fields differ between systems; none is wider than ours"
+    reason = "the types of these fields differ between systems, and none is wider than that of Stat"
 )]
 fn from_raw(stat: &libc::stat) -> Stat {
     Stat {

@@ -1,7 +1,7 @@
-//! A user's root directory: its path, and the handle that all goes from.
+//! A user's root directory: its path, and the open handle that every operation starts from.
 //!
-//! Sessions of one home share one handle. How a path below it is looked up is
-//! in `resolve`; this module decides which way, and what a result means.
+//! Sessions with the same home share one handle. `resolve` looks paths up; this file decides
+//! which look-up is made, and what its result means.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,25 +19,28 @@ use crate::filesystems::path::{below, normpath};
 use crate::proto::listing::Stat;
 use crate::sys;
 
-/// The root directory of a user, opened.
-pub(in crate::filesystems) struct Home {
-    /// The root as sessions name it, made normal: what their paths start with.
+/// The open root directory of a user.
+pub(crate) struct Home {
+    /// The path of the root as [`FSState`](crate::filesystems::FSState) has it, made normal:
+    /// the real paths of sessions start with it.
     given: Box<[u8]>,
-    /// The same without links: what the result of `realpath` starts with.
+    /// The path of the root with its links resolved: the results of `realpath` for paths
+    /// inside start with it.
     real: Box<[u8]>,
     root: OwnedFd,
     resolver: Resolver,
-    /// Device and inode, to notice a root that was removed and made again.
+    /// Device and inode, by which a root that was removed and made again is noticed.
     id: (u64, u64),
 }
 
 impl Home {
-    /// The home that all sessions with this root share.
-    pub(in crate::filesystems) fn shared(root: &Path) -> io::Result<Arc<Self>> {
+    /// The home that all sessions with this root share. Opens it if it is not open, or if
+    /// another directory has this path now.
+    pub(crate) fn shared(root: &Path) -> io::Result<Arc<Self>> {
         let mut homes = HOMES
             .get_or_init(Mutex::default)
             .lock()
-            // No panic can leave the map half changed.
+            // A panic cannot leave the map half changed, so a poisoned lock is fine.
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(home) = homes.get(root).and_then(Weak::upgrade) {
             let now = std::fs::metadata(root)?;
@@ -46,7 +49,8 @@ impl Home {
             }
         }
         let home = Arc::new(Self::open(root, Resolver::Beneath)?);
-        // The map grows no larger than twice the homes in use.
+        // Before the map would grow, entries of closed homes are removed: the map stays
+        // within twice the number of homes in use.
         if homes.len() == homes.capacity() {
             homes.retain(|_, home| home.strong_count() > 0);
         }
@@ -54,9 +58,9 @@ impl Home {
         Ok(home)
     }
 
-    /// Opens a root; [`Resolver::Beneath`] becomes [`Resolver::Walk`] where the
-    /// system has no openat2.
-    pub(in crate::filesystems) fn open(root: &Path, resolver: Resolver) -> io::Result<Self> {
+    /// Opens a root. [`Resolver::Beneath`] becomes [`Resolver::Walk`] where openat2(2) is
+    /// missing.
+    pub(crate) fn open(root: &Path, resolver: Resolver) -> io::Result<Self> {
         let real = realpath(root).path;
         let fd: OwnedFd = std::fs::OpenOptions::new()
             .read(true)
@@ -73,13 +77,14 @@ impl Home {
         })
     }
 
-    /// Whether `path` stays inside; see `local::validpath`.
-    pub(in crate::filesystems) fn contains(&self, path: &Path) -> bool {
+    /// Whether `path` stays inside once its links are followed: see `local::validpath`.
+    pub(crate) fn contains(&self, path: &Path) -> bool {
         if check_nul(path).is_err() {
             return false;
         }
         if let Some(rel) = self.relative(path) {
-            // In the root itself only a link can lead away.
+            // An entry of the root directory that is not a link is inside: one system call
+            // is enough.
             let is_link = |stat: Stat| stat.is_symlink();
             if self.is_in_root(path) && !fstatat(self.root(), rel).is_ok_and(is_link) {
                 return true;
@@ -93,12 +98,8 @@ impl Home {
         below(&self.real, realpath(path).path.as_os_str().as_bytes()).is_some()
     }
 
-    /// Opens what `path` is or links to, anywhere inside.
-    pub(in crate::filesystems) fn open_at(
-        &self,
-        path: &Path,
-        how: How,
-    ) -> Result<OwnedFd, FSError> {
+    /// Opens the file at `path`, anywhere inside; links are followed.
+    pub(crate) fn open_at(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
         check_nul(path)?;
         if let Some(rel) = self.relative(path) {
             match self.resolver.open(self.root(), rel, how, Links::Follow) {
@@ -109,8 +110,8 @@ impl Home {
         self.open_resolved(path, how)
     }
 
-    /// Opens by the path without links, for a link that is absolute or that
-    /// leaves the root and comes back.
+    /// Resolves the links of `path` as text, and opens the result with links refused: for a
+    /// link that is absolute, or that leaves the root and comes back.
     fn open_resolved(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
         for _ in 0..TRIES {
             let real = realpath(path);
@@ -121,7 +122,8 @@ impl Home {
                 return Err(FSError::from_errno(libc::ELOOP));
             }
             match self.resolver.open(self.root(), rel, how, Links::Refuse) {
-                // A link again: somebody changes the tree under our hands.
+                // There is a link in the path again, so somebody has changed the tree
+                // meanwhile: resolve it again.
                 Err(err) if leaves(&err) || err.raw_os_error() == Some(libc::ELOOP) => {}
                 opened => return Ok(opened?),
             }
@@ -129,13 +131,9 @@ impl Home {
         Err(FSError::Outside)
     }
 
-    /// The directory of `path` and its last name, for operations that act on
-    /// the name. The root has no name in itself: `at_root` is the error then.
-    pub(in crate::filesystems) fn place<'a>(
-        &'a self,
-        path: &'a Path,
-        at_root: i32,
-    ) -> Result<Place<'a>, FSError> {
+    /// The directory of `path` and its last name, for operations that act on a name. The root
+    /// has no name inside itself: for it the error is `at_root`.
+    pub(crate) fn place<'a>(&'a self, path: &'a Path, at_root: i32) -> Result<Place<'a>, FSError> {
         check_nul(path)?;
         let relative = self.relative(path);
         if relative.is_some_and(<[u8]>::is_empty) {
@@ -152,8 +150,8 @@ impl Home {
         Ok(Place { dir, name })
     }
 
-    /// A directory inside, without a system call for the root itself.
-    pub(in crate::filesystems) fn dir(&self, path: &Path) -> Result<Dir<'_>, FSError> {
+    /// Opens a directory inside. For the root itself this makes no system call.
+    pub(crate) fn dir(&self, path: &Path) -> Result<Dir<'_>, FSError> {
         if self.is_root(path) {
             return Ok(Dir::Root(self.root()));
         }
@@ -161,21 +159,23 @@ impl Home {
     }
 
     /// Whether `path` names the root itself.
-    pub(in crate::filesystems) fn is_root(&self, path: &Path) -> bool {
+    pub(crate) fn is_root(&self, path: &Path) -> bool {
         self.relative(path).is_some_and(<[u8]>::is_empty)
     }
 
     /// Whether `path` names an entry of the root directory.
-    pub(in crate::filesystems) fn is_in_root(&self, path: &Path) -> bool {
+    pub(crate) fn is_in_root(&self, path: &Path) -> bool {
         self.relative(path)
             .is_some_and(|rel| !rel.is_empty() && !rel.contains(&b'/') && rel != b"..")
     }
 
-    pub(in crate::filesystems) fn root(&self) -> BorrowedFd<'_> {
+    /// The handle of the root directory.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
 
-    /// What follows the root in `path`; nothing if `path` does not start with it.
+    /// The part of `path` after the root: empty for the root itself, `None` if `path` does
+    /// not start with the root.
     fn relative<'a>(&self, path: &'a Path) -> Option<&'a [u8]> {
         below(&self.given, path.as_os_str().as_bytes())
     }
@@ -190,8 +190,8 @@ impl fmt::Debug for Home {
     }
 }
 
-/// The whole file system as a home, without a jail.
-pub(in crate::filesystems) fn slash() -> Result<&'static Arc<Home>, FSError> {
+/// The directory `/` as a home without a jail: the whole file system.
+pub(crate) fn slash() -> Result<&'static Arc<Home>, FSError> {
     static SLASH: OnceLock<Arc<Home>> = OnceLock::new();
     if let Some(home) = SLASH.get() {
         return Ok(home);
@@ -200,8 +200,8 @@ pub(in crate::filesystems) fn slash() -> Result<&'static Arc<Home>, FSError> {
     Ok(SLASH.get_or_init(|| home))
 }
 
-/// A directory's handle: the home's, or one of our own.
-pub(in crate::filesystems) enum Dir<'a> {
+/// The handle of a directory: borrowed from the home, or opened for one operation.
+pub(crate) enum Dir<'a> {
     Root(BorrowedFd<'a>),
     Opened(OwnedFd),
 }
@@ -216,31 +216,31 @@ impl AsFd for Dir<'_> {
 }
 
 /// A name in a directory.
-pub(in crate::filesystems) struct Place<'a> {
-    pub(in crate::filesystems) dir: Dir<'a>,
-    pub(in crate::filesystems) name: &'a [u8],
+pub(crate) struct Place<'a> {
+    pub(crate) dir: Dir<'a>,
+    pub(crate) name: &'a [u8],
 }
 
-/// Homes in use, by root as sessions name it.
+/// The homes in use, by the path of their root as sessions have it.
 static HOMES: OnceLock<Mutex<HashMap<PathBuf, Weak<Home>>>> = OnceLock::new();
 
-/// How often a path is resolved anew while somebody changes it.
+/// How many times a path is resolved while somebody keeps changing it.
 const TRIES: usize = 8;
 
-/// A path is cut at its NUL by the system: no name may hold one.
-pub(in crate::filesystems) fn check_nul(path: &Path) -> Result<(), FSError> {
+/// Refuses a path with a NUL byte, where the system would cut it.
+pub(crate) fn check_nul(path: &Path) -> Result<(), FSError> {
     if memchr::memchr(0, path.as_os_str().as_bytes()).is_some() {
         return Err(FilesystemError::new("Embedded null byte").into());
     }
     Ok(())
 }
 
-/// Whether a look-up ended because it would have left the root.
+/// Whether a look-up has failed because it would have left the root.
 fn leaves(err: &io::Error) -> bool {
     err.raw_os_error() == Some(libc::EXDEV)
 }
 
-/// The directory and the last name of a path, as text.
+/// Splits a path, as text, into its directory and its last name.
 fn split(path: &Path) -> (&Path, &[u8]) {
     let bytes = path.as_os_str().as_bytes();
     let slash = memchr::memrchr(b'/', bytes).unwrap_or(0);

@@ -1,9 +1,9 @@
-//! Looking a path up below a directory's handle without ever leaving it.
+//! Looks up a path below a directory's handle without ever leaving that directory.
 //!
-//! Two ways with the same results: openat2(2), where the kernel does it in one
-//! call, and a walk part by part for systems without. Both end with `EXDEV`
-//! where the path, or a link in it, is absolute or goes above the root. What
-//! that means is decided by the caller, with the help of [`realpath`].
+//! There are two ways with the same results: openat2(2), with which the kernel does it in
+//! one call, and a walk part by part for systems without that call. Both fail with `EXDEV`
+//! if the path, or a link in it, is absolute or goes above the root. The caller decides what
+//! that means, with the help of [`realpath`].
 
 use std::ffi::OsString;
 use std::io;
@@ -18,49 +18,50 @@ use crate::sys;
 
 /// How paths below a root are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::filesystems) enum Resolver {
-    /// By openat2(2), confined to the root.
+pub(crate) enum Resolver {
+    /// With openat2(2), confined to the root.
     Beneath,
     /// Part by part, confined to the root.
     Walk,
-    /// By plain openat(2), confined to nothing.
+    /// With openat(2), not confined.
     Anywhere,
 }
 
-/// Whether links on the way are followed or end the look-up with `ELOOP`.
+/// Whether links in the path are followed, or make the look-up fail with `ELOOP`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::filesystems) enum Links {
+pub(crate) enum Links {
     Follow,
     Refuse,
 }
 
-/// The arguments of open(2) but the path.
+/// The arguments of open(2), except for the path.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::filesystems) struct How {
+pub(crate) struct How {
     flags: c_int,
     mode: u32,
 }
 
 impl How {
-    /// To open what exists.
-    pub(in crate::filesystems) fn flags(flags: c_int) -> Self {
+    /// Opens a file that exists.
+    pub(crate) fn flags(flags: c_int) -> Self {
         Self { flags, mode: 0 }
     }
 
-    /// To open, or to make a file with this mode.
-    pub(in crate::filesystems) fn with_mode(flags: c_int, mode: u32) -> Self {
+    /// Opens a file, or makes it with this mode less the umask.
+    pub(crate) fn with_mode(flags: c_int, mode: u32) -> Self {
         Self { flags, mode }
     }
 
-    /// To act on the names in a directory.
-    pub(in crate::filesystems) fn directory() -> Self {
+    /// Opens a handle of a directory, to act on the names in it.
+    pub(crate) fn directory() -> Self {
         Self::flags(sys::O_PATH | libc::O_DIRECTORY)
     }
 }
 
 impl Resolver {
-    /// The same, or the walk if the kernel has no openat2 or a filter forbids it.
-    pub(in crate::filesystems) fn supported(self, root: BorrowedFd<'_>) -> Self {
+    /// The same resolver; but [`Walk`](Self::Walk) in place of [`Beneath`](Self::Beneath) if
+    /// the kernel does not have openat2(2), or a seccomp filter forbids it.
+    pub(crate) fn supported(self, root: BorrowedFd<'_>) -> Self {
         if self != Self::Beneath {
             return self;
         }
@@ -73,8 +74,8 @@ impl Resolver {
         }
     }
 
-    /// Opens `rel` below `root`; an empty path is the root.
-    pub(in crate::filesystems) fn open(
+    /// Opens `rel`, a path relative to `root`. An empty path is the root itself.
+    pub(crate) fn open(
         self,
         root: BorrowedFd<'_>,
         rel: &[u8],
@@ -90,9 +91,10 @@ impl Resolver {
     }
 }
 
-/// By the kernel. It answers `EAGAIN` to a path with `..` where it cannot be sure
-/// because of a rename somewhere on the machine. That passes, unless somebody
-/// renames without end: the walk does not mind.
+/// The look-up by the kernel. For a path with `..` the kernel returns `EAGAIN` if a rename
+/// anywhere on the machine has happened meanwhile, since it cannot be sure then that the
+/// path stays below the root. Trying again helps, unless somebody renames all the time: so
+/// after some tries the walk is used, which renames do not disturb.
 fn beneath(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Result<OwnedFd> {
     let follow = links == Links::Follow;
     for _ in 0..EAGAIN_TRIES {
@@ -104,8 +106,8 @@ fn beneath(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Resu
     walk(root, rel, how, links)
 }
 
-/// Part by part: no part is ever followed by the kernel, and `..` goes back to
-/// the directory we came from, wherever it was moved meanwhile.
+/// The look-up part by part. The kernel never follows a link here, and `..` goes back to the
+/// directory from which the walk has come, even if that was moved meanwhile.
 fn walk(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Result<OwnedFd> {
     let mut parts = Parts::default();
     parts.push_path(rel);
@@ -141,7 +143,7 @@ fn walk(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Result<
             Ok(_) if links == Links::Refuse => return Err(errno(libc::ELOOP)),
             Ok(target) if target.starts_with(b"/") => return Err(errno(libc::EXDEV)),
             Ok(target) => parts.push_path(&target),
-            // It was a link a moment ago: look again.
+            // The open has found a link, and it is not there any more: try this part again.
             Err(_) if is_loop(&err) => parts.push(name),
             Err(_) => return Err(err),
         }
@@ -153,10 +155,11 @@ fn walk(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Result<
     sys::openat(here, b".", how.flags, 0)
 }
 
-/// Opens a name of a directory; a link fails with an error of [`may_be_link`].
+/// Opens an entry of a directory. For a link it fails with one of the errors that
+/// [`may_be_link`] recognizes.
 fn open_name(dir: BorrowedFd<'_>, name: &[u8], how: How) -> io::Result<OwnedFd> {
     let fd = sys::openat(dir, name, how.flags | libc::O_NOFOLLOW, how.mode)?;
-    // With O_PATH, and no directory asked for, the link itself is opened.
+    // With O_PATH and without O_DIRECTORY, O_NOFOLLOW opens the link itself instead of failing.
     let may_be_link = how.flags & sys::O_PATH == sys::O_PATH && how.flags & libc::O_DIRECTORY == 0;
     if may_be_link && fstat(fd.as_fd())?.is_symlink() {
         return Err(errno(libc::ELOOP));
@@ -164,12 +167,12 @@ fn open_name(dir: BorrowedFd<'_>, name: &[u8], how: How) -> io::Result<OwnedFd> 
     Ok(fd)
 }
 
-/// Whether this is how an open without following answers to a link.
+/// Whether this may be the error of an open with `O_NOFOLLOW` that has found a link.
 fn may_be_link(err: &io::Error) -> bool {
     is_loop(err) || err.raw_os_error() == Some(libc::ENOTDIR)
 }
 
-/// `ELOOP`; FreeBSD says `EMLINK`.
+/// Whether this is `ELOOP`, or `EMLINK`, which FreeBSD returns in its place.
 fn is_loop(err: &io::Error) -> bool {
     matches!(err.raw_os_error(), Some(libc::ELOOP | libc::EMLINK))
 }
@@ -178,16 +181,17 @@ fn errno(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
 }
 
-/// A path without links, as far as it exists.
-pub(in crate::filesystems) struct Real {
-    pub(in crate::filesystems) path: PathBuf,
-    /// Whether links were left in it: a loop of them, or too many.
-    pub(in crate::filesystems) looped: bool,
+/// A path whose links are resolved, as far as it exists.
+pub(crate) struct Real {
+    pub(crate) path: PathBuf,
+    /// Whether links are left in it, because they form a loop or are too many.
+    pub(crate) looped: bool,
 }
 
-/// Resolves links by their text, as Python's `os.path.realpath()` does when not
-/// strict. The result is a hint, to be verified by opening it without links.
-pub(in crate::filesystems) fn realpath(path: &Path) -> Real {
+/// Resolves links by reading their text, as Python's `os.path.realpath()` does when it is
+/// not strict. The tree may change meanwhile, so the result is a hint only: the caller
+/// verifies it by opening it with links refused.
+pub(crate) fn realpath(path: &Path) -> Real {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut parts = Parts::default();
     parts.push_path(path.as_os_str().as_bytes());
@@ -225,13 +229,13 @@ pub(in crate::filesystems) fn realpath(path: &Path) -> Real {
     }
 }
 
-/// The parts of a path that are still to be gone, the next one last.
+/// The parts of a path that are not looked up yet, the next one last.
 #[derive(Default)]
 struct Parts(Vec<Vec<u8>>);
 
 impl Parts {
-    /// Puts the parts of `path` before the others. A final `/` asks for a
-    /// directory, as `/.` does.
+    /// Puts the parts of `path` before the others. A final `/` demands a directory, so it is
+    /// taken as `/.`.
     fn push_path(&mut self, path: &[u8]) {
         if path.ends_with(b"/") {
             self.0.push(b".".to_vec());
@@ -254,9 +258,9 @@ impl Parts {
     }
 }
 
-/// Links followed in one look-up, as in the Linux kernel.
+/// How many links one look-up follows: as many as the Linux kernel does.
 const MAX_LINKS: usize = 40;
-/// Answers of `EAGAIN` that are taken before another way is tried.
+/// How many times openat2(2) may return `EAGAIN` before the walk is used.
 const EAGAIN_TRIES: usize = 16;
 
 #[cfg(test)]
@@ -269,7 +273,7 @@ mod tests {
 
     use super::*;
 
-    /// Paths over few names, so that they meet what there is.
+    /// Paths made of a few names only, so that many of them exist.
     fn any_path() -> impl Strategy<Value = String> {
         let part = prop_oneof![
             Just("a"),
@@ -282,7 +286,8 @@ mod tests {
         proptest::collection::vec(part, 1..6).prop_map(|parts| parts.join("/"))
     }
 
-    /// Links `(where, target)`; those that cannot be made are left out.
+    /// A tree with these links, each given as `(path, target)`. Links that cannot be made
+    /// are left out.
     fn tree(links: &[(String, String)]) -> TempDir {
         let top = tempfile::tempdir().unwrap();
         let root = top.path().join("root");
@@ -307,7 +312,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
-        /// The walk finds what the kernel finds, and fails as it does.
+        /// The walk finds the files that the kernel finds, and fails with the same errors.
         #[test]
         fn both_ways_agree(
             links in proptest::collection::vec((any_path(), any_path()), 0..6),
@@ -337,7 +342,7 @@ mod tests {
             }
         }
 
-        /// What exists has the real path that the system says.
+        /// The real path of a file that exists is that of the system.
         #[test]
         fn realpath_is_that_of_the_system(
             links in proptest::collection::vec((any_path(), any_path()), 0..6),

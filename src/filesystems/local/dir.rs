@@ -1,4 +1,4 @@
-//! Listing a directory from its handle.
+//! An open directory of the local file system.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -15,9 +15,10 @@ use crate::filesystems::jail::resolve::How;
 use crate::proto::listing::Stat;
 use crate::sys;
 
-/// An open directory. Its entries are looked at through its handle, so that it
-/// is this directory whatever becomes of its path; only links go by the path.
-pub(in crate::filesystems) struct LocalDir {
+/// An open directory. Its entries are looked up through its handle, so that they are those
+/// of this directory even if its path leads elsewhere meanwhile. Only links are followed by
+/// path.
+pub(crate) struct LocalDir {
     home: Arc<Home>,
     path: Box<Path>,
     fd: OwnedFd,
@@ -25,6 +26,7 @@ pub(in crate::filesystems) struct LocalDir {
 }
 
 impl LocalDir {
+    /// `fd` is a handle of the directory at `path`, from which nothing was read yet.
     pub(super) fn new(home: Arc<Home>, path: &Path, fd: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             names: sys::DirReader::new(fd.as_fd())?,
@@ -62,7 +64,7 @@ impl FSDir for LocalDir {
     }
 }
 
-/// An entry is one name; the parent of the root, for one, is outside.
+/// Refuses names that are not those of an entry: `..` and paths may lead out of the root.
 fn check_name(name: &OsStr) -> Result<(), FSError> {
     check_nul(Path::new(name))?;
     if name == ".." || memchr::memchr(b'/', name.as_bytes()).is_some() {

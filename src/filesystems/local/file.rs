@@ -7,6 +7,8 @@ use std::path::Path;
 use crate::filesystems::file::FSFile;
 
 /// An open regular file of the local file system.
+///
+/// Reading and writing go to the file directly, without a buffer.
 #[derive(Debug)]
 pub struct LocalFile {
     file: File,
@@ -15,7 +17,8 @@ pub struct LocalFile {
 }
 
 impl LocalFile {
-    /// An open file and the real path that it was opened by.
+    /// Makes the value from an open file and the real path that it was opened by. Its
+    /// [`size_when_opened`](FSFile::size_when_opened) is unknown.
     #[must_use]
     pub fn new(file: File, name: &Path) -> Self {
         Self {
@@ -25,6 +28,7 @@ impl LocalFile {
         }
     }
 
+    /// Adds the size in bytes that the file had when it was opened.
     pub(super) fn with_size(self, size: u64) -> Self {
         Self {
             size_when_opened: Some(size),

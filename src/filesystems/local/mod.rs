@@ -1,19 +1,21 @@
-//! The jailed local file system: the stock bodies of [`AbstractedFS`](super::AbstractedFS).
+//! The local file system with each user jailed in a root directory: the stock bodies of
+//! [`AbstractedFS`](super::AbstractedFS), to be called as "super".
 //!
-//! A user sees the files below the root and nothing else, also when somebody
-//! with an account on this machine swaps a directory for a link at the worst
-//! moment. So no path is checked first and used later: a handle of the root is
-//! held, and each operation goes from there to a handle of the file or of its
-//! directory, by a look-up that cannot leave the root.
+//! A user sees the files below the root and nothing else, even if somebody with an account
+//! on this machine replaces a directory by a link at the worst moment. Therefore no path is
+//! checked first and used later. Each operation starts from an open handle of the root and
+//! gets a handle of the file, or of its directory, by a look-up that cannot leave the root.
 //!
-//! Symbolic links work as long as their destination is inside, also absolute
-//! ones and ones that leave the root and come back, as in pyftpdlib. Hard links
-//! and mounts are what they are: part of the tree.
+//! Symbolic links work as long as their destination is inside the root, as in pyftpdlib:
+//! also absolute ones, and ones that leave the root and come back. Hard links and mounts
+//! are part of the tree.
 //!
-//! The parts: `home` holds the root's handle, `resolve` does the look-ups,
-//! `ops` the operations, `dir` the listing of a directory. This module knows
-//! nothing of FTP paths.
+//! Real paths given to these functions start with the root as [`FSState`](super::FSState)
+//! has it. Each function that says so may block on the disk, or on the network if the files
+//! are there.
 
+// `stock` holds the public functions. `ops` holds the operations behind them, relative to the
+// handle of a root from `jail`. `dir` and `file` hold the types of what they open.
 mod dir;
 mod file;
 pub(super) mod ops;

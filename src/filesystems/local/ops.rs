@@ -1,8 +1,8 @@
 //! The operations, relative to the handle of a [`Home`].
 //!
-//! Those on a name (made, removed, renamed, looked at without following) open
-//! the directory and act in it; those on a file pin the file first. An entry of
-//! the root directory needs no other handle than the home's.
+//! An operation on a name (make, remove, rename, or look up without following) opens the
+//! directory of the name and acts in it. An operation on a file opens a handle of the file
+//! and acts on that. For an entry of the root directory the handle of the home is enough.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -22,14 +22,11 @@ use crate::filesystems::jail::resolve::How;
 use crate::proto::listing::Stat;
 use crate::sys;
 
-/// Flags of every open for data: no waiting, no terminal taken over.
+/// Flags for opening a file to read or write: an open does not wait (for the other end of a
+/// fifo), and a terminal does not become the controlling one.
 const DATA: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
 
-pub(in crate::filesystems) fn open(
-    home: &Home,
-    path: &Path,
-    mode: OpenMode,
-) -> Result<LocalFile, FSError> {
+pub(crate) fn open(home: &Home, path: &Path, mode: OpenMode) -> Result<LocalFile, FSError> {
     let how = match mode {
         OpenMode::Read => How::flags(DATA | libc::O_RDONLY),
         OpenMode::Update => How::flags(DATA | libc::O_RDWR),
@@ -43,7 +40,7 @@ pub(in crate::filesystems) fn open(
         ),
     };
     let fd = home.open_at(path, how).map_err(|err| {
-        // A fifo that nobody reads, a socket, a device without a driver.
+        // ENXIO: a fifo without a reader, a socket, or a device without a driver.
         if err.raw_os_error() == Some(libc::ENXIO) {
             not_regular()
         } else {
@@ -60,11 +57,7 @@ pub(in crate::filesystems) fn open(
     Ok(LocalFile::new(File::from(fd), path).with_size(stat.size))
 }
 
-pub(in crate::filesystems) fn mkstemp(
-    home: &Home,
-    dir: &Path,
-    prefix: &OsStr,
-) -> Result<LocalFile, FSError> {
+pub(crate) fn mkstemp(home: &Home, dir: &Path, prefix: &OsStr) -> Result<LocalFile, FSError> {
     check_nul(Path::new(prefix))?;
     if prefix.as_bytes().contains(&b'/') {
         return Err(FSError::from_errno(libc::EINVAL));
@@ -86,35 +79,35 @@ pub(in crate::filesystems) fn mkstemp(
     Err(FSError::from_errno(libc::EEXIST))
 }
 
-pub(in crate::filesystems) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
+pub(crate) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
     let dir = home.dir(path)?;
-    // Looking up any name needs the permission to search, as chdir(2) does.
+    // Looking up a name needs the permission to search the directory, as chdir(2) does.
     fstatat(dir.as_fd(), b".")?;
     Ok(())
 }
 
-pub(in crate::filesystems) fn mkdir(home: &Home, path: &Path) -> Result<(), FSError> {
+pub(crate) fn mkdir(home: &Home, path: &Path) -> Result<(), FSError> {
     let place = home.place(path, libc::EEXIST)?;
     Ok(sys::mkdirat(place.dir.as_fd(), place.name, 0o777)?)
 }
 
-pub(in crate::filesystems) fn listdir(home: &Arc<Home>, path: &Path) -> Result<LocalDir, FSError> {
+pub(crate) fn listdir(home: &Arc<Home>, path: &Path) -> Result<LocalDir, FSError> {
     let how = How::flags(DATA | libc::O_RDONLY | libc::O_DIRECTORY);
     let fd = home.open_at(path, how)?;
     Ok(LocalDir::new(Arc::clone(home), path, fd)?)
 }
 
-pub(in crate::filesystems) fn rmdir(home: &Home, path: &Path) -> Result<(), FSError> {
+pub(crate) fn rmdir(home: &Home, path: &Path) -> Result<(), FSError> {
     let place = home.place(path, libc::EBUSY)?;
     Ok(sys::rmdirat(place.dir.as_fd(), place.name)?)
 }
 
-pub(in crate::filesystems) fn remove(home: &Home, path: &Path) -> Result<(), FSError> {
+pub(crate) fn remove(home: &Home, path: &Path) -> Result<(), FSError> {
     let place = home.place(path, libc::EISDIR)?;
     Ok(sys::unlinkat(place.dir.as_fd(), place.name)?)
 }
 
-pub(in crate::filesystems) fn rename(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError> {
+pub(crate) fn rename(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError> {
     let from = home.place(src, libc::EBUSY)?;
     let to = home.place(dst, libc::EBUSY)?;
     Ok(sys::renameat(
@@ -125,17 +118,17 @@ pub(in crate::filesystems) fn rename(home: &Home, src: &Path, dst: &Path) -> Res
     )?)
 }
 
-pub(in crate::filesystems) fn chmod(home: &Home, path: &Path, mode: u32) -> Result<(), FSError> {
+pub(crate) fn chmod(home: &Home, path: &Path, mode: u32) -> Result<(), FSError> {
     let fd = home.open_at(path, How::flags(sys::O_PATH))?;
     Ok(sys::fchmod(fd.as_fd(), mode)?)
 }
 
-pub(in crate::filesystems) fn utime(home: &Home, path: &Path, seconds: i64) -> Result<(), FSError> {
+pub(crate) fn utime(home: &Home, path: &Path, seconds: i64) -> Result<(), FSError> {
     let fd = home.open_at(path, How::flags(sys::O_PATH))?;
     Ok(sys::futime(fd.as_fd(), seconds)?)
 }
 
-pub(in crate::filesystems) fn stat(home: &Home, path: &Path) -> Result<Stat, FSError> {
+pub(crate) fn stat(home: &Home, path: &Path) -> Result<Stat, FSError> {
     if home.is_root(path) {
         return Ok(fstat(home.root())?);
     }
@@ -149,7 +142,7 @@ pub(in crate::filesystems) fn stat(home: &Home, path: &Path) -> Result<Stat, FSE
     Ok(fstat(fd.as_fd())?)
 }
 
-pub(in crate::filesystems) fn lstat(home: &Home, path: &Path) -> Result<Stat, FSError> {
+pub(crate) fn lstat(home: &Home, path: &Path) -> Result<Stat, FSError> {
     if home.is_root(path) {
         return Ok(fstat(home.root())?);
     }
@@ -157,19 +150,19 @@ pub(in crate::filesystems) fn lstat(home: &Home, path: &Path) -> Result<Stat, FS
     Ok(fstatat(place.dir.as_fd(), place.name)?)
 }
 
-pub(in crate::filesystems) fn readlink(home: &Home, path: &Path) -> Result<PathBuf, FSError> {
+pub(crate) fn readlink(home: &Home, path: &Path) -> Result<PathBuf, FSError> {
     let place = home.place(path, libc::EINVAL)?;
     let target = sys::readlinkat(place.dir.as_fd(), place.name)?;
     Ok(PathBuf::from(OsString::from_vec(target)))
 }
 
-/// Appends 8 random characters, as Python's `tempfile` chooses them.
+/// Appends 8 random characters of the set that Python's `tempfile` uses.
 fn push_random(name: &mut Vec<u8>) -> Result<(), FSError> {
     const CHARACTERS: &[u8; 37] = b"abcdefghijklmnopqrstuvwxyz0123456789_";
     let mut random =
         getrandom::u64().map_err(|_| FilesystemError::new("No random numbers available"))?;
     for _ in 0..8 {
-        // The remainder is below 37.
+        // The remainder is less than 37, so it always fits.
         let digit = usize::try_from(random % 37).unwrap_or(0);
         name.push(CHARACTERS[digit]);
         random /= 37;
@@ -181,7 +174,7 @@ fn not_regular() -> FSError {
     FilesystemError::new("Not a regular file").into()
 }
 
-/// The mode of a new file, less the umask.
+/// The mode of a new file, before the umask is applied.
 const NEW_FILE: u32 = 0o666;
-/// Names tried by `mkstemp`, as pyftpdlib sets `tempfile.TMP_MAX`.
+/// How many names `mkstemp` tries: the value that pyftpdlib gives `tempfile.TMP_MAX`.
 const MKSTEMP_TRIES: usize = 50;

@@ -11,50 +11,50 @@ use crate::filesystems::state::FSState;
 use crate::proto::listing::Stat;
 use crate::sys;
 
-/// Whether `path`, its links followed, stays below the root.
+/// Whether `path` stays below the root once its links are followed. May block.
 ///
-/// True also for what does not exist or cannot be reached: the operation that
-/// follows tells why. False for a path with a NUL byte.
+/// It is true also for a path that does not exist or cannot be reached, so that the
+/// operation that follows fails with the reason. It is false for a path with a NUL byte.
 #[must_use]
 pub fn validpath(fs: &FSState, path: &Path) -> bool {
     match fs.home() {
         Ok(home) => home.contains(path),
-        // Without a root there is nothing to reach, in it or outside.
+        // Without its root nothing can be reached, so the path as text decides.
         Err(_) => path.starts_with(fs.root()),
     }
 }
 
-/// Opens a regular file, made with mode 0666 less the umask.
-///
-/// Never waits: a fifo, a device or a socket is refused.
+/// Opens a regular file. A new file gets the mode 0666 less the umask. May block on the
+/// disk, but never waits for another process: fifos, devices and sockets are refused.
 ///
 /// # Errors
 ///
-/// As open(2); `EISDIR` for a directory; "Not a regular file" for others.
+/// As open(2); `EISDIR` for a directory, and "Not a regular file" for a fifo and the like.
 pub fn open(fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
     Ok(Box::new(ops::open(fs.home()?, path, mode)?))
 }
 
-/// Makes and opens a file in `dir`: `prefix` and 8 random characters of
-/// `[a-z0-9_]`, mode 0600, as Python's `tempfile.mkstemp()`.
+/// Makes and opens a file in `dir` with the mode 0600. Its name is `prefix` and 8 random
+/// characters of `[a-z0-9_]`, as Python's `tempfile.mkstemp()` makes them. May block.
 ///
 /// # Errors
 ///
-/// As open(2); `EEXIST` if 50 names were all taken.
+/// As open(2); `EEXIST` if 50 random names were all taken.
 pub fn mkstemp(fs: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFile>, FSError> {
     Ok(Box::new(ops::mkstemp(fs.home()?, dir, prefix)?))
 }
 
-/// Whether `path` may become the current directory.
+/// Checks that `path` may become the current directory. May block.
 ///
 /// # Errors
 ///
-/// As chdir(2): `ENOTDIR`, or `EACCES` without the permission to search it.
+/// As chdir(2): `ENOTDIR` if it is not a directory, `EACCES` without the permission to
+/// search it.
 pub fn check_directory(fs: &FSState, path: &Path) -> Result<(), FSError> {
     ops::check_directory(fs.home()?, path)
 }
 
-/// Makes a directory, with mode 0777 less the umask.
+/// Makes a directory with the mode 0777 less the umask. May block.
 ///
 /// # Errors
 ///
@@ -63,16 +63,16 @@ pub fn mkdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
     ops::mkdir(fs.home()?, path)
 }
 
-/// Opens a directory to list it.
+/// Opens a directory to list it. May block.
 ///
 /// # Errors
 ///
-/// As open(2): `ENOTDIR` for what is none.
+/// As open(2): `ENOTDIR` if it is not a directory.
 pub fn listdir(fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
     Ok(Box::new(ops::listdir(fs.home()?, path)?))
 }
 
-/// Removes an empty directory, but not the root.
+/// Removes an empty directory. May block.
 ///
 /// # Errors
 ///
@@ -81,7 +81,7 @@ pub fn rmdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
     ops::rmdir(fs.home()?, path)
 }
 
-/// Removes a file, or a link itself.
+/// Removes a file, or a link itself. May block.
 ///
 /// # Errors
 ///
@@ -90,7 +90,7 @@ pub fn remove(fs: &FSState, path: &Path) -> Result<(), FSError> {
     ops::remove(fs.home()?, path)
 }
 
-/// Renames a file, a directory or a link itself, but not the root.
+/// Renames a file, a directory, or a link itself. May block.
 ///
 /// # Errors
 ///
@@ -99,7 +99,8 @@ pub fn rename(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
     ops::rename(fs.home()?, src, dst)
 }
 
-/// Changes the mode of what `path` is or links to.
+/// Changes the mode of a file to the lowest twelve bits of `mode`; a link is followed. May
+/// block.
 ///
 /// # Errors
 ///
@@ -108,7 +109,7 @@ pub fn chmod(fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
     ops::chmod(fs.home()?, path, mode)
 }
 
-/// The attributes of what `path` is or links to.
+/// The attributes of a file; a link is followed. May block.
 ///
 /// # Errors
 ///
@@ -117,7 +118,7 @@ pub fn stat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
     ops::stat(fs.home()?, path)
 }
 
-/// The attributes of `path` itself, be it a link.
+/// The attributes of a file; a link is not followed. May block.
 ///
 /// # Errors
 ///
@@ -126,7 +127,8 @@ pub fn lstat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
     ops::lstat(fs.home()?, path)
 }
 
-/// Sets the times of access and modification of what `path` is or links to.
+/// Sets the times of access and of modification of a file, in seconds since 1970, UTC; a
+/// link is followed. May block.
 ///
 /// # Errors
 ///
@@ -135,37 +137,39 @@ pub fn utime(fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
     ops::utime(fs.home()?, path, seconds)
 }
 
-/// What the link `path` holds.
+/// The text of the link `path`. May block.
 ///
 /// # Errors
 ///
-/// As readlink(2): `EINVAL` for what is no link.
+/// As readlink(2): `EINVAL` if it is not a link.
 pub fn readlink(fs: &FSState, path: &Path) -> Result<PathBuf, FSError> {
     ops::readlink(fs.home()?, path)
 }
 
-/// The path with all links resolved, as Python's `os.path.realpath()`: what
-/// does not exist, or is a loop of links, is taken as it is.
+/// The path with all links resolved, as Python's `os.path.realpath()`. Parts that do not
+/// exist, and loops of links, are kept as they are. May block.
 #[must_use]
 pub fn realpath(_fs: &FSState, path: &Path) -> PathBuf {
     resolved(path)
 }
 
-/// The same without a session's state: what a path leads to, for an
-/// [`Authorizer`](crate::authorizers::Authorizer) that has other permissions in
-/// some directories. It opens nothing, and is not jailed.
+/// As [`realpath`], without the state of a session. It opens nothing and is not jailed. May
+/// block.
+///
+/// It is for an [`Authorizer`](crate::authorizers::Authorizer) with other permissions in
+/// some directories: it finds out where a path leads.
 #[must_use]
 pub fn resolved(path: &Path) -> PathBuf {
     resolve::realpath(path).path
 }
 
-/// The name of a user, or the number where there is none.
+/// The name of a user of the system, or the number if there is no such user. May block.
 #[must_use]
 pub fn user_by_uid(uid: u32) -> String {
     sys::user_name(uid).unwrap_or_else(|| uid.to_string())
 }
 
-/// The name of a group, or the number where there is none.
+/// The name of a group of the system, or the number if there is no such group. May block.
 #[must_use]
 pub fn group_by_gid(gid: u32) -> String {
     sys::group_name(gid).unwrap_or_else(|| gid.to_string())

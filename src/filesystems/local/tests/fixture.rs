@@ -1,4 +1,4 @@
-//! What the tests have in common: a home with files in it, and assertions.
+//! A home with files in it, and assertions, which all tests use.
 
 use std::fs;
 use std::io::Read;
@@ -15,14 +15,14 @@ use crate::filesystems::jail::resolve::Resolver;
 use crate::filesystems::local::stock::{listdir, open};
 use crate::filesystems::state::FSState;
 
-/// A home `top/home`, next to it `top/outside/secret`.
-pub(in crate::filesystems) struct Fixture {
+/// A home `top/home` with some files, and `top/outside/secret` next to it.
+pub(crate) struct Fixture {
     pub(super) top: TempDir,
-    pub(in crate::filesystems) fs: FSState,
+    pub(crate) fs: FSState,
 }
 
 impl Fixture {
-    pub(in crate::filesystems) fn new(resolver: Resolver) -> Self {
+    pub(crate) fn new(resolver: Resolver) -> Self {
         let top = tempfile::tempdir().unwrap();
         let home = top.path().join("home");
         fs::create_dir_all(home.join("sub/deep")).unwrap();
@@ -35,19 +35,19 @@ impl Fixture {
         Self { top, fs }
     }
 
-    pub(in crate::filesystems) fn path(&self, rel: &str) -> PathBuf {
+    pub(crate) fn path(&self, rel: &str) -> PathBuf {
         self.fs.root().join(rel)
     }
 
-    pub(in crate::filesystems) fn outside(&self, rel: &str) -> PathBuf {
+    pub(crate) fn outside(&self, rel: &str) -> PathBuf {
         self.top.path().join("outside").join(rel)
     }
 
-    pub(in crate::filesystems) fn link(&self, target: impl AsRef<Path>, rel: &str) {
+    pub(crate) fn link(&self, target: impl AsRef<Path>, rel: &str) {
         symlink(target, self.path(rel)).unwrap();
     }
 
-    pub(in crate::filesystems) fn read(&self, rel: &str) -> Result<String, FSError> {
+    pub(crate) fn read(&self, rel: &str) -> Result<String, FSError> {
         let mut text = String::new();
         open(&self.fs, &self.path(rel), OpenMode::Read)?
             .read_to_string(&mut text)
@@ -56,14 +56,15 @@ impl Fixture {
     }
 }
 
-pub(in crate::filesystems) fn both(test: impl Fn(&Fixture)) {
+/// Runs a test with both ways to look up a path.
+pub(crate) fn both(test: impl Fn(&Fixture)) {
     for resolver in [Resolver::Beneath, Resolver::Walk] {
         test(&Fixture::new(resolver));
     }
 }
 
 #[track_caller]
-pub(in crate::filesystems) fn errno<T>(result: Result<T, FSError>) -> i32 {
+pub(crate) fn errno<T>(result: Result<T, FSError>) -> i32 {
     match result {
         Err(err) => err.raw_os_error().expect("an error of the system"),
         Ok(_) => panic!("it worked"),
@@ -71,11 +72,12 @@ pub(in crate::filesystems) fn errno<T>(result: Result<T, FSError>) -> i32 {
 }
 
 #[track_caller]
-pub(in crate::filesystems) fn assert_outside<T>(result: Result<T, FSError>) {
+pub(crate) fn assert_outside<T>(result: Result<T, FSError>) {
     assert!(matches!(result, Err(FSError::Outside)));
 }
 
-pub(in crate::filesystems) fn names(fs: &FSState, path: &Path) -> Vec<String> {
+/// The names in a directory, sorted.
+pub(crate) fn names(fs: &FSState, path: &Path) -> Vec<String> {
     let mut dir = listdir(fs, path).unwrap();
     let mut names: Vec<String> = std::iter::from_fn(|| dir.next_name())
         .map(|name| name.unwrap().to_string_lossy().into_owned())
@@ -84,8 +86,8 @@ pub(in crate::filesystems) fn names(fs: &FSState, path: &Path) -> Vec<String> {
     names
 }
 
-/// Ends the other thread of a race also when an assertion fails.
-pub(in crate::filesystems) struct StopOnDrop<'a>(pub(super) &'a AtomicBool);
+/// Ends the other thread of a race even if an assertion fails.
+pub(crate) struct StopOnDrop<'a>(pub(super) &'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {

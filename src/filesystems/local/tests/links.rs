@@ -18,7 +18,7 @@ fn links_inside_work() {
         f.link("../file", "sub/up");
         f.link("../../file", "sub/deep/up2");
         f.link("sub/./deep/../inner", "dots");
-        // It leaves the root, and comes back.
+        // These leave the root and come back.
         f.link("../home", "back");
         f.link("../..", "sub/above");
         for (path, text) in [
@@ -112,7 +112,7 @@ fn paths_outside_are_refused() {
             assert_outside(stat(&f.fs, &path));
             assert!(!validpath(&f.fs, &path));
         }
-        // A name that only starts as the root does.
+        // A name of which the root is a prefix, but not a parent.
         fs::write(f.top.path().join("homely"), "").unwrap();
         assert_outside(stat(&f.fs, &f.top.path().join("homely")));
         assert_outside(stat(&f.fs, Path::new("relative")));

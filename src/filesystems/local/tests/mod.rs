@@ -1,9 +1,9 @@
-//! The stock bodies, each test over both ways of looking paths up.
+//! Tests of the stock bodies. Most of them run with both ways to look up a path.
 
 mod attributes;
 mod directories;
 mod files;
-pub(in crate::filesystems) mod fixture;
+pub(crate) mod fixture;
 mod home;
 mod links;
 mod races;

@@ -1,4 +1,4 @@
-//! Renames by somebody else while the server works.
+//! Renames by another program while the server works.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,8 +12,8 @@ use super::fixture::{Fixture, StopOnDrop, both, errno};
 use crate::filesystems::file::OpenMode;
 use crate::filesystems::local::stock::*;
 
-/// Somebody swaps `swap` between a directory and a link to the outside, as fast
-/// as it goes, while we work below it.
+/// A thread makes `swap` a directory, a link to the outside and an absolute link in turns, as
+/// fast as it can, while the test works below `swap`.
 #[test]
 fn nothing_outside_is_touched_in_a_race() {
     both(|f| {
@@ -81,15 +81,18 @@ fn work_below_swap(f: &Fixture, end: Instant) {
             }
         }
     }
-    assert!(worked > 0, "the race never let us win");
+    assert!(
+        worked > 0,
+        "no read has succeeded, so that the race has tested nothing"
+    );
 }
 
-/// The kernel answers `EAGAIN` to a path with `..` whenever anything is renamed
-/// anywhere meanwhile; that must not reach a client.
+/// The kernel returns `EAGAIN` for a path with `..` if anything on the machine is renamed
+/// meanwhile. That error must not reach a client.
 #[test]
 fn renames_elsewhere_do_not_disturb() {
     both(|f| {
-        // Forty times `..` in one look-up: hardly ever without a rename between.
+        // One look-up passes forty `..`: a rename almost always happens meanwhile.
         f.link("sub/.././winding", "winding");
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
