@@ -12,14 +12,14 @@ use super::data::{self, DataChannel, DataConnection, Outcome, PendingTransfer};
 use super::session::DataState;
 use super::{CmdArg, FTPHandler, FTPSession};
 use crate::error::strerror;
-use crate::ioloop::{Listener, SideListener, Stream, connect_beside};
+use crate::ioloop::{Listener, Stream, StreamListener};
 use crate::limits::Seat;
 use crate::proto::address::{self, EprtProto};
 use crate::time::after;
 
 /// A listener that waits for the client's data connection.
 pub(crate) struct PassiveDTP {
-    pub(crate) listener: Listener<SideListener>,
+    pub(crate) listener: Listener<StreamListener>,
     pub(crate) registered: bool,
     /// Whether somebody may be waiting to be accepted.
     pub(crate) ready: bool,
@@ -140,7 +140,7 @@ fn make_eport<H: FTPHandler + ?Sized>(
     let target = SocketAddr::new(ip, target.port());
     let source = s.local_addr().ip();
     let source = (source.is_ipv4() == ip.is_ipv4()).then_some(source);
-    match connect_beside(s.chat.stream(), target, source) {
+    match Stream::connect(s.chat.stream(), target, source) {
         Ok(stream) => {
             let timeout = s.config.active_dtp.timeout;
             s.data = DataState::Connecting(Box::new(ActiveDTP {
@@ -271,7 +271,7 @@ fn make_epasv<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, extended: b
 
 /// Listens on the address that the client has connected to, on one of the
 /// configured ports or on one of the kernel's choice.
-fn listen(s: &FTPSession) -> io::Result<(SideListener, u16)> {
+fn listen(s: &FTPSession) -> io::Result<(StreamListener, u16)> {
     let (control, mut local) = (s.chat.stream(), s.local_addr());
     let backlog = s.config.passive_dtp.backlog.unwrap_or(s.server.backlog());
     if let Some(ports) = &s.config.passive_ports {
@@ -279,7 +279,7 @@ fn listen(s: &FTPSession) -> io::Result<(SideListener, u16)> {
         while !ports.is_empty() {
             let port = ports.swap_remove(random_below(ports.len()));
             local.set_port(port);
-            match SideListener::bind(control, local, backlog, true) {
+            match StreamListener::bind(control, local, backlog) {
                 Ok(listener) => return Ok((listener, port)),
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse => {}
                 Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
@@ -297,7 +297,7 @@ fn listen(s: &FTPSession) -> io::Result<(SideListener, u16)> {
         );
     }
     local.set_port(0);
-    let listener = SideListener::bind(control, local, backlog, false)?;
+    let listener = StreamListener::bind(control, local, backlog)?;
     let port = listener.local_addr()?.port();
     Ok((listener, port))
 }

@@ -2,22 +2,22 @@
 //! FTP is one; users make others with [`ChatHandler`]. What a
 //! piece means is theirs.
 
-use std::any::Any;
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use mio::Interest;
 use rustls::ServerConfig;
 
+use super::core::Io;
+use super::event::Source;
 use super::line::{Splitter, Step, Terminator};
-use super::producer::{More, Producer};
-use super::stream::{self, Stream};
-use super::{Channel, Io, Readiness, Source};
+use super::output::Output;
+use super::producer::Producer;
+use super::socket::readable;
+use super::stream::Stream;
 
 /// A connection whose input comes in pieces and whose output may be produced,
 /// as `async_chat` of Python.
@@ -209,7 +209,7 @@ impl AsyncChat {
 
     /// Whether output is still to be produced.
     pub(crate) fn has_producer(&self) -> bool {
-        self.output.queue.is_some()
+        self.output.has_producer()
     }
 
     /// Whether the peer has not taken all of the output.
@@ -228,7 +228,7 @@ impl AsyncChat {
         if self.end == End::Closed {
             return Ok(());
         }
-        let input = listens.then(stream::readable);
+        let input = listens.then(readable);
         let output = self.is_blocked().then_some(Interest::WRITABLE);
         let interest = match (input, output) {
             (Some(input), Some(output)) => Some(input | output),
@@ -247,315 +247,8 @@ impl fmt::Debug for AsyncChat {
     }
 }
 
-/// The output that is not sent yet: bytes first, then what produces more.
-#[derive(Default)]
-struct Output {
-    bytes: Vec<u8>,
-    sent: usize,
-    /// Boxed, since most conversations never have one.
-    #[allow(
-        clippy::box_collection,
-        reason = "three words less for each idle session"
-    )]
-    queue: Option<Box<VecDeque<Item>>>,
-}
-
-enum Item {
-    Bytes(Vec<u8>),
-    Producer(Box<dyn Producer>),
-}
-
-impl Output {
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.queue.is_none()
-    }
-
-    /// Takes the bytes out that come before all producers.
-    fn take_bytes(&mut self) -> Vec<u8> {
-        let bytes = self.bytes.split_off(self.sent);
-        self.bytes = Vec::new();
-        self.sent = 0;
-        bytes
-    }
-
-    fn size(&self) -> usize {
-        let queued = self.queue.as_ref().map_or(0, |queue| {
-            let sizes = queue.iter().map(|item| match item {
-                Item::Bytes(bytes) => bytes.len(),
-                Item::Producer(_) => 0,
-            });
-            sizes.sum()
-        });
-        self.bytes.len() - self.sent + queued
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let Some(queue) = &mut self.queue else {
-            self.bytes.extend_from_slice(bytes);
-            return;
-        };
-        match queue.back_mut() {
-            Some(Item::Bytes(last)) => last.extend_from_slice(bytes),
-            _ => queue.push_back(Item::Bytes(bytes.to_vec())),
-        }
-    }
-
-    fn push_with_producer(&mut self, producer: Box<dyn Producer>) {
-        let queue = self.queue.get_or_insert_default();
-        queue.push_back(Item::Producer(producer));
-    }
-
-    fn flush(&mut self, stream: &mut Stream) -> io::Result<bool> {
-        let mut budget = OUTPUT_BUDGET;
-        let end = self.queue.as_ref().map(|_| Instant::now() + OUTPUT_TIME);
-        loop {
-            while self.sent < self.bytes.len() {
-                if budget == 0 {
-                    return Ok(true);
-                }
-                let Some(sent) = stream.write(&self.bytes[self.sent..])? else {
-                    return Ok(false);
-                };
-                self.sent += sent;
-                budget = budget.saturating_sub(sent);
-            }
-            self.sent = 0;
-            self.bytes.clear();
-            let late = || end.is_some_and(|end| Instant::now() >= end);
-            if self.queue.is_some() && (budget == 0 || late()) {
-                return Ok(true);
-            }
-            if !self.refill(&mut budget)? {
-                // All is sent: an idle conversation holds no memory for it.
-                self.bytes = Vec::new();
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Fills the bytes from the queue; false if there is none.
-    fn refill(&mut self, budget: &mut usize) -> io::Result<bool> {
-        let Some(queue) = &mut self.queue else {
-            return Ok(false);
-        };
-        match queue.pop_front() {
-            Some(Item::Bytes(bytes)) => self.bytes = bytes,
-            Some(Item::Producer(mut producer)) => {
-                let more = producer.more(&mut self.bytes).unwrap_or_else(|err| {
-                    // Of the producer, not of the connection: what follows goes on.
-                    log::warn!(target: crate::log::TARGET, "output ends early: {err}");
-                    More::End
-                });
-                if more == More::Yes {
-                    queue.push_front(Item::Producer(producer));
-                    // Work that yields nothing has its price too.
-                    *budget = budget.saturating_sub(1024);
-                }
-            }
-            None => {
-                self.queue = None;
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-}
-
-/// What a protocol of one's own does with a conversation.
-pub trait ChatHandler {
-    /// The connection is there. `io` tells its name for messages ([`Io::id`]), and
-    /// calls functions later.
-    fn on_connect(&mut self, chat: &mut AsyncChat, io: &mut Io<'_>) {
-        let _ = (chat, io);
-    }
-
-    /// A piece of input is whole; it comes without its terminator.
-    fn found_terminator(&mut self, chat: &mut AsyncChat, piece: &[u8]);
-
-    /// A piece was longer than the limit; the rest of it is thrown away. The
-    /// stock body closes.
-    fn input_too_long(&mut self, chat: &mut AsyncChat) {
-        chat.close();
-    }
-
-    /// A message came, from [`Io::send`] or [`Remote::send`](super::Remote::send).
-    fn message(&mut self, chat: &mut AsyncChat, message: Box<dyn Any + Send>) {
-        let _ = (chat, message);
-    }
-
-    /// The nearest deadline, if there is one.
-    fn next_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    /// It has come.
-    fn handle_timeout(&mut self, chat: &mut AsyncChat) {
-        let _ = chat;
-    }
-
-    /// The peer has sent its last byte: the connection is closed when the output
-    /// is sent.
-    fn handle_close(&mut self, chat: &mut AsyncChat) {
-        let _ = chat;
-    }
-
-    /// The connection is gone.
-    fn on_disconnect(&mut self) {}
-}
-
-/// A conversation and its handler as a [`Channel`].
-#[derive(Debug)]
-pub struct ChatChannel<H: ChatHandler> {
-    chat: AsyncChat,
-    handler: H,
-    /// Whether input is kept that was not looked at, since output came first.
-    held: bool,
-    over: bool,
-}
-
-impl<H: ChatHandler> ChatChannel<H> {
-    /// To be put on a loop with [`Io::add`] or [`IOLoop::add`](super::IOLoop::add).
-    #[must_use]
-    pub fn new(stream: Stream, handler: H) -> Self {
-        Self {
-            chat: AsyncChat::new(stream),
-            handler,
-            held: false,
-            over: false,
-        }
-    }
-
-    fn run(&mut self, io: &mut Io<'_>) {
-        let mut buffer = io.take_buffer();
-        let result = self.take_input(io, &mut buffer);
-        io.return_buffer(buffer);
-        let result = result.and_then(|()| self.reconcile(io));
-        if let Err(err) = result {
-            if !stream::is_disconnect(&err) {
-                log::debug!(target: crate::log::TARGET, "conversation ends: {err}");
-            }
-            self.chat.close();
-        }
-        self.reap();
-    }
-
-    fn take_input(&mut self, io: &mut Io<'_>, buffer: &mut [u8]) -> io::Result<()> {
-        let may_read = |chat: &AsyncChat| !chat.is_closing() && !chat.has_output();
-        for _ in 0..READS {
-            if !may_read(&self.chat) {
-                return Ok(());
-            }
-            self.held = false;
-            let input = self.chat.read_into(buffer)?;
-            let mut rest = &buffer[..input.size];
-            let before = rest.len();
-            loop {
-                if !may_read(&self.chat) {
-                    self.held = !rest.is_empty();
-                    break;
-                }
-                match self.chat.split(rest) {
-                    Step::Piece { piece, consumed } => {
-                        self.handler.found_terminator(&mut self.chat, piece);
-                        rest = &rest[consumed..];
-                    }
-                    Step::TooLong { consumed } => {
-                        self.handler.input_too_long(&mut self.chat);
-                        rest = &rest[consumed..];
-                    }
-                    Step::Skipped { consumed } => rest = &rest[consumed..],
-                    Step::More => break,
-                }
-                if let Err(err) = self.chat.flush() {
-                    self.chat.keep(rest);
-                    return Err(err);
-                }
-            }
-            let progress = rest.len() < before;
-            self.chat.keep(rest);
-            if input.eof {
-                self.handler.handle_close(&mut self.chat);
-                self.chat.close_when_done();
-                return Ok(());
-            }
-            if !progress && !self.chat.stream.is_readable() {
-                return Ok(());
-            }
-        }
-        io.again();
-        Ok(())
-    }
-
-    fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
-        let again = self.chat.flush()?;
-        // No event tells of input that was read already.
-        let input = self.held || self.chat.stream.is_readable();
-        if again || (input && !self.chat.has_output()) {
-            io.again();
-        }
-        self.chat.watch(io, SOURCE, true)
-    }
-
-    fn reap(&mut self) {
-        if self.chat.is_closed() && !mem::replace(&mut self.over, true) {
-            self.handler.on_disconnect();
-        }
-    }
-}
-
-impl<H: ChatHandler + 'static> Channel for ChatChannel<H> {
-    fn opened(&mut self, io: &mut Io<'_>) {
-        self.handler.on_connect(&mut self.chat, io);
-        self.run(io);
-    }
-
-    fn ready(&mut self, io: &mut Io<'_>, _source: Source, readiness: Readiness) {
-        self.chat.stream.on_ready(readiness);
-        self.run(io);
-    }
-
-    fn again(&mut self, io: &mut Io<'_>) {
-        self.run(io);
-    }
-
-    fn timeout(&mut self, io: &mut Io<'_>) {
-        self.handler.handle_timeout(&mut self.chat);
-        self.run(io);
-    }
-
-    fn next_timeout(&self) -> Option<Instant> {
-        self.handler.next_timeout()
-    }
-
-    fn message(&mut self, io: &mut Io<'_>, message: Box<dyn Any + Send>) {
-        self.handler.message(&mut self.chat, message);
-        self.run(io);
-    }
-
-    fn close(&mut self, _io: &mut Io<'_>) {
-        self.chat.close();
-        self.reap();
-    }
-
-    fn is_closed(&self) -> bool {
-        self.chat.is_closed()
-    }
-}
-
-/// The number of a conversation's only socket.
-const SOURCE: Source = 0;
-
 /// Bytes read at once: also the most that is kept while its turn has not come.
 const READ_SIZE: usize = 8 * 1024;
 
 /// A piece has to fit the loop's buffer, with the next read behind it.
 const LONGEST_PIECE: usize = 32 * 1024;
-
-/// Reads of one call.
-const READS: usize = 8;
-
-/// How long output is made in one call.
-const OUTPUT_TIME: Duration = Duration::from_millis(1);
-
-/// Bytes sent in one call.
-const OUTPUT_BUDGET: usize = 64 * 1024;

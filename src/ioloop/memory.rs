@@ -15,7 +15,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::Readiness;
+use super::event::Readiness;
 
 /// Who is connected with whom. Clones are the same network.
 #[derive(Clone, Default)]

@@ -4,18 +4,19 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mio::Interest;
 use mio::net::TcpStream;
 use rustls::ServerConfig;
 
+use super::core::Io;
+use super::event::{Readiness, Source};
 use super::memory::{MemoryStream, Network};
-use super::socket::{RawStream, Socket};
-pub(crate) use super::socket::{readable, retry};
+pub(crate) use super::socket::readable;
+use super::socket::{RawStream, Socket, retry};
 use super::tls::Tls;
-use super::{Io, Readiness, Source};
 use crate::sys;
 
 /// A connected socket, in clear or under TLS.
@@ -39,6 +40,22 @@ impl Stream {
     /// A stream of a socket in memory.
     pub(crate) fn in_memory(socket: MemoryStream) -> Self {
         Self::of(Socket::Memory(Box::new(socket)))
+    }
+
+    /// Begins to connect in the network that `like` is in: the system's, or one in memory. The
+    /// connection comes from the address `source`, if one is given.
+    pub(crate) fn connect(
+        like: &Self,
+        target: SocketAddr,
+        source: Option<IpAddr>,
+    ) -> io::Result<Self> {
+        Ok(match like.network() {
+            None => Self::new(TcpStream::from_std(sys::connect(target, source)?)),
+            Some(network) => {
+                let source = source.unwrap_or(target.ip());
+                Self::in_memory(network.connect(SocketAddr::new(source, 0), target)?)
+            }
+        })
     }
 
     fn of(socket: Socket) -> Self {
@@ -336,16 +353,6 @@ pub(crate) fn is_disconnect(err: &io::Error) -> bool {
     matches!(
         err.kind(),
         ConnectionReset | NotConnected | BrokenPipe | ConnectionAborted | TimedOut
-    )
-}
-
-/// Whether an error means that descriptors or memory have run out, and may be
-/// there again in a moment.
-#[must_use]
-pub(crate) fn is_exhaustion(err: &io::Error) -> bool {
-    matches!(
-        err.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
     )
 }
 

@@ -1,65 +1,7 @@
-//! What the loop knows of those who live on it: a [`Channel`] behind a number, and
-//! nothing of its protocol.
-
-use std::any::Any;
-use std::time::Instant;
+//! What an event names, and what it says: [`ChannelId`], [`Source`], [`Readiness`].
 
 use mio::Token;
 use mio::event::Event;
-
-use super::Io;
-
-/// Something that owns sockets and is driven by an [`IOLoop`](super::IOLoop).
-///
-/// A channel may own up to 256 sources (sockets), which it numbers itself. Each
-/// call gets the loop as an [`Io`]; what a call leaves behind - its next
-/// deadline, whether it is closed - is read by the loop when the call returns.
-///
-/// The loop is edge-triggered: after an event a channel reads or writes until
-/// the socket would block, or calls [`Io::again`] to go on in the next round.
-/// Never neither.
-pub trait Channel: Any {
-    /// The channel is on the loop now: register the sources here.
-    fn opened(&mut self, io: &mut Io<'_>) {
-        let _ = io;
-    }
-
-    /// A source is ready.
-    fn ready(&mut self, io: &mut Io<'_>, source: Source, readiness: Readiness);
-
-    /// The next round after [`Io::again`].
-    fn again(&mut self, io: &mut Io<'_>) {
-        let _ = io;
-    }
-
-    /// The deadline of [`next_timeout`](Self::next_timeout) has come.
-    fn timeout(&mut self, io: &mut Io<'_>) {
-        let _ = io;
-    }
-
-    /// The nearest deadline; read again after every call.
-    fn next_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    /// A message that was sent with [`Io::send`] or [`Remote::send`](super::Remote::send).
-    fn message(&mut self, io: &mut Io<'_>, message: Box<dyn Any + Send>) {
-        let _ = (io, message);
-    }
-
-    /// The server is to end soon: nothing new should be begun, and the channel
-    /// should end when what goes on is finished.
-    fn drain(&mut self, io: &mut Io<'_>) {
-        let _ = io;
-    }
-
-    /// The loop ends, or a call into this channel panicked: let go of everything.
-    /// [`is_closed`](Self::is_closed) is true afterwards.
-    fn close(&mut self, io: &mut Io<'_>);
-
-    /// Whether the loop shall drop this channel.
-    fn is_closed(&self) -> bool;
-}
 
 /// The number that a channel gave to one of its sockets.
 pub type Source = u8;
@@ -95,8 +37,10 @@ impl From<&Event> for Readiness {
     }
 }
 
-/// The name of a channel on its loop. It is never used again for another, so a
-/// late event, message or timer of a closed channel reaches nobody.
+/// The name of a channel on its loop.
+///
+/// The loop never gives the same name to another channel, so an event, a message or a deadline
+/// that comes after its channel has gone reaches no other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChannelId {
     pub(super) slot: u32,
@@ -106,7 +50,7 @@ pub struct ChannelId {
 impl ChannelId {
     pub(super) const GENERATIONS: u32 = 1 << 24;
 
-    /// `generation:24 | slot:32 | source:8`.
+    /// Packs the name and the number of a source: `generation:24 | slot:32 | source:8`.
     pub(super) fn token(self, source: Source) -> Token {
         let packed = u64::from(self.generation) << 40 | u64::from(self.slot) << 8;
         // Lossless: see the assertion below.
