@@ -49,7 +49,7 @@ fn first_that_works<T>(
     addresses: impl IntoIterator<Item = SocketAddr>,
     attempt: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut error = io::Error::new(io::ErrorKind::NotFound, "no address of that name");
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for result in addresses.into_iter().map(attempt) {
         match result {
             Ok(socket) => return Ok(socket),

@@ -1,6 +1,5 @@
-//! Conversations: input in pieces, output in order. The control connection of
-//! FTP is one; users make others with [`ChatHandler`]. What a
-//! piece means is theirs.
+//! Conversations: input in pieces, output in order. The control connection of FTP is one; users
+//! make others with [`ChatHandler`](super::ChatHandler). What a piece means is not known here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,14 +18,14 @@ use super::producer::Producer;
 use super::socket::readable;
 use super::stream::Stream;
 
-/// A connection whose input comes in pieces and whose output may be produced,
-/// as `async_chat` of Python.
+/// A connection whose input comes in pieces and whose output may come from producers: as
+/// Python's `async_chat`.
 ///
-/// While it has output that the peer does not take, its input is not read.
+/// While the connection has output that the peer does not take, its input is not read.
 pub struct AsyncChat {
     pub(crate) stream: Stream,
-    /// Read, but not yet a whole piece, or not yet its turn. Empty (and then
-    /// without memory) most of the time.
+    /// Bytes that were read, but are not a whole piece yet, or whose turn has not come. Empty, and
+    /// then without memory, most of the time.
     input: Vec<u8>,
     splitter: Splitter,
     terminator: Terminator,
@@ -35,27 +34,27 @@ pub struct AsyncChat {
     end: End,
 }
 
-/// How far its end has come.
+/// How far the closing of a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Not begun.
+    /// It has not begun.
     Open,
-    /// After the output.
+    /// The connection closes when its output is sent.
     WhenDone,
-    /// Now.
+    /// The connection is closed.
     Closed,
 }
 
-/// What [`AsyncChat::read_into`] brought.
+/// The result of [`AsyncChat::read_into`].
 pub(crate) struct Input {
-    /// Bytes at the start of the buffer: kept ones and new ones.
+    /// How many bytes are at the start of the buffer: those that were kept and new ones.
     pub(crate) size: usize,
-    /// No more will come.
+    /// Whether the peer has sent its last byte.
     pub(crate) eof: bool,
 }
 
 impl AsyncChat {
-    /// A conversation by lines that end with CRLF.
+    /// Makes a conversation by lines that end with CRLF.
     #[must_use]
     pub fn new(stream: Stream) -> Self {
         Self {
@@ -69,9 +68,9 @@ impl AsyncChat {
         }
     }
 
-    /// What ends a piece from now on: some bytes, which are not part of the
-    /// piece, or a count of bytes (at most 32,768), or nothing (what comes is
-    /// handed on; so it is for a count of zero).
+    /// Sets what ends a piece from now on: some bytes, which are not part of the piece; a count of
+    /// bytes, at most 32,768; or nothing, so that input is handed on as it comes. A count of zero
+    /// means the same as nothing.
     pub fn set_terminator(&mut self, terminator: Terminator) {
         self.terminator = match terminator {
             Terminator::Count(count) => Terminator::Count(count.min(LONGEST_PIECE)),
@@ -79,73 +78,73 @@ impl AsyncChat {
         };
     }
 
-    /// The longest piece that ends with bytes: 4,096 bytes at first, at most 32,768.
+    /// Sets the longest piece that may end with bytes. 4,096 bytes by default, at most 32,768.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit.min(LONGEST_PIECE);
     }
 
-    /// Sends bytes, after all that was pushed before.
+    /// Sends bytes, after all output that was pushed before.
     pub fn push(&mut self, bytes: &[u8]) {
         self.output.push(bytes);
     }
 
-    /// Sends what a producer makes, after all that was pushed before.
+    /// Sends the output of a producer, after all output that was pushed before.
     pub fn push_with_producer(&mut self, producer: Box<dyn Producer>) {
         self.output.push_with_producer(producer);
     }
 
-    /// Closes when all output is sent; no more input is taken.
+    /// Closes the connection when all output is sent. No more input is taken.
     pub fn close_when_done(&mut self) {
         if self.end == End::Open {
             self.end = End::WhenDone;
         }
     }
 
-    /// Closes at once; what is not sent is lost.
+    /// Closes the connection at once. Output that is not sent is lost.
     pub fn close(&mut self) {
         self.end = End::Closed;
     }
 
-    /// Whether it is closed.
+    /// Whether the connection is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.end == End::Closed
     }
 
-    /// Whether it is closed, or will be when its output is sent.
+    /// Whether the connection is closed, or closes when its output is sent.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.end != End::Open
     }
 
-    /// Whether there is output that is not sent yet.
+    /// Whether there is output that was not sent yet.
     #[must_use]
     pub fn has_output(&self) -> bool {
         !self.output.is_empty()
     }
 
-    /// The connection.
+    /// The socket of the connection.
     #[must_use]
     pub fn stream(&self) -> &Stream {
         &self.stream
     }
 
-    /// More than this can not be needed to make a piece whole.
+    /// The most bytes that may be needed for a whole piece.
     fn longest(&self) -> usize {
         match &self.terminator {
             Terminator::Bytes(bytes) => self.limit + bytes.len() + 1,
-            // None are needed, but one has to be asked for.
+            // It has to be at least one, or nothing would be read.
             Terminator::Count(count) => (*count).max(1),
             Terminator::None => 1,
         }
     }
 
-    /// Puts the kept input at the start of `buffer` and reads once behind it.
+    /// Puts the kept input at the start of `buffer`, and reads once behind it.
     pub(crate) fn read_into(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
         let kept = mem::take(&mut self.input);
         let start = kept.len();
         buffer[..start].copy_from_slice(&kept);
-        // Whole pieces whose turn has not come yet come before more of them.
+        // Whole pieces whose turn has not come yet are handed on before more is read.
         let read = if start < self.longest() {
             let end = buffer.len().min(start + READ_SIZE);
             self.stream.read(&mut buffer[start..end])?
@@ -158,13 +157,13 @@ impl AsyncChat {
         })
     }
 
-    /// The next piece of `input`.
+    /// Finds the next piece of `input`.
     pub(crate) fn split<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         self.splitter.next(&self.terminator, self.limit, input)
     }
 
-    /// Keeps what is left of the input for the next time. If TLS has begun
-    /// meanwhile it is part of the handshake, where no command can hide.
+    /// Keeps the rest of the input for the next read. If TLS has begun meanwhile, the rest belongs to
+    /// the handshake, so that no command that was sent in clear is run under TLS.
     pub(crate) fn keep(&mut self, rest: &[u8]) {
         if self.stream.is_handshaking() {
             self.stream.put_back(rest);
@@ -173,8 +172,7 @@ impl AsyncChat {
         }
     }
 
-    /// From now on under TLS, as the server. What waits to be sent goes out in
-    /// clear before.
+    /// Puts the connection under TLS, as the server. Output that waits goes out in clear before.
     pub(crate) fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
         let sent_in_clear = self.output.take_bytes();
         self.stream.secure(config, sent_in_clear)?;
@@ -183,7 +181,7 @@ impl AsyncChat {
         Ok(())
     }
 
-    /// Sends what the peer takes. Returns whether to go on in the next round.
+    /// Sends as much output as the peer takes. Returns whether to go on in the next round.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         if self.end == End::Closed {
             return Ok(false);
@@ -196,13 +194,13 @@ impl AsyncChat {
         Ok(again)
     }
 
-    /// Sends what the peer takes at the end, without waiting.
+    /// Sends as much output as the peer takes, for the last time and without waiting.
     pub(crate) fn last_flush(&mut self) {
         let _ = self.output.flush(&mut self.stream);
         let _ = self.stream.finish();
     }
 
-    /// Output that waits to be sent, but for what producers will make.
+    /// How many bytes of output wait. What producers are still to make does not count.
     pub(crate) fn output_size(&self) -> usize {
         self.output.size()
     }
@@ -217,18 +215,18 @@ impl AsyncChat {
         self.has_output() && !self.stream.is_writable()
     }
 
-    /// Watches the connection for what the state calls for; for input only if
-    /// `listens`.
+    /// Makes the loop watch the socket: for room if output waits for it, and for input if
+    /// `wants_input`.
     pub(crate) fn watch(
         &mut self,
         io: &mut Io<'_>,
         source: Source,
-        listens: bool,
+        wants_input: bool,
     ) -> io::Result<()> {
         if self.end == End::Closed {
             return Ok(());
         }
-        let input = listens.then(readable);
+        let input = wants_input.then(readable);
         let output = self.is_blocked().then_some(Interest::WRITABLE);
         let interest = match (input, output) {
             (Some(input), Some(output)) => Some(input | output),
@@ -247,8 +245,8 @@ impl fmt::Debug for AsyncChat {
     }
 }
 
-/// Bytes read at once: also the most that is kept while its turn has not come.
+/// How many bytes are read at once. No more than these are kept while their turn has not come.
 const READ_SIZE: usize = 8 * 1024;
 
-/// A piece has to fit the loop's buffer, with the next read behind it.
+/// The longest piece, in bytes: it fits the loop's buffer with the next read behind it.
 const LONGEST_PIECE: usize = 32 * 1024;

@@ -12,45 +12,44 @@ use super::event::{Readiness, Source};
 use super::line::Step;
 use super::stream::{Stream, is_disconnect};
 
-/// What a protocol of one's own does with a conversation.
+/// The behaviour of a conversation: users implement it for a protocol of their own.
 pub trait ChatHandler {
-    /// The connection is there. `io` tells its name for messages ([`Io::id`]), and
+    /// The connection is made. `io` knows the name under which it gets messages ([`Io::id`]), and
     /// calls functions later.
     fn on_connect(&mut self, chat: &mut AsyncChat, io: &mut Io<'_>) {
         let _ = (chat, io);
     }
 
-    /// A piece of input is whole; it comes without its terminator.
+    /// A whole piece of input has come. `piece` does not include its terminator.
     fn found_terminator(&mut self, chat: &mut AsyncChat, piece: &[u8]);
 
-    /// A piece was longer than the limit; the rest of it is thrown away. The
-    /// stock body closes.
+    /// A piece was longer than the limit, and its rest is discarded. The stock body closes the
+    /// connection.
     fn input_too_long(&mut self, chat: &mut AsyncChat) {
         chat.close();
     }
 
-    /// A message came, from [`Io::send`] or [`Remote::send`](super::Remote::send).
+    /// A message has come that was sent with [`Io::send`] or [`Remote::send`](super::Remote::send).
     fn message(&mut self, chat: &mut AsyncChat, message: Box<dyn Any + Send>) {
         let _ = (chat, message);
     }
 
-    /// The nearest deadline, if there is one.
+    /// The nearest deadline, if there is one. The loop reads it after every call.
     fn next_timeout(&self) -> Option<Instant> {
         None
     }
 
-    /// It has come.
+    /// The deadline of [`next_timeout`](Self::next_timeout) has come.
     fn handle_timeout(&mut self, chat: &mut AsyncChat) {
         let _ = chat;
     }
 
-    /// The peer has sent its last byte: the connection is closed when the output
-    /// is sent.
+    /// The peer has sent its last byte. The connection is closed when the output is sent.
     fn handle_close(&mut self, chat: &mut AsyncChat) {
         let _ = chat;
     }
 
-    /// The connection is gone.
+    /// The connection is closed, or could not be made.
     fn on_disconnect(&mut self) {}
 }
 
@@ -59,13 +58,13 @@ pub trait ChatHandler {
 pub struct ChatChannel<H: ChatHandler> {
     chat: AsyncChat,
     handler: H,
-    /// Whether input is kept that was not looked at, since output came first.
+    /// Whether input is kept that was not split yet, because output has to be sent first.
     held: bool,
     over: bool,
 }
 
 impl<H: ChatHandler> ChatChannel<H> {
-    /// To be put on a loop with [`Io::add`] or [`IOLoop::add`](super::IOLoop::add).
+    /// Makes a channel, to be put on a loop with [`Io::add`] or [`IOLoop::add`](super::IOLoop::add).
     #[must_use]
     pub fn new(stream: Stream, handler: H) -> Self {
         Self {
@@ -83,7 +82,7 @@ impl<H: ChatHandler> ChatChannel<H> {
         let result = result.and_then(|()| self.reconcile(io));
         if let Err(err) = result {
             if !is_disconnect(&err) {
-                log::debug!(target: crate::log::TARGET, "conversation ends: {err}");
+                log::debug!(target: crate::log::TARGET, "a conversation failed: {err}");
             }
             self.chat.close();
         }
@@ -139,7 +138,7 @@ impl<H: ChatHandler> ChatChannel<H> {
 
     fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let again = self.chat.flush()?;
-        // No event tells of input that was read already.
+        // No event comes for input that was read already.
         let input = self.held || self.chat.stream.is_readable();
         if again || (input && !self.chat.has_output()) {
             io.again();
@@ -196,5 +195,5 @@ impl<H: ChatHandler + 'static> Channel for ChatChannel<H> {
 /// The number of a conversation's only socket.
 const SOURCE: Source = 0;
 
-/// Reads of one call.
+/// How many times one call reads the socket at most.
 const READS: usize = 8;

@@ -101,7 +101,7 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// What a thread asks of a loop.
+/// A request of a thread to a loop.
 pub(super) enum Request {
     Call(Box<dyn FnOnce(&mut Io<'_>) + Send>),
     Message(ChannelId, Box<dyn Any + Send>),
@@ -261,7 +261,7 @@ impl Io<'_> {
     }
 
     fn token(&self, source: Source) -> io::Result<Token> {
-        let outside = || io::Error::other("only a channel has sources");
+        let outside = || io::Error::other("sockets can only be registered in a call of a channel");
         Ok(self.id.ok_or_else(outside)?.token(source))
     }
 }
@@ -362,7 +362,7 @@ impl Core {
             log::error!(target: crate::log::TARGET, "a channel panicked and is closed: {text}");
             let closed = catch_unwind(AssertUnwindSafe(|| channel.close(&mut io)));
             if closed.is_err() || !channel.is_closed() {
-                log::error!(target: crate::log::TARGET, "it panicked again while it was closed");
+                log::error!(target: crate::log::TARGET, "a channel that panicked could not be closed, and is dropped");
                 self.remove(id, channel);
                 return;
             }

@@ -14,7 +14,7 @@ use super::event::{Readiness, Source};
 use super::listener::Listener;
 use super::stream::Stream;
 
-/// A listener that makes a conversation of each connection.
+/// A channel that listens, and makes a conversation of each connection.
 pub struct Acceptor<F> {
     listener: Listener,
     factory: F,
@@ -29,7 +29,7 @@ where
     /// Listens on `host:port`; `factory` makes the handler of each connection.
     ///
     /// # Errors
-    /// As [`bind_af_unspecified`].
+    /// Those of [`bind_af_unspecified`].
     pub fn bind(host: &str, port: u16, factory: F) -> io::Result<Self> {
         Ok(Self {
             listener: Listener::new(bind_af_unspecified(host, port, BACKLOG)?),
@@ -38,7 +38,7 @@ where
         })
     }
 
-    /// The address it listens on.
+    /// The address that it listens on.
     ///
     /// # Errors
     /// Those of the system.
@@ -92,7 +92,7 @@ impl<F> fmt::Debug for Acceptor<F> {
     }
 }
 
-/// A connection that is being made; once it is there, a conversation.
+/// A channel that connects. Once the connection is made, a conversation takes its place.
 pub struct Connector<H: ChatHandler> {
     connecting: Option<(Stream, H)>,
     deadline: Option<Instant>,
@@ -102,7 +102,7 @@ impl<H: ChatHandler + 'static> Connector<H> {
     /// Connects to `host:port` within `timeout`.
     ///
     /// # Errors
-    /// As [`connect_af_unspecified`].
+    /// Those of [`connect_af_unspecified`].
     pub fn connect(host: &str, port: u16, timeout: Duration, handler: H) -> io::Result<Self> {
         let stream = Stream::new(connect_af_unspecified(host, port, None)?);
         Ok(Self {
@@ -111,7 +111,7 @@ impl<H: ChatHandler + 'static> Connector<H> {
         })
     }
 
-    /// Without success.
+    /// Ends without a connection.
     fn give_up(&mut self) {
         if let Some((_, mut handler)) = self.connecting.take() {
             handler.on_disconnect();

@@ -1,4 +1,5 @@
-//! What an event names, and what it says: [`ChannelId`], [`Source`], [`Readiness`].
+//! The parts of an event: the channel ([`ChannelId`]), its socket ([`Source`]), and what that is
+//! ready for ([`Readiness`]).
 
 use mio::Token;
 use mio::event::Event;
@@ -6,22 +7,22 @@ use mio::event::Event;
 /// The number that a channel gave to one of its sockets.
 pub type Source = u8;
 
-/// What a socket is ready for.
+/// The operations that a socket is ready for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "independent facts, as the system reports them"
 )]
 pub struct Readiness {
-    /// There may be something to read.
+    /// A read may bring something.
     pub readable: bool,
-    /// There may be room to write.
+    /// There may be room for a write.
     pub writable: bool,
     /// The peer has sent its last byte, or the connection failed.
     pub read_closed: bool,
     /// Nothing can be sent any more, or the connection failed.
     pub write_closed: bool,
-    /// Urgent data waits; a read stops short before it.
+    /// Urgent data waits. A read stops short before it.
     pub urgent: bool,
 }
 

@@ -15,13 +15,13 @@ use super::socket::retry;
 use super::stream::Stream;
 use crate::sys;
 
-/// A listening socket, and what to do when the system runs out of descriptors.
+/// A listening socket that survives when the system runs out of descriptors.
 #[derive(Debug)]
 pub(crate) struct Listener<L = TcpListener> {
     pub(crate) socket: L,
     /// When to try again: no new event comes for connections that wait already.
     pub(crate) retry_at: Option<Instant>,
-    /// Whether the last try has failed: that is said once, however long it lasts.
+    /// Whether the last try has failed. A failure is logged once, however long it lasts.
     failing: bool,
 }
 
@@ -44,8 +44,8 @@ impl<L: Accept> Listener<L> {
         io.register(self.socket.source(), source, Interest::READABLE)
     }
 
-    /// The next connection that waits. `None`: there is none, or none can be
-    /// taken; an event, or `retry_at`, will tell when to ask again.
+    /// Accepts the next connection. `None`: none waits, or none can be accepted now; call again at
+    /// the next event, or at `retry_at`.
     pub(crate) fn accept(&mut self, now: Instant) -> Option<(L::Connection, SocketAddr)> {
         self.accept_by(now, L::accept)
     }
@@ -63,11 +63,11 @@ impl<L: Accept> Listener<L> {
                     return accepted;
                 }
                 Err(err) if is_exhaustion(&err) => return self.pause(now, &err),
-                // Of a connection that was gone before it was accepted, mostly.
-                Err(err) => log::debug!(target: crate::log::TARGET, "accept: {err}"),
+                // Most often the connection was gone before it was accepted.
+                Err(err) => log::debug!(target: crate::log::TARGET, "accept failed: {err}"),
             }
         }
-        self.pause(now, &io::Error::other("it fails again and again"))
+        self.pause(now, &io::Error::other("too many failures in a row"))
     }
 
     fn pause<T>(&mut self, now: Instant, err: &io::Error) -> Option<T> {
@@ -78,7 +78,7 @@ impl<L: Accept> Listener<L> {
         None
     }
 
-    /// Accepts what waits, some connections a turn.
+    /// Accepts the connections that wait, some in each turn.
     pub(crate) fn accept_all(
         &mut self,
         io: &mut Io<'_>,
@@ -94,14 +94,14 @@ impl<L: Accept> Listener<L> {
     }
 }
 
-/// What connections are accepted from.
+/// A socket that connections are accepted from.
 pub(crate) trait Accept {
     type Connection;
 
-    /// What the loop watches.
+    /// The socket as the loop watches it.
     fn source(&mut self) -> &mut dyn MioSource;
 
-    /// The next connection; `WouldBlock` if none waits.
+    /// Accepts the next connection. `WouldBlock` if none waits.
     fn accept(&self) -> io::Result<(Self::Connection, SocketAddr)>;
 }
 
@@ -168,8 +168,8 @@ impl Accept for StreamListener {
     }
 }
 
-/// Whether an error means that descriptors or memory have run out, and may be
-/// there again in a moment.
+/// Whether an error means that descriptors or memory have run out. Some may be free again in a
+/// moment.
 fn is_exhaustion(err: &io::Error) -> bool {
     matches!(
         err.raw_os_error(),
@@ -177,13 +177,13 @@ fn is_exhaustion(err: &io::Error) -> bool {
     )
 }
 
-/// Connections accepted in one turn.
+/// How many connections are accepted in one turn.
 const ACCEPTS: usize = 32;
 
-/// Failures in a row after which a listener pauses.
+/// After this many failures in a row a listener pauses.
 const FAILURES: usize = 8;
 
-/// How long to wait for descriptors.
+/// How long a listener waits for descriptors.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
                 assert_eq!(listener.retry_at, Some(now + RETRY_DELAY));
                 assert!(listener.failing);
             }
-            // Once each time, and told once.
+            // It is tried once each time, and logged once.
             assert_eq!(calls, 3);
             assert_eq!(listener.accept_by(now, |_| Ok(())), Some(()));
             assert_eq!(listener.retry_at, None);

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use super::producer::{More, Producer};
 use super::stream::Stream;
 
-/// The output that is not sent yet: bytes first, then what produces more.
+/// The output that is not sent yet: first bytes, then producers and the bytes behind them.
 #[derive(Default)]
 pub(super) struct Output {
     bytes: Vec<u8>,
     sent: usize,
-    /// Boxed, since most conversations never have one.
+    /// Boxed, since most conversations never have a producer.
     #[allow(
         clippy::box_collection,
         reason = "three words less for each idle session"
@@ -30,7 +30,7 @@ impl Output {
         self.bytes.is_empty() && self.queue.is_none()
     }
 
-    /// Takes the bytes out that come before all producers.
+    /// Takes out the bytes that come before all producers.
     pub(super) fn take_bytes(&mut self) -> Vec<u8> {
         let bytes = self.bytes.split_off(self.sent);
         self.bytes = Vec::new();
@@ -91,14 +91,14 @@ impl Output {
                 return Ok(true);
             }
             if !self.refill(&mut budget)? {
-                // All is sent: an idle conversation holds no memory for it.
+                // All is sent: an idle conversation holds no memory for output.
                 self.bytes = Vec::new();
                 return Ok(false);
             }
         }
     }
 
-    /// Fills the bytes from the queue; false if there is none.
+    /// Fills the bytes from the queue. Returns false if the queue is empty.
     fn refill(&mut self, budget: &mut usize) -> io::Result<bool> {
         let Some(queue) = &mut self.queue else {
             return Ok(false);
@@ -107,13 +107,13 @@ impl Output {
             Some(Item::Bytes(bytes)) => self.bytes = bytes,
             Some(Item::Producer(mut producer)) => {
                 let more = producer.more(&mut self.bytes).unwrap_or_else(|err| {
-                    // Of the producer, not of the connection: what follows goes on.
-                    log::warn!(target: crate::log::TARGET, "output ends early: {err}");
+                    // The producer has failed, and not the connection: go on with what follows.
+                    log::warn!(target: crate::log::TARGET, "a producer failed, so its output ends early: {err}");
                     More::End
                 });
                 if more == More::Yes {
                     queue.push_front(Item::Producer(producer));
-                    // Work that yields nothing has its price too.
+                    // A step that makes no bytes costs time, too.
                     *budget = budget.saturating_sub(1024);
                 }
             }
@@ -126,8 +126,8 @@ impl Output {
     }
 }
 
-/// How long output is made in one call.
+/// How long one call makes output.
 const OUTPUT_TIME: Duration = Duration::from_millis(1);
 
-/// Bytes sent in one call.
+/// How many bytes one call sends.
 const OUTPUT_BUDGET: usize = 64 * 1024;

@@ -256,7 +256,9 @@ impl IOLoop {
                     self.core
                         .dispatch(to, |channel, io| channel.message(io, message));
                 }
-                Request::Message(_, message) => drop_guarded("a message to nobody", message),
+                Request::Message(_, message) => {
+                    drop_guarded("a message to a channel that is gone", message)
+                }
                 Request::Call(function) => {
                     let io = &mut self.core.io();
                     call_guarded("a function of another thread", || function(io));

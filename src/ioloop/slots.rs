@@ -203,7 +203,7 @@ impl<C> Slots<C> {
     }
 }
 
-/// So few deadlines are never searched for those of channels that are gone.
+/// Up to this number, deadlines of channels that are gone are not removed.
 const DEADLINES_MIN: usize = 1024;
 
 #[cfg(test)]

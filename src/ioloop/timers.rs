@@ -224,7 +224,7 @@ fn instant(nanos: u64) -> Instant {
 /// The origin of the deadlines that are shared with handles.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// So many cancelled entries are always tolerated, as in pyftpdlib.
+/// This many cancelled entries are always tolerated, as in pyftpdlib.
 const CANCELLED_MAX: usize = 512;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Tests of the log.
+//! Unit tests of the log.
 
 use super::*;
 
