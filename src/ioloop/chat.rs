@@ -162,8 +162,8 @@ impl AsyncChat {
         self.splitter.next(&self.terminator, self.limit, input)
     }
 
-    /// Keeps the rest of the input for the next read. If TLS has begun meanwhile, the rest belongs to
-    /// the handshake, so that no command that was sent in clear is run under TLS.
+    /// Keeps the rest of the input for the next read. If TLS has begun meanwhile, the rest belongs
+    /// to the handshake, so that no command that was sent in clear is run under TLS.
     pub(crate) fn keep(&mut self, rest: &[u8]) {
         if self.stream.is_handshaking() {
             self.stream.put_back(rest);

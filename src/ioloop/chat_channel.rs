@@ -64,7 +64,7 @@ pub struct ChatChannel<H: ChatHandler> {
 }
 
 impl<H: ChatHandler> ChatChannel<H> {
-    /// Makes a channel, to be put on a loop with [`Io::add`] or [`IOLoop::add`](super::IOLoop::add).
+    /// Makes a channel, which [`Io::add`] or [`IOLoop::add`](super::IOLoop::add) puts on a loop.
     #[must_use]
     pub fn new(stream: Stream, handler: H) -> Self {
         Self {

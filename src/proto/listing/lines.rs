@@ -1,4 +1,4 @@
-//! The lines themselves.
+//! The lines of listings, and the style that makes them.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -15,20 +15,20 @@ use crate::proto::encoding::{Encoding, UnicodeErrors};
 /// A file to be listed.
 #[derive(Debug, Clone, Copy)]
 pub struct ListEntry<'a> {
-    /// Its name as it shall appear.
+    /// The name as it is to appear.
     pub name: &'a OsStr,
-    /// Its attributes: of a link itself for LIST, of its destination for MLSx.
+    /// The attributes: for LIST those of a link itself, for MLSx those of its target.
     pub stat: &'a Stat,
-    /// Where a link points to, shown by LIST as `name -> target`.
+    /// The target of a link, which LIST shows as `name -> target`.
     pub target: Option<&'a Path>,
 }
 
-/// The look-ups of owners; a listing asks once for each number.
+/// Functions that look up the names of owners. A listing calls them once for each number.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
-    /// The name of a user.
+    /// Returns the name of a user.
     pub user: &'a dyn Fn(u32) -> String,
-    /// The name of a group.
+    /// Returns the name of a group.
     pub group: &'a dyn Fn(u32) -> String,
 }
 
@@ -38,8 +38,8 @@ impl fmt::Debug for Names<'_> {
     }
 }
 
-/// How the lines of one listing are made, and what was learnt while making
-/// them: the names of owners, and the day last shown.
+/// The style of the lines of one listing, with what it remembers from one line to the next: the
+/// names of owners, and the day that was shown last.
 #[derive(Debug)]
 pub struct ListingStyle {
     encoding: Encoding,
@@ -47,17 +47,16 @@ pub struct ListingStyle {
     /// Seconds since 1970 when the listing began.
     now: i64,
     calendar: Calendar,
-    /// Encoded and padded, ready for a line.
+    /// The names of owners, encoded and padded for a line.
     users: HashMap<u32, Box<[u8]>>,
     groups: HashMap<u32, Box<[u8]>>,
-    /// The columns last shown, and whose they are.
+    /// The columns of owners that were shown last, and the numbers of their user and group.
     owners: (Option<(u32, u32)>, Vec<u8>),
 }
 
 impl ListingStyle {
-    /// The style of a listing that begins `now`, in seconds since 1970.
-    ///
-    /// `gmt` chooses between GMT and the time zone of the system.
+    /// Makes the style of a listing that begins at `now`, in seconds since 1970. Times are shown in
+    /// GMT if `gmt` is true, else in the time zone of the system.
     #[must_use]
     pub fn new(encoding: Encoding, unicode_errors: UnicodeErrors, gmt: bool, now: i64) -> Self {
         let zone = if gmt {
@@ -83,8 +82,8 @@ impl ListingStyle {
     /// Appends a line in the form of `/bin/ls -lA`, with its CRLF:
     /// `-rw-r--r--   1 user     group         380 Sep 02 03:40 module.py`.
     ///
-    /// A time more than 180 days ago is shown with its year, another one with
-    /// its hour. As pyftpdlib's `format_list()`.
+    /// A time more than 180 days ago is shown with its year, any other time with its hour and
+    /// minute. As pyftpdlib's `format_list()`.
     pub fn list_line(&mut self, names: Names<'_>, entry: &ListEntry<'_>, out: &mut Vec<u8>) {
         let stat = entry.stat;
         out.extend_from_slice(&filemode(stat.mode));
@@ -113,7 +112,7 @@ impl ListingStyle {
     /// Appends a line of MLSD, or of MLST without its leading space, with its
     /// CRLF: `modify=20071029155301;perm=r;size=156;type=file; music.mp3`.
     ///
-    /// RFC 3659 §7.2; the facts are sorted by name, as by pyftpdlib's
+    /// The form is that of RFC 3659 §7.2. The facts are sorted by name, as by pyftpdlib's
     /// `format_mlsx()`.
     pub fn mlsx_line(&mut self, facts: &MlsxFacts, entry: &ListEntry<'_>, out: &mut Vec<u8>) {
         let stat = entry.stat;
@@ -127,7 +126,7 @@ impl ListingStyle {
             match fact {
                 Fact::Modify => {
                     let Some(time) = self.calendar.civil(stat.mtime) else {
-                        // No calendar has it: a fact may be missing.
+                        // The calendar does not have this time. A fact may be missing.
                         out.truncate(start);
                         continue;
                     };
@@ -152,7 +151,7 @@ impl ListingStyle {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Both columns of owners; most entries have those of the one before.
+    /// Appends both columns of owners. Most entries have the owners of the entry before.
     fn push_owners(&mut self, names: Names<'_>, stat: &Stat, out: &mut Vec<u8>) {
         if self.owners.0 != Some((stat.uid, stat.gid)) {
             let (encoding, errors) = (&self.encoding, self.unicode_errors);
@@ -166,12 +165,12 @@ impl ListingStyle {
         out.extend_from_slice(&self.owners.1);
     }
 
-    /// `Sep 02 03:40`, or `Sep 02  2007` for what is older than six months.
+    /// Appends `Sep 02 03:40`, or `Sep 02  2007` for a time more than six months ago.
     fn push_list_time(&mut self, mtime: i64, out: &mut Vec<u8>) {
         if let Some(time) = self.calendar.civil(mtime) {
             return time.push_list(self.now.saturating_sub(mtime) > SIX_MONTHS, out);
         }
-        // As pyftpdlib: what no calendar has is shown as of now.
+        // A time that the calendar does not have is shown as the present time, as in pyftpdlib.
         match self.calendar.civil(self.now) {
             Some(now) => now.push_list(false, out),
             None => out.extend_from_slice(b"Jan 01 00:00"),
@@ -183,7 +182,7 @@ impl ListingStyle {
     }
 }
 
-/// The first column, as Python's `stat.filemode()`.
+/// Makes the first column, as Python's `stat.filemode()`.
 fn filemode(mode: u32) -> [u8; 10] {
     let kind = match mode & 0o170_000 {
         0o100_000 => b'-',
@@ -196,7 +195,7 @@ fn filemode(mode: u32) -> [u8; 10] {
         _ => b'?',
     };
     let bit = |bit: u32, letter: u8| if mode & bit == 0 { b'-' } else { letter };
-    // Set-uid, set-gid and sticky share the place of x.
+    // Set-uid, set-gid and sticky share a letter with x.
     let execute = |special: u32, x: u32, letter: u8| match (mode & special != 0, mode & x != 0) {
         (true, true) => letter,
         (true, false) => letter.to_ascii_uppercase(),
@@ -229,7 +228,7 @@ fn type_of(entry: &ListEntry<'_>) -> &'static [u8] {
     }
 }
 
-/// The name of an owner at the left of eight places, and a space.
+/// The name of an owner, left-justified in eight columns, and a space.
 fn owner_column(encoding: &Encoding, errors: UnicodeErrors, name: &str) -> Box<[u8]> {
     let mut column = Vec::new();
     encoding.encode_name(OsStr::new(name), errors, &mut column);
@@ -238,7 +237,7 @@ fn owner_column(encoding: &Encoding, errors: UnicodeErrors, name: &str) -> Box<[
     column.into_boxed_slice()
 }
 
-/// A number at the right of `width` places.
+/// Appends a number, right-justified in `width` columns.
 fn push_number(out: &mut Vec<u8>, number: u64, width: usize) {
     push_base(out, number, 10, width);
 }
@@ -247,19 +246,19 @@ fn push_hex(out: &mut Vec<u8>, number: u64) {
     push_base(out, number, 16, 0);
 }
 
-/// As Python's `oct()`: `0o755`.
+/// Appends a number as Python's `oct()`: `0o755`.
 fn push_octal(out: &mut Vec<u8>, number: u32) {
     out.extend_from_slice(b"0o");
     push_base(out, number.into(), 8, 0);
 }
 
 fn push_base(out: &mut Vec<u8>, mut number: u64, base: u64, width: usize) {
-    // 22 octal digits are the most that 64 bits make.
+    // 64 bits have at most 22 octal digits.
     let mut digits = [b' '; 24];
     let mut at = digits.len();
     loop {
         at -= 1;
-        // The remainder is below 16.
+        // The remainder is below 16, so this finds a digit.
         digits[at] = b"0123456789abcdef"[usize::try_from(number % base).unwrap_or(0)];
         number /= base;
         if number == 0 {
@@ -270,7 +269,7 @@ fn push_base(out: &mut Vec<u8>, mut number: u64, base: u64, width: usize) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// What pyftpdlib and proftpd call six months.
+/// Six months, as pyftpdlib and proftpd count them, in seconds.
 const SIX_MONTHS: i64 = 180 * 24 * 60 * 60;
 
 #[cfg(test)]
