@@ -123,7 +123,7 @@ impl AsyncChat {
         !self.output.is_empty()
     }
 
-    /// The socket of the connection.
+    /// The stream of the connection.
     #[must_use]
     pub fn stream(&self) -> &Stream {
         &self.stream
@@ -172,7 +172,7 @@ impl AsyncChat {
         }
     }
 
-    /// Puts the connection under TLS, as the server. Output that waits goes out in clear before.
+    /// Puts the connection under TLS, as the server. Output that waits is sent in clear first.
     pub(crate) fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
         let sent_in_clear = self.output.take_bytes();
         self.stream.secure(config, sent_in_clear)?;

@@ -161,8 +161,8 @@ impl<C> Slots<C> {
         self.deadlines.next_deadline()
     }
 
-    /// Takes the next channel whose deadline has come. `deadline_of` says whether its deadline was
-    /// put off meanwhile: it then gets a new entry.
+    /// Takes the next channel whose deadline has come. `deadline_of` returns the present deadline of
+    /// a channel: if it was put off meanwhile, it gets a new entry.
     pub(super) fn pop_due(
         &mut self,
         now: Instant,

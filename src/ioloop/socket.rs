@@ -12,9 +12,9 @@ use super::memory::{MemoryStream, Network};
 
 /// A socket with its readiness.
 ///
-/// A short read means that the socket is empty, and that an event comes when it is not. So the
-/// next read is spared, unless the peer has sent its last byte or urgent data: a short read does
-/// not mean that the socket is empty then.
+/// A short read means that the socket is empty, and that an event comes when it is not. The next
+/// read is then skipped. After the peer's last byte, or before urgent data, a short read does not
+/// mean that: reading goes on until a read is refused.
 pub(crate) struct RawStream {
     pub(super) socket: Socket,
     pub(super) readable: bool,

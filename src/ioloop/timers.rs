@@ -36,7 +36,7 @@ impl CallLater {
         self.0.cancelled.load(Relaxed)
     }
 
-    /// Marks a callback outside the heap as called for the last time.
+    /// Marks a callback that leaves the heap as called for the last time.
     pub(super) fn finish(&self) {
         self.0.cancelled.store(true, Relaxed);
     }
