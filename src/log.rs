@@ -1,12 +1,11 @@
 //! The log on standard error: `[I 2026-11-22 17:00:00] message`.
 //!
-//! The crate logs through the `log` crate, target `ftpdlib`, so that any logger
-//! does; [`config_logging`] installs the one of pyftpdlib's looks. It knows how
-//! a line looks and how it is written; what the lines say is told elsewhere.
+//! The crate logs through the `log` crate with the target `ftpdlib`, so any logger can be used.
+//! [`config_logging`] installs one whose lines look like those of pyftpdlib. This module knows how
+//! a line looks and how it is written. The text of a line comes from the code that logs it.
 //!
-//! Whatever a client sends, a line of the log is one line, and moves nothing on
-//! a terminal: see [`escape`]. And whatever becomes of standard error, the
-//! server goes on: a line that cannot be written is dropped.
+//! A log line is always one line, whatever a client sends, and it has no effect on a terminal: see
+//! [`escape`]. A line that cannot be written to standard error is dropped, and the server goes on.
 
 use std::borrow::Cow;
 use std::env;
@@ -22,14 +21,14 @@ use log::{Log, Metadata, Record};
 #[doc(no_inline)]
 pub use log::{Level, LevelFilter, SetLoggerError};
 
-/// Sends the lines of the crate, at `level` and above, to standard error, and
-/// the warnings and errors of other crates; as pyftpdlib's `config_logging`.
+/// Installs a logger that writes to standard error: the records of this crate at `level` and
+/// above, and the warnings and errors of other crates. As pyftpdlib's `config_logging`.
 ///
-/// The prefix is coloured where standard error is a terminal, unless `NO_COLOR`
-/// is set or `TERM` is `dumb`.
+/// The prefix is coloured if standard error is a terminal, unless `NO_COLOR` is set or `TERM` is
+/// `dumb`.
 ///
 /// # Errors
-/// There is a logger already: it stays.
+/// Another logger is installed already. It stays.
 pub fn config_logging(level: LevelFilter) -> Result<(), SetLoggerError> {
     let logger = LOGGER.get_or_init(|| {
         let terminal = io::stderr().is_terminal();
@@ -47,12 +46,11 @@ pub fn config_logging(level: LevelFilter) -> Result<(), SetLoggerError> {
     Ok(())
 }
 
-/// Writes the lines that were gathered; a few nanoseconds where there are none.
+/// Writes the lines that were gathered. Takes a few nanoseconds if there are none.
 ///
-/// Where standard error is no terminal and the level is info, lines may be
-/// written together. That begins with the first call of this function, which is
-/// a promise to call it again soon: the event loop does at the end of each turn.
-/// [`write_through`] ends it.
+/// Lines of level info are gathered and written together, unless standard error is a terminal or
+/// the level is debug. Gathering begins with the first call of this function: the caller promises
+/// to call it again soon, as the event loop does in each turn. [`write_through`] ends it.
 pub fn flush() {
     if !GATHERING.load(Ordering::Relaxed) {
         GATHERING.store(true, Ordering::Relaxed);
@@ -62,9 +60,9 @@ pub fn flush() {
     }
 }
 
-/// [`flush`] for the event loop, every turn: lines that follow each other within
-/// [`GATHER_TIME`] go out together, the first of them at once. Returns when to
-/// call again at the latest if lines wait.
+/// [`flush`] for each turn of the event loop. The first line is written at once; lines that follow
+/// within [`GATHER_TIME`] are written together. If lines wait, returns when to call again at the
+/// latest.
 pub(crate) fn flush_in_time(now: Instant) -> Option<Instant> {
     if !GATHERING.load(Ordering::Relaxed) {
         GATHERING.store(true, Ordering::Relaxed);
@@ -84,19 +82,19 @@ pub(crate) fn flush_in_time(now: Instant) -> Option<Instant> {
     None
 }
 
-/// Writes the lines that were gathered, and each line at once from now on: for
-/// when a loop has ended, or before a fork. The next [`flush`] reverts it.
+/// Writes the lines that were gathered, and from now on writes each line at once: call it when a
+/// loop has ended, or before a fork. The next [`flush`] starts the gathering again.
 pub fn write_through() {
     GATHERING.store(false, Ordering::Relaxed);
     write_pending();
 }
 
-/// `text` with everything written out that could break a line or that a
-/// terminal acts on: control characters (`\n`, `\t`, `\x1b`), line separators,
-/// and what turns the direction of writing (`\u{202e}`). Clean text is borrowed.
+/// Replaces, by visible escapes, all characters that could break a line or that a terminal acts
+/// on: control characters (`\n`, `\t`, `\x1b`), line separators, and those that change the
+/// direction of writing (`\u{202e}`). Clean text is borrowed.
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
-    // Most text is ASCII: look at bytes before looking at characters.
+    // Most text is ASCII: a look at its bytes is faster than at its characters.
     if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
         return Cow::Borrowed(text);
     }
@@ -124,18 +122,18 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Makes the lines: pyftpdlib's prefix, its colours, and an escaped message.
+/// A formatter of log lines: pyftpdlib's prefix in its colours, and an escaped message.
 #[derive(Debug, Clone, Default)]
 pub struct LogFormatter {
     coloured: bool,
-    /// The second that `time` tells; there is a line for each command, and the
-    /// calendar is slow.
+    /// The second that `time` shows. It is kept since there is a line for each command, and
+    /// calendar arithmetic is slow.
     second: Option<u64>,
     time: String,
 }
 
 impl LogFormatter {
-    /// With the prefix in colours, or without.
+    /// Makes a formatter, with the prefix in colours or without.
     #[must_use]
     pub fn new(coloured: bool) -> Self {
         Self {
@@ -144,7 +142,7 @@ impl LogFormatter {
         }
     }
 
-    /// Appends one line, with its line break, to `line`; the time is local.
+    /// Appends one line, with its line break, to `line`. The time is shown in the local time zone.
     pub fn format(&mut self, level: Level, now: SystemTime, message: &str, line: &mut Vec<u8>) {
         self.set_time(now);
         let (colour, normal) = match level {
@@ -193,7 +191,7 @@ struct Output {
 }
 
 impl StderrLogger {
-    /// A thread that panicked with the lock leaves at worst half a line.
+    /// A thread that panicked while it held the lock leaves half a line at worst.
     fn lock(&self) -> MutexGuard<'_, Output> {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -208,10 +206,10 @@ impl Log for StderrLogger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        // Before the lock: the arguments may be a user's, and log or panic themselves.
+        // Before the lock: the arguments may be a user's, and may log or panic.
         let message = text(record.args());
         let level = record.level();
-        // Whoever asked for each line wants to see it now.
+        // At a terminal, and at level debug, lines are read as they come.
         let watched = self.terminal || log::max_level() >= LevelFilter::Debug;
         let at_once = watched || level <= Level::Warn || !GATHERING.load(Ordering::Relaxed);
 
@@ -231,7 +229,7 @@ impl Log for StderrLogger {
     }
 }
 
-/// Whole lines on their way to `out`, at most [`GATHERED`] bytes of them.
+/// Whole lines that wait to be written to `out`, at most [`GATHERED`] bytes.
 struct LineBuffer<W> {
     out: W,
     pending: Vec<u8>,
@@ -243,8 +241,8 @@ impl<W: Write> LineBuffer<W> {
         Self { out, pending }
     }
 
-    /// Adds the line that `write` appends. What would then be too much is
-    /// written before, so that no line is torn in two writes.
+    /// Adds the line that `write` appends. If the lines would be too many, the earlier ones are
+    /// written first, so that no line is divided between two writes.
     fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.pending.len();
         write(&mut self.pending);
@@ -258,8 +256,8 @@ impl<W: Write> LineBuffer<W> {
         }
     }
 
-    /// Writes all. What cannot be written (a closed pipe, a full disk) is lost:
-    /// there is nobody left to tell.
+    /// Writes all lines. Lines that cannot be written (a closed pipe, a full disk) are lost: there
+    /// is no other place to report to.
     fn flush(&mut self) {
         if !self.pending.is_empty() {
             let _ = self.out.write_all(&self.pending);
@@ -277,13 +275,13 @@ fn write_pending() {
     }
 }
 
-/// Borrowed where the message has no arguments.
+/// The text of a message. It is borrowed if the message has no arguments.
 fn text(args: &fmt::Arguments<'_>) -> Cow<'static, str> {
     match args.as_str() {
         Some(text) => Cow::Borrowed(text),
         None => {
             let mut text = String::with_capacity(128);
-            // A `Display` that fails must not bring the server down, as it does in `format!`.
+            // A `Display` that fails must not panic, as it does in `format!`.
             let _ = text.write_fmt(*args);
             Cow::Owned(text)
         }
@@ -297,8 +295,8 @@ fn is_ours(target: &str) -> bool {
 }
 
 fn is_unsafe(c: char) -> bool {
-    // C0, DEL and C1; separators of lines; marks and overrides of direction; the
-    // annotations and tags that show nothing.
+    // C0, DEL and C1; line separators; marks and overrides of direction; annotations and tags,
+    // which are invisible.
     c.is_control()
         || matches!(c,
             '\u{2028}' | '\u{2029}'
@@ -312,184 +310,17 @@ fn colours_allowed() -> bool {
 }
 
 static LOGGER: OnceLock<StderrLogger> = OnceLock::new();
-/// Whether somebody calls [`flush`].
+/// Whether lines are gathered, because a caller of [`flush`] writes them.
 static GATHERING: AtomicBool = AtomicBool::new(false);
-/// Whether there is something to flush.
+/// Whether there are lines to write.
 static PENDING: AtomicBool = AtomicBool::new(false);
-/// How long a line may wait for others.
+/// How long a line may wait for other lines.
 const GATHER_TIME: Duration = Duration::from_millis(20);
-/// Bytes of lines written together.
+/// How many bytes of lines are written together at most.
 const GATHERED: usize = 8192;
 
 /// The target of every record of this crate.
 pub(crate) const TARGET: &str = "ftpdlib";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Remembers each write.
-    #[derive(Default)]
-    struct Writes(Vec<String>);
-
-    impl Write for Writes {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.push(String::from_utf8(bytes.to_vec()).unwrap());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    struct Broken;
-
-    impl Write for Broken {
-        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-    }
-
-    fn line(formatter: &mut LogFormatter, level: Level, now: SystemTime, message: &str) -> String {
-        let mut line = Vec::new();
-        formatter.format(level, now, message, &mut line);
-        String::from_utf8(line).unwrap()
-    }
-
-    fn push(lines: &mut LineBuffer<impl Write>, text: &str) {
-        lines.push(|line| line.extend_from_slice(text.as_bytes()));
-    }
-
-    #[test]
-    fn clean_text_is_borrowed() {
-        for clean in ["", "plain text ~", "h\u{e9}llo \u{4f60}\u{597d} \u{1f600}"] {
-            assert!(matches!(escape(clean), Cow::Borrowed(text) if text == clean));
-        }
-    }
-
-    #[test]
-    fn what_a_terminal_acts_on_is_written_out() {
-        assert_eq!(escape("a\r\nb\tc\0"), "a\\r\\nb\\tc\\x00");
-        assert_eq!(escape("\u{1b}[2J\u{7f}\u{9b}1m"), "\\x1b[2J\\x7f\\x9b1m");
-        assert_eq!(
-            escape("\u{e9}\u{2028}x\u{202e}"),
-            "\u{e9}\\u{2028}x\\u{202e}"
-        );
-        assert_eq!(escape("\u{85}"), "\\x85");
-        for c in (0..0x1f_ffff)
-            .filter_map(char::from_u32)
-            .filter(|c| c.is_control())
-        {
-            let text = format!("\u{e9}{c}x");
-            assert!(!escape(&text).contains(c), "{c:?}");
-            assert!(escape(&text).is_char_boundary(3));
-        }
-    }
-
-    #[test]
-    fn lines_look_as_those_of_pyftpdlib() {
-        let mut formatter = LogFormatter::new(false);
-        let noon = SystemTime::now();
-        let info = line(&mut formatter, Level::Info, noon, "200 a\nb");
-        let (prefix, message) = info.split_at("[I 2026-11-22 17:00:00]".len());
-        assert_eq!(message, " 200 a\\nb\n");
-        assert!(prefix.starts_with("[I 20") && prefix.ends_with(']'));
-        let shape: String = prefix
-            .chars()
-            .map(|c| if c.is_ascii_digit() { '0' } else { c })
-            .collect();
-        assert_eq!(shape, "[I 0000-00-00 00:00:00]");
-        for (level, letter) in [
-            (Level::Debug, "[D "),
-            (Level::Warn, "[W "),
-            (Level::Error, "[E "),
-        ] {
-            assert!(line(&mut formatter, level, noon, "").starts_with(letter));
-        }
-    }
-
-    #[test]
-    fn the_time_follows_the_clock() {
-        let mut formatter = LogFormatter::new(false);
-        let at = |seconds| UNIX_EPOCH + Duration::from_millis(seconds);
-        let first = line(&mut formatter, Level::Info, at(1_000_000_000), "");
-        assert_eq!(
-            line(&mut formatter, Level::Info, at(1_000_000_999), ""),
-            first
-        );
-        assert_ne!(
-            line(&mut formatter, Level::Info, at(1_000_001_000), ""),
-            first
-        );
-        // Clocks that are wrong are shown, and end nothing.
-        line(
-            &mut formatter,
-            Level::Info,
-            UNIX_EPOCH - Duration::from_secs(1),
-            "",
-        );
-        line(
-            &mut formatter,
-            Level::Info,
-            UNIX_EPOCH + Duration::from_secs(1 << 60),
-            "",
-        );
-    }
-
-    #[test]
-    fn only_the_prefix_is_coloured() {
-        let mut formatter = LogFormatter::new(true);
-        let error = line(&mut formatter, Level::Error, SystemTime::now(), "message");
-        assert!(error.starts_with("\u{1b}[31m[E "), "{error:?}");
-        assert!(error.ends_with("]\u{1b}[0m message\n"), "{error:?}");
-    }
-
-    #[test]
-    fn lines_are_gathered_until_flushed() {
-        let mut lines = LineBuffer::new(Writes::default());
-        push(&mut lines, "one\n");
-        push(&mut lines, "two\n");
-        assert!(lines.out.0.is_empty());
-        lines.flush();
-        lines.flush();
-        assert_eq!(lines.out.0, ["one\ntwo\n"]);
-    }
-
-    #[test]
-    fn no_more_is_gathered_than_the_limit() {
-        let mut lines = LineBuffer::new(Writes::default());
-        let kilobyte = "x".repeat(1000);
-        for _ in 0..9 {
-            push(&mut lines, &kilobyte);
-        }
-        assert_eq!(lines.out.0.len(), 1);
-        assert_eq!(lines.out.0[0].len(), 8000);
-        assert_eq!(lines.pending.len(), 1000);
-        // A line beyond the limit goes out whole, after those before it.
-        push(&mut lines, &"y".repeat(3 * GATHERED));
-        assert_eq!(lines.out.0.len(), 3);
-        assert_eq!(lines.out.0[2].len(), 3 * GATHERED);
-        assert!(lines.pending.is_empty() && lines.pending.capacity() <= GATHERED);
-    }
-
-    #[test]
-    fn a_broken_pipe_is_no_error() {
-        let mut lines = LineBuffer::new(Broken);
-        for _ in 0..3 {
-            push(&mut lines, "line\n");
-            lines.flush();
-            assert!(lines.pending.is_empty());
-        }
-    }
-
-    #[test]
-    fn the_crate_and_its_modules_are_ours() {
-        assert!(is_ours("ftpdlib") && is_ours("ftpdlib::servers"));
-        assert!(!is_ours("ftpdlib2") && !is_ours("mio::poll"));
-    }
-}
+mod tests;

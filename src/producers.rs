@@ -1,7 +1,7 @@
-//! Where the output of a connection comes from: [`Producer`], and the producer of a file.
+//! Producers: [`Producer`], the source of a connection's output, and [`FileProducer`].
 //!
-//! A producer makes bytes when it is asked to. It knows neither the connection that they go
-//! out on, nor how many are wanted in all.
+//! A producer makes bytes when it is asked to. It knows neither the connection that sends them,
+//! nor how many are wanted in all.
 
 use std::fmt;
 use std::io;
@@ -12,18 +12,18 @@ use crate::proto::transfer_type::TransferType;
 
 pub use crate::ioloop::producer::{BufferedIteratorProducer, More, Producer, SourceFile};
 
-/// The bytes of a file, as pyftpdlib's `FileProducer`.
+/// A producer of the bytes of a file: as pyftpdlib's `FileProducer`.
 pub struct FileProducer {
     file: Box<dyn FSFile>,
     translation: Option<ToNetwork>,
     position: u64,
-    /// Bytes read at once. 65,536.
+    /// How many bytes one call reads. 65,536 by default.
     pub buffer_size: usize,
 }
 
 impl FileProducer {
-    /// `file` stands at `position`. In ASCII each LF becomes CRLF, unless it is
-    /// part of one.
+    /// Makes a producer of a file whose next read begins at `position`. With
+    /// [`TransferType::Ascii`] each LF that is not part of a CRLF becomes CRLF.
     #[must_use]
     pub fn new(file: Box<dyn FSFile>, position: u64, transfer_type: TransferType) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl Producer for FileProducer {
     }
 
     fn finish(&mut self, completed: bool) {
-        // What was read is sent; how closing it went changes nothing of that.
+        // All bytes that were read are sent already, so an error of closing changes nothing.
         let _ = self.file.finish(completed);
     }
 }

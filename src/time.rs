@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The time `delay` after `now`. A delay of more than ten years counts as ten years.
+/// Returns the time `delay` after `now`. A delay of more than ten years counts as ten years.
 pub(crate) fn after(now: Instant, delay: Duration) -> Instant {
     now + delay.min(LONGEST)
 }

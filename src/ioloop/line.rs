@@ -1,21 +1,20 @@
-//! Where one piece of a stream ends: lines, blocks of a length, or whatever comes.
+//! A splitter of byte streams: into lines, into blocks of a given length, or as bytes come.
 //!
-//! The splitter sees bytes that somebody else keeps and says what they are; it
-//! neither reads nor stores any.
+//! The splitter looks at bytes that the caller keeps. It neither reads nor stores any.
 
 use std::borrow::Cow;
 
 use memchr::memmem;
 
-/// What ends a piece, as asynchat's `set_terminator`.
+/// What ends a piece, as in `set_terminator` of Python's asynchat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Terminator {
-    /// These bytes, which are not part of the piece. No bytes at all are as
+    /// These bytes, which are not part of the piece. An empty terminator means the same as
     /// [`None`](Self::None).
     Bytes(Cow<'static, [u8]>),
-    /// So many bytes. Zero is as [`None`](Self::None).
+    /// A count: each piece has so many bytes. Zero means the same as [`None`](Self::None).
     Count(usize),
-    /// Nothing: what has come is a piece.
+    /// Nothing: the bytes that have come are a piece.
     None,
 }
 
@@ -24,50 +23,48 @@ impl Terminator {
     pub const CRLF: Self = Self::Bytes(Cow::Borrowed(b"\r\n"));
 }
 
-/// What the first bytes of the input are.
+/// What the splitter finds at the start of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step<'a> {
     /// A piece, without its terminator.
     Piece {
-        /// Its bytes, at the start of the input.
+        /// The bytes of the piece.
         piece: &'a [u8],
-        /// How many bytes to drop from the input: the terminator goes too.
+        /// How many bytes to drop from the input, with the terminator.
         consumed: usize,
     },
-    /// A line is longer than the limit. Told once for each such line.
+    /// A line that is longer than the limit. It is reported once for each such line.
     TooLong {
         /// How many bytes to drop from the input.
         consumed: usize,
     },
-    /// The rest, or a part of the rest, of a line that was too long.
+    /// The rest of a line that was too long, or a part of that rest.
     Skipped {
         /// How many bytes to drop from the input; at least one.
         consumed: usize,
     },
-    /// Nothing yet: keep the input, and come again when there is more.
+    /// Nothing yet: keep the input, and call again when there is more.
     More,
 }
 
-/// Cuts a stream into pieces.
+/// A splitter of a stream into pieces.
 #[derive(Debug, Clone, Default)]
 pub struct Splitter {
-    /// Whether the rest of a line that was too long is still to come.
+    /// Whether the rest of a line that was too long has still to come.
     skipping: bool,
 }
 
 impl Splitter {
-    /// What the first bytes of `input` are, which holds all that is left of the
-    /// stream so far.
+    /// Finds the next piece. `input` holds all bytes of the stream that were not dropped yet.
     ///
-    /// A line, without its terminator, may have `limit` bytes. Of a longer one nothing
-    /// is kept: it is [`Step::TooLong`] as soon as that is certain, and its rest, up to
-    /// and with the terminator, is [`Step::Skipped`] however late it comes; so it can
-    /// never run as a command of its own. After [`Step::More`] there are fewer than
-    /// `limit` bytes and the length of the terminator to keep. A
-    /// [`Terminator::Count`] is a limit by itself.
+    /// A line may have `limit` bytes, not counting its terminator. Nothing of a longer line is kept:
+    /// it is [`Step::TooLong`] as soon as that is certain. Its rest, up to and including the
+    /// terminator, is [`Step::Skipped`] however late it comes, so it never runs as a command. After
+    /// [`Step::More`] the caller keeps fewer bytes than `limit` plus the length of the terminator. A
+    /// [`Terminator::Count`] needs no limit.
     ///
-    /// How the stream is divided into inputs makes no difference to the lines, nor to
-    /// the number of those too long.
+    /// The lines, and the number of lines that are too long, do not depend on how the stream is
+    /// divided into inputs.
     pub fn next<'a>(&mut self, terminator: &Terminator, limit: usize, input: &'a [u8]) -> Step<'a> {
         if input.is_empty() {
             return Step::More;
@@ -77,7 +74,7 @@ impl Splitter {
             Terminator::Count(count) if *count > 0 => *count,
             _ => input.len(),
         };
-        // Whoever changes the terminator has other plans for the rest of the line.
+        // The caller has changed the terminator: the rest of a long line is input like any other.
         self.skipping = false;
         input.get(..end).map_or(Step::More, |piece| Step::Piece {
             piece,
@@ -109,7 +106,7 @@ impl Splitter {
     }
 }
 
-/// How many of the last bytes of `input` are the start, but not the whole, of `end`.
+/// How many of the last bytes of `input` are a beginning of `end`, but not all of it.
 fn half(end: &[u8], input: &[u8]) -> usize {
     let longest = end.len().saturating_sub(1).min(input.len());
     let starts = |len: &usize| end.get(..*len).is_some_and(|start| input.ends_with(start));
@@ -122,8 +119,8 @@ mod tests {
 
     use super::*;
 
-    /// The pieces of a stream, `None` for each line too long, and the most bytes that
-    /// had to be kept.
+    /// The pieces of a stream (`None`: a line that was too long), and the most bytes that had to be
+    /// kept.
     fn split(
         terminator: &Terminator,
         limit: usize,
@@ -217,7 +214,7 @@ mod tests {
         assert_eq!(step, expected);
     }
 
-    /// What any division of the stream must give.
+    /// The pieces that any division of the stream must give.
     fn naive(end: &[u8], limit: usize, mut stream: &[u8]) -> Vec<Option<Vec<u8>>> {
         let mut pieces = Vec::new();
         while let Some(at) = stream.windows(end.len()).position(|window| window == end) {

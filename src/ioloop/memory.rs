@@ -1,9 +1,8 @@
-//! Sockets that are in memory only, and the network between them: for
-//! [`testing`](crate::testing).
+//! Sockets in memory, and the network between them: for [`testing`](crate::testing).
 //!
-//! They behave as those of the system do: what waits to be read is bounded, they
-//! tell of changes only (edge-triggered), connections are refused, close and are
-//! reset. They know nothing of who uses them.
+//! They behave as the system's sockets do: their buffers are bounded, they report changes only
+//! (edge-triggered), and connections are refused, closed and reset. What is sent over them is not
+//! known here.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,16 +14,16 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::Readiness;
+use super::event::Readiness;
 
-/// Who is connected with whom. Clones are the same network.
+/// A network of sockets in memory. Clones are the same network.
 #[derive(Clone, Default)]
 pub(crate) struct Network(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     sockets: Slab<Socket>,
-    /// Those that the loop has to hear of.
+    /// Sockets whose state has changed since the loop took the events.
     changed: Vec<usize>,
     last_port: u16,
 }
@@ -36,7 +35,7 @@ struct Socket {
 }
 
 enum Kind {
-    /// With those who wait to be accepted.
+    /// With the connections that wait to be accepted.
     Listener(VecDeque<usize>),
     Stream(Wire),
 }
@@ -46,26 +45,28 @@ struct Wire {
     peer_address: SocketAddr,
     /// The other end, unless it is closed.
     peer: Option<usize>,
-    /// What has come, and whether that was all.
+    /// Received and not read yet.
     input: VecDeque<u8>,
+    /// Whether the other end sends no more.
     input_ended: bool,
+    /// Whether this end sends no more.
     output_ended: bool,
     stage: Stage,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// To where nobody answers.
+    /// To an address that no socket has: it never gets there.
     Connecting,
     Connected,
     Reset,
 }
 
 impl Network {
-    /// Listens; on a port of the network's choice if it is 0.
+    /// Listens on an address. Port 0 stands for a port of the network's choice.
     ///
     /// # Errors
-    /// `AddrInUse`.
+    /// `AddrInUse` if another socket listens there.
     pub(crate) fn listen(&self, mut address: SocketAddr) -> io::Result<MemoryListener> {
         let mut state = self.lock();
         if address.port() == 0 {
@@ -77,11 +78,11 @@ impl Network {
         Ok(MemoryListener(self.handle(key)))
     }
 
-    /// Connects to whoever listens there, from a port of the network's choice if
-    /// that is 0. To an address that nobody has it never gets there.
+    /// Connects to the socket that listens on `to`. Port 0 in `from` stands for a port of the
+    /// network's choice. A connection to an address that no socket has stays unfinished.
     ///
     /// # Errors
-    /// `ConnectionRefused` if somebody has the address, but listens not there.
+    /// `ConnectionRefused` if a socket has the IP address of `to`, but none listens on the port.
     pub(crate) fn connect(&self, mut from: SocketAddr, to: SocketAddr) -> io::Result<MemoryStream> {
         let mut state = self.lock();
         if from.port() == 0 {
@@ -97,12 +98,12 @@ impl Network {
             if let Kind::Listener(waiting) = &mut state.sockets[listener].kind {
                 waiting.push_back(other);
             }
-            state.tell(listener);
+            state.mark_changed(listener);
         }
         Ok(MemoryStream(self.handle(key)))
     }
 
-    /// Both ends of a connection from one address to the other.
+    /// Makes a connection from one address to the other, and returns both ends.
     pub(crate) fn pair(&self, from: SocketAddr, to: SocketAddr) -> (MemoryStream, MemoryStream) {
         let mut state = self.lock();
         let key = state.insert(from, Kind::Stream(Wire::new(to)));
@@ -113,12 +114,12 @@ impl Network {
         )
     }
 
-    /// Whether there are events to be taken.
+    /// Whether [`take_events`](Self::take_events) would look at any socket.
     pub(super) fn has_events(&self) -> bool {
         !self.lock().changed.is_empty()
     }
 
-    /// What became ready since the last time.
+    /// Takes the events of the sockets that have changed since the last call.
     pub(super) fn take_events(&self) -> Vec<(Token, Readiness)> {
         let mut state = self.lock();
         let changed = std::mem::take(&mut state.changed);
@@ -133,7 +134,7 @@ impl Network {
         }
     }
 
-    /// A test that panicked leaves it as it is.
+    /// A panic of a test while it holds the lock leaves a state that can still be used.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,7 +149,7 @@ impl State {
         })
     }
 
-    /// Makes the other end of a connection.
+    /// Makes the other end of a connection, and joins both.
     fn join(&mut self, key: usize, from: SocketAddr, to: SocketAddr) -> usize {
         let mut wire = Wire::new(from);
         wire.stage = Stage::Connected;
@@ -191,16 +192,15 @@ impl State {
         self.last_port
     }
 
-    /// The loop is to hear how this one is now.
-    fn tell(&mut self, key: usize) {
+    /// Notes that a socket has changed, if the loop watches it.
+    fn mark_changed(&mut self, key: usize) {
         let watched = self.sockets.get(key).is_some_and(|x| x.watch.is_some());
         if watched && !self.changed.contains(&key) {
             self.changed.push(key);
         }
     }
 
-    /// What the loop hears of a socket; `None`: it is not ready for what it is
-    /// watched for.
+    /// The event of a socket. `None`: it is not ready for anything that it is watched for.
     fn event(&mut self, key: usize) -> Option<(Token, Readiness)> {
         let (token, interest) = self.sockets.get(key)?.watch?;
         let room = self.room(key);
@@ -225,7 +225,7 @@ impl State {
         (readiness != Readiness::default()).then_some((token, readiness))
     }
 
-    /// Bytes that may be written now; `None`: it would fail.
+    /// How many bytes may be written now. `None`: a write would fail.
     fn room(&mut self, key: usize) -> Option<usize> {
         let wire = self.wire(key)?;
         match wire.stage {
@@ -255,7 +255,7 @@ impl State {
         if take {
             wire.input.drain(..size);
             if let Some(peer) = wire.peer {
-                self.tell(peer);
+                self.mark_changed(peer);
             }
         }
         Ok(size)
@@ -273,7 +273,7 @@ impl State {
             if let Some(wire) = self.wire(peer) {
                 wire.input.extend(&bytes[..size]);
             }
-            self.tell(peer);
+            self.mark_changed(peer);
         }
         Ok(size)
     }
@@ -285,7 +285,7 @@ impl State {
             if let Some(wire) = self.wire(peer) {
                 wire.input_ended = true;
             }
-            self.tell(peer);
+            self.mark_changed(peer);
         }
     }
 
@@ -298,9 +298,9 @@ impl State {
         }
         self.changed.retain(|changed| *changed != key);
         if let Some(Kind::Listener(waiting)) = self.sockets.try_remove(key).map(|x| x.kind) {
-            for stranger in waiting {
-                self.reset(stranger);
-                self.close(stranger);
+            for unaccepted in waiting {
+                self.reset(unaccepted);
+                self.close(unaccepted);
             }
         }
     }
@@ -313,7 +313,7 @@ impl State {
                 wire.peer = None;
                 wire.input.clear();
             }
-            self.tell(end);
+            self.mark_changed(end);
         }
     }
 }
@@ -331,7 +331,7 @@ impl Wire {
     }
 }
 
-/// A socket of the network, closed when dropped.
+/// A socket of the network. Dropping it closes the socket.
 struct Handle {
     network: Network,
     key: usize,
@@ -349,8 +349,8 @@ impl Handle {
     fn watch(&self, watch: Option<(Token, Interest)>) {
         let mut state = self.lock();
         state.sockets[self.key].watch = watch;
-        // As the system's poll, which tells at once what is so already.
-        state.tell(self.key);
+        // The system's poll, too, reports a state that holds already.
+        state.mark_changed(self.key);
     }
 }
 
@@ -377,7 +377,7 @@ impl Source for Handle {
     }
 }
 
-/// One end of a connection.
+/// One end of a connection, as a handle.
 pub(crate) struct MemoryStream(Handle);
 
 impl MemoryStream {
@@ -385,32 +385,32 @@ impl MemoryStream {
         &mut self.0
     }
 
-    /// The network that it is in.
+    /// The network of this socket.
     pub(super) fn network(&self) -> &Network {
         &self.0.network
     }
 
-    /// As `read` of `std::io::Read`: `WouldBlock` if nothing is there.
+    /// Reads as `std::io::Read::read` does: `WouldBlock` if there is nothing to read.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.lock().read(self.0.key, buffer, true)
     }
 
-    /// As [`read`](Self::read), but what is read stays.
+    /// Reads as [`read`](Self::read) does, but leaves the bytes in the buffer.
     pub(super) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.lock().read(self.0.key, buffer, false)
     }
 
-    /// As `write` of `std::io::Write`: `WouldBlock` if there is no room.
+    /// Writes as `std::io::Write::write` does: `WouldBlock` if there is no room.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().write(self.0.key, bytes)
     }
 
-    /// Ends what is sent; the peer may still send.
+    /// Ends the sending of this end. The peer may still send.
     pub(crate) fn shutdown(&self) {
         self.0.lock().end_output(self.0.key);
     }
 
-    /// Cuts the connection: what was not read is lost, at both ends.
+    /// Resets the connection. Bytes that were not read are lost at both ends.
     pub(crate) fn reset(&self) {
         self.0.lock().reset(self.0.key);
     }
@@ -444,7 +444,7 @@ impl fmt::Debug for MemoryStream {
     }
 }
 
-/// A socket that listens.
+/// A listening socket, as a handle.
 pub(crate) struct MemoryListener(Handle);
 
 impl MemoryListener {
@@ -452,7 +452,7 @@ impl MemoryListener {
         &mut self.0
     }
 
-    /// The next who waits: `WouldBlock` if there is nobody.
+    /// Accepts the next connection: `WouldBlock` if none waits.
     pub(crate) fn accept(&self) -> io::Result<(MemoryStream, SocketAddr)> {
         let mut state = self.0.lock();
         let key = match &mut state.sockets[self.0.key].kind {
@@ -477,8 +477,8 @@ impl fmt::Debug for MemoryListener {
     }
 }
 
-/// Bytes that wait at one end, at most: as a socket's buffer.
+/// The most bytes that wait at one end, as in the buffer of a socket.
 pub(crate) const CAPACITY: usize = 64 * 1024;
 
-/// The first of the ports that the network chooses.
+/// The first of the ports that the network chooses, which are the dynamic ports of RFC 6335.
 const FIRST_PORT: u16 = 49_152;

@@ -1,34 +1,33 @@
-//! Where the output of a channel comes from, when it is more than some bytes.
+//! Producers: output that is made while it is sent.
 //!
-//! A producer makes bytes when it is asked to. It knows neither the connection that they go
-//! out on, nor how many are wanted in all.
+//! A producer makes bytes when it is asked to. It knows neither the connection that sends them,
+//! nor how many are wanted in all.
 
 use std::fs::File;
 use std::io;
 
-/// A source of output, as the producers of asynchat.
+/// A source of output, as the producers of Python's asynchat.
 pub trait Producer {
-    /// Appends the next bytes to `out`: a short piece of work, at most some
-    /// tens of KiB, without waiting.
+    /// Appends the next bytes to `out`: at most some tens of KiB, in a short time and without
+    /// waiting.
     ///
     /// # Errors
-    /// Ends the output; on a data connection the reply is 426 with the
-    /// system's text.
+    /// An error ends the output. On a data connection the reply is 426 with the system's text.
     fn more(&mut self, out: &mut Vec<u8>) -> io::Result<More>;
 
-    /// The file behind this producer, if its bytes go out as they are: `sendfile` is
-    /// used then, and [`more`](Self::more) is not called.
+    /// The file behind this producer, if its bytes are sent unchanged. `sendfile` is used then, and
+    /// [`more`](Self::more) is not called.
     fn file(&mut self) -> Option<SourceFile<'_>> {
         None
     }
 
-    /// The transfer ends; `completed` tells a whole file from a cut one.
+    /// The transfer has ended. `completed` is true if all of the output was sent.
     fn finish(&mut self, completed: bool) {
         let _ = completed;
     }
 }
 
-/// A file of the system that a producer sends byte for byte.
+/// A file of the system whose bytes a producer sends unchanged.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct SourceFile<'a> {
@@ -36,13 +35,13 @@ pub struct SourceFile<'a> {
     pub file: &'a File,
     /// The position reached, in bytes.
     pub position: u64,
-    /// The size when the file was opened, in bytes, if it is known. A download that has
-    /// come so far may end there.
+    /// The size when the file was opened, in bytes, if it is known. A download may end when it has
+    /// reached this size.
     pub size_when_opened: Option<u64>,
 }
 
 impl<'a> SourceFile<'a> {
-    /// A file whose size is not known.
+    /// Makes a source from a file whose size is not known.
     #[must_use]
     pub fn new(file: &'a File, position: u64) -> Self {
         Self {
@@ -52,8 +51,8 @@ impl<'a> SourceFile<'a> {
         }
     }
 
-    /// Whether `position` is at or behind the end of the file. Asks the system only if
-    /// the size is not known.
+    /// Whether `position` is at or behind the end of the file. The system is asked only if the size
+    /// is not known.
     pub(crate) fn ends_at(&self, position: u64) -> bool {
         match self.size_when_opened {
             Some(size) => position >= size,
@@ -65,21 +64,21 @@ impl<'a> SourceFile<'a> {
     }
 }
 
-/// What came of [`Producer::more`].
+/// The result of [`Producer::more`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum More {
-    /// There may be more. Nothing need have been appended: the work goes on.
+    /// There may be more. It is allowed to append nothing: `more` is called again.
     Yes,
-    /// That was the last of it.
+    /// There is no more output.
     End,
 }
 
-/// The items of an iterator, some at a time, as pyftpdlib's
+/// A producer of the items of an iterator, some at a time: as pyftpdlib's
 /// `BufferedIteratorProducer`.
 #[derive(Debug)]
 pub struct BufferedIteratorProducer<I> {
     iterator: I,
-    /// How many items are taken at once. 20.
+    /// How many items one call takes. 20 by default.
     pub loops: usize,
 }
 
@@ -88,7 +87,7 @@ where
     I: Iterator<Item = io::Result<B>>,
     B: AsRef<[u8]>,
 {
-    /// Takes its items one by one, each short to make.
+    /// Makes a producer. Each item has to be made in a short time.
     #[must_use]
     pub fn new(iterator: I) -> Self {
         Self {

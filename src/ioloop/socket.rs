@@ -1,4 +1,4 @@
-//! A connected socket and what is known of its readiness: the only place that sees
+//! A connected socket, with what is known of its readiness: the only place that sees the
 //! `WouldBlock` and `Interrupted` of sockets.
 
 use std::io::{self, Read, Write};
@@ -10,17 +10,17 @@ use mio::net::TcpStream;
 
 use super::memory::{MemoryStream, Network};
 
-/// A socket and what is known of it.
+/// A socket with its readiness.
 ///
-/// Reading ends with the first short read (the socket is empty then, and an event
-/// will tell when it is not), unless the peer has sent its last byte or urgent
-/// data waits, where a short read does not mean that.
+/// A short read means that the socket is empty, and that an event comes when it is not. The next
+/// read is then skipped. After the peer's last byte, or before urgent data, a short read does not
+/// mean that: reading goes on until a read is refused.
 pub(crate) struct RawStream {
     pub(super) socket: Socket,
     pub(super) readable: bool,
     pub(super) writable: bool,
-    /// Until a read is refused, however short it is.
-    pub(super) read_on: bool,
+    /// Whether to read until a read is refused, also after short ones.
+    pub(super) read_until_refused: bool,
     /// The peer has sent its last byte.
     pub(super) read_closed: bool,
     /// The peer has sent urgent data.
@@ -31,10 +31,10 @@ impl RawStream {
     pub(super) fn new(socket: Socket) -> Self {
         Self {
             socket,
-            // Nothing is known yet; the first event, or the first try, will tell.
+            // Nothing is known yet: the first event, or the first write, corrects this.
             readable: false,
             writable: true,
-            read_on: false,
+            read_until_refused: false,
             read_closed: false,
             urgent: false,
         }
@@ -44,7 +44,7 @@ impl RawStream {
         self.readable
     }
 
-    /// As [`Stream::read`].
+    /// Reads bytes as they are on the wire. The result is that of `Stream::read`.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         if !self.readable {
             return Ok(None);
@@ -53,16 +53,16 @@ impl RawStream {
         self.readable = match read {
             None => false,
             Some(0) => true,
-            Some(size) => size == buffer.len() || self.read_on,
+            Some(size) => size == buffer.len() || self.read_until_refused,
         };
         if read.is_none() {
-            // Past the urgent data; the end, if there is one, stays.
-            self.read_on = self.read_closed;
+            // The urgent data was read. The end of the connection, if it came, remains.
+            self.read_until_refused = self.read_closed;
         }
         Ok(read)
     }
 
-    /// As [`Stream::write`].
+    /// Writes bytes to the wire. The result is that of `Stream::write`.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
         if !self.writable {
             return Ok(None);
@@ -77,7 +77,7 @@ impl RawStream {
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
-    /// Boxed, since the others are many.
+    /// Boxed, so that a socket of the system takes no more room.
     Memory(Box<MemoryStream>),
 }
 
@@ -96,7 +96,7 @@ impl Socket {
         }
     }
 
-    /// What the loop watches.
+    /// The socket as the loop watches it.
     pub(super) fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tcp(socket) => socket,
@@ -104,15 +104,15 @@ impl Socket {
         }
     }
 
-    /// What the kernel can do something with by itself.
-    pub(super) fn of_the_system(&self) -> io::Result<&TcpStream> {
+    /// The socket of the system, from and to which the kernel can move bytes by itself.
+    pub(super) fn kernel_socket(&self) -> io::Result<&TcpStream> {
         match self {
             Self::Tcp(socket) => Ok(socket),
             Self::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    /// The network that it is in, if it is in memory.
+    /// The network of the socket, if it is in memory.
     pub(super) fn network(&self) -> Option<&Network> {
         match self {
             Self::Tcp(_) => None,
@@ -159,8 +159,8 @@ impl Socket {
     }
 }
 
-/// What every stream that is read is watched for: on Linux urgent data too,
-/// which a short read may stop before.
+/// The interest of a stream that is to be read. On Linux it includes urgent data, before which a
+/// read may stop short.
 #[must_use]
 pub(crate) fn readable() -> Interest {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -169,7 +169,7 @@ pub(crate) fn readable() -> Interest {
     Interest::READABLE
 }
 
-/// Turns `WouldBlock` into `None`, and tries again after `Interrupted`.
+/// Repeats an operation that was interrupted. `None`: it would block.
 pub(crate) fn retry<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<Option<T>> {
     loop {
         match operation() {

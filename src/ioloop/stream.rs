@@ -1,44 +1,61 @@
-//! A connected socket, in clear or under TLS, as all but TLS see it. What
-//! its bytes mean is not known here.
+//! A connected socket, in clear or under TLS: the layer that channels read and write. What its
+//! bytes mean is not known here.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mio::Interest;
 use mio::net::TcpStream;
 use rustls::ServerConfig;
 
+use super::core::Io;
+use super::event::{Readiness, Source};
 use super::memory::{MemoryStream, Network};
-use super::socket::{RawStream, Socket};
-pub(crate) use super::socket::{readable, retry};
+pub(crate) use super::socket::readable;
+use super::socket::{RawStream, Socket, retry};
 use super::tls::Tls;
-use super::{Io, Readiness, Source};
 use crate::sys;
 
 /// A connected socket, in clear or under TLS.
 ///
-/// It remembers what the loop's events said, so that it makes no system call
-/// that would be refused.
+/// It remembers the readiness that the loop's events reported, and makes no system call that
+/// would be refused.
 pub struct Stream {
     raw: RawStream,
-    /// What the loop watches it for.
+    /// The interest that the loop watches the socket for.
     registered: Option<Interest>,
     tls: Option<Box<Tls>>,
 }
 
 impl Stream {
-    /// A stream of a connected socket that does not block.
+    /// Makes a stream of a connected socket that does not block.
     #[must_use]
     pub fn new(socket: TcpStream) -> Self {
         Self::of(Socket::Tcp(socket))
     }
 
-    /// A stream of a socket in memory.
+    /// Makes a stream of a socket in memory.
     pub(crate) fn in_memory(socket: MemoryStream) -> Self {
         Self::of(Socket::Memory(Box::new(socket)))
+    }
+
+    /// Begins to connect in the network that `like` is in: the system's, or one in memory. The
+    /// connection comes from the address `source`, if one is given.
+    pub(crate) fn connect(
+        like: &Self,
+        target: SocketAddr,
+        source: Option<IpAddr>,
+    ) -> io::Result<Self> {
+        Ok(match like.network() {
+            None => Self::new(TcpStream::from_std(sys::connect(target, source)?)),
+            Some(network) => {
+                let source = source.unwrap_or(target.ip());
+                Self::in_memory(network.connect(SocketAddr::new(source, 0), target)?)
+            }
+        })
     }
 
     fn of(socket: Socket) -> Self {
@@ -49,12 +66,12 @@ impl Stream {
         }
     }
 
-    /// Takes note of an event.
+    /// Takes note of an event: a channel calls this first when a source is ready.
     pub fn on_ready(&mut self, readiness: Readiness) {
         let raw = &mut self.raw;
         raw.readable |= readiness.readable;
         raw.writable |= readiness.writable;
-        raw.read_on |= readiness.read_closed || readiness.urgent;
+        raw.read_until_refused |= readiness.read_closed || readiness.urgent;
         raw.read_closed |= readiness.read_closed;
         raw.urgent |= readiness.urgent;
     }
@@ -72,21 +89,20 @@ impl Stream {
         self.raw.writable && self.tls.as_deref().is_none_or(ready)
     }
 
-    /// Whether the peer has sent its last byte (which may still have to be read).
+    /// Whether the peer has sent its last byte. That byte may still have to be read.
     #[must_use]
     pub fn is_read_closed(&self) -> bool {
         self.raw.read_closed
     }
 
-    /// Whether the peer has ever sent urgent data, before which a splice stops
-    /// for good.
+    /// Whether the peer has ever sent urgent data. A splice stops before it, and never gets past.
     pub(crate) fn is_urgent(&self) -> bool {
         self.raw.urgent
     }
 
-    /// Reads what is there. `None`: nothing; if it is still
-    /// [readable](Self::is_readable), try again in the next round, or else an event
-    /// will tell. `Some(0)`: the end.
+    /// Reads the bytes that have come. `None`: there are none; if the stream is still
+    /// [readable](Self::is_readable), try again in the next round, otherwise an event comes.
+    /// `Some(0)`: the end.
     ///
     /// # Errors
     /// Those of the connection, never `WouldBlock`.
@@ -97,7 +113,7 @@ impl Stream {
         }
     }
 
-    /// Writes what there is room for. `None`: nothing, an event will tell.
+    /// Writes as many bytes as there is room for. `None`: there is none; an event comes.
     ///
     /// # Errors
     /// Those of the connection, never `WouldBlock`.
@@ -108,11 +124,12 @@ impl Stream {
         }
     }
 
-    /// Sends bytes of a file from `offset`, by the kernel alone. `Some(0)`: its end.
+    /// Sends bytes of a file from `offset`, without a copy in user space. `Some(0)`: the end of
+    /// the file.
     ///
     /// # Errors
-    /// Those of the connection or the file, never `WouldBlock`. The first call
-    /// may fail where the other way (`read` and `write`) would do.
+    /// Those of the connection or the file, never `WouldBlock`. The first call may fail although
+    /// `read` and `write` would work.
     pub(crate) fn sendfile(
         &mut self,
         file: &File,
@@ -124,31 +141,31 @@ impl Stream {
         if !raw.writable {
             return Ok(None);
         }
-        let socket = raw.socket.of_the_system()?;
+        let socket = raw.socket.kernel_socket()?;
         let sent = retry(|| socket.try_io(|| sys::sendfile(socket, file, offset, count)))?;
         raw.writable = sent.is_some();
         Ok(sent)
     }
 
-    /// Moves bytes from the socket into a pipe, by the kernel alone. `None` and
-    /// `Some(0)` as [`read`](Self::read).
+    /// Moves bytes from the socket into a pipe, without a copy in user space. `None` and `Some(0)`
+    /// mean the same as for [`read`](Self::read).
     ///
     /// # Errors
-    /// As [`sendfile`](Self::sendfile).
+    /// The same as of [`sendfile`](Self::sendfile).
     pub(crate) fn splice(&mut self, pipe: &sys::Pipe, count: usize) -> io::Result<Option<usize>> {
         self.in_clear()?;
         let raw = &mut self.raw;
         if !raw.readable {
             return Ok(None);
         }
-        let socket = raw.socket.of_the_system()?;
+        let socket = raw.socket.kernel_socket()?;
         let moved = retry(|| socket.try_io(|| pipe.fill_from(socket, count)))?;
-        // A pipe can be full before `count` bytes: only a refusal means "empty".
+        // A pipe can be full before `count` bytes: only a refusal means that the socket is empty.
         raw.readable = moved.is_some();
         Ok(moved)
     }
 
-    /// What the kernel does by itself goes past TLS.
+    /// An error under TLS: bytes that the kernel moves by itself would bypass it.
     fn in_clear(&self) -> io::Result<()> {
         match self.tls {
             None => Ok(()),
@@ -156,23 +173,23 @@ impl Stream {
         }
     }
 
-    /// Whether the system would take more now. If not, an event will tell when.
+    /// Asks the system whether it would take more bytes now. If not, an event comes when it does.
     pub(crate) fn look_for_room(&mut self) -> bool {
-        self.raw.writable = self.raw.socket.of_the_system().is_ok_and(sys::has_room);
+        self.raw.writable = self.raw.socket.kernel_socket().is_ok_and(sys::has_room);
         self.raw.writable
     }
 
-    /// Whether the peer has left, and nothing that it has sent is left to read.
+    /// Whether the peer has closed the connection and nothing is left to read, or the connection
+    /// has failed.
     pub(crate) fn is_abandoned(&self) -> bool {
         let peeked = retry(|| self.raw.socket.peek(&mut [0]));
         matches!(peeked, Ok(Some(0)) | Err(_))
     }
 
-    /// Makes the loop watch it for `interest`, or for nothing. TLS adds what it
-    /// waits for itself.
+    /// Makes the loop watch the socket for `interest`, or for nothing. TLS adds what it waits for.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Those of the system.
     pub fn watch(
         &mut self,
         io: &mut Io<'_>,
@@ -196,20 +213,20 @@ impl Stream {
         Ok(())
     }
 
-    /// The network that its socket is in, if it is in memory.
+    /// The network of the socket, if it is in memory.
     pub(crate) fn network(&self) -> Option<&Network> {
         self.raw.socket.network()
     }
 
-    /// The error that the system holds for it, such as that of a connect.
+    /// Takes the error that the system holds for the socket, such as that of a connect.
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.raw.socket.take_error()
     }
 
-    /// Tells the peer that nothing more will be sent.
+    /// Ends the sending of this end (FIN). The peer may still send.
     ///
     /// # Errors
-    /// Where it is not connected any more.
+    /// The socket is not connected any more.
     pub fn shutdown(&self) -> io::Result<()> {
         self.raw.socket.shutdown()
     }
@@ -225,18 +242,18 @@ impl Stream {
     /// The address at the other end.
     ///
     /// # Errors
-    /// Where it is not connected any more.
+    /// The socket is not connected any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.raw.socket.peer_addr()
     }
 
     // --- TLS
 
-    /// From now on under TLS, as the server: a handshake comes first.
-    /// `sent_in_clear`: what the peer has to get before it.
+    /// Puts the stream under TLS, as the server. A handshake comes first. `sent_in_clear` are bytes
+    /// that the peer has to get before it.
     ///
     /// # Errors
-    /// If it is under TLS already, or `config` cannot be used.
+    /// The stream is under TLS already, or `config` cannot be used.
     pub(crate) fn secure(
         &mut self,
         config: Arc<ServerConfig>,
@@ -247,12 +264,12 @@ impl Stream {
         Ok(())
     }
 
-    /// TLS, if it is under it.
+    /// The TLS layer, if there is one.
     pub(crate) fn tls(&self) -> Option<&Tls> {
         self.tls.as_deref()
     }
 
-    /// Whether it is under TLS, at least as far as the handshake.
+    /// Whether the stream is under TLS. Its handshake may not be finished yet.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
@@ -266,8 +283,8 @@ impl Stream {
     /// Goes on with the handshake. Returns whether it is finished.
     ///
     /// # Errors
-    /// Those of the connection; `InvalidData` if the handshake has failed,
-    /// `UnexpectedEof` if the peer has left.
+    /// Those of the connection; `InvalidData` if the handshake has failed, `UnexpectedEof` if the
+    /// peer has closed the connection.
     pub(crate) fn handshake(&mut self) -> io::Result<bool> {
         match &mut self.tls {
             None => Ok(true),
@@ -275,14 +292,14 @@ impl Stream {
         }
     }
 
-    /// Takes back bytes that were read before the handshake has begun.
+    /// Takes back bytes that were read before the handshake began. They belong to it.
     pub(crate) fn put_back(&mut self, received: &[u8]) {
         if let Some(tls) = &mut self.tls {
             tls.put_back(received);
         }
     }
 
-    /// Sends what TLS holds back. Returns whether nothing is left.
+    /// Sends the encrypted bytes that wait. Returns whether none is left.
     ///
     /// # Errors
     /// Those of the connection, never `WouldBlock`.
@@ -293,8 +310,8 @@ impl Stream {
         }
     }
 
-    /// Throws away what has come meanwhile, within a limit: unread, it would make the
-    /// system cut the connection, with what the peer has not got yet.
+    /// Discards input that has come, up to a limit. If a socket is closed with unread input, the
+    /// system resets the connection, and the peer loses bytes that are still on their way.
     pub(crate) fn discard_input(&mut self) {
         let mut bytes = [0; 8192];
         self.raw.readable = true;
@@ -305,8 +322,8 @@ impl Stream {
         }
     }
 
-    /// Says good-bye under TLS (`close_notify`), after all that was written.
-    /// Returns whether it is sent; if not, an event will tell when to go on.
+    /// Ends the sending under TLS (`close_notify`), after all that was written. Returns whether it
+    /// is sent; if not, an event comes when there is room.
     ///
     /// # Errors
     /// Those of the connection, never `WouldBlock`.
@@ -328,8 +345,7 @@ impl fmt::Debug for Stream {
     }
 }
 
-/// Whether an error means that the peer has gone, as pyftpdlib's
-/// `_ERRNOS_DISCONNECTED`.
+/// Whether an error means that the connection is lost, as pyftpdlib's `_ERRNOS_DISCONNECTED`.
 #[must_use]
 pub(crate) fn is_disconnect(err: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut};
@@ -339,15 +355,5 @@ pub(crate) fn is_disconnect(err: &io::Error) -> bool {
     )
 }
 
-/// Whether an error means that descriptors or memory have run out, and may be
-/// there again in a moment.
-#[must_use]
-pub(crate) fn is_exhaustion(err: &io::Error) -> bool {
-    matches!(
-        err.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
-}
-
-/// Reads of what nobody wants to know.
+/// How many reads [`Stream::discard_input`] makes at most.
 const DISCARDS: usize = 16;

@@ -1,10 +1,9 @@
-//! TLS between a socket and whoever reads and writes it: rustls without buffers
-//! of its own, so that a connection at rest holds none.
+//! TLS between a stream and its socket: rustls without buffers, so that a connection at rest
+//! holds none.
 //!
-//! Ciphertext is read into a buffer that the thread lends, and decrypted there; a
-//! record that has not come whole is kept until it has. What is written is
-//! encrypted by whole records into the same buffer; what the socket does not take
-//! is kept.
+//! Ciphertext is read into a buffer that the thread lends, and decrypted there. An incomplete
+//! record is kept until the rest of it comes. Written bytes are encrypted by whole records into
+//! the same buffer, and what the socket does not take is kept.
 
 use std::cell::Cell;
 use std::io;
@@ -20,26 +19,27 @@ use super::socket::{RawStream, readable};
 /// The server's side of TLS on one connection.
 pub(crate) struct Tls {
     connection: UnbufferedServerConnection,
-    /// Received, but not a whole record or message yet. Empty at rest.
+    /// Received bytes of a record or a message that is not complete. Empty at rest.
     incoming: Vec<u8>,
-    /// Decrypted, but not read yet. Empty at rest.
+    /// Decrypted bytes that are not read yet. Empty at rest.
     plain: Vec<u8>,
-    /// Bytes of `plain` that are read.
+    /// How many bytes of `plain` were read.
     taken: usize,
-    /// Encrypted, but not taken by the socket yet. Empty at rest.
+    /// Encrypted bytes that the socket has not taken yet. Empty at rest.
     outgoing: Vec<u8>,
-    /// Whether part of `incoming` was not looked at yet.
+    /// Whether `incoming` holds bytes that were not processed yet.
     put_back: bool,
     /// Whether the peer has sent its `close_notify`.
     end_received: bool,
-    /// Whether ours is sent, or waits to be.
+    /// Whether our `close_notify` is sent, or waits in `outgoing`.
     end_sent: bool,
-    /// What has failed behind data that was read first.
+    /// An error that came after decrypted data, which is read first.
     failure: Option<io::Error>,
 }
 
 impl Tls {
-    /// `sent_in_clear`: what the peer has to get before the handshake.
+    /// Begins as the server. `sent_in_clear` are bytes that the peer has to get before the
+    /// handshake.
     pub(crate) fn new(config: Arc<ServerConfig>, sent_in_clear: Vec<u8>) -> io::Result<Self> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(config).map_err(failed)?,
@@ -54,7 +54,7 @@ impl Tls {
         })
     }
 
-    /// Bytes that were received before; they belong to the handshake.
+    /// Takes back bytes that were received before the handshake began. They belong to it.
     pub(crate) fn put_back(&mut self, received: &[u8]) {
         self.incoming.extend_from_slice(received);
         self.put_back = !self.incoming.is_empty();
@@ -64,15 +64,15 @@ impl Tls {
         self.connection.is_handshaking()
     }
 
-    /// What rustls says of the connection.
+    /// The state of the connection in rustls.
     pub(crate) fn state_of(&self) -> &CommonState {
         &self.connection
     }
 
-    /// What a record adds to its data.
+    /// How many bytes a record adds to its data.
     fn overhead(&self) -> usize {
         match self.connection.protocol_version() {
-            // A header, the type of what is inside, a tag; before, a nonce and no type.
+            // TLS 1.3 adds a header, a content type and a tag; TLS 1.2 a header, a nonce and a tag.
             Some(ProtocolVersion::TLSv1_3) => 5 + 1 + 16,
             _ => 5 + 8 + 16,
         }
@@ -97,18 +97,18 @@ impl Tls {
         !self.outgoing.is_empty()
     }
 
-    /// Whether the peer has said that it sends no more; otherwise the end of the
-    /// connection may be somebody else's doing.
+    /// Whether the peer has sent `close_notify`. Without it, a third party may have cut the
+    /// connection.
     pub(crate) fn end_received(&self) -> bool {
         self.end_received
     }
 
-    /// Whether part of a record has come.
+    /// Whether an incomplete record has come.
     pub(crate) fn has_partial_record(&self) -> bool {
         !self.incoming.is_empty()
     }
 
-    /// What to watch the socket for, when `wanted` is what the state above calls for.
+    /// The interest to watch the socket for, if the layer above wants `wanted`.
     pub(crate) fn interest(&self, wanted: Option<Interest>) -> Option<Interest> {
         let wanted = match self.is_handshaking() {
             true => Some(readable()),
@@ -121,15 +121,15 @@ impl Tls {
         }
     }
 
-    /// Goes on with the handshake as far as it goes. Returns whether it is finished.
+    /// Goes on with the handshake as far as possible. Returns whether it is finished.
     ///
     /// # Errors
-    /// Those of the connection; `InvalidData` if the handshake has failed,
-    /// `UnexpectedEof` if the peer has left.
+    /// Those of the connection; `InvalidData` if the handshake has failed, `UnexpectedEof` if the
+    /// peer has closed the connection.
     pub(crate) fn handshake(&mut self, socket: &mut RawStream) -> io::Result<bool> {
         let mut scratch = Scratch::lend();
         self.flush(socket)?;
-        // What was put back has no event to come for it.
+        // No event comes for bytes that were put back.
         let mut is_there = std::mem::take(&mut self.put_back);
         while is_there || socket.is_readable() {
             let mut size = self.take_incoming(&mut scratch.0)?;
@@ -141,7 +141,7 @@ impl Tls {
             }
             is_there = false;
             let (_, result) = self.process(&mut scratch.0, size, &mut []);
-            // Also the alert that tells the peer why.
+            // After a failure this sends the alert with the reason.
             let flushed = self.flush(socket);
             result?;
             flushed?;
@@ -152,10 +152,10 @@ impl Tls {
         Ok(false)
     }
 
-    /// Reads what is there, decrypted. `None`: nothing; `Some(0)`: the end.
+    /// Reads and decrypts the bytes that have come. `None`: there are none; `Some(0)`: the end.
     ///
     /// # Errors
-    /// Those of the connection; `InvalidData` for what is not TLS.
+    /// Those of the connection; `InvalidData` for bytes that are not TLS.
     pub(crate) fn read(
         &mut self,
         socket: &mut RawStream,
@@ -176,8 +176,8 @@ impl Tls {
                 return Ok(None);
             }
             let mut size = self.take_incoming(&mut scratch.0)?;
-            // As many records as the caller has room for, but a whole one at least:
-            // a part of one has to be kept, and a file likes its bytes in even pieces.
+            // As many records as the caller has room for, and room for one whole record at least:
+            // an incomplete one has to be kept, and even pieces are good for writing files.
             let records = buffer.len() / FRAGMENT * (FRAGMENT + self.overhead());
             let end = (size + RECORD).max(records).min(scratch.0.len());
             match socket.read(&mut scratch.0[size..end]) {
@@ -196,11 +196,11 @@ impl Tls {
             }
             result?;
         }
-        // Records without data: the caller comes again.
+        // Records without data. The stream is still readable, so the caller tries again.
         Ok(None)
     }
 
-    /// Encrypts and sends what there is room for. `None`: nothing.
+    /// Encrypts and sends as many bytes as there is room for. `None`: there is none.
     ///
     /// # Errors
     /// Those of the connection.
@@ -222,7 +222,7 @@ impl Tls {
         Ok(Some(size))
     }
 
-    /// Sends `close_notify` and all that waits before it. Returns whether all is sent.
+    /// Sends what waits, and then `close_notify`. Returns whether all is sent.
     ///
     /// # Errors
     /// Those of the connection.
@@ -239,7 +239,7 @@ impl Tls {
         self.flush(socket)
     }
 
-    /// Sends what waits to be sent. Returns whether all is.
+    /// Sends the encrypted bytes that wait. Returns whether all are sent.
     ///
     /// # Errors
     /// Those of the connection.
@@ -252,7 +252,7 @@ impl Tls {
         Ok(self.outgoing.is_empty())
     }
 
-    /// Sends what the socket takes, and keeps the rest.
+    /// Sends as many bytes as the socket takes, and keeps the rest.
     fn send(&mut self, socket: &mut RawStream, encrypted: &[u8]) -> io::Result<()> {
         let mut sent = 0;
         while sent < encrypted.len() {
@@ -265,14 +265,14 @@ impl Tls {
         Ok(())
     }
 
-    /// The bytes that wait for more, at the start of `space`; leaves room for a
+    /// Moves the bytes of an incomplete record to the start of `space`. There is room for a whole
     /// record behind them.
     fn take_incoming(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let kept = std::mem::take(&mut self.incoming);
         if kept.len() + RECORD > space.len() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "a message is too long",
+                "a TLS message is too long",
             ));
         }
         space[..kept.len()].copy_from_slice(&kept);
@@ -291,9 +291,9 @@ impl Tls {
         size
     }
 
-    /// Looks at `received[..size]`: data goes to `buffer`, and to `plain` when that
-    /// is full; answers go to `outgoing`. Returns the size of the data in `buffer`,
-    /// and what has failed behind it.
+    /// Processes `received[..size]`: data goes to `buffer`, and to `plain` when that is full;
+    /// answers go to `outgoing`. Returns the size of the data in `buffer`, and the error that came
+    /// after it.
     fn process(
         &mut self,
         received: &mut [u8],
@@ -314,8 +314,8 @@ impl Tls {
         let mut done = 0;
         let mut failure = None;
         loop {
-            // After a failure only the alert is fetched: to look at the same bytes
-            // again is a bug to rustls.
+            // After a failure only the alert is fetched: rustls must not process the same bytes
+            // again.
             if failure.is_some() && !self.connection.wants_write() {
                 break;
             }
@@ -337,7 +337,7 @@ impl Tls {
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.end_received = true,
-                // More has to come; or it is closed.
+                // More bytes have to come, or the connection is closed.
                 Ok(_) => {
                     done += discard;
                     break;
@@ -349,7 +349,7 @@ impl Tls {
             done += discard;
         }
         if let Some(err) = failure {
-            // The alert was the last word.
+            // Nothing may follow the alert.
             self.end_sent = true;
             return Err(failed(err));
         }
@@ -357,11 +357,11 @@ impl Tls {
         Ok(())
     }
 
-    /// What the connection is ready for. (It wants to see what is kept, of which it
-    /// knows the places.)
+    /// The state of the connection. rustls has to see the incomplete record that is kept, since it
+    /// remembers positions in it.
     fn state(&mut self) -> io::Result<State<'_>> {
         let status = self.connection.process_tls_records(&mut self.incoming);
-        debug_assert_eq!(status.discard, 0, "what is kept was looked at");
+        debug_assert_eq!(status.discard, 0, "an incomplete record is never discarded");
         status.state.map_err(failed)
     }
 
@@ -377,7 +377,7 @@ impl Tls {
 
 type State<'a> = ConnectionState<'a, 'a, ServerConnectionData>;
 
-/// Puts a message of the handshake behind what is to be sent.
+/// Appends a message of the handshake to the bytes that wait to be sent.
 fn encode(
     data: &mut EncodeTlsData<'_, ServerConnectionData>,
     outgoing: &mut Vec<u8>,
@@ -396,7 +396,7 @@ fn failed(err: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, err)
 }
 
-/// The buffer of this thread, lent until it is dropped.
+/// The buffer of this thread. It goes back to the thread when this is dropped.
 struct Scratch(Vec<u8>);
 
 impl Scratch {
@@ -411,7 +411,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
-        // At the end of the thread there is nobody to lend it to.
+        // This fails only while the thread ends, when nothing needs the buffer any more.
         let _ = SCRATCH.try_with(|scratch| scratch.set(buffer));
     }
 }
@@ -420,18 +420,18 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Bytes encrypted and sent at once: four records.
+/// How many bytes are encrypted and sent at once: four records.
 const BATCH: usize = 64 * 1024;
 
-/// The most data in a record.
+/// The most data in a record, in bytes.
 const FRAGMENT: usize = 16_384;
 
-/// The longest record, with its header (RFC 8446 §5.2, RFC 5246 §6.2.3).
+/// The size of the longest record, with its header (RFC 8446 §5.2, RFC 5246 §6.2.3).
 const RECORD: usize = 5 + 16_384 + 2048;
 
-/// Room for a batch with its headers, and for a long message with a record
-/// behind it.
+/// The size of the buffer that a thread lends: room for a batch with its headers, or for a long
+/// message with a record behind it.
 const SCRATCH_SIZE: usize = 96 * 1024;
 
-/// Reads of one call.
+/// How many times one call reads the socket at most.
 const READS: usize = 4;

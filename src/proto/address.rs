@@ -1,8 +1,8 @@
 //! Addresses, numbers and times in arguments and replies.
 //!
-//! Numbers are read as Python's `int()` reads them, since that is what pyftpdlib's
-//! clients are used to: blanks around and a sign are fine. Digits are ASCII only.
-//! Whether an address may be connected to is not decided here.
+//! Numbers are parsed as by Python's `int()`, since clients of pyftpdlib may rely on that: blanks
+//! around the number and a sign are allowed. Digits are ASCII only. Whether the server may connect
+//! to an address is not decided here.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -11,7 +11,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-/// The argument of PORT or EPRT is malformed; the reply is 501.
+/// The error of a malformed argument of PORT or EPRT. The reply is 501.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidAddress;
 
@@ -23,12 +23,12 @@ impl fmt::Display for InvalidAddress {
 
 impl std::error::Error for InvalidAddress {}
 
-/// The argument of PORT, `h1,h2,h3,h4,p1,p2` (RFC 959 §4.1.2).
+/// Parses the argument of PORT, `h1,h2,h3,h4,p1,p2` (RFC 959 §4.1.2).
 ///
-/// The port is `p1 * 256 + p2`; as in pyftpdlib only the sum must be a port.
+/// The port is `p1 * 256 + p2`. As in pyftpdlib, only the sum must be in the range of a port.
 ///
 /// # Errors
-/// [`InvalidAddress`] unless there are six integers, and all in range.
+/// [`InvalidAddress`] unless there are six integers in range.
 pub fn parse_port(arg: &[u8]) -> Result<SocketAddrV4, InvalidAddress> {
     let mut fields = [0_i64; 6];
     let mut parts = arg.split(|&byte| byte == b',');
@@ -45,35 +45,35 @@ pub fn parse_port(arg: &[u8]) -> Result<SocketAddrV4, InvalidAddress> {
     Ok(SocketAddrV4::new(ip, port.ok_or(InvalidAddress)?))
 }
 
-/// The first field of EPRT's argument (RFC 2428 §2).
+/// The network protocol: the first field of the argument of EPRT (RFC 2428 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EprtProto {
     /// `1`: IPv4.
     V4,
     /// `2`: IPv6.
     V6,
-    /// Anything else; the reply is 501 with the number that would do.
+    /// Any other text. The reply is 501 with the number of the right protocol.
     Other,
 }
 
-/// The argument of EPRT, taken apart; the host is still text, because whether the
-/// protocol will do is answered first.
+/// The fields of the argument of EPRT. The host is still text, because a wrong protocol is replied
+/// to before a wrong host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Eprt {
     /// The network protocol.
     pub proto: EprtProto,
-    /// The address as sent.
+    /// The address as the client sent it.
     pub host: String,
     /// The port.
     pub port: u16,
 }
 
 impl Eprt {
-    /// The host as an address of the protocol named: four decimal octets, or any
-    /// spelling of an IPv6 address without a scope.
+    /// Parses the host as an address of the protocol: four decimal octets, or any spelling of an
+    /// IPv6 address without a scope.
     ///
     /// # Errors
-    /// [`InvalidAddress`] if it is not one, or if the protocol is unknown.
+    /// [`InvalidAddress`] if the host is no such address, or if the protocol is unknown.
     pub fn ip(&self) -> Result<IpAddr, InvalidAddress> {
         match self.proto {
             EprtProto::V4 => {
@@ -97,11 +97,11 @@ impl Eprt {
     }
 }
 
-/// The argument of EPRT, `<d>proto<d>host<d>port<d>` with any character for `<d>`
-/// (RFC 2428 §2). What follows the last `<d>` is ignored, as in pyftpdlib.
+/// Parses the argument of EPRT, `<d>proto<d>host<d>port<d>` with any character as `<d>`
+/// (RFC 2428 §2). Text after the last `<d>` is ignored, as in pyftpdlib.
 ///
 /// # Errors
-/// [`InvalidAddress`] unless there are three fields and the last one is a port.
+/// [`InvalidAddress`] unless there are three fields and the third one is a port.
 pub fn parse_eprt(arg: &[u8]) -> Result<Eprt, InvalidAddress> {
     let text = String::from_utf8_lossy(arg);
     let delimiter = text.chars().next().ok_or(InvalidAddress)?;
@@ -125,10 +125,11 @@ pub fn parse_eprt(arg: &[u8]) -> Result<Eprt, InvalidAddress> {
     })
 }
 
-/// The reply to PASV (RFC 959 §4.2): `227 Entering passive mode (h1,h2,h3,h4,p1,p2).`
+/// Formats the reply to PASV (RFC 959 §4.2):
+/// `227 Entering passive mode (h1,h2,h3,h4,p1,p2).`
 ///
-/// The dots of `host` become commas, whatever it is: a masquerade address may be a
-/// text that only the client's side understands.
+/// The dots of `host` become commas, and nothing else is checked: a masquerade address may be a text
+/// that only the client's side understands.
 #[must_use]
 pub fn format_227(host: &str, port: u16) -> String {
     let [high, low] = port.to_be_bytes();
@@ -136,32 +137,32 @@ pub fn format_227(host: &str, port: u16) -> String {
     format!("227 Entering passive mode ({host},{high},{low}).")
 }
 
-/// The reply to EPSV (RFC 2428 §3): `229 Entering extended passive mode (|||port|).`
+/// Formats the reply to EPSV (RFC 2428 §3): `229 Entering extended passive mode (|||port|).`
 #[must_use]
 pub fn format_229(port: u16) -> String {
     format!("229 Entering extended passive mode (|||{port}|).")
 }
 
-/// An address with IPv4 as IPv4, also where a dual-stack socket shows it as
-/// `::ffff:a.b.c.d`; so that two of them can be compared.
+/// Turns the address `::ffff:a.b.c.d`, by which a dual-stack socket shows an IPv4 client, into
+/// `a.b.c.d`. Two addresses can be compared after that. Other addresses stay as they are.
 #[must_use]
 pub fn canonical(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
 
-/// The argument of REST.
+/// An argument of REST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offset {
-    /// Where to begin, in bytes; at most `i64::MAX`, the end of any file.
+    /// The position to begin at, in bytes; at most `i64::MAX`, which is the end of any file.
     pub position: u64,
-    /// The number as pyftpdlib would show it in its 350 reply, however large.
+    /// The number as pyftpdlib shows it in its reply 350, however large it is.
     pub text: String,
 }
 
-/// The argument of REST, an offset in bytes (RFC 3659 §5.3).
+/// Parses the argument of REST, an offset in bytes (RFC 3659 §5.3).
 ///
-/// pyftpdlib takes any number that is not negative, even one larger than files can
-/// be, and so do we; the transfer then fails or is empty.
+/// As in pyftpdlib any number that is not negative is valid, even one that is larger than a file can
+/// be: the transfer then fails or is empty.
 #[must_use]
 pub fn parse_offset(arg: &[u8]) -> Option<Offset> {
     let (negative, digits) = split_int(arg)?;
@@ -181,7 +182,7 @@ pub fn parse_offset(arg: &[u8]) -> Option<Offset> {
     Some(Offset { position, text })
 }
 
-/// The mode of SITE CHMOD: three or four octal digits.
+/// Parses the mode of SITE CHMOD: three or four octal digits.
 #[must_use]
 pub fn parse_mode(arg: &[u8]) -> Option<u32> {
     let octal = arg.iter().all(|digit| matches!(digit, b'0'..=b'7'));
@@ -192,11 +193,11 @@ pub fn parse_mode(arg: &[u8]) -> Option<u32> {
         .try_fold(0, |mode, digit| Some(mode * 8 + u32::from(digit - b'0')))
 }
 
-/// The time of MFMT, `YYYYMMDDHHMMSS` in UTC (RFC 3659 §2.3, without fractions), as
-/// seconds since 1970.
+/// Parses the time of MFMT, `YYYYMMDDHHMMSS` in UTC (RFC 3659 §2.3, without fractions), and returns
+/// it as seconds since 1970.
 ///
-/// It must be a real date from year 1 on, and second 60 is refused: Python's
-/// `datetime` has no leap seconds either.
+/// It must be a real date from year 1 on. Second 60 is invalid, since Python's `datetime` has no
+/// leap seconds.
 #[must_use]
 pub fn parse_timeval(arg: &[u8]) -> Option<i64> {
     if arg.len() != 14 || !arg.iter().all(u8::is_ascii_digit) {
@@ -221,8 +222,8 @@ pub fn parse_timeval(arg: &[u8]) -> Option<i64> {
     Some(time.duration_since(EPOCH).as_secs())
 }
 
-/// Seconds since 1970 as `YYYYMMDDHHMMSS`, for MDTM, MFMT and MLSx (RFC 3659 §2.3); in
-/// UTC if `gmt`, else in the server's zone.
+/// Formats seconds since 1970 as `YYYYMMDDHHMMSS`, for MDTM, MFMT and MLSx (RFC 3659 §2.3): in UTC
+/// if `gmt` is true, else in the time zone of the system.
 ///
 /// `None` for times outside the years 1 to 9999.
 #[must_use]
@@ -257,8 +258,8 @@ fn octets(fields: [i64; 4]) -> Result<Ipv4Addr, InvalidAddress> {
     Ok(Ipv4Addr::from(octets))
 }
 
-/// An integer in Python's spelling; `None` also for what needs more than 64 bits,
-/// which is out of every range here.
+/// Parses an integer in Python's spelling. `None` also for integers of more than 64 bits, which are
+/// out of every range here.
 fn parse_int(text: &[u8]) -> Option<i64> {
     let (negative, digits) = split_int(text)?;
     digits.iter().try_fold(0_i64, |value, digit| {
@@ -268,7 +269,7 @@ fn parse_int(text: &[u8]) -> Option<i64> {
     })
 }
 
-/// Whether an integer in Python's spelling has a minus, and its digits: at least one.
+/// Splits an integer in Python's spelling: whether it has a minus, and its digits, at least one.
 fn split_int(text: &[u8]) -> Option<(bool, &[u8])> {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r' | 0x1c..=0x1f);
     let start = text.iter().position(|byte| !is_blank(byte))?;

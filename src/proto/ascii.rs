@@ -1,13 +1,13 @@
-//! TYPE A: line ends between the file, where a line ends with LF, and the network,
-//! where it ends with CRLF (RFC 959 §3.1.1.1).
+//! The line ends of TYPE A: a line ends with LF in a file, and with CRLF on the network
+//! (RFC 959 §3.1.1.1).
 //!
-//! Both ways work on a stream in chunks of any size. Servers on systems whose own
-//! line end is CRLF need neither.
+//! Both converters take a stream in chunks of any size. A server on a system whose line end is CRLF
+//! needs neither.
 
 use memchr::memchr_iter;
 
-/// From a file to the network: each LF becomes CRLF, unless a CR stands before it
-/// already, as pyftpdlib does.
+/// A converter from a file to the network: each LF becomes CRLF, unless a CR precedes it. As in
+/// pyftpdlib.
 #[derive(Debug, Clone, Default)]
 pub struct ToNetwork {
     /// Whether the last byte so far was a CR.
@@ -15,19 +15,19 @@ pub struct ToNetwork {
 }
 
 impl ToNetwork {
-    /// Appends the next chunk of the stream, converted, to `out`.
+    /// Converts the next chunk of the stream, and appends it to `out`.
     pub fn convert(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         let Some(&last) = chunk.last() else {
             return;
         };
-        // Lines of text are seldom shorter than this on average.
+        // The lines of a text are seldom shorter than 16 bytes on average.
         out.reserve(chunk.len() + chunk.len() / 16);
         let mut start = 0;
         for lf in memchr_iter(b'\n', chunk) {
             let line = chunk.get(start..lf).unwrap_or_default();
             let after_cr = match line.last() {
                 Some(&before) => before == b'\r',
-                // After another LF, or at the very start of the chunk.
+                // It follows another LF, or is the first byte of the chunk.
                 None => lf == 0 && self.after_cr,
             };
             out.extend_from_slice(line);
@@ -39,19 +39,18 @@ impl ToNetwork {
     }
 }
 
-/// From the network to a file: each CRLF becomes LF; a CR or LF of its own stays.
+/// A converter from the network to a file: each CRLF becomes LF. A single CR or LF stays.
 ///
-/// A CR that is the very last byte of the data is dropped. It waits for an LF that
-/// never comes, and pyftpdlib drops it too: a file stored through either server is
-/// the same, byte for byte.
+/// A CR that is the last byte of the data is dropped: it is held back for an LF that never comes.
+/// pyftpdlib drops it, too, so a file that is stored through either server has the same bytes.
 #[derive(Debug, Clone, Default)]
 pub struct FromNetwork {
-    /// Whether a CR came last and has not been written yet.
+    /// Whether the last byte was a CR, which is not written yet.
     held_cr: bool,
 }
 
 impl FromNetwork {
-    /// Appends the next chunk of the stream, converted, to `out`.
+    /// Converts the next chunk of the stream, and appends it to `out`.
     pub fn convert(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         let Some(&first) = chunk.first() else {
             return;

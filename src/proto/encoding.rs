@@ -1,9 +1,8 @@
-//! Text on the wire: from the client's bytes to names of files, and back.
+//! Encodings of the control connection: from the client's bytes to names of files, and back.
 //!
-//! Names are bytes from end to end. With UTF-8, the default (RFC 2640 §2.2), a name
-//! is never transcoded, so that a file whose name is not valid UTF-8 can still be
-//! listed, retrieved and deleted. Any other encoding is translated to and from
-//! UTF-8 here, and nowhere else.
+//! A name is bytes everywhere. With UTF-8, the default (RFC 2640 §2.2), a name is never transcoded,
+//! so a file whose name is not valid UTF-8 can still be listed, retrieved and deleted. Other
+//! encodings are transcoded to and from UTF-8 here, and nowhere else.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -15,7 +14,7 @@ use crate::proto::reply::sanitize;
 
 /// The encoding of commands, replies and listings, as pyftpdlib's `encoding`.
 ///
-/// Each is a superset of ASCII, or commands could not be told apart.
+/// Each is a superset of ASCII, so that commands can be recognized.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Encoding(Kind);
 
@@ -24,14 +23,14 @@ impl Encoding {
     pub const UTF_8: Self = Self(Kind::Utf8);
     /// ISO-8859-1, where each byte is the character of that number.
     pub const LATIN_1: Self = Self(Kind::Latin1);
-    /// ASCII: bytes from 0x80 on mean nothing.
+    /// ASCII: bytes from 0x80 on are malformed.
     pub const ASCII: Self = Self(Kind::Ascii);
 
-    /// An encoding by any of Python's usual names for it: `utf8`, `UTF_8`, `latin-1`,
+    /// Finds an encoding by one of Python's usual names for it: `utf8`, `UTF_8`, `latin-1`,
     /// `us-ascii`, `cp1251`, `gbk`, ..
     ///
-    /// `None` for unknown names, and for encodings in which ASCII bytes may mean
-    /// something else (UTF-16, ISO-2022-JP): lines could not be found in them.
+    /// `None` for unknown names, and for encodings in which ASCII bytes may be part of other
+    /// characters (UTF-16, ISO-2022-JP): lines cannot be found in them.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         let name = name.trim().to_ascii_lowercase().replace(['_', ' '], "-");
@@ -50,7 +49,7 @@ impl Encoding {
             .or_else(|| label(&name.replace('-', "_")))
             .or_else(|| label(&name.replace('-', "")))
             .or_else(|| match name.as_str() {
-                // Python's spellings that the web does not know.
+                // Python's spellings that are no labels of the Encoding Standard.
                 "cp932" => label("shift_jis"),
                 "cp936" => label("gbk"),
                 "cp950" => label("big5"),
@@ -67,7 +66,7 @@ impl Encoding {
             .then_some(Self(Kind::Other(found)))
     }
 
-    /// Its usual name, such as `UTF-8` or `windows-1251`.
+    /// The usual name of the encoding, such as `UTF-8` or `windows-1251`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self.0 {
@@ -78,20 +77,20 @@ impl Encoding {
         }
     }
 
-    /// Whether it is UTF-8, and FEAT may say so.
+    /// Whether the encoding is UTF-8, which FEAT then announces.
     #[must_use]
     pub fn is_utf8(&self) -> bool {
         self.0 == Kind::Utf8
     }
 
-    /// A line from the client as bytes for the file system, which are UTF-8.
+    /// Decodes a line from the client to bytes for the file system, which are UTF-8.
     ///
-    /// UTF-8 passes as it is, valid or not. Other encodings are transcoded; what is
-    /// malformed becomes U+FFFD under `Replace` and `SurrogateEscape`.
+    /// UTF-8 stays as it is, valid or not. Other encodings are transcoded; with `Replace` and
+    /// `SurrogateEscape`, malformed bytes become U+FFFD.
     ///
     /// # Errors
-    /// [`DecodeError`] if the line is malformed and `errors` is `Strict`; it is
-    /// answered by 501, as in pyftpdlib.
+    /// [`DecodeError`] if the line is malformed and `errors` is `Strict`. The reply is 501, as in
+    /// pyftpdlib.
     pub fn decode<'a>(
         &self,
         wire: &'a [u8],
@@ -122,11 +121,11 @@ impl Encoding {
         }
     }
 
-    /// Appends our own text, a reply, to the wire's bytes.
+    /// Encodes the text of a reply, and appends it to `out`.
     ///
-    /// UTF-8 is copied, valid or not; in other encodings whatever they cannot hold
-    /// becomes `?`. Line ends and other controls pass: text of others must have been
-    /// through [`sanitize`].
+    /// UTF-8 is copied, valid or not. In other encodings, characters that they do not have become
+    /// `?`. Line ends and other control characters pass: text from outside must have been through
+    /// [`sanitize`].
     pub fn encode_text(&self, text: &[u8], out: &mut Vec<u8>) {
         if self.is_utf8() || text.is_ascii() {
             out.extend_from_slice(text);
@@ -138,11 +137,11 @@ impl Encoding {
         }
     }
 
-    /// Appends the name of a file, as it stands in a listing.
+    /// Encodes the name of a file for a listing, and appends it to `out`.
     ///
-    /// A name never forges a line: each control character (C0, DEL, and C1 as UTF-8
-    /// writes it) becomes `?`. So does what the encoding cannot hold, and each byte
-    /// that is not UTF-8, except under `SurrogateEscape`, which copies such bytes.
+    /// A name never forges a line: each control character (C0, DEL, and C1 in UTF-8) becomes `?`,
+    /// as does each character that the encoding does not have. A byte that is not UTF-8 becomes `?`,
+    /// too, except with `SurrogateEscape`, which copies such bytes.
     pub fn encode_name(&self, name: &OsStr, errors: UnicodeErrors, out: &mut Vec<u8>) {
         let name = name_bytes(name);
         if name.iter().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -160,7 +159,7 @@ impl Encoding {
     }
 
     fn encode_str(&self, text: &str, out: &mut Vec<u8>) {
-        // The first character that a byte cannot hold, in the two simple encodings.
+        // In the two simple encodings, characters from `end` on do not exist.
         let end = match self.0 {
             Kind::Utf8 => return out.extend_from_slice(text.as_bytes()),
             Kind::Other(encoding) => return encode_other(encoding, text, out),
@@ -192,25 +191,25 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// What happens to bytes that are not text, and text that has no bytes; after the
-/// error handlers of Python's codecs.
+/// The treatment of bytes that are not text, and of text that the encoding does not have: named
+/// after the error handlers of Python's codecs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum UnicodeErrors {
-    /// A mark takes their place, as pyftpdlib does by default.
+    /// They are replaced by a mark, as pyftpdlib does by default.
     #[default]
     Replace,
-    /// A malformed command is refused.
+    /// A malformed command is refused with 501.
     Strict,
-    /// Bytes of names that are not text go out as they are.
+    /// Bytes of names that are not text are sent unchanged.
     SurrogateEscape,
 }
 
 impl UnicodeErrors {
-    /// By Python's name: `replace`, `strict` or `surrogateescape`.
+    /// Finds a treatment by Python's name: `replace`, `strict` or `surrogateescape`.
     ///
-    /// `ignore` is refused on purpose: dropping bytes turns one name into another,
-    /// even into `..`.
+    /// `ignore` is refused on purpose: a name without some of its bytes is another name, perhaps
+    /// even `..`.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         match name {
@@ -222,7 +221,7 @@ impl UnicodeErrors {
     }
 }
 
-/// A line is not text in the session's encoding.
+/// The error of a line that is not text in the session's encoding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DecodeError;
 
@@ -235,7 +234,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// encoding_rs knows no true ISO-8859-1 or ASCII: the web reads both as windows-1252.
+/// encoding_rs has no true ISO-8859-1 or ASCII: the web treats both as windows-1252.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Utf8,
@@ -247,8 +246,8 @@ enum Kind {
 fn encode_other(encoding: &'static encoding_rs::Encoding, mut text: &str, out: &mut Vec<u8>) {
     let mut encoder = encoding.new_encoder();
     loop {
-        // Enough for what no encoding makes longer; a guess that is too small only
-        // costs another round. Never less than the 4 bytes of one character.
+        // Enough for text that does not get longer. A guess that is too small only costs another
+        // round. It is never less than the 4 bytes of one character.
         out.reserve(text.len().saturating_add(16));
         let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(text, out, true);
         text = text.get(read..).unwrap_or_default();

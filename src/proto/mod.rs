@@ -1,6 +1,8 @@
-//! The protocol without sockets or clocks: lines, commands, replies, addresses,
-//! listings. Everything here is a function of its arguments, and none of it
-//! panics, whatever the client sends.
+//! The protocol as bytes, without sockets or clocks: commands, replies, addresses, encodings,
+//! permissions, listings.
+//!
+//! All functions depend on their arguments only, except that local times depend on the time zone
+//! of the system. None of them panics, whatever the client sends.
 
 pub mod address;
 pub mod ascii;

@@ -1,39 +1,38 @@
 //! Shell patterns for the last component of a path: `NLST *.txt`.
 //!
-//! Names and patterns are bytes; `?` and `[..]` stand for one byte. A pattern never
-//! sees a `/`, nor the file system.
+//! Names and patterns are bytes: `?` and `[..]` stand for one byte. Paths with `/`, and the file
+//! system, are not known here.
 
-/// Whether a name is a pattern: it holds `*`, `?` or `[`, as Python's
-/// `glob.has_magic`.
+/// Whether a name is a pattern, which has `*`, `?` or `[`: as Python's `glob.has_magic`.
 #[must_use]
 pub fn has_magic(name: &[u8]) -> bool {
     name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
 
-/// Whether a pattern matches a name; for many names, keep the [`Pattern`].
+/// Whether a pattern matches a name. For many names, make a [`Pattern`] once.
 #[must_use]
 pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
     Pattern::new(pattern).matches(name)
 }
 
-/// A shell pattern, ready to be held against many names (POSIX.1 XCU §2.14).
+/// A parsed shell pattern, to be compared with many names (POSIX.1 XCU §2.14).
 ///
-/// `*` is any bytes, `?` one, `[a-z]` one of a set, `[!x]` or `[^x]` one outside it;
-/// `\` makes the next byte stand for itself. A `[` without its `]` is itself. A dot at
-/// the start of a name is only matched by a dot.
+/// `*` stands for any number of bytes, `?` for one, `[a-z]` for one of a set, `[!x]` or `[^x]` for
+/// one that is not in the set. After `\` the next byte stands for itself, as does a `[` without its
+/// `]`. Only a dot matches a dot at the start of a name.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     tokens: Vec<Token>,
 }
 
 impl Pattern {
-    /// Reads a pattern; every text is one. Takes time in proportion to its length.
+    /// Parses a pattern. Every text is a pattern. Takes time in proportion to its length.
     #[must_use]
     pub fn new(pattern: &[u8]) -> Self {
         let mut tokens = Vec::with_capacity(pattern.len());
         let mut rest = pattern;
-        // Once one `[` has met no `]` up to the end, no later one can: looking again
-        // each time would take a square of the time.
+        // If there is no `]` after one `[`, there is none after a later one. A search for each of
+        // them would take quadratic time.
         let mut closed = true;
         while let Some((&byte, after)) = rest.split_first() {
             rest = after;
@@ -62,10 +61,11 @@ impl Pattern {
         Self { tokens }
     }
 
-    /// Whether it matches the whole of `name`.
+    /// Whether the pattern matches the whole of `name`.
     ///
-    /// Takes at most the length of the pattern times that of the name: only the last
-    /// `*` is ever tried again, since an earlier one could win nothing more.
+    /// Takes time in proportion to the length of the pattern times that of the name at most: only
+    /// the last `*` is tried again with more bytes, since with an earlier one nothing more would
+    /// match.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
         let hidden = name.first() == Some(&b'.');
@@ -73,7 +73,7 @@ impl Pattern {
             return false;
         }
         let (mut token, mut byte) = (0, 0);
-        // Behind the last `*`, and the first byte that it does not cover.
+        // The token behind the last `*`, and the first byte that the `*` does not cover.
         let mut star: Option<(usize, usize)> = None;
         while let Some(&next) = name.get(byte) {
             let fits = match self.tokens.get(token) {
@@ -110,12 +110,12 @@ enum Token {
     Of(Set),
 }
 
-/// A set of bytes, a bit for each.
+/// A set of bytes, with a bit for each byte.
 #[derive(Debug, Clone)]
 struct Set([u64; 4]);
 
 impl Set {
-    /// The set that begins after `[`, and what follows its `]`.
+    /// Parses the set that begins after `[`. Also returns the text that follows its `]`.
     fn parse(text: &[u8]) -> Option<(Self, &[u8])> {
         let mut set = Self([0; 4]);
         let (negated, mut rest) = match text.split_first()? {
@@ -125,7 +125,7 @@ impl Set {
         let mut first = true;
         loop {
             let (&byte, after) = rest.split_first()?;
-            // A `]` right at the start is a member.
+            // A `]` at the start is a member of the set.
             if byte == b']' && !first {
                 if negated {
                     set.0 = set.0.map(|bits| !bits);
@@ -155,8 +155,8 @@ impl Set {
     }
 }
 
-/// The byte that stands here, which `\` may quote, and what follows. A `\` at the end
-/// is itself.
+/// Returns the byte that `byte` stands for, which `\` may quote, and the text that follows it. A
+/// `\` at the end stands for itself.
 fn quoted(byte: u8, after: &[u8]) -> (u8, &[u8]) {
     match after.split_first() {
         Some((&next, after)) if byte == b'\\' => (next, after),
@@ -231,7 +231,7 @@ mod tests {
         assert!(matches(&b"[".repeat(2048), &b"[".repeat(2048)));
     }
 
-    /// The definition, with all the time in the world.
+    /// The definition, which may take exponential time.
     fn naive(pattern: &[Token], name: &[u8]) -> bool {
         match (pattern, name) {
             ([], _) => name.is_empty(),

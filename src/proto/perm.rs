@@ -1,5 +1,5 @@
-//! Permissions, as letters of pyftpdlib's `elradfmwMT` and as a set. Which user has which
-//! is not known here.
+//! Permissions, as letters of pyftpdlib's `elradfmwMT` and as a set. The permissions of each user
+//! are not known here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,7 +47,7 @@ impl Perm {
         Self::Mtime,
     ];
 
-    /// Its letter.
+    /// The letter of this permission.
     #[must_use]
     pub fn letter(self) -> char {
         match self {
@@ -64,13 +64,13 @@ impl Perm {
         }
     }
 
-    /// Whether it lets a user change something.
+    /// Whether this permission lets a user change something.
     #[must_use]
     pub fn can_write(self) -> bool {
         Perms::NONE.with(self).can_write()
     }
 
-    /// The permission of a letter.
+    /// Finds the permission of a letter.
     #[must_use]
     pub fn from_letter(letter: char) -> Option<Self> {
         Self::ALL.into_iter().find(|perm| perm.letter() == letter)
@@ -93,28 +93,28 @@ impl Perms {
     pub const NONE: Self = Self(0);
     /// `elr`, the permissions to read.
     pub const READ: Self = Self(0b111);
-    /// `elradfmwMT`, all of them.
+    /// `elradfmwMT`, all permissions.
     pub const ALL: Self = Self(0b11_1111_1111);
 
-    /// Whether `perm` is among them.
+    /// Whether `perm` is in the set.
     #[must_use]
     pub fn has(self, perm: Perm) -> bool {
         self.0 & perm as u16 != 0
     }
 
-    /// These and `perm`.
+    /// Returns the set with `perm` added.
     #[must_use]
     pub fn with(self, perm: Perm) -> Self {
         Self(self.0 | perm as u16)
     }
 
-    /// Whether any of them lets a user change something.
+    /// Whether the set has a permission that lets a user change something.
     #[must_use]
     pub fn can_write(self) -> bool {
         self.0 & !Self::READ.0 != 0
     }
 
-    /// Its members, in the order of pyftpdlib's letters.
+    /// The permissions of the set, in the order of pyftpdlib's letters.
     pub fn iter(self) -> impl Iterator<Item = Perm> {
         Perm::ALL.into_iter().filter(move |perm| self.has(*perm))
     }

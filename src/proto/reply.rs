@@ -1,19 +1,19 @@
-//! Texts that go into replies and log lines.
+//! Text from outside that is put into replies and log lines.
 //!
-//! This module makes foreign text, names of files above all, harmless to stand
-//! in a line. It does not know which replies there are.
+//! This module makes such text, most often the name of a file, safe for one line. The replies are
+//! not known here.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use crate::error::FSError;
 
-/// What may stand in one reply line: every control character becomes `?`.
+/// Replaces every control character by `?`, so that the text fits in one line of a reply.
 ///
-/// That is C0 (CR, LF, NUL, ESC and the others), DEL and C1. A name with a line
-/// feed in it could otherwise forge a reply of its own (RFC 959 §4.2 ends a reply
-/// at CRLF), and an escape sequence could command the terminal of the client or
-/// of whoever reads the log. Text without any is borrowed.
+/// Control characters are C0 (CR, LF, NUL, ESC and others), DEL and C1. Otherwise a name with a
+/// line feed could forge a reply (by RFC 959 §4.2 a reply ends at CRLF), and an escape sequence
+/// could control the terminal of the client or of a reader of the log. Text without control
+/// characters is borrowed.
 #[must_use]
 pub fn sanitize(text: &str) -> Cow<'_, str> {
     if text.chars().any(char::is_control) {
@@ -24,7 +24,7 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// [`sanitize`] for bytes that need not be UTF-8.
+/// Does the same as [`sanitize`] for bytes that need not be UTF-8.
 #[must_use]
 pub fn sanitize_bytes(line: &[u8]) -> Cow<'_, [u8]> {
     let is_c1 = |pair: &[u8]| matches!(pair, [0xc2, 0x80..=0x9f]);
@@ -46,12 +46,12 @@ pub fn sanitize_bytes(line: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// Python's `repr()` of a string, with which pyftpdlib quotes paths in replies and
-/// in the log: `'/x' points to a path which is outside ..`.
+/// Quotes a text as Python's `repr()` does. pyftpdlib quotes paths so in replies and in the log:
+/// `'/x' points to a path which is outside ..`.
 ///
-/// The quote is `'`, or `"` where the text holds `'` and no `"`. Backslash, tab, CR
-/// and LF have short escapes; other characters that cannot be printed become
-/// `\xNN`, `\uNNNN` or `\UNNNNNNNN`; the rest, in any script, is kept.
+/// The quote is `'`, or `"` if the text has `'` and no `"`. Backslash, tab, CR and LF get short
+/// escapes. Other characters that cannot be printed become `\xNN`, `\uNNNN` or `\UNNNNNNNN`. All
+/// others, in any script, are kept.
 #[must_use]
 pub fn repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') {
@@ -80,11 +80,11 @@ pub fn repr(text: &str) -> String {
     quoted
 }
 
-/// Whether Python calls a character beyond ASCII printable.
+/// Whether a character beyond ASCII is printable in Python.
 ///
-/// std's table leaves out the same general categories as Python's, but is only
-/// reachable through `escape_debug`. That also escapes combining marks, though
-/// only at the start of a string; hence the letter before.
+/// std's table excludes the same general categories as Python's, but it can only be reached
+/// through `escape_debug`. That also escapes a combining mark at the start of a string; so a letter
+/// is put before the character.
 fn is_printable(c: char) -> bool {
     let mut pair = String::with_capacity(8);
     pair.push('a');

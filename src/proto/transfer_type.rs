@@ -6,6 +6,6 @@ pub enum TransferType {
     /// `A`: lines end with CRLF on the wire and with LF in files. The default.
     #[default]
     Ascii,
-    /// `I`: bytes as they are.
+    /// `I`: bytes are sent unchanged.
     Binary,
 }

@@ -21,7 +21,7 @@ use self::signals::Signals;
 pub use self::spawners::{MultiprocessFTPServer, ThreadedFTPServer};
 use self::spawners::{Processes, Threads};
 use crate::handlers::{FTPConfig, FTPHandler};
-use crate::ioloop::{Footing, IOLoop, Listener, bind_af_unspecified};
+use crate::ioloop::{IOLoop, Listener, PollParts, bind_af_unspecified};
 use crate::limits::ServerState;
 use crate::log::TARGET;
 use crate::prefork::{self, Role, Service};
@@ -79,7 +79,7 @@ impl Model {
     fn descriptors(&self) -> u64 {
         match self {
             Self::Async => 1,
-            Self::Threads(_) => 1 + Footing::DESCRIPTORS,
+            Self::Threads(_) => 1 + PollParts::DESCRIPTORS,
             // Each has a process that may have as many.
             Self::Processes(_) => 0,
         }

@@ -18,7 +18,7 @@ use slab::Slab;
 use super::accept::{Host, Newcomer};
 use super::{BACKLOG, FTPServer, Model, parse};
 use crate::handlers::{FTPConfig, FTPHandler};
-use crate::ioloop::{Footing, IOLoop, Io, Remote};
+use crate::ioloop::{IOLoop, Io, PollParts, Remote};
 use crate::limits::{Admission, Seat};
 use crate::log::{TARGET, write_through};
 use crate::sys::{self, Fork, HeldSignals, Pid};
@@ -217,11 +217,11 @@ where
             return newcomer.settle(io, &*self.factory);
         }
         // Here, not in the thread: the next to be accepted has to find them taken.
-        let footing = match Footing::new() {
-            Ok(footing) if newcomer.state.is_reserved(&footing) => {
+        let parts = match PollParts::new() {
+            Ok(parts) if newcomer.state.is_reserved(&parts) => {
                 return newcomer.refused().settle(io, &*self.factory);
             }
-            Ok(footing) => footing,
+            Ok(parts) => parts,
             Err(err) => {
                 self.lack.tell("a connection has no loop", &err);
                 return newcomer.refused().settle(io, &*self.factory);
@@ -235,7 +235,7 @@ where
             let Ok(newcomer) = newcomers.recv() else {
                 return;
             };
-            if let Err(err) = run_thread(newcomer, footing, &*factory, &threads) {
+            if let Err(err) = run_thread(newcomer, parts, &*factory, &threads) {
                 log::error!(target: TARGET, "a connection was cut: {err}");
             }
             // The server may wait for the last to end.
@@ -274,11 +274,11 @@ impl Lack {
 
 fn run_thread<H: FTPHandler + 'static>(
     newcomer: Newcomer,
-    footing: Footing,
+    parts: PollParts,
     factory: &impl Fn(SocketAddr) -> H,
     threads: &Threads,
 ) -> io::Result<()> {
-    let mut ioloop = IOLoop::on(footing);
+    let mut ioloop = IOLoop::from_parts(parts);
     let Some(number) = threads.begin(ioloop.remote()) else {
         return Ok(());
     };

@@ -8,7 +8,7 @@ use super::replace::{CANNOT_CONNECT, accepts_new_cons, close_data, fail_active, 
 use crate::handlers::hooks::Hooks;
 use crate::handlers::session::{ActiveDTP, DataState, FTPSession};
 use crate::handlers::transfers;
-use crate::ioloop::connect_beside;
+use crate::ioloop::Stream;
 use crate::proto::address::{self, EprtProto};
 use crate::proto::reply::Reply;
 use crate::time::after;
@@ -92,7 +92,7 @@ fn make_eport<H: Hooks + ?Sized>(
     let target = SocketAddr::new(ip, target.port());
     let source = s.local_addr().ip();
     let source = (source.is_ipv4() == ip.is_ipv4()).then_some(source);
-    match connect_beside(s.chat.stream(), target, source) {
+    match Stream::connect(s.chat.stream(), target, source) {
         Ok(stream) => {
             let timeout = s.active_timeout();
             s.data = DataState::Connecting(Box::new(ActiveDTP {

@@ -11,7 +11,7 @@ use crate::error::strerror;
 use crate::handlers::hooks::Hooks;
 use crate::handlers::session::{DataState, FTPSession, PassiveDTP};
 use crate::handlers::transfers;
-use crate::ioloop::{Listener, SideListener, Stream};
+use crate::ioloop::{Listener, Stream, StreamListener};
 use crate::proto::address;
 use crate::proto::reply::Reply;
 use crate::time::after;
@@ -74,7 +74,7 @@ fn make_epasv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, extended: bool) 
 
 /// Listens on the address that the client has connected to, on one of the configured ports or
 /// on one that the kernel chooses.
-fn listen(s: &FTPSession) -> io::Result<(SideListener, u16)> {
+fn listen(s: &FTPSession) -> io::Result<(StreamListener, u16)> {
     let (control, mut local) = (s.chat.stream(), s.local_addr());
     let backlog = s.passive_backlog();
     if let Some(ports) = s.passive_ports() {
@@ -82,7 +82,7 @@ fn listen(s: &FTPSession) -> io::Result<(SideListener, u16)> {
         while !ports.is_empty() {
             let port = ports.swap_remove(random_below(ports.len()));
             local.set_port(port);
-            match SideListener::bind(control, local, backlog, true) {
+            match StreamListener::bind(control, local, backlog) {
                 Ok(listener) => return Ok((listener, port)),
                 Err(err) if err.kind() == io::ErrorKind::AddrInUse => {}
                 Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
@@ -100,7 +100,7 @@ fn listen(s: &FTPSession) -> io::Result<(SideListener, u16)> {
         );
     }
     local.set_port(0);
-    let listener = SideListener::bind(control, local, backlog, false)?;
+    let listener = StreamListener::bind(control, local, backlog)?;
     let port = listener.local_addr()?.port();
     Ok((listener, port))
 }

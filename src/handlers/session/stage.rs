@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::handlers::data::DataConnection;
-use crate::ioloop::{Listener, SideListener, Stream};
+use crate::ioloop::{Listener, Stream, StreamListener};
 use crate::limits::Seat;
 use crate::tls::{ControlHandshake, TlsSession};
 
@@ -39,7 +39,7 @@ pub(crate) enum DataState {
 
 /// A listener that waits for the client's data connection.
 pub(crate) struct PassiveDTP {
-    pub(crate) listener: Listener<SideListener>,
+    pub(crate) listener: Listener<StreamListener>,
     pub(crate) registered: bool,
     /// Whether a connection may wait to be accepted.
     pub(crate) ready: bool,

@@ -3,21 +3,21 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Turns times into dates, and keeps the last day: the files of a directory
-/// were often changed on few of them.
+/// A converter from times to dates. It remembers the last day, since the files of a directory were
+/// often changed on few days.
 #[derive(Debug)]
 pub(super) struct Calendar {
     zone: TimeZone,
     day: Day,
 }
 
-/// A day, or the part of it around a time where the offset did not change.
+/// A day, or the part of it around a time in which the offset does not change.
 #[derive(Debug, Clone, Copy)]
 struct Day {
-    /// Seconds since 1970: from here on, and up to there.
+    /// Seconds since 1970: the start is included, the end is not.
     start: i64,
     end: i64,
-    /// Local time less GMT, in seconds.
+    /// Local time minus GMT, in seconds.
     offset: i64,
     year: u64,
     month: usize,
@@ -37,12 +37,12 @@ impl Calendar {
         Self { zone, day }
     }
 
-    /// The date and time of a time; none before the year 1 and after 9999.
+    /// The date and time of day of a time in seconds since 1970. `None` outside the years 1 to 9999.
     pub(super) fn civil(&mut self, seconds: i64) -> Option<Civil> {
         if !(self.day.start..self.day.end).contains(&seconds) {
             self.day = self.look_up(seconds)?;
         }
-        // Both are small: the day was found.
+        // This does not overflow: the calendar has this day, so both numbers are small.
         let second = (seconds + self.day.offset).rem_euclid(DAY);
         let part = |value: i64| u8::try_from(value).unwrap_or(0);
         Some(Civil {
@@ -64,7 +64,7 @@ impl Calendar {
             Timestamp::from_second(seconds)
                 .is_ok_and(|time| i64::from(self.zone.to_offset(time).seconds()) == offset)
         };
-        // On a day when the clocks change only this second is certain.
+        // On a day when the clocks change, only this second is certain.
         let (start, end) = if same_offset(start) && same_offset(start + DAY - 1) {
             (start, start + DAY)
         } else {
@@ -131,5 +131,5 @@ fn push_year(out: &mut Vec<u8>, year: u64) {
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
-/// Seconds of a day.
+/// The seconds of a day.
 const DAY: i64 = 24 * 60 * 60;

@@ -1,13 +1,12 @@
-//! The facts of MLSD and MLST: which are shown, and what `perm` says.
+//! The facts of MLSD and MLST: which ones are shown, and the value of `perm`.
 
 use std::fmt;
 
 use crate::proto::perm::{Perm, Perms};
 
-/// The facts that a client wants to see of each file in MLSD and MLST, and the
-/// permissions that they are shown with.
+/// The facts that a client has chosen for MLSD and MLST, and the permissions for the fact `perm`.
 ///
-/// The default are pyftpdlib's: type, perm, size, modify and unique.
+/// The default facts are pyftpdlib's: type, perm, size, modify and unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MlsxFacts {
     shown: u8,
@@ -15,21 +14,21 @@ pub struct MlsxFacts {
 }
 
 impl MlsxFacts {
-    /// The same facts with the permissions of a user.
+    /// Returns the same facts with the permissions of a user.
     #[must_use]
     pub fn with_perms(self, perms: Perms) -> Self {
         Self { perms, ..self }
     }
 
-    /// Chooses facts by the argument of `OPTS MLST` (RFC 3659 §7.9), such as
-    /// `Type;Size;`. Unknown ones are passed over; an empty argument hides all.
+    /// Chooses facts by the argument of `OPTS MLST` (RFC 3659 §7.9), such as `Type;Size;`. Unknown
+    /// facts are ignored. An empty argument hides all facts.
     ///
-    /// Returns what follows `200 MLST OPTS `: the facts as they were asked for,
+    /// Returns the text that follows `200 MLST OPTS `: the facts in the order of the argument,
     /// `type;size;`.
     ///
     /// # Errors
     ///
-    /// For an argument that is not empty and has no `;`. Nothing changes then.
+    /// [`InvalidFacts`] if the argument is not empty and has no `;`. Nothing changes then.
     pub fn select(&mut self, arg: &str) -> Result<String, InvalidFacts> {
         if !arg.is_empty() && !arg.contains(';') {
             return Err(InvalidFacts);
@@ -40,7 +39,7 @@ impl MlsxFacts {
             let found = Fact::FEAT
                 .into_iter()
                 .find(|fact| fact.name().eq_ignore_ascii_case(name));
-            // Named twice, a fact is in the reply twice: as pyftpdlib.
+            // A fact that is named twice is in the reply twice, as in pyftpdlib.
             if let Some(fact) = found {
                 self.shown |= fact.bit();
                 accepted.push_str(fact.name());
@@ -50,8 +49,8 @@ impl MlsxFacts {
         Ok(accepted)
     }
 
-    /// What follows `MLST ` in the reply to FEAT (RFC 3659 §7.8): all facts, a
-    /// `*` after those that are shown: `type*;perm*;size*;modify*;unique*;unix.mode;`.
+    /// Returns the text that follows `MLST ` in the reply to FEAT (RFC 3659 §7.8): all facts, with
+    /// a `*` after those that are shown: `type*;perm*;size*;modify*;unique*;unix.mode;`.
     #[must_use]
     pub fn feat(&self) -> String {
         let mut list = String::new();
@@ -66,7 +65,7 @@ impl MlsxFacts {
         self.shown & fact.bit() != 0
     }
 
-    /// The value of `perm` (RFC 3659 §7.5.5), in terms of pyftpdlib's letters.
+    /// Appends the value of `perm` (RFC 3659 §7.5.5), which follows from pyftpdlib's letters.
     pub(super) fn push_perm(self, is_dir: bool, out: &mut Vec<u8>) {
         let hidden = if is_dir { "arw" } else { "celmp" };
         for perm in self.perms.iter() {
@@ -79,7 +78,7 @@ impl MlsxFacts {
         if !is_dir {
             return;
         }
-        // c: files may be created in it; p: what is in it may be deleted.
+        // c: files may be created in the directory; p: its entries may be deleted.
         if [Perm::Write, Perm::Append, Perm::Rename]
             .iter()
             .any(|perm| self.perms.has(*perm))
@@ -108,7 +107,8 @@ impl Default for MlsxFacts {
     }
 }
 
-/// The argument of `OPTS MLST` is no list of facts. Its `Display` follows `501 `.
+/// The error of an argument of `OPTS MLST` that is no list of facts. Its `Display` follows `501 `
+/// in the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidFacts;
 
@@ -120,7 +120,7 @@ impl fmt::Display for InvalidFacts {
 
 impl std::error::Error for InvalidFacts {}
 
-/// A fact of RFC 3659 §7.5, or one of the UNIX ones that others show too.
+/// A fact of RFC 3659 §7.5, or one of the UNIX facts that other servers show, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fact {
     Modify,
@@ -134,7 +134,7 @@ pub(super) enum Fact {
 }
 
 impl Fact {
-    /// In the order of a line.
+    /// The facts in the order of a line.
     pub(super) const SORTED: [Self; 8] = [
         Self::Modify,
         Self::Perm,
@@ -146,7 +146,7 @@ impl Fact {
         Self::UnixUid,
     ];
 
-    /// In the order of pyftpdlib's reply to FEAT.
+    /// The facts in the order of pyftpdlib's reply to FEAT.
     const FEAT: [Self; 8] = [
         Self::Type,
         Self::Perm,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::authorizers::Perms;
+use crate::proto::perm::Perms;
 
 const NOW: i64 = 1_700_000_000;
 
