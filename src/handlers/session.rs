@@ -17,11 +17,12 @@ use super::{FTPConfig, TransferType, data};
 use crate::filesystems::{AbstractedFS, FSState};
 use crate::ioloop::tls::Tls;
 use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
-use crate::limits::{Seat, ServerState};
+use crate::limits::Seat;
 use crate::log::{TARGET, escape};
 use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
 use crate::proto::reply::{sanitize, sanitize_bytes};
+use crate::server_state::ServerState;
 use crate::time::after;
 use crate::tls::{ControlHandshake, TlsSession};
 

@@ -11,9 +11,10 @@ use mio::net::TcpStream;
 use crate::handlers::connection::Connection;
 use crate::handlers::{Arrival, FTPConfig, FTPHandler};
 use crate::ioloop::{Channel, Io, Listener, Readiness, Source, Stream};
-use crate::limits::{Admission, Seat, ServerState};
+use crate::limits::{Admission, Seat};
 use crate::log::TARGET;
 use crate::proto::address::canonical;
+use crate::server_state::ServerState;
 use crate::sys;
 
 /// Somebody who has connected.

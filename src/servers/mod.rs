@@ -10,7 +10,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
@@ -22,9 +22,9 @@ pub use self::spawners::{MultiprocessFTPServer, ThreadedFTPServer};
 use self::spawners::{Processes, Threads};
 use crate::handlers::{FTPConfig, FTPHandler};
 use crate::ioloop::{Footing, IOLoop, Listener, bind_af_unspecified};
-use crate::limits::ServerState;
 use crate::log::TARGET;
 use crate::prefork::{self, Role, Service};
+use crate::server_state::ServerState;
 use crate::sys::{self, HeldSignals, LastResort, Pid};
 use crate::time::after;
 use crate::tls::{TlsAcceptor, TlsError};
@@ -196,20 +196,20 @@ impl FTPServer {
     /// connections and passive listeners, and that of the server: clients beyond
     /// get 421. 512; 0: no limit.
     pub fn set_max_cons(&mut self, max_cons: usize) {
-        self.state.max_cons.store(max_cons, Relaxed);
+        self.state.limits.set_max_cons(max_cons);
     }
 
     /// How many control connections may come from one address: those beyond get
     /// 421. 0: no limit, the default.
     pub fn set_max_cons_per_ip(&mut self, max_cons_per_ip: usize) {
-        self.state.max_cons_per_ip.store(max_cons_per_ip, Relaxed);
+        self.state.limits.set_max_cons_per_ip(max_cons_per_ip);
     }
 
     /// How many control connections one user, anonymous among them, may be logged
     /// in on: those beyond get 530. 0: no limit, the default.
     pub fn set_max_cons_per_user(&mut self, max_cons_per_user: usize) {
-        let state = &self.state;
-        state.max_cons_per_user.store(max_cons_per_user, Relaxed);
+        let limits = &self.state.limits;
+        limits.set_max_cons_per_user(max_cons_per_user);
     }
 
     /// Has [`serve_forever`](Self::serve_forever) fork so many workers (0: one for
@@ -250,14 +250,16 @@ impl FTPServer {
     pub fn serve_forever(&mut self) -> io::Result<()> {
         if let Some(workers) = self.workers {
             let workers = prefork::count(workers);
-            self.state.share(workers, self.model.descriptors())?;
+            self.state.limits.share(workers, self.model.descriptors())?;
             self.log_start("prefork + ");
             if let Role::Master(status) = self.fork(workers)? {
                 self.status = status;
                 return Ok(());
             }
         } else {
-            self.state.raise_open_files(1, self.model.descriptors());
+            self.state
+                .limits
+                .raise_open_files(1, self.model.descriptors());
             self.log_start("");
         }
         let (address, pid) = (self.address, process::id());
@@ -269,7 +271,7 @@ impl FTPServer {
         log::info!(
             target: TARGET,
             ">>> shutting down FTP server, pid={pid}, {} open socket(s) <<<",
-            self.state.sockets.load(Relaxed)
+            self.state.limits.sockets()
         );
         let result = result.and_then(|()| self.drain());
         let forced = self.end_all();
@@ -349,7 +351,10 @@ impl FTPServer {
     fn open(&mut self) {
         if let Some(Unopened { listener, host }) = self.unopened.take() {
             if matches!(self.model, Model::Processes(_))
-                && let Err(err) = self.state.share(usize::MAX, self.model.descriptors())
+                && let Err(err) = self
+                    .state
+                    .limits
+                    .share(usize::MAX, self.model.descriptors())
             {
                 log::error!(target: TARGET, "each process counts its connections alone: {err}");
             }
@@ -438,7 +443,7 @@ impl FTPServer {
             return;
         };
         processes.reap(|pid| {
-            self.state.forget_process(pid);
+            self.state.limits.forget_process(pid);
         });
         if let Some((newcomer, held)) = processes.start(&mut self.ioloop) {
             self.serve_one(newcomer, held);
@@ -478,7 +483,7 @@ impl FTPServer {
     }
 
     fn log_start(&self, prefork: &str) {
-        let config = &self.config;
+        let (config, limits) = (&self.config, &self.state.limits);
         let none = || "None".to_owned();
         let ports = config.passive_ports.as_ref();
         let ports = ports.and_then(|ports| Some(format!("{}->{}", ports.first()?, ports.last()?)));
@@ -495,9 +500,9 @@ impl FTPServer {
             log::info!(target: TARGET, "TLS: {}", if tls.implicit { "implicit" } else { "explicit" });
         }
         log::debug!(target: TARGET, "use sendfile(2): {}", config.use_sendfile);
-        log::debug!(target: TARGET, "max connections: {}", limit_text(&self.state.max_cons));
-        log::debug!(target: TARGET, "max connections per ip: {}", limit_text(&self.state.max_cons_per_ip));
-        log::debug!(target: TARGET, "max connections per user: {}", limit_text(&self.state.max_cons_per_user));
+        log::debug!(target: TARGET, "max connections: {}", limit_text(limits.max_cons()));
+        log::debug!(target: TARGET, "max connections per ip: {}", limit_text(limits.max_cons_per_ip()));
+        log::debug!(target: TARGET, "max connections per user: {}", limit_text(limits.max_cons_per_user()));
         log::debug!(target: TARGET, "timeout: {:?}", config.timeout);
         log::debug!(target: TARGET, "banner: {:?}", config.banner);
         log::debug!(target: TARGET, "max login attempts: {}", config.max_login_attempts);
@@ -552,7 +557,7 @@ impl Service for Entrance {
     }
 
     fn ended(&mut self, pid: Pid) {
-        self.state.forget_process(pid);
+        self.state.limits.forget_process(pid);
     }
 
     fn stop(&mut self) {
@@ -591,8 +596,8 @@ pub(crate) fn acceptor(config: &FTPConfig) -> io::Result<Option<Arc<TlsAcceptor>
     }
 }
 
-fn limit_text(limit: &AtomicUsize) -> String {
-    match limit.load(Relaxed) {
+fn limit_text(limit: usize) -> String {
+    match limit {
         0 => "unlimited".to_owned(),
         limit => limit.to_string(),
     }

@@ -17,8 +17,8 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::ioloop::{Channel, Io, Readiness, Source};
-use crate::limits::ServerState;
 use crate::log::TARGET;
+use crate::server_state::ServerState;
 use crate::sys::LastResort;
 
 /// The signals as a channel: it stops the loop at each that is to end the server.

@@ -218,7 +218,7 @@ where
         }
         // Here, not in the thread: the next to be accepted has to find them taken.
         let footing = match Footing::new() {
-            Ok(footing) if newcomer.state.is_reserved(&footing) => {
+            Ok(footing) if newcomer.state.limits.is_reserved(&footing) => {
                 return newcomer.refused().settle(io, &*self.factory);
             }
             Ok(footing) => footing,

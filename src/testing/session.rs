@@ -16,7 +16,8 @@ use crate::handlers::connection::Connection;
 use crate::handlers::{Arrival, FTPConfig, FTPHandler, FTPSession};
 use crate::ioloop::memory::{MemoryStream, Network};
 use crate::ioloop::{Channel, ChannelId, IOLoop, Stream};
-use crate::limits::{Admission, ServerState};
+use crate::limits::Admission;
+use crate::server_state::ServerState;
 use crate::servers::acceptor;
 
 /// A client in memory that is connected to a session with a handler of type `H`. See
