@@ -37,7 +37,7 @@ impl ServerState {
     }
 
     /// Takes a slot for another socket.
-    pub(crate) fn seat(&self) -> Slot {
+    pub(crate) fn slot(&self) -> Slot {
         self.limits.slot()
     }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use crate::error::AuthenticationFailed;
 use crate::handlers::FTPSession;
 use crate::ioloop::{ChannelId, Remote};
-use crate::limits::Keeper;
+use crate::limits::SlotHolder;
 
 pub use crate::proto::perm::{Perm, Perms};
 pub use dummy::{DummyAuthorizer, User, UserOptions};
@@ -146,8 +146,8 @@ pub struct LaterVerdict {
     session: ChannelId,
     number: u64,
     ip: IpAddr,
-    /// Not kept while nobody works on it: who only thinks holds up no seat.
-    seat: Weak<Keeper>,
+    /// Not kept while nobody works on it: who only thinks holds up no slot.
+    slot: Weak<SlotHolder>,
     answered: bool,
 }
 
@@ -159,7 +159,7 @@ impl LaterVerdict {
             session: session.id(),
             number,
             ip: session.remote_ip(),
-            seat: Arc::downgrade(&session.seat.keep()),
+            slot: Arc::downgrade(&session.slot.hold()),
             answered: false,
         }
     }
@@ -176,9 +176,9 @@ impl LaterVerdict {
         self,
         work: impl FnOnce() -> Result<(), AuthenticationFailed> + Send + 'static,
     ) -> Verdict {
-        let (ip, seat) = (self.ip, self.seat.upgrade());
+        let (ip, slot) = (self.ip, self.slot.upgrade());
         let job = move || {
-            let _seat = seat;
+            let _slot = slot;
             self.answer(work());
         };
         match crate::offload::run(ip, job) {

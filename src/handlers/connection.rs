@@ -229,7 +229,7 @@ impl<H: FTPHandler> Connection<H> {
             s.idle = Some(s.idle.map_or(last, |idle| idle.min(last)));
         }
         // Who waits for an answer is watched, to hear when nobody is there any more.
-        // Who was refused keeps the seat to the end of the pause, there or not: else
+        // Who was refused keeps the slot to the end of the pause, there or not: else
         // one could guess as fast as one can reset and connect anew.
         let listens = !s.login.is_refused() && !s.is_leaving();
         s.chat.watch(io, CONTROL, listens)?;

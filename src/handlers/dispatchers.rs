@@ -13,7 +13,7 @@ use super::session::DataState;
 use super::{CmdArg, FTPHandler, FTPSession};
 use crate::error::strerror;
 use crate::ioloop::{Listener, SideListener, Stream, connect_beside};
-use crate::limits::Seat;
+use crate::limits::Slot;
 use crate::proto::address::{self, EprtProto};
 use crate::time::after;
 
@@ -26,7 +26,7 @@ pub(crate) struct PassiveDTP {
     /// Whether a transfer was promised for this very connection.
     pub(crate) claimed: bool,
     pub(crate) deadline: Option<Instant>,
-    _seat: Seat,
+    _slot: Slot,
 }
 
 /// A connection to the client that is being made.
@@ -35,7 +35,7 @@ pub(crate) struct ActiveDTP {
     pub(crate) deadline: Option<Instant>,
     cmd: &'static str,
     target: SocketAddr,
-    seat: Seat,
+    slot: Slot,
 }
 
 // --- commands
@@ -148,7 +148,7 @@ fn make_eport<H: FTPHandler + ?Sized>(
                 deadline: timeout.map(|timeout| after(s.now, timeout)),
                 cmd,
                 target,
-                seat: s.server.seat(),
+                slot: s.server.slot(),
             }));
         }
         Err(_) => refuse_active(h, s, cmd, target, "425 Can't connect to specified address."),
@@ -217,13 +217,13 @@ pub fn handle_connect<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
         stream,
         cmd,
         target,
-        seat,
+        slot,
         ..
     } = *active;
     s.respond("200 Active data connection established.");
     let text = "Active data connection established.";
     log_active(h, s, cmd, target, 200, text);
-    open(h, s, stream, seat);
+    open(h, s, stream, slot);
 }
 
 /// Stock [`FTPHandler::handle_active_timeout`].
@@ -256,7 +256,7 @@ fn make_epasv<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, extended: b
         ready: false,
         claimed: false,
         deadline: timeout.map(|timeout| after(s.now, timeout)),
-        _seat: s.server.seat(),
+        _slot: s.server.slot(),
     }));
     if extended {
         s.respond(&address::format_229(port));
@@ -348,8 +348,8 @@ pub fn handle_accepted<H: FTPHandler + ?Sized>(
     }
     // One connection is all that is accepted: the listener goes with its state.
     s.data = DataState::None;
-    let seat = s.server.seat();
-    open(h, s, stream, seat);
+    let slot = s.server.slot();
+    open(h, s, stream, slot);
 }
 
 /// Stock [`FTPHandler::handle_passive_timeout`].
@@ -363,9 +363,9 @@ pub fn handle_passive_timeout<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSess
 // --- both
 
 /// The data connection is made: begins the transfer that waits for it.
-fn open<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, seat: Seat) {
+fn open<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, slot: Slot) {
     let mut dtp = h.dtp_handler(s);
-    let mut channel = DataChannel::new(stream, s, seat);
+    let mut channel = DataChannel::new(stream, s, slot);
     if s.prot {
         dtp.secure_connection(&mut channel);
     }

@@ -17,7 +17,7 @@ use super::{FTPConfig, TransferType, data};
 use crate::filesystems::{AbstractedFS, FSState};
 use crate::ioloop::tls::Tls;
 use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
-use crate::limits::Seat;
+use crate::limits::Slot;
 use crate::log::{TARGET, escape};
 use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
@@ -35,7 +35,7 @@ pub struct FTPSession {
     pub(crate) config: Arc<FTPConfig>,
     pub(crate) server: Arc<ServerState>,
     /// Its place among the connections of the server, given back when dropped.
-    pub(crate) seat: Seat,
+    pub(crate) slot: Slot,
     pub(crate) remote: Remote,
     pub(crate) id: ChannelId,
     peer: SocketAddr,
@@ -181,7 +181,7 @@ pub(crate) struct Arrival {
     pub(crate) peer: SocketAddr,
     pub(crate) config: Arc<FTPConfig>,
     pub(crate) server: Arc<ServerState>,
-    pub(crate) seat: Seat,
+    pub(crate) slot: Slot,
     pub(crate) remote: Remote,
     pub(crate) id: ChannelId,
     pub(crate) now: Instant,
@@ -200,7 +200,7 @@ impl FTPSession {
                 .map(|timeout| after(arrival.now, timeout)),
             config: arrival.config,
             server: arrival.server,
-            seat: arrival.seat,
+            slot: arrival.slot,
             remote: arrival.remote,
             id: arrival.id,
             peer,

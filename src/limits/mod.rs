@@ -12,5 +12,4 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::slots::{Admission, Limits, Slot};
-pub(crate) use self::slots::{Slot as Seat, SlotHolder as Keeper};
+pub(crate) use self::slots::{Admission, Limits, Slot, SlotHolder};

@@ -175,7 +175,7 @@ impl fmt::Debug for Limits {
 }
 
 /// Counts a socket as long as it lives: given back when dropped, or when the last
-/// [holder](Self::keep) is dropped, whichever is later.
+/// [holder](Self::hold) is dropped, whichever is later.
 ///
 /// A slot belongs to the process that took it. A process that inherits it by a fork may
 /// serve the connection with it, but only the first process gives it back.
@@ -195,23 +195,23 @@ pub(crate) struct SlotHolder {
 impl Slot {
     /// Counts the slot for a user, unless the user has too many already. Returns whether
     /// it does.
-    pub(crate) fn enter(&mut self, username: &str) -> bool {
+    pub(crate) fn assign_user(&mut self, username: &str) -> bool {
         let user = self.limits.key(username);
         let count = self.limits.counts.set_user(&mut self.entry, user);
-        let entered = fits(count, &self.limits.max_cons_per_user);
-        if !entered {
-            self.leave();
+        let assigned = fits(count, &self.limits.max_cons_per_user);
+        if !assigned {
+            self.clear_user();
         }
-        entered
+        assigned
     }
 
     /// Counts the slot for no user.
-    pub(crate) fn leave(&mut self) {
+    pub(crate) fn clear_user(&mut self) {
         self.limits.counts.set_user(&mut self.entry, 0);
     }
 
     /// Returns the holder that keeps the slot taken.
-    pub(crate) fn keep(&self) -> Arc<SlotHolder> {
+    pub(crate) fn hold(&self) -> Arc<SlotHolder> {
         let new = || SlotHolder {
             limits: Arc::clone(&self.limits),
             left: OnceLock::new(),

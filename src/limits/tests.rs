@@ -85,19 +85,19 @@ fn users_are_limited() {
     for limits in both() {
         limit(&limits, 0, 0, 2);
         let mut slots: Vec<_> = (0..4).map(|_| admitted(&limits, IP)).collect();
-        assert!(slots[0].enter("joe") && slots[1].enter("joe"));
-        assert!(!slots[2].enter("joe") && !slots[2].enter("joe"));
-        assert!(slots[2].enter("Joe") && slots[2].enter(""));
+        assert!(slots[0].assign_user("joe") && slots[1].assign_user("joe"));
+        assert!(!slots[2].assign_user("joe") && !slots[2].assign_user("joe"));
+        assert!(slots[2].assign_user("Joe") && slots[2].assign_user(""));
         // Counting a slot twice for a user changes nothing.
-        assert!(slots[0].enter("joe"));
-        slots[0].leave();
-        slots[0].leave();
-        assert!(slots[3].enter("joe"));
-        assert!(!slots[2].enter("joe"));
+        assert!(slots[0].assign_user("joe"));
+        slots[0].clear_user();
+        slots[0].clear_user();
+        assert!(slots[3].assign_user("joe"));
+        assert!(!slots[2].assign_user("joe"));
         // When a slot changes to another user, the first user has room again.
-        assert!(slots[3].enter("ann") && slots[2].enter("joe"));
+        assert!(slots[3].assign_user("ann") && slots[2].assign_user("joe"));
         slots.truncate(2);
-        assert!(slots[0].enter("joe"));
+        assert!(slots[0].assign_user("joe"));
     }
 }
 
@@ -107,25 +107,25 @@ fn a_slot_is_given_back_by_its_last_holder() {
     for limits in both() {
         limit(&limits, 2, 1, 1);
         let mut slot = admitted(&limits, IP);
-        assert!(slot.enter("joe"));
-        let jobs = [slot.keep(), slot.keep()];
+        assert!(slot.assign_user("joe"));
+        let jobs = [slot.hold(), slot.hold()];
         drop(slot);
         assert_eq!(limits.sockets(), 2);
         for job in jobs {
             assert_eq!(admit(&limits, OTHER).1, Admission::MaxCons);
             limits.set_max_cons(0);
             assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
-            assert!(!admitted(&limits, OTHER).enter("joe"));
+            assert!(!admitted(&limits, OTHER).assign_user("joe"));
             limits.set_max_cons(2);
             drop(job);
         }
         assert_eq!(limits.sockets(), 1);
         // The slot itself may be the last.
         let mut slot = admitted(&limits, IP);
-        drop(slot.keep());
-        assert!(slot.enter("joe"));
+        drop(slot.hold());
+        assert!(slot.assign_user("joe"));
         drop(slot);
-        assert!(admitted(&limits, IP).enter("joe"));
+        assert!(admitted(&limits, IP).assign_user("joe"));
     }
 }
 
@@ -135,7 +135,7 @@ fn no_count_is_left_after_the_last_slot() {
     limit(&limits, 0, 0, 0);
     let mut slots: Vec<_> = (0..100).map(|_| admitted(&limits, IP)).collect();
     for (number, slot) in slots.iter_mut().enumerate() {
-        assert!(slot.enter(&format!("user {}", number % 7)));
+        assert!(slot.assign_user(&format!("user {}", number % 7)));
     }
     assert_eq!(limits.counts.local().len(), 8);
     drop(slots);
@@ -153,12 +153,12 @@ fn a_full_table_is_as_max_cons() {
     assert!(!limits.accepts_new_cons());
     let (mut slot, admission) = admit(&limits, IP);
     assert_eq!(admission, Admission::MaxCons);
-    assert!(!slot.enter("joe"));
+    assert!(!slot.assign_user("joe"));
     slots.pop();
     assert!(limits.accepts_new_cons());
     drop(slot);
     let mut slot = admitted(&limits, IP);
-    assert!(slot.enter("joe"));
+    assert!(slot.assign_user("joe"));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn the_last_descriptors_are_not_for_new_connections() {
     assert!(limits.descriptors.reserve_from.load(Relaxed) > 0);
     // Jobs that outlive their sockets hold descriptors.
     let slot = limits.slot();
-    let job = slot.keep();
+    let job = slot.hold();
     drop(slot);
     assert_eq!(limits.descriptors.without_socket.load(Relaxed), 1);
     let usable = usize::try_from(limits.descriptors.reserve_from.load(Relaxed)).unwrap();
@@ -222,7 +222,7 @@ fn kill_one_with_slots(holds_the_lock: bool) {
     let (mut here, mut there) = pipe();
     let child = fork(|| {
         let mut slots = [admitted(&limits, IP), admitted(&limits, IP)];
-        assert!(slots.iter_mut().all(|slot| slot.enter("joe")));
+        assert!(slots.iter_mut().all(|slot| slot.assign_user("joe")));
         let _data = limits.slot();
         let words = holds_the_lock.then(|| {
             let mut words = limits.counts.shared().unwrap().words.lock().unwrap();
@@ -238,7 +238,7 @@ fn kill_one_with_slots(holds_the_lock: bool) {
     if !holds_the_lock {
         let (mut slot, admission) = admit(&limits, IP);
         assert_eq!(admission, Admission::MaxConsPerIp);
-        assert!(!slot.enter("joe"));
+        assert!(!slot.assign_user("joe"));
         let (_slot, admission) = admit(&limits, OTHER);
         assert_eq!(admission, Admission::MaxCons);
     }
@@ -248,7 +248,7 @@ fn kill_one_with_slots(holds_the_lock: bool) {
     assert_eq!(limits.forget_process(child.pid()), 3);
     assert_eq!(limits.forget_process(child.pid()), 0);
     let mut slots: Vec<_> = (0..2).map(|_| admitted(&limits, IP)).collect();
-    assert!(slots.iter_mut().all(|slot| slot.enter("joe")));
+    assert!(slots.iter_mut().all(|slot| slot.assign_user("joe")));
     assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
 }
 
@@ -264,7 +264,7 @@ fn processes_count_together() {
                     for turn in 0..500_u32 {
                         let ip = IpAddr::from((turn % 50).to_be_bytes());
                         let mut slot = admitted(&limits, ip);
-                        assert!(slot.enter(&format!("user {}", turn * number % 99)));
+                        assert!(slot.assign_user(&format!("user {}", turn * number % 99)));
                         let _data = limits.slot();
                     }
                 })
@@ -289,7 +289,7 @@ fn an_inherited_slot_is_not_given_back() {
         let mut slot = Some(admitted(&limits, IP));
         let child = fork(|| {
             // The child serves with the slot, and ends.
-            assert!(slot.as_mut().is_some_and(|slot| slot.enter("joe")));
+            assert!(slot.as_mut().is_some_and(|slot| slot.assign_user("joe")));
             let data = limits.slot();
             drop(slot.take());
             // It does not give this slot back.
@@ -298,11 +298,11 @@ fn an_inherited_slot_is_not_given_back() {
         assert!(child.wait());
         let mut other = admitted(&limits, OTHER);
         assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
-        assert!(!other.enter("joe"));
+        assert!(!other.assign_user("joe"));
         assert_eq!(limits.forget_process(child.pid()), 1);
-        assert!(!other.enter("joe"));
+        assert!(!other.assign_user("joe"));
         drop(slot);
-        assert!(other.enter("joe"));
+        assert!(other.assign_user("joe"));
         admitted(&limits, IP);
     });
 }

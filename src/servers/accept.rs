@@ -11,7 +11,7 @@ use mio::net::TcpStream;
 use crate::handlers::connection::Connection;
 use crate::handlers::{Arrival, FTPConfig, FTPHandler};
 use crate::ioloop::{Channel, Io, Listener, Readiness, Source, Stream};
-use crate::limits::{Admission, Seat};
+use crate::limits::{Admission, Slot};
 use crate::log::TARGET;
 use crate::proto::address::canonical;
 use crate::server_state::ServerState;
@@ -21,7 +21,7 @@ use crate::sys;
 pub(super) struct Newcomer {
     pub(super) socket: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) seat: Seat,
+    pub(super) slot: Slot,
     pub(super) admission: Admission,
     pub(super) config: Arc<FTPConfig>,
     pub(super) state: Arc<ServerState>,
@@ -55,7 +55,7 @@ impl Newcomer {
                 peer,
                 config: self.config,
                 server: self.state,
-                seat: self.seat,
+                slot: self.slot,
                 remote: remote.clone(),
                 id,
                 now,
@@ -104,11 +104,11 @@ impl ServerChannel {
             if !sys::INHERITS_OPTIONS {
                 sys::control_options(&socket, config.tcp_no_delay);
             }
-            let (seat, admission) = state.admit(canonical(peer.ip()), socket.as_fd());
+            let (slot, admission) = state.admit(canonical(peer.ip()), socket.as_fd());
             let newcomer = Newcomer {
                 socket,
                 peer,
-                seat,
+                slot,
                 admission,
                 config: Arc::clone(config),
                 state: Arc::clone(state),

@@ -19,7 +19,7 @@ use super::accept::{Host, Newcomer};
 use super::{BACKLOG, FTPServer, Model, parse};
 use crate::handlers::{FTPConfig, FTPHandler};
 use crate::ioloop::{Footing, IOLoop, Io, Remote};
-use crate::limits::{Admission, Seat};
+use crate::limits::{Admission, Slot};
 use crate::log::{TARGET, write_through};
 use crate::sys::{self, Fork, HeldSignals, Pid};
 
@@ -323,7 +323,7 @@ where
 pub(super) struct Processes {
     newcomers: Receiver<Newcomer>,
     settle: Settle,
-    children: HashMap<Pid, Seat>,
+    children: HashMap<Pid, Slot>,
     fork: fn() -> io::Result<Fork>,
     lack: Lack,
     /// When each of them was asked for.
@@ -373,11 +373,11 @@ impl Processes {
             let held = HeldSignals::new();
             match (self.fork)() {
                 Ok(Fork::Parent(pid)) => {
-                    self.children.insert(pid, newcomer.seat);
+                    self.children.insert(pid, newcomer.slot);
                     self.lack.is_over();
                 }
                 Ok(Fork::Child) => {
-                    // The seats are those of the old process.
+                    // The slots are those of the old process.
                     mem::forget(mem::take(&mut self.children));
                     // Nor are the others' sockets for this one to keep open.
                     while self.newcomers.try_recv().is_ok() {}

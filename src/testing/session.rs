@@ -74,7 +74,7 @@ impl<H: FTPHandler + 'static> Session<H> {
                         stream: Stream::in_memory(stream),
                         peer,
                         config: Arc::new(config),
-                        seat: server.seat(),
+                        slot: server.slot(),
                         server,
                         remote: remote.clone(),
                         id,

@@ -113,13 +113,13 @@ fn answer<H: FTPHandler + ?Sized>(
 ) {
     let home = result.and_then(|()| s.config.authorizer.get_home_dir(&s.username));
     match home {
-        Ok(_) if !s.seat.enter(&s.username) => h.handle_max_cons_per_user(s),
+        Ok(_) if !s.slot.assign_user(&s.username) => h.handle_max_cons_per_user(s),
         Ok(home) => {
             let msg_login = s.config.authorizer.get_msg_login(&s.username);
             h.handle_auth_success(s, &home, password, &msg_login);
             // A method of one's own may have thought better of it.
             if !s.authenticated() {
-                s.seat.leave();
+                s.slot.clear_user();
             }
         }
         Err(err) => h.handle_auth_failed(s, &err, password),
@@ -221,7 +221,7 @@ pub fn flush_account<H: FTPHandler + ?Sized>(h: &mut H, s: &mut FTPSession) {
         let username = s.username.clone();
         h.on_logout(s, &username);
     }
-    s.seat.leave();
+    s.slot.clear_user();
     s.login = Login::No;
     s.username = String::new();
     s.password = String::new();

@@ -23,7 +23,7 @@ use super::{FTPConfig, FTPSession, TransferType};
 use crate::error::strerror;
 use crate::filesystems::FSFile;
 use crate::ioloop::Stream;
-use crate::limits::Seat;
+use crate::limits::Slot;
 use crate::producers::{FileProducer, Producer};
 use crate::proto::ascii::FromNetwork;
 use crate::sys::Pipe;
@@ -248,7 +248,7 @@ pub struct DataChannel {
     pub(crate) stream: Stream,
     pub(crate) tls: Option<Box<DataTls>>,
     config: Arc<FTPConfig>,
-    _seat: Seat,
+    _slot: Slot,
     pub(crate) cmd: Cow<'static, str>,
     transfer: Transfer,
     file_name: Option<PathBuf>,
@@ -311,7 +311,7 @@ struct Receiving {
 }
 
 impl DataChannel {
-    pub(crate) fn new(stream: Stream, s: &FTPSession, seat: Seat) -> Self {
+    pub(crate) fn new(stream: Stream, s: &FTPSession, slot: Slot) -> Self {
         let (config, now) = (&s.config, s.now);
         Self {
             username: s.username.clone(),
@@ -321,7 +321,7 @@ impl DataChannel {
             tls: DataTls::of(s),
             stream,
             config: Arc::clone(config),
-            _seat: seat,
+            _slot: slot,
             cmd: Cow::Borrowed(""),
             transfer: Transfer::None,
             file_name: None,
