@@ -7,10 +7,11 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::version::TLS13;
 
-use super::certificates::{authorities, check_chain, load};
+use super::certificates::{CertFiles, authorities, check_chain, load};
+use super::config::{ClientAuth, TlsConfig, TlsVersion};
+use super::error::TlsError;
 use super::provider::provider;
 use super::resolver::Certificates;
-use super::{CertFiles, ClientAuth, TlsConfig, TlsError, TlsVersion};
 
 /// The settings of a server with what was made of their files.
 pub(crate) struct TlsAcceptor {

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -15,9 +15,18 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, RootCertStore};
 
+use super::error::TlsError;
 use super::provider::provider;
-use super::{CertFiles, TlsError};
 use crate::error::strerror;
+
+/// A certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertFiles {
+    /// The file with the certificate chain, in PEM.
+    pub certfile: PathBuf,
+    /// The file with its key, in PEM; `None`: `certfile` holds that too.
+    pub keyfile: Option<PathBuf>,
+}
 
 /// The SHA-256 fingerprint of a certificate, as `openssl x509 -fingerprint -sha256`
 /// has it: `AB:CD:..`.

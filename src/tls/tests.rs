@@ -5,16 +5,22 @@ mod authority;
 
 use std::error::Error as _;
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, Error, ProtocolVersion, ServerConnection, SignatureScheme,
+    ClientConfig, ClientConnection, Error, ProtocolVersion, ServerConfig, ServerConnection,
+    SignatureScheme,
 };
 
 use self::authority::{Pair, client, client_with, old_client};
-use super::*;
+use super::{
+    CertFiles, ClientAuth, TlsAcceptor, TlsConfig, TlsSession, TlsVersion, certificates,
+    fingerprint,
+};
 
 /// What both sides have of a handshake: the certificate that the client got, the
 /// version and the protocol.
