@@ -12,47 +12,50 @@ use rustls::sign::CertifiedKey;
 use super::certificates::{self, CertFiles};
 use super::error::TlsError;
 
-/// How a server does FTPS (RFC 4217): the class attributes of pyftpdlib's
-/// `TLS_FTPHandler`, and more. A server without one answers AUTH with 500.
+/// The settings of FTPS (RFC 4217): the class attributes of pyftpdlib's
+/// `TLS_FTPHandler`, and more. A server without them replies 500 to AUTH.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// The file with the certificate chain, in PEM.
+    /// The file with the certificate chain, in PEM; the server's certificate comes first.
     pub certfile: Option<PathBuf>,
-    /// The file with its key, in PEM; `None`: `certfile` holds that too.
+    /// The file with the private key, in PEM, without a passphrase. `None`: `certfile`
+    /// holds the key, too.
     pub keyfile: Option<PathBuf>,
-    /// A certificate chain with its key in memory, in place of these two files.
+    /// A certificate chain and its key in memory. It replaces these two files, which must
+    /// not be set then.
     pub certified_key: Option<Arc<CertifiedKey>>,
-    /// More certificates, for clients that name a host (SNI) of theirs: the host
-    /// names are read from them. Clients that name none of them get the first.
+    /// More certificates, chosen by the host that the client names (SNI): a client that
+    /// names a host of one of them gets that certificate, all others get the first one
+    /// above. The host names are read from the certificates.
     pub certificates: Vec<CertFiles>,
-    /// A ready-made configuration in place of all certificates, `min_version`,
-    /// `client_auth` and `client_ca`, which must not be set then: as pyftpdlib's
-    /// `ssl_context`. Its tickets, session storage, ALPN and early data are replaced
-    /// by those of the server.
+    /// A ready-made configuration, as pyftpdlib's `ssl_context`. It replaces all
+    /// certificates, `min_version`, `client_auth` and `client_ca`, which must not be set
+    /// then. The server replaces its tickets, session storage, ALPN and early data.
     pub ssl_context: Option<Arc<ServerConfig>>,
-    /// Whether USER and PASS want TLS on the control connection: 550 otherwise. No.
+    /// Whether USER and PASS require TLS on the control connection; without it the reply
+    /// is 550. Default: false.
     pub tls_control_required: bool,
-    /// Whether transfers want PROT P: 550 for PASV and its like, 521 for the
-    /// transfer itself. No.
+    /// Whether data connections require PROT P. Without it the reply to PASV, EPSV, PORT
+    /// and EPRT is 550, and the reply to the transfer is 521. Default: false.
     pub tls_data_required: bool,
-    /// Whether TLS begins with the first byte, without AUTH, and data connections
-    /// are private from the start: FTPS on port 990. No.
+    /// Whether TLS begins with the first byte, without AUTH, and data connections use TLS
+    /// from the start: FTPS on port 990. Default: false.
     pub implicit: bool,
-    /// The oldest version of TLS that is accepted. 1.2.
+    /// The oldest version of TLS that is accepted. Default: 1.2.
     pub min_version: TlsVersion,
-    /// Whether clients have to show a certificate. Off.
+    /// Whether clients have to show a certificate. Default: off.
     pub client_auth: ClientAuth,
-    /// The file with the certificates of the authorities that those of clients
-    /// must come from, in PEM; only with `client_auth`.
+    /// The file with the certificates of the authorities that issue client certificates,
+    /// in PEM. It must be set if `client_auth` is not off, and only then.
     pub client_ca: Option<PathBuf>,
-    /// Whether data connections must resume the TLS session of their control
-    /// connection, so that nobody else can take them. Prefer.
+    /// Whether data connections must resume the TLS session of their control connection,
+    /// so that no other client can take them over. Default: prefer.
     pub session_reuse: SessionReuse,
-    /// Whether an upload whose connection ends without the client's `close_notify`
-    /// is incomplete: 426. No, since many clients never send it.
+    /// Whether an upload is incomplete (426) if its connection ends without the client's
+    /// `close_notify`. Default: false, since many clients never send it.
     pub strict_eof: bool,
-    /// How long a handshake may take: the connection is closed then. 30 s.
+    /// How long a handshake may take; after that, the connection is closed. Default: 30 s.
     pub handshake_timeout: Duration,
 }
 
@@ -71,12 +74,12 @@ pub enum TlsVersion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ClientAuth {
-    /// They are not asked.
+    /// The server asks for none.
     #[default]
     Off,
-    /// They are asked; one that is shown must be valid.
+    /// The server asks for one. A certificate that is shown must be valid.
     Optional,
-    /// Without one the handshake fails.
+    /// Without a valid certificate the handshake fails.
     Required,
 }
 
@@ -85,17 +88,19 @@ pub enum ClientAuth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SessionReuse {
-    /// No tickets are given; every connection has a handshake of its own.
+    /// The server issues no tickets. Every connection has a full handshake.
     Off,
-    /// They may; once one of a session has done so, the others must: 522.
+    /// They may. Once a data connection has done so, the later ones of that session must;
+    /// otherwise the transfer ends with 522.
     #[default]
     Prefer,
-    /// They must: 522.
+    /// They must; otherwise the transfer ends with 522.
     Require,
 }
 
 impl TlsConfig {
-    /// With a certificate chain, in a file that may hold the key too.
+    /// Settings with a certificate chain and its key, both in this file. If the key is in
+    /// another file, set `keyfile`.
     pub fn new(certfile: impl Into<PathBuf>) -> Self {
         Self {
             certfile: Some(certfile.into()),
@@ -103,11 +108,11 @@ impl TlsConfig {
         }
     }
 
-    /// With a certificate chain and its key in memory.
+    /// Settings with a certificate chain and its key in memory.
     ///
     /// # Errors
-    /// The chain is empty, damaged or out of date, the key is not that of its first
-    /// certificate, or of a kind that is not supported.
+    /// If the chain is empty, damaged or out of date, if the key does not match its first
+    /// certificate, or if the kind of key is not supported.
     pub fn with_certificate(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -120,7 +125,7 @@ impl TlsConfig {
         })
     }
 
-    /// With a ready-made configuration.
+    /// Settings with a ready-made configuration.
     #[must_use]
     pub fn with_context(ssl_context: Arc<ServerConfig>) -> Self {
         Self {

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::path::Path;
 
-/// Why there is no TLS: a certificate that cannot be read or used.
+/// Why TLS cannot be set up: a certificate cannot be read or used, or settings contradict
+/// each other.
 ///
-/// Its `Display` tells all of it, with the name of the file; its source, where there
-/// is one, is the error of the system (`io::Error`), of `rustls` or of its parser of
-/// PEM that this came from.
+/// Its `Display` is the whole message, with the name of the file. Its source, if it has
+/// one, is the error of the system (`io::Error`), of `rustls` or of its PEM parser.
 #[derive(Debug)]
 pub struct TlsError {
     pub(super) text: String,
@@ -23,6 +23,7 @@ impl TlsError {
         }
     }
 
+    /// The same error with its source.
     pub(super) fn because(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             source: Some(source.into()),
@@ -30,14 +31,15 @@ impl TlsError {
         }
     }
 
-    /// The same with what it is about in front: a file.
+    /// The same error about a file, whose name precedes the text.
     pub(super) fn of(self, path: &Path) -> Self {
         self.after(&format!("{}:", path.display()))
     }
 
-    pub(super) fn after(self, what: &str) -> Self {
+    /// The same error with `subject` before the text.
+    pub(super) fn after(self, subject: &str) -> Self {
         Self {
-            text: format!("{what} {}", self.text),
+            text: format!("{subject} {}", self.text),
             ..self
         }
     }
