@@ -278,8 +278,7 @@ impl FTPServer {
     fn fork(&mut self, workers: usize) -> io::Result<Role> {
         let Some(Unopened { listener, sessions }) = self.unopened.take() else {
             return Err(io::Error::other(
-                "workers cannot be forked after `ioloop` or `turn` was called: \
-                 call `serve_forever` first",
+                "workers must be forked before `ioloop` or `turn` is called",
             ));
         };
         let mut listeners = WorkerListeners::new(listener, self.address, workers, &self.state);
