@@ -191,6 +191,7 @@ mod offload;
 pub mod prefork;
 pub mod producers;
 pub mod proto;
+mod server_state;
 mod servers;
 #[allow(
     unsafe_code,

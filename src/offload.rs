@@ -1,12 +1,11 @@
-//! A small pool of threads for what would make all sessions wait.
+//! A small pool of threads for jobs that would block all sessions.
 //!
-//! One per process, which nobody has to start: its threads come as they are
-//! needed, and end when there has been nothing to do for a while. It knows jobs
-//! and the addresses of those who give them, and nothing of sessions.
+//! There is one pool for each process. Nobody has to start it: its threads are started as
+//! they are needed, and end after they have been idle for a while. The pool knows jobs and
+//! the addresses of the clients that they are for. It knows nothing of sessions.
 //!
-//! A process that forks has to do so before its first job. A child that was
-//! forked later has none of the threads; it sees that the pool is not its own,
-//! and has another.
+//! A process that forks must do so before its first job. A child that is forked later has
+//! none of the threads. It notices that the pool belongs to its parent, and makes another.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,7 +17,8 @@ use std::time::Duration;
 
 use crate::log::TARGET;
 
-/// Too much work waits already: of [`FTPSession::offload`](crate::FTPSession::offload).
+/// The error of [`FTPSession::offload`](crate::FTPSession::offload) if too many jobs wait
+/// already.
 ///
 /// Its `Display` may follow the code of a reply and a space: `450 Too much work
 /// waits; try again later`.
@@ -33,11 +33,11 @@ impl fmt::Display for PoolFull {
 
 impl std::error::Error for PoolFull {}
 
-/// Does a job for somebody at `ip` on the pool of this process, after those that
-/// came from there before.
+/// Runs a job for a client at `ip` on the pool of this process, after the earlier jobs of
+/// that address.
 ///
 /// # Errors
-/// If too many wait already, or the system has no thread for it.
+/// If too many jobs wait already, or if no thread can be started.
 pub(crate) fn run(ip: IpAddr, job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
     let mut pool = FIRST.get_or_init(Pool::of_this_process);
     while let Some(next) = pool.next.get() {
@@ -54,38 +54,44 @@ static FIRST: OnceLock<Pool> = OnceLock::new();
 type Job = Box<dyn FnOnce() + Send>;
 
 struct Pool {
+    /// The process that has this pool.
     process: u32,
-    /// That of a child, which has to leave this one as it was at the fork.
+    /// The pool of a child process, which must leave this pool as it was at the fork.
     next: OnceLock<Box<Self>>,
     threads_max: usize,
     jobs_max: usize,
-    patience: Duration,
+    /// How long a thread waits for another job before it ends.
+    idle_timeout: Duration,
     state: Mutex<State>,
     wake: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// That no thread has taken yet.
+    /// The jobs that no thread has taken yet.
     jobs: Queue,
     threads: usize,
-    /// Those of the threads that have nothing to do.
+    /// The threads that have no job.
     idle: usize,
 }
 
 impl Pool {
     fn of_this_process() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self::new(cores.clamp(THREADS_MIN, THREADS_MAX), JOBS_MAX, PATIENCE)
+        Self::new(
+            cores.clamp(THREADS_MIN, THREADS_MAX),
+            JOBS_MAX,
+            IDLE_TIMEOUT,
+        )
     }
 
-    fn new(threads_max: usize, jobs_max: usize, patience: Duration) -> Self {
+    fn new(threads_max: usize, jobs_max: usize, idle_timeout: Duration) -> Self {
         Self {
             process: std::process::id(),
             next: OnceLock::new(),
             threads_max,
             jobs_max,
-            patience,
+            idle_timeout,
             state: Mutex::default(),
             wake: Condvar::new(),
         }
@@ -93,21 +99,21 @@ impl Pool {
 
     fn run(&'static self, ip: IpAddr, job: Job) -> Result<(), PoolFull> {
         let mut state = self.lock();
-        // Half is left to the others.
+        // One address gets at most half of the queue.
         if state.jobs.len >= self.jobs_max || state.jobs.of(ip) >= self.jobs_max / 2 {
             return Err(PoolFull);
         }
-        // One that is idle may have a job that it has not woken up for.
+        // Each waiting job may have an idle thread that has not woken up for it yet.
         if state.idle <= state.jobs.len && state.threads < self.threads_max {
             let thread = thread::Builder::new().name("ftpdlib-offload".to_owned());
-            match thread.spawn(move || self.work()) {
+            match thread.spawn(move || self.run_jobs()) {
                 Ok(_detached) => state.threads += 1,
                 Err(err) if state.threads == 0 => {
                     drop(state);
-                    log::warn!(target: TARGET, "no thread for work off the loop: {err}");
+                    log::warn!(target: TARGET, "cannot start a thread for jobs: {err}");
                     return Err(PoolFull);
                 }
-                // The others will do it.
+                // The threads that run already will run it.
                 Err(_) => {}
             }
         }
@@ -116,13 +122,13 @@ impl Pool {
         Ok(())
     }
 
-    /// What a thread does.
-    fn work(&self) {
+    /// The main function of a thread: runs jobs until it is idle for too long.
+    fn run_jobs(&self) {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop() {
                 drop(state);
-                // Whoever gave it has caught what matters to him.
+                // The job itself reports its panic, if somebody waits for its result.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.lock();
                 continue;
@@ -130,7 +136,7 @@ impl Pool {
             state.idle += 1;
             let (woken, wait) = self
                 .wake
-                .wait_timeout(state, self.patience)
+                .wait_timeout(state, self.idle_timeout)
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
@@ -146,8 +152,8 @@ impl Pool {
     }
 }
 
-/// Jobs in their order, as far as they are of one address; the addresses take turns,
-/// so that whoever gives many makes himself wait.
+/// The jobs that wait. Jobs of one address run in their order. The addresses take turns,
+/// so that an address with many jobs does not delay the others.
 #[derive(Default)]
 struct Queue {
     turns: VecDeque<(IpAddr, VecDeque<Job>)>,
@@ -155,7 +161,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// How many there are of an address.
+    /// The number of jobs of an address.
     fn of(&self, ip: IpAddr) -> usize {
         let turn = self.turns.iter().find(|turn| turn.0 == ip);
         turn.map_or(0, |(_, jobs)| jobs.len())
@@ -180,16 +186,16 @@ impl Queue {
     }
 }
 
-/// As many threads as there are cores, within these bounds: what they do may
-/// wait for a disk or for somebody else.
+/// There are as many threads as cores, within these bounds: jobs may wait for a disk or
+/// for another server.
 const THREADS_MIN: usize = 2;
 const THREADS_MAX: usize = 8;
 
-/// Jobs that may wait for a thread; half as many of one address.
+/// How many jobs may wait for a thread; half as many of one address.
 const JOBS_MAX: usize = 1024;
 
-/// How long a thread waits for another job.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a thread waits for another job before it ends.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -201,8 +207,8 @@ mod tests {
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
-    fn pool(threads: usize, jobs: usize, patience: Duration) -> &'static Pool {
-        Box::leak(Box::new(Pool::new(threads, jobs, patience)))
+    fn pool(threads: usize, jobs: usize, idle_timeout: Duration) -> &'static Pool {
+        Box::leak(Box::new(Pool::new(threads, jobs, idle_timeout)))
     }
 
     fn wait_for(what: &str, condition: impl Fn() -> bool) {
@@ -213,7 +219,7 @@ mod tests {
         }
     }
 
-    /// A job that tells that it runs, and goes on until the other end is dropped.
+    /// Starts a job that reports when it runs, and ends when the returned value is dropped.
     fn block(pool: &'static Pool, running: &Sender<()>) -> Sender<()> {
         let (hold, held) = channel::<()>();
         let running = running.clone();
@@ -225,11 +231,11 @@ mod tests {
         hold
     }
 
-    fn tell(pool: &'static Pool, number: u32, to: &Sender<u32>) -> Result<(), PoolFull> {
-        tell_from(IP, pool, number, to)
+    fn send_number(pool: &'static Pool, number: u32, to: &Sender<u32>) -> Result<(), PoolFull> {
+        send_from(IP, pool, number, to)
     }
 
-    fn tell_from(
+    fn send_from(
         ip: IpAddr,
         pool: &'static Pool,
         number: u32,
@@ -244,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_at_once_and_the_others_in_their_order() {
+    fn threads_are_limited_and_jobs_run_in_order() {
         let pool = pool(2, 6, DEADLINE);
         let (running, run) = channel();
         let first = block(pool, &running);
@@ -253,15 +259,15 @@ mod tests {
         next(&run);
         let (to, from) = channel();
         for number in 0..3 {
-            tell(pool, number, &to).unwrap();
+            send_number(pool, number, &to).unwrap();
         }
-        assert_eq!(tell(pool, 3, &to), Err(PoolFull));
+        assert_eq!(send_number(pool, 3, &to), Err(PoolFull));
         assert_eq!(pool.lock().threads, 2);
         assert!(from.try_recv().is_err());
-        // With one thread free they come one after the other.
+        // One free thread runs them one after the other.
         drop(first);
         assert_eq!([next(&from), next(&from), next(&from)], [0, 1, 2]);
-        tell(pool, 4, &to).unwrap();
+        send_number(pool, 4, &to).unwrap();
         assert_eq!(next(&from), 4);
         drop(second);
     }
@@ -274,16 +280,16 @@ mod tests {
         next(&run);
         let (to, from) = channel();
         for number in 0..3 {
-            tell(pool, number, &to).unwrap();
+            send_number(pool, number, &to).unwrap();
         }
-        assert_eq!(tell(pool, 9, &to), Err(PoolFull));
-        // There is room for others, who do not wait for all of these.
+        assert_eq!(send_number(pool, 9, &to), Err(PoolFull));
+        // There is room for other addresses, whose jobs do not wait for all of these.
         let third = IpAddr::from([127, 0, 0, 2]);
-        tell_from(OTHER, pool, 10, &to).unwrap();
-        tell_from(OTHER, pool, 11, &to).unwrap();
-        tell_from(third, pool, 20, &to).unwrap();
-        // But not without end.
-        assert_eq!(tell_from(third, pool, 9, &to), Err(PoolFull));
+        send_from(OTHER, pool, 10, &to).unwrap();
+        send_from(OTHER, pool, 11, &to).unwrap();
+        send_from(third, pool, 20, &to).unwrap();
+        // But the queue is bounded.
+        assert_eq!(send_from(third, pool, 9, &to), Err(PoolFull));
         drop(first);
         let order: Vec<_> = (0..6).map(|_| next(&from)).collect();
         assert_eq!(order, [0, 10, 20, 1, 11, 2]);
@@ -312,7 +318,7 @@ mod tests {
         let pool = pool(8, 8, DEADLINE);
         let (to, from) = channel();
         for number in 0..10 {
-            tell(pool, number, &to).unwrap();
+            send_number(pool, number, &to).unwrap();
             assert_eq!(next(&from), number);
             wait_for("the thread to be idle", || pool.lock().idle == 1);
         }
@@ -320,19 +326,19 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_of_its_job_only() {
+    fn a_panic_ends_its_job_only() {
         let pool = pool(1, 8, DEADLINE);
-        // Without the text that a panic is told with.
+        // This panic prints no message.
         let job = || std::panic::resume_unwind(Box::new("as planned"));
         pool.run(IP, Box::new(job)).unwrap();
         let (to, from) = channel();
-        tell(pool, 1, &to).unwrap();
+        send_number(pool, 1, &to).unwrap();
         assert_eq!(next(&from), 1);
         assert_eq!(pool.lock().threads, 1);
     }
 
-    /// As in a child that was forked too late: it has no thread, and whatever the
-    /// parent did just then is not to be relied on.
+    /// As in a child that was forked after the first job: the pool of its parent has no
+    /// threads there, and its lock may be held forever.
     #[test]
     fn a_pool_of_another_process_is_left_alone() {
         let other = Pool {

@@ -21,7 +21,7 @@ use super::session::{DataState, FTPSession, Leaving};
 use crate::error::strerror;
 use crate::filesystems::FSFile;
 use crate::ioloop::Stream;
-use crate::limits::Seat;
+use crate::limits::Slot;
 use crate::producers::Producer;
 use crate::proto::reply::Reply;
 
@@ -110,11 +110,11 @@ fn begin_pending(s: &mut FTPSession) {
 }
 
 /// The data connection is open: begins the transfer that waits for it.
-pub(super) fn open<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, seat: Seat) {
+pub(super) fn open<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, slot: Slot) {
     let mut dtp = h.dtp_handler(s);
     let mut channel = DataChannel::new(Opening {
         stream,
-        seat,
+        slot,
         config: s.dtp_config(),
         sendfile_allowed: s.use_sendfile(),
         username: s.username().to_owned(),

@@ -1,29 +1,30 @@
-//! The seats of several processes, as words of memory that they share.
+//! The slots of several processes, as words of memory that they share.
 //!
-//! The seats are the truth: who has each, from which address, logged in as whom.
-//! What is counted of them - all, by key, which are free - stands beside them, to
-//! be had at once; after the death of whoever was changing it, all of that is
-//! made anew from the seats. A process changes only its own seats, so that one
-//! which dies leaves none half changed but its own, and these are taken back.
+//! The slots are the truth: each names the process that has it, the address of the
+//! client and the user who is logged in. What is derived from them is stored next to
+//! them for quick access: the number of slots taken, the count of each key, and the list
+//! of free slots. If a process dies while it changes the table, all of that is computed
+//! again from the slots. A process changes only its own slots, so a process that dies
+//! leaves at most its own slots half changed, and these are taken back.
 //!
-//! Zeros are an empty table, and memory is taken only as seats are.
+//! A table of zeros is empty, and memory is used only as slots are taken.
 
-/// A table in words that nobody else uses meanwhile.
+/// A table in words that the caller has locked.
 pub(super) struct Table<'a> {
     words: &'a mut [u64],
     capacity: usize,
 }
 
-/// A seat, by its place in the table.
+/// The index of a slot in the table.
 pub(super) type Index = u32;
 
-/// What addresses and users are counted by: not 0.
+/// Stands for an address or a user. 0 stands for none.
 pub(super) type Key = u64;
 
 impl<'a> Table<'a> {
-    /// How many words a table of `capacity` seats has.
+    /// How many words a table of `capacity` slots has.
     pub(super) fn words(capacity: usize) -> usize {
-        HEADER + capacity * SEAT + slots_max(capacity) * SLOT
+        HEADER + capacity * SLOT + buckets_max(capacity) * BUCKET
     }
 
     pub(super) fn new(words: &'a mut [u64], capacity: usize) -> Self {
@@ -32,7 +33,7 @@ impl<'a> Table<'a> {
         Self { words, capacity }
     }
 
-    /// Seats that are taken.
+    /// The number of slots taken.
     pub(super) fn taken(&self) -> usize {
         to_usize(self.words[TAKEN])
     }
@@ -41,12 +42,13 @@ impl<'a> Table<'a> {
         self.taken() >= self.capacity
     }
 
-    /// How often a key stands in the seats.
+    /// The number of slots that have a key.
     pub(super) fn count(&self, key: Key) -> usize {
         to_usize(self.words[self.find(key) + COUNT])
     }
 
-    /// Takes a seat for `owner`, which is not 0; `ip` is 0 if it does not count.
+    /// Takes a slot for the process `owner`, which is not 0. `ip` is 0 if the slot does
+    /// not count for an address. `None` if the table is full.
     pub(super) fn take(&mut self, owner: u32, ip: Key) -> Option<Index> {
         self.make_room();
         let index = match to_usize(self.words[FREE]) {
@@ -57,169 +59,173 @@ impl<'a> Table<'a> {
             }
             free => {
                 let index = free - 1;
-                self.words[FREE] = self.words[self.seat(index) + NEXT];
+                self.words[FREE] = self.words[self.slot(index) + NEXT];
                 index
             }
         };
-        let seat = self.seat(index);
-        self.words[seat + OWNER] = owner.into();
-        self.words[seat + IP] = ip;
-        self.words[seat + USER] = 0;
+        let slot = self.slot(index);
+        self.words[slot + OWNER] = owner.into();
+        self.words[slot + IP] = ip;
+        self.words[slot + USER] = 0;
         self.words[TAKEN] += 1;
         self.raise(ip);
         Index::try_from(index).ok()
     }
 
-    /// Gives a seat back, if it is still that of `owner`.
+    /// Gives a slot back if `owner` still has it.
     pub(super) fn give_back(&mut self, index: Index, owner: u32) {
-        let place = self.seat(index as usize) + OWNER;
-        if self.words[place] == u64::from(owner) {
+        let word = self.slot(index as usize) + OWNER;
+        if self.words[word] == u64::from(owner) {
             self.clear(index as usize);
         }
     }
 
-    /// Counts a seat for a user, and no more for another one; `user` is 0 for
-    /// nobody. Returns how many seats the user has then.
+    /// Counts a slot for a user instead of the user before; `user` is 0 for none.
+    /// Returns the number of slots that the user has then.
     pub(super) fn set_user(&mut self, index: Index, user: Key) -> usize {
         self.make_room();
-        let place = self.seat(index as usize) + USER;
-        let before = std::mem::replace(&mut self.words[place], user);
+        let word = self.slot(index as usize) + USER;
+        let before = std::mem::replace(&mut self.words[word], user);
         self.lower(before);
         self.raise(user);
         self.count(user)
     }
 
-    /// Takes back all seats of a process that has ended. Returns how many.
+    /// Takes back all slots of a process that has ended. Returns their number.
     pub(super) fn forget(&mut self, owner: u32) -> usize {
         let before = self.taken();
         for index in 0..self.used() {
-            let place = self.seat(index) + OWNER;
-            if self.words[place] == u64::from(owner) {
+            let word = self.slot(index) + OWNER;
+            if self.words[word] == u64::from(owner) {
                 self.clear(index);
             }
         }
         before - self.taken()
     }
 
-    /// Counts the seats anew.
+    /// Computes everything else from the slots.
     pub(super) fn recount(&mut self) {
-        let slots = self.slots();
-        let keys = self.first_slot()..self.first_slot() + slots * SLOT;
+        let buckets = self.buckets();
+        let keys = self.first_bucket()..self.first_bucket() + buckets * BUCKET;
         self.words[keys].fill(0);
         self.words[KEYS] = 0;
         self.words[TAKEN] = 0;
         self.words[FREE] = 0;
-        // The first ones are to be used first, as it was.
+        // In reverse, so that the first free slot is the first in the list.
         for index in (0..self.used()).rev() {
-            let seat = self.seat(index);
-            if self.words[seat + OWNER] == 0 {
-                self.words[seat + NEXT] = self.words[FREE];
+            let slot = self.slot(index);
+            if self.words[slot + OWNER] == 0 {
+                self.words[slot + NEXT] = self.words[FREE];
                 self.words[FREE] = index as u64 + 1;
             } else {
                 self.words[TAKEN] += 1;
-                self.raise(self.words[seat + IP]);
-                self.raise(self.words[seat + USER]);
+                self.raise(self.words[slot + IP]);
+                self.raise(self.words[slot + USER]);
             }
         }
     }
 
     fn clear(&mut self, index: usize) {
-        let seat = self.seat(index);
-        let (ip, user) = (self.words[seat + IP], self.words[seat + USER]);
-        self.words[seat + OWNER] = 0;
-        self.words[seat + NEXT] = self.words[FREE];
+        let slot = self.slot(index);
+        let (ip, user) = (self.words[slot + IP], self.words[slot + USER]);
+        self.words[slot + OWNER] = 0;
+        self.words[slot + NEXT] = self.words[FREE];
         self.words[FREE] = index as u64 + 1;
         self.words[TAKEN] -= 1;
         self.lower(ip);
         self.lower(user);
     }
 
-    /// Seats that were ever taken.
+    /// The number of slots that were ever taken.
     fn used(&self) -> usize {
         to_usize(self.words[FRESH]).min(self.capacity)
     }
 
-    fn seat(&self, index: usize) -> usize {
+    /// The position of a slot among the words.
+    fn slot(&self, index: usize) -> usize {
         debug_assert!(index < self.capacity);
-        HEADER + index * SEAT
+        HEADER + index * SLOT
     }
 
-    // --- counts by key: open addressing, at most half full
+    // --- counts by key: a hash table with linear probing, at most half full
 
-    /// Slots in use: a power of two.
-    fn slots(&self) -> usize {
-        to_usize(self.words[SLOTS]).clamp(SLOTS_MIN, slots_max(self.capacity))
+    /// The number of buckets in use: a power of two.
+    fn buckets(&self) -> usize {
+        to_usize(self.words[BUCKETS]).clamp(BUCKETS_MIN, buckets_max(self.capacity))
     }
 
-    fn first_slot(&self) -> usize {
-        HEADER + self.capacity * SEAT
+    fn first_bucket(&self) -> usize {
+        HEADER + self.capacity * SLOT
     }
 
-    /// The place of a slot, counted around.
-    fn slot(&self, number: usize) -> usize {
-        self.first_slot() + (number & (self.slots() - 1)) * SLOT
+    /// The position of a bucket among the words; its number wraps around.
+    fn bucket(&self, number: usize) -> usize {
+        self.first_bucket() + (number & (self.buckets() - 1)) * BUCKET
     }
 
-    /// The slot where the search for a key begins; keys are random.
+    /// The number of the bucket where the search for a key begins. Keys are random
+    /// already.
     fn home(key: Key) -> usize {
         to_usize(key & u64::from(u32::MAX))
     }
 
-    /// The place of a key's slot, or of the empty one where it belongs.
+    /// The position of the bucket of a key, or of the empty bucket where it belongs.
     fn find(&self, key: Key) -> usize {
         let home = Self::home(key);
-        let mut place = self.slot(home);
-        for number in 1..self.slots() {
-            if self.words[place + KEY] == key || self.words[place + KEY] == 0 {
+        let mut bucket = self.bucket(home);
+        for number in 1..self.buckets() {
+            if self.words[bucket + KEY] == key || self.words[bucket + KEY] == 0 {
                 break;
             }
-            place = self.slot(home.wrapping_add(number));
+            bucket = self.bucket(home.wrapping_add(number));
         }
-        place
+        bucket
     }
 
-    /// Doubles the slots if they might get too full. Before anything is changed:
-    /// the keys are counted anew.
+    /// Doubles the number of buckets if they might get too full. Call it before a
+    /// change, because it counts all keys again.
     fn make_room(&mut self) {
-        let slots = self.slots();
-        if to_usize(self.words[KEYS] + 1) * 2 > slots && slots < slots_max(self.capacity) {
-            self.words[SLOTS] = slots as u64 * 2;
+        let buckets = self.buckets();
+        if to_usize(self.words[KEYS] + 1) * 2 > buckets && buckets < buckets_max(self.capacity) {
+            self.words[BUCKETS] = buckets as u64 * 2;
             self.recount();
         }
     }
 
+    /// Adds one to the count of a key.
     fn raise(&mut self, key: Key) {
         if key == 0 {
             return;
         }
-        let place = self.find(key);
-        if self.words[place + COUNT] == 0 {
-            self.words[place + KEY] = key;
+        let bucket = self.find(key);
+        if self.words[bucket + COUNT] == 0 {
+            self.words[bucket + KEY] = key;
             self.words[KEYS] += 1;
         }
-        self.words[place + COUNT] += 1;
+        self.words[bucket + COUNT] += 1;
     }
 
+    /// Takes one from the count of a key.
     fn lower(&mut self, key: Key) {
         if key == 0 {
             return;
         }
-        let place = self.find(key);
-        self.words[place + COUNT] -= 1;
-        if self.words[place + COUNT] == 0 {
+        let bucket = self.find(key);
+        self.words[bucket + COUNT] -= 1;
+        if self.words[bucket + COUNT] == 0 {
             self.words[KEYS] -= 1;
-            self.close_gap((place - self.first_slot()) / SLOT);
+            self.close_gap((bucket - self.first_bucket()) / BUCKET);
         }
     }
 
-    /// Empties a slot: those behind it move up, so that no search ends early.
+    /// Empties a bucket. The entries after it move up, so that no search ends early.
     fn close_gap(&mut self, mut gap: usize) {
-        let mask = self.slots() - 1;
+        let mask = self.buckets() - 1;
         let mut number = gap;
         for _ in 0..mask {
             number = (number + 1) & mask;
-            let place = self.slot(number);
-            let key = self.words[place + KEY];
+            let bucket = self.bucket(number);
+            let key = self.words[bucket + KEY];
             if key == 0 {
                 break;
             }
@@ -228,54 +234,56 @@ impl<'a> Table<'a> {
                 number.wrapping_sub(gap) & mask,
             );
             if from_home >= from_gap {
-                self.words.copy_within(place..place + SLOT, self.slot(gap));
+                self.words
+                    .copy_within(bucket..bucket + BUCKET, self.bucket(gap));
                 gap = number;
             }
         }
-        let place = self.slot(gap);
-        self.words[place..place + SLOT].fill(0);
+        let bucket = self.bucket(gap);
+        self.words[bucket..bucket + BUCKET].fill(0);
     }
 }
 
-/// Each seat may have two keys of its own, and half of the slots stay empty.
-fn slots_max(capacity: usize) -> usize {
-    (capacity * 4).next_power_of_two().max(SLOTS_MIN)
+/// The greatest number of buckets: each slot may have two keys that no other slot has,
+/// and half of the buckets stay empty.
+fn buckets_max(capacity: usize) -> usize {
+    (capacity * 4).next_power_of_two().max(BUCKETS_MIN)
 }
 
-/// What was a `usize` before it was stored, or is small.
+/// For a word that was a `usize` before it was stored, or is small.
 fn to_usize(word: u64) -> usize {
     usize::try_from(word).unwrap_or(usize::MAX)
 }
 
-// The words of the header,
-/// seats that are taken,
+// The words of the header:
+/// The number of slots taken.
 const TAKEN: usize = 0;
-/// the first seat that was given back, from 1; 0: none,
+/// The first slot that was given back, counted from 1; 0: none.
 const FREE: usize = 1;
-/// seats that were ever taken,
+/// The number of slots that were ever taken.
 const FRESH: usize = 2;
-/// slots in use, 0 at first,
-const SLOTS: usize = 3;
-/// keys in them.
+/// The number of buckets in use; 0 at first.
+const BUCKETS: usize = 3;
+/// The number of keys in the buckets.
 const KEYS: usize = 4;
 const HEADER: usize = 8;
 
-// The words of a seat:
-/// the process that has it, or 0,
+// The words of a slot:
+/// The process that has it, or 0.
 const OWNER: usize = 0;
-/// the key of its address, or 0,
+/// The key of its address, or 0.
 const IP: usize = 1;
-/// the key of its user, or 0.
+/// The key of its user, or 0.
 const USER: usize = 2;
-/// Of one that was given back: the next of these.
+/// In a slot that was given back: the next such slot.
 const NEXT: usize = 1;
-const SEAT: usize = 3;
+const SLOT: usize = 3;
 
-// The words of a slot.
+// The words of a bucket:
 const KEY: usize = 0;
 const COUNT: usize = 1;
-const SLOT: usize = 2;
-const SLOTS_MIN: usize = 64;
+const BUCKET: usize = 2;
+const BUCKETS_MIN: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -301,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_gives_no_seat() {
+    fn a_full_table_gives_no_slot() {
         let mut words = words();
         let mut table = Table::new(&mut words, CAPACITY);
         for number in 0..CAPACITY {
@@ -316,14 +324,14 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_is_given_back_by_its_owner_only() {
+    fn a_slot_is_given_back_by_its_owner_only() {
         let mut words = words();
         let mut table = Table::new(&mut words, CAPACITY);
-        let seat = table.take(1, 5).unwrap();
-        table.give_back(seat, 2);
+        let slot = table.take(1, 5).unwrap();
+        table.give_back(slot, 2);
         assert_eq!((table.taken(), table.count(5)), (1, 1));
-        table.give_back(seat, 1);
-        table.give_back(seat, 1);
+        table.give_back(slot, 1);
+        table.give_back(slot, 1);
         assert_eq!((table.taken(), table.count(5)), (0, 0));
     }
 
@@ -333,11 +341,11 @@ mod tests {
         GiveBack(usize),
         SetUser(usize, Key),
         Forget(u32),
-        /// Somebody has died: this word was left with nonsense.
+        /// A process has died and left nonsense in this word.
         Break(usize),
     }
 
-    /// Few homes, so that keys get in each other's way, at the end too.
+    /// Keys with few homes, so that they collide, also at the end.
     fn key() -> impl Strategy<Value = Key> {
         (0..12_u64, 1..12_u64).prop_map(|(home, tail)| match home {
             0 => 0,
@@ -350,13 +358,13 @@ mod tests {
         prop_oneof![
             12 => (1..4_u32, key()).prop_map(|(owner, key)| Step::Take(owner, key)),
             5 => any::<usize>().prop_map(Step::GiveBack),
-            5 => (any::<usize>(), key()).prop_map(|(seat, key)| Step::SetUser(seat, key)),
+            5 => (any::<usize>(), key()).prop_map(|(slot, key)| Step::SetUser(slot, key)),
             1 => (1..4_u32).prop_map(Step::Forget),
             1 => any::<usize>().prop_map(Step::Break),
         ]
     }
 
-    /// The seats as a list: owner, address and user of each.
+    /// The slots by index, with the owner, address and user of each.
     type Model = HashMap<Index, (u32, Key, Key)>;
 
     fn apply(step: &Step, table: &mut Table<'_>, model: &mut Model) {
@@ -380,17 +388,17 @@ mod tests {
             }
             Step::Forget(owner) => {
                 let before = model.len();
-                model.retain(|_, seat| seat.0 != owner);
+                model.retain(|_, slot| slot.0 != owner);
                 assert_eq!(table.forget(owner), before - model.len());
             }
             Step::Break(number) => {
-                let place = match number % 4 {
+                let word = match number % 4 {
                     0 => TAKEN,
                     1 => FREE,
                     2 => KEYS,
-                    _ => table.first_slot() + number % (table.slots() * SLOT),
+                    _ => table.first_bucket() + number % (table.buckets() * BUCKET),
                 };
-                table.words[place] = number as u64;
+                table.words[word] = number as u64;
                 table.recount();
             }
         }
@@ -411,7 +419,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn does_as_a_list_of_seats(steps in vec(step(), 0..600)) {
+        fn does_as_a_list_of_slots(steps in vec(step(), 0..600)) {
             let mut words = words();
             let mut table = Table::new(&mut words, CAPACITY);
             let mut model = Model::new();
@@ -431,7 +439,7 @@ mod tests {
                 table.forget(owner);
             }
             prop_assert_eq!(table.taken(), 0);
-            prop_assert!(table.words[table.first_slot()..].iter().all(|word| *word == 0));
+            prop_assert!(table.words[table.first_bucket()..].iter().all(|word| *word == 0));
         }
     }
 }

@@ -1,304 +1,308 @@
-//! Seats of one process and of several.
+//! Slots of one process and of several.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use super::*;
+use super::descriptors::reserve_from;
+use super::{Admission, Limits, Slot};
 use crate::sys::process_for_tests::{alone, fork};
 
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
-fn local() -> Arc<ServerState> {
-    Arc::new(ServerState::new(5, None))
+fn local() -> Arc<Limits> {
+    Arc::new(Limits::new())
 }
 
-fn shared() -> Arc<ServerState> {
-    let state = local();
-    state.share(2, 1).unwrap();
-    state
+fn shared() -> Arc<Limits> {
+    let limits = local();
+    limits.share(2, 1).unwrap();
+    limits
 }
 
-fn both() -> [Arc<ServerState>; 2] {
+fn both() -> [Arc<Limits>; 2] {
     [local(), shared()]
 }
 
-fn limit(state: &ServerState, max_cons: usize, per_ip: usize, per_user: usize) {
-    state.max_cons.store(max_cons, Relaxed);
-    state.max_cons_per_ip.store(per_ip, Relaxed);
-    state.max_cons_per_user.store(per_user, Relaxed);
+fn limit(limits: &Limits, max_cons: usize, per_ip: usize, per_user: usize) {
+    limits.set_max_cons(max_cons);
+    limits.set_max_cons_per_ip(per_ip);
+    limits.set_max_cons_per_user(per_user);
 }
 
-/// With a socket whose number is low.
-fn admit(state: &Arc<ServerState>, ip: IpAddr) -> (Seat, Admission) {
-    state.admit(ip, io::stderr().as_fd())
+/// With a socket that has a low number.
+fn admit(limits: &Arc<Limits>, ip: IpAddr) -> (Slot, Admission) {
+    limits.admit(ip, io::stderr().as_fd())
 }
 
 #[track_caller]
-fn admitted(state: &Arc<ServerState>, ip: IpAddr) -> Seat {
-    let (seat, admission) = admit(state, ip);
+fn admitted(limits: &Arc<Limits>, ip: IpAddr) -> Slot {
+    let (slot, admission) = admit(limits, ip);
     assert_eq!(admission, Admission::Admitted);
-    seat
+    slot
 }
 
 #[test]
 fn sockets_are_limited() {
-    for state in both() {
-        limit(&state, 3, 0, 0);
-        let first = admitted(&state, IP);
-        assert!(state.accepts_new_cons());
-        let second = state.seat();
-        // As pyftpdlib, one over the limit.
-        assert!(state.accepts_new_cons());
-        let (third, admission) = admit(&state, IP);
+    for limits in both() {
+        limit(&limits, 3, 0, 0);
+        let first = admitted(&limits, IP);
+        assert!(limits.accepts_new_cons());
+        let second = limits.slot();
+        // As in pyftpdlib, one more than the limit.
+        assert!(limits.accepts_new_cons());
+        let (third, admission) = admit(&limits, IP);
         assert_eq!(admission, Admission::MaxCons);
-        assert!(!state.accepts_new_cons());
-        assert_eq!(state.sockets.load(Relaxed), 4);
+        assert!(!limits.accepts_new_cons());
+        assert_eq!(limits.sockets(), 4);
         drop((third, second));
-        drop(admitted(&state, IP));
+        drop(admitted(&limits, IP));
         drop(first);
-        assert_eq!(state.sockets.load(Relaxed), 1);
+        assert_eq!(limits.sockets(), 1);
     }
 }
 
 #[test]
 fn addresses_are_limited() {
-    for state in both() {
-        limit(&state, 0, 2, 0);
-        let first = admitted(&state, IP);
-        let _second = admitted(&state, IP);
-        let _data = state.seat();
-        assert_eq!(admit(&state, IP).1, Admission::MaxConsPerIp);
-        let _other = admitted(&state, OTHER);
+    for limits in both() {
+        limit(&limits, 0, 2, 0);
+        let first = admitted(&limits, IP);
+        let _second = admitted(&limits, IP);
+        let _data = limits.slot();
+        assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
+        let _other = admitted(&limits, OTHER);
         drop(first);
-        admitted(&state, IP);
+        admitted(&limits, IP);
     }
 }
 
 #[test]
 fn users_are_limited() {
-    for state in both() {
-        limit(&state, 0, 0, 2);
-        let mut seats: Vec<_> = (0..4).map(|_| admitted(&state, IP)).collect();
-        assert!(seats[0].enter("joe") && seats[1].enter("joe"));
-        assert!(!seats[2].enter("joe") && !seats[2].enter("joe"));
-        assert!(seats[2].enter("Joe") && seats[2].enter(""));
-        // Twice is once.
-        assert!(seats[0].enter("joe"));
-        seats[0].leave();
-        seats[0].leave();
-        assert!(seats[3].enter("joe"));
-        assert!(!seats[2].enter("joe"));
-        // Another user in its place makes room too.
-        assert!(seats[3].enter("ann") && seats[2].enter("joe"));
-        seats.truncate(2);
-        assert!(seats[0].enter("joe"));
+    for limits in both() {
+        limit(&limits, 0, 0, 2);
+        let mut slots: Vec<_> = (0..4).map(|_| admitted(&limits, IP)).collect();
+        assert!(slots[0].assign_user("joe") && slots[1].assign_user("joe"));
+        assert!(!slots[2].assign_user("joe") && !slots[2].assign_user("joe"));
+        assert!(slots[2].assign_user("Joe") && slots[2].assign_user(""));
+        // Counting a slot twice for a user changes nothing.
+        assert!(slots[0].assign_user("joe"));
+        slots[0].clear_user();
+        slots[0].clear_user();
+        assert!(slots[3].assign_user("joe"));
+        assert!(!slots[2].assign_user("joe"));
+        // When a slot changes to another user, the first user has room again.
+        assert!(slots[3].assign_user("ann") && slots[2].assign_user("joe"));
+        slots.truncate(2);
+        assert!(slots[0].assign_user("joe"));
     }
 }
 
-/// As by the works of a session that ends before them.
+/// As for jobs that outlive their session.
 #[test]
-fn a_seat_is_given_back_by_the_last_who_keeps_it() {
-    for state in both() {
-        limit(&state, 2, 1, 1);
-        let mut seat = admitted(&state, IP);
-        assert!(seat.enter("joe"));
-        let works = [seat.keep(), seat.keep()];
-        drop(seat);
-        assert_eq!(state.sockets.load(Relaxed), 2);
-        for work in works {
-            assert_eq!(admit(&state, OTHER).1, Admission::MaxCons);
-            state.max_cons.store(0, Relaxed);
-            assert_eq!(admit(&state, IP).1, Admission::MaxConsPerIp);
-            assert!(!admitted(&state, OTHER).enter("joe"));
-            state.max_cons.store(2, Relaxed);
-            drop(work);
+fn a_slot_is_given_back_by_its_last_holder() {
+    for limits in both() {
+        limit(&limits, 2, 1, 1);
+        let mut slot = admitted(&limits, IP);
+        assert!(slot.assign_user("joe"));
+        let jobs = [slot.hold(), slot.hold()];
+        drop(slot);
+        assert_eq!(limits.sockets(), 2);
+        for job in jobs {
+            assert_eq!(admit(&limits, OTHER).1, Admission::MaxCons);
+            limits.set_max_cons(0);
+            assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
+            assert!(!admitted(&limits, OTHER).assign_user("joe"));
+            limits.set_max_cons(2);
+            drop(job);
         }
-        assert_eq!(state.sockets.load(Relaxed), 1);
-        // The last may be the seat itself.
-        let mut seat = admitted(&state, IP);
-        drop(seat.keep());
-        assert!(seat.enter("joe"));
-        drop(seat);
-        assert!(admitted(&state, IP).enter("joe"));
+        assert_eq!(limits.sockets(), 1);
+        // The slot itself may be the last.
+        let mut slot = admitted(&limits, IP);
+        drop(slot.hold());
+        assert!(slot.assign_user("joe"));
+        drop(slot);
+        assert!(admitted(&limits, IP).assign_user("joe"));
     }
 }
 
 #[test]
-fn nothing_is_left_when_all_have_gone() {
-    let state = local();
-    limit(&state, 0, 0, 0);
-    let mut seats: Vec<_> = (0..100).map(|_| admitted(&state, IP)).collect();
-    for (number, seat) in seats.iter_mut().enumerate() {
-        assert!(seat.enter(&format!("user {}", number % 7)));
+fn no_count_is_left_after_the_last_slot() {
+    let limits = local();
+    limit(&limits, 0, 0, 0);
+    let mut slots: Vec<_> = (0..100).map(|_| admitted(&limits, IP)).collect();
+    for (number, slot) in slots.iter_mut().enumerate() {
+        assert!(slot.assign_user(&format!("user {}", number % 7)));
     }
-    assert_eq!(state.counts().len(), 8);
-    drop(seats);
-    assert!(state.counts().is_empty());
+    assert_eq!(limits.counts.local().len(), 8);
+    drop(slots);
+    assert!(limits.counts.local().is_empty());
 }
 
 #[test]
 fn a_full_table_is_as_max_cons() {
-    let state = local();
-    limit(&state, 1, 0, 1);
-    state.share(1, 1).unwrap();
-    state.max_cons.store(0, Relaxed);
-    let capacity = state.shared.get().unwrap().capacity;
-    let mut seats: Vec<_> = (0..capacity).map(|_| state.seat()).collect();
-    assert!(!state.accepts_new_cons());
-    let (mut seat, admission) = admit(&state, IP);
+    let limits = local();
+    limit(&limits, 1, 0, 1);
+    limits.share(1, 1).unwrap();
+    limits.set_max_cons(0);
+    let capacity = limits.counts.shared().unwrap().capacity;
+    let mut slots: Vec<_> = (0..capacity).map(|_| limits.slot()).collect();
+    assert!(!limits.accepts_new_cons());
+    let (mut slot, admission) = admit(&limits, IP);
     assert_eq!(admission, Admission::MaxCons);
-    assert!(!seat.enter("joe"));
-    seats.pop();
-    assert!(state.accepts_new_cons());
-    drop(seat);
-    let mut seat = admitted(&state, IP);
-    assert!(seat.enter("joe"));
+    assert!(!slot.assign_user("joe"));
+    slots.pop();
+    assert!(limits.accepts_new_cons());
+    drop(slot);
+    let mut slot = admitted(&limits, IP);
+    assert!(slot.assign_user("joe"));
 }
 
 #[test]
-fn the_last_descriptors_are_not_for_newcomers() {
+fn the_last_descriptors_are_not_for_new_connections() {
     assert_eq!(reserve_from(20), 15);
     assert_eq!(reserve_from(64), 48);
     assert_eq!(reserve_from(1024), 960);
     assert_eq!(reserve_from(1 << 20), (1 << 20) - 256);
     assert_eq!(reserve_from(u64::MAX), u64::MAX - 256);
-    // One that was raised since is found out.
-    let state = local();
-    state.reserve_from.store(0, Relaxed);
-    admitted(&state, IP);
-    assert!(state.reserve_from.load(Relaxed) > 0);
-    // Works whose sockets are gone have some of them.
-    let seat = state.seat();
-    let work = seat.keep();
-    drop(seat);
-    assert_eq!(state.left.load(Relaxed), 1);
-    let usable = usize::try_from(state.reserve_from.load(Relaxed)).unwrap();
-    state.left.store(usable, Relaxed);
-    assert_eq!(admit(&state, IP).1, Admission::MaxCons);
-    state.left.store(1, Relaxed);
-    drop(work);
-    assert_eq!(state.left.load(Relaxed), 0);
-    admitted(&state, IP);
+    // A limit that was raised since is noticed.
+    let limits = local();
+    limits.descriptors.reserve_from.store(0, Relaxed);
+    admitted(&limits, IP);
+    assert!(limits.descriptors.reserve_from.load(Relaxed) > 0);
+    // Jobs that outlive their sockets hold descriptors.
+    let slot = limits.slot();
+    let job = slot.hold();
+    drop(slot);
+    assert_eq!(limits.descriptors.without_socket.load(Relaxed), 1);
+    let usable = usize::try_from(limits.descriptors.reserve_from.load(Relaxed)).unwrap();
+    limits.descriptors.without_socket.store(usable, Relaxed);
+    assert_eq!(admit(&limits, IP).1, Admission::MaxCons);
+    limits.descriptors.without_socket.store(1, Relaxed);
+    drop(job);
+    assert_eq!(limits.descriptors.without_socket.load(Relaxed), 0);
+    admitted(&limits, IP);
 }
 
-/// A pipe between processes: bytes tell how far the other has come.
+/// A pipe between processes: a byte says how far the other process has come.
 fn pipe() -> (UnixStream, UnixStream) {
     UnixStream::pair().unwrap()
 }
 
-fn hear(pipe: &mut UnixStream) -> u8 {
+fn receive(pipe: &mut UnixStream) -> u8 {
     let mut byte = [0];
     pipe.read_exact(&mut byte).unwrap();
     byte[0]
 }
 
-fn tell(pipe: &mut UnixStream, byte: u8) {
+fn send(pipe: &mut UnixStream, byte: u8) {
     pipe.write_all(&[byte]).unwrap();
 }
 
 #[test]
-fn a_killed_process_gives_its_seats_back() {
+fn a_killed_process_gives_its_slots_back() {
     alone(
-        "limits::tests::a_killed_process_gives_its_seats_back",
+        "limits::tests::a_killed_process_gives_its_slots_back",
         || {
             for holds_the_lock in [false, true] {
-                kill_one_with_seats(holds_the_lock);
+                kill_one_with_slots(holds_the_lock);
             }
         },
     );
 }
 
-fn kill_one_with_seats(holds_the_lock: bool) {
-    let state = local();
-    limit(&state, 6, 3, 2);
-    state.share(2, 1).unwrap();
-    let _own = admitted(&state, IP);
+fn kill_one_with_slots(holds_the_lock: bool) {
+    let limits = local();
+    limit(&limits, 6, 3, 2);
+    limits.share(2, 1).unwrap();
+    let _own = admitted(&limits, IP);
     let (mut here, mut there) = pipe();
     let child = fork(|| {
-        let mut seats = [admitted(&state, IP), admitted(&state, IP)];
-        assert!(seats.iter_mut().all(|seat| seat.enter("joe")));
-        let _data = state.seat();
+        let mut slots = [admitted(&limits, IP), admitted(&limits, IP)];
+        assert!(slots.iter_mut().all(|slot| slot.assign_user("joe")));
+        let _data = limits.slot();
         let words = holds_the_lock.then(|| {
-            let mut words = state.shared.get().unwrap().words.lock().unwrap();
-            // What it was about to change is in no order at all.
+            let mut words = limits.counts.shared().unwrap().words.lock().unwrap();
+            // The words that it was about to change are inconsistent.
             words[..5].copy_from_slice(&[99, 98, 4, 64, 97]);
             words
         });
-        tell(&mut there, 1);
-        hear(&mut there);
+        send(&mut there, 1);
+        receive(&mut there);
         drop(words);
     });
-    assert_eq!(hear(&mut here), 1);
+    assert_eq!(receive(&mut here), 1);
     if !holds_the_lock {
-        let (mut seat, admission) = admit(&state, IP);
+        let (mut slot, admission) = admit(&limits, IP);
         assert_eq!(admission, Admission::MaxConsPerIp);
-        assert!(!seat.enter("joe"));
-        let (_seat, admission) = admit(&state, OTHER);
+        assert!(!slot.assign_user("joe"));
+        let (_slot, admission) = admit(&limits, OTHER);
         assert_eq!(admission, Admission::MaxCons);
     }
     child.kill();
-    // Nobody but the master takes them back.
-    assert_eq!(admit(&state, IP).1, Admission::MaxConsPerIp);
-    assert_eq!(state.forget_process(child.pid()), 3);
-    assert_eq!(state.forget_process(child.pid()), 0);
-    let mut seats: Vec<_> = (0..2).map(|_| admitted(&state, IP)).collect();
-    assert!(seats.iter_mut().all(|seat| seat.enter("joe")));
-    assert_eq!(admit(&state, IP).1, Admission::MaxConsPerIp);
+    // Only the master takes them back.
+    assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
+    assert_eq!(limits.forget_process(child.pid()), 3);
+    assert_eq!(limits.forget_process(child.pid()), 0);
+    let mut slots: Vec<_> = (0..2).map(|_| admitted(&limits, IP)).collect();
+    assert!(slots.iter_mut().all(|slot| slot.assign_user("joe")));
+    assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
 }
 
 #[test]
 fn processes_count_together() {
     alone("limits::tests::processes_count_together", || {
-        let state = local();
-        limit(&state, 0, 0, 0);
-        state.share(4, 1).unwrap();
+        let limits = local();
+        limit(&limits, 0, 0, 0);
+        limits.share(4, 1).unwrap();
         let children: Vec<_> = (0..4)
             .map(|number| {
                 fork(|| {
                     for turn in 0..500_u32 {
                         let ip = IpAddr::from((turn % 50).to_be_bytes());
-                        let mut seat = admitted(&state, ip);
-                        assert!(seat.enter(&format!("user {}", turn * number % 99)));
-                        let _data = state.seat();
+                        let mut slot = admitted(&limits, ip);
+                        assert!(slot.assign_user(&format!("user {}", turn * number % 99)));
+                        let _data = limits.slot();
                     }
                 })
             })
             .collect();
         for child in children {
             assert!(child.wait());
-            assert_eq!(state.forget_process(child.pid()), 0);
+            assert_eq!(limits.forget_process(child.pid()), 0);
         }
-        state.max_cons.store(2, Relaxed);
-        admitted(&state, IP);
+        limits.set_max_cons(2);
+        admitted(&limits, IP);
     });
 }
 
-/// As a process for each connection does it.
+/// As with a process for each connection.
 #[test]
-fn an_inherited_seat_is_not_given_back() {
-    alone("limits::tests::an_inherited_seat_is_not_given_back", || {
-        let state = local();
-        limit(&state, 0, 1, 1);
-        state.share(usize::MAX, 1).unwrap();
-        let mut seat = Some(admitted(&state, IP));
+fn an_inherited_slot_is_not_given_back() {
+    alone("limits::tests::an_inherited_slot_is_not_given_back", || {
+        let limits = local();
+        limit(&limits, 0, 1, 1);
+        limits.share(usize::MAX, 1).unwrap();
+        let mut slot = Some(admitted(&limits, IP));
         let child = fork(|| {
-            // It serves with it, and ends.
-            assert!(seat.as_mut().is_some_and(|seat| seat.enter("joe")));
-            let data = state.seat();
-            drop(seat.take());
-            // This one it forgets.
+            // The child serves with the slot, and ends.
+            assert!(slot.as_mut().is_some_and(|slot| slot.assign_user("joe")));
+            let data = limits.slot();
+            drop(slot.take());
+            // It does not give this slot back.
             std::mem::forget(data);
         });
         assert!(child.wait());
-        let mut other = admitted(&state, OTHER);
-        assert_eq!(admit(&state, IP).1, Admission::MaxConsPerIp);
-        assert!(!other.enter("joe"));
-        assert_eq!(state.forget_process(child.pid()), 1);
-        assert!(!other.enter("joe"));
-        drop(seat);
-        assert!(other.enter("joe"));
-        admitted(&state, IP);
+        let mut other = admitted(&limits, OTHER);
+        assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
+        assert!(!other.assign_user("joe"));
+        assert_eq!(limits.forget_process(child.pid()), 1);
+        assert!(!other.assign_user("joe"));
+        drop(slot);
+        assert!(other.assign_user("joe"));
+        admitted(&limits, IP);
     });
 }

@@ -1,5 +1,8 @@
-//! The listening socket of a server as a channel, and who gets what it accepts.
+//! The listening socket of a server as a channel, and what starts the sessions of the
+//! connections that it accepts.
 
+use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,23 +14,24 @@ use mio::net::TcpStream;
 use crate::handlers::connection::Connection;
 use crate::handlers::{FTPConfig, FTPHandler, NewSession};
 use crate::ioloop::{Channel, Io, Listener, Readiness, Source, Stream};
-use crate::limits::{Admission, Seat, ServerState};
+use crate::limits::{Admission, Slot};
 use crate::log::TARGET;
 use crate::proto::address::canonical;
+use crate::server_state::ServerState;
 use crate::sys;
 
-/// Somebody who has connected.
-pub(super) struct Newcomer {
+/// A connection that was accepted, and has no session yet.
+pub(super) struct NewConnection {
     pub(super) socket: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) seat: Seat,
+    pub(super) slot: Slot,
     pub(super) admission: Admission,
     pub(super) config: Arc<FTPConfig>,
     pub(super) state: Arc<ServerState>,
 }
 
-impl Newcomer {
-    /// The same, to be told that there are too many.
+impl NewConnection {
+    /// The same connection, to be refused because there are too many.
     pub(super) fn refused(self) -> Self {
         Self {
             admission: Admission::MaxCons,
@@ -35,16 +39,16 @@ impl Newcomer {
         }
     }
 
-    /// Becomes a session of this loop.
-    pub(super) fn settle<H: FTPHandler + 'static>(
+    /// Starts the session on this loop. If it is not admitted, it only sends its 421.
+    pub(super) fn start_session<H: FTPHandler + 'static>(
         self,
         io: &mut Io<'_>,
         factory: impl FnOnce(SocketAddr) -> H,
     ) {
         let peer = self.peer;
-        // A panic there is of this connection only: the listener goes on.
+        // A panic of the factory closes this connection only: the listener goes on.
         let Ok(handler) = catch_unwind(AssertUnwindSafe(|| factory(peer))) else {
-            log::error!(target: TARGET, "making the handler of {peer} panicked");
+            log::error!(target: TARGET, "the factory of handlers panicked for {peer}");
             return;
         };
         let now = io.now();
@@ -54,7 +58,7 @@ impl Newcomer {
                 peer,
                 config: self.config,
                 server: self.state,
-                seat: self.seat,
+                slot: self.slot,
                 remote: remote.clone(),
                 id,
                 now,
@@ -64,21 +68,47 @@ impl Newcomer {
     }
 }
 
-/// Who gets those who connect.
-pub(super) trait Host {
-    fn welcome(&mut self, io: &mut Io<'_>, newcomer: Newcomer);
+/// Starts the sessions of new connections: on the loop, in threads or in processes.
+pub(super) trait StartSession {
+    /// Starts a session; `io` is the loop of the server.
+    fn start(&mut self, io: &mut Io<'_>, connection: NewConnection);
 }
 
-/// The loop itself.
+/// Starts sessions on the loop of the server.
 pub(super) struct OnLoop<F>(pub(super) F);
 
-impl<H, F> Host for OnLoop<F>
+impl<H, F> StartSession for OnLoop<F>
 where
     H: FTPHandler + 'static,
     F: FnMut(SocketAddr) -> H,
 {
-    fn welcome(&mut self, io: &mut Io<'_>, newcomer: Newcomer) {
-        newcomer.settle(io, &mut self.0);
+    fn start(&mut self, io: &mut Io<'_>, connection: NewConnection) {
+        connection.start_session(io, &mut self.0);
+    }
+}
+
+/// A lack of threads, processes or descriptors, which is logged once until it is over.
+#[derive(Default)]
+pub(super) struct Shortage {
+    logged: bool,
+}
+
+impl Shortage {
+    /// A connection is refused: `what` has failed.
+    pub(super) fn log(&mut self, what: &str, err: &io::Error) {
+        if !mem::replace(&mut self.logged, true) {
+            log::error!(target: TARGET, "{what}: {err}; new connections get 421 until it works");
+        }
+    }
+
+    /// It has worked again.
+    pub(super) fn end(&mut self) {
+        self.logged = false;
+    }
+
+    #[cfg(test)]
+    pub(super) fn was_logged(&self) -> bool {
+        self.logged
     }
 }
 
@@ -87,7 +117,7 @@ pub(super) struct ServerChannel {
     pub(super) listener: Option<Listener>,
     pub(super) config: Arc<FTPConfig>,
     pub(super) state: Arc<ServerState>,
-    pub(super) host: Box<dyn Host>,
+    pub(super) sessions: Box<dyn StartSession>,
 }
 
 impl ServerChannel {
@@ -96,23 +126,23 @@ impl ServerChannel {
             listener,
             config,
             state,
-            host,
+            sessions,
         } = self;
         let Some(listener) = listener else { return };
         listener.accept_all(io, |io, socket, peer| {
             if !sys::INHERITS_OPTIONS {
                 sys::control_options(&socket, config.tcp_no_delay);
             }
-            let (seat, admission) = state.admit(canonical(peer.ip()), socket.as_fd());
-            let newcomer = Newcomer {
+            let (slot, admission) = state.admit(canonical(peer.ip()), socket.as_fd());
+            let connection = NewConnection {
                 socket,
                 peer,
-                seat,
+                slot,
                 admission,
                 config: Arc::clone(config),
                 state: Arc::clone(state),
             };
-            host.welcome(io, newcomer);
+            sessions.start(io, connection);
         });
     }
 }

@@ -1,12 +1,12 @@
-//! The signals of a server that serves: SIGINT and SIGTERM end it, SIGHUP has
-//! certificates read again, SIGCHLD tells of a child.
+//! The signals of a server that serves: SIGINT and SIGTERM end it, SIGHUP reads the
+//! certificates again, SIGCHLD reports that a child has ended.
 //!
-//! A worker, and the process of a connection, are told to end by their parent; but
-//! a terminal tells all of its processes, and so do those who stop services. There
-//! a second signal does not mean more than the first: what means "at once" is
-//! SIGQUIT, which parents send. Only once the parent is gone, a second one counts.
-//! What signals mean is decided in their handlers ([`LastResort`]), which run even
-//! where the loop does not.
+//! The parent of a worker, or of the process of a connection, passes signals on. But a
+//! terminal sends a signal to all of its processes, and so do service managers, so such a
+//! process may get the same signal twice. In it a second signal means no more than the
+//! first: SIGQUIT, which the parent sends, means "end at once". A second signal counts only
+//! when the parent is gone. The signal handlers decide this ([`LastResort`]), since they
+//! run even if the loop is stuck.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -17,28 +17,28 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::ioloop::{Channel, Io, Readiness, Source};
-use crate::limits::ServerState;
 use crate::log::TARGET;
+use crate::server_state::ServerState;
 use crate::sys::LastResort;
 
-/// The signals as a channel: it stops the loop at each that is to end the server.
+/// The signals as a channel, which stops the loop at each signal that ends the server.
 pub(super) struct Signals {
     stop: UnixStream,
-    /// If there is TLS.
+    /// With TLS only.
     reload: Option<UnixStream>,
-    /// Wakes the loop up, and that is all.
+    /// Only wakes the loop up.
     child: UnixStream,
-    resort: Arc<LastResort>,
+    last_resort: Arc<LastResort>,
     stopped: bool,
     state: Arc<ServerState>,
     handlers: Vec<SigId>,
 }
 
 impl Signals {
-    /// For a process that `has_parent` to tell it.
+    /// `has_parent`: the parent of this process passes signals on.
     pub(super) fn new(
         state: &Arc<ServerState>,
-        resort: &Arc<LastResort>,
+        last_resort: &Arc<LastResort>,
         has_parent: bool,
     ) -> io::Result<Self> {
         let mut handlers = Vec::new();
@@ -46,10 +46,11 @@ impl Signals {
         if has_parent {
             ends.push(SIGQUIT);
         }
-        // After those of the last resort: whoever is woken finds it decided.
+        // Register after the handlers of the last resort, so that they have decided when
+        // the loop wakes up.
         let stop = notified(&ends, &mut handlers)?;
         let child = notified(&[SIGCHLD], &mut handlers)?;
-        // Without certificates, SIGHUP does what it does to any program.
+        // Without TLS, SIGHUP ends the process, as it does any program.
         let reload = state
             .tls
             .is_some()
@@ -58,7 +59,7 @@ impl Signals {
             stop,
             reload: reload.transpose()?,
             child,
-            resort: Arc::clone(resort),
+            last_resort: Arc::clone(last_resort),
             stopped: false,
             state: Arc::clone(state),
             handlers,
@@ -81,7 +82,7 @@ impl Signals {
     }
 }
 
-/// A socket that becomes readable at these signals.
+/// Returns a socket that becomes readable at these signals.
 fn notified(signals: &[i32], handlers: &mut Vec<SigId>) -> io::Result<UnixStream> {
     let (read, write) = std::os::unix::net::UnixStream::pair()?;
     read.set_nonblocking(true)?;
@@ -94,7 +95,7 @@ fn notified(signals: &[i32], handlers: &mut Vec<SigId>) -> io::Result<UnixStream
     Ok(UnixStream::from_std(read))
 }
 
-/// However many signals there were, they count once.
+/// Whether there were signals; several count as one.
 fn any(pipe: &mut UnixStream) -> bool {
     let mut any = false;
     while matches!(pipe.read(&mut [0; 16]), Ok(1..)) {
@@ -122,7 +123,7 @@ impl Channel for Signals {
         match source {
             STOP if any(&mut self.stop) => {
                 let again = std::mem::replace(&mut self.stopped, true);
-                if !again || self.resort.at_once() {
+                if !again || self.last_resort.at_once() {
                     log::info!(target: TARGET, "received interrupt signal");
                     io.stop();
                 }

@@ -16,7 +16,8 @@ use crate::handlers::connection::Connection;
 use crate::handlers::{FTPConfig, FTPHandler, FTPSession, NewSession};
 use crate::ioloop::memory::{MemoryStream, Network};
 use crate::ioloop::{Channel, ChannelId, IOLoop, Stream};
-use crate::limits::{Admission, ServerState};
+use crate::limits::Admission;
+use crate::server_state::ServerState;
 use crate::servers::acceptor;
 
 /// A client in memory, connected to a session with a handler of type `H`. The
@@ -74,7 +75,7 @@ impl<H: FTPHandler + 'static> Session<H> {
                         stream: Stream::in_memory(stream),
                         peer,
                         config: Arc::new(config),
-                        seat: server.seat(),
+                        slot: server.slot(),
                         server,
                         remote: remote.clone(),
                         id,

@@ -1,4 +1,4 @@
-//! From the settings to what rustls needs, and again when files have changed.
+//! Makes the configuration of rustls from the settings, and again when files have changed.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -7,19 +7,20 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::version::TLS13;
 
-use super::certificates::{authorities, check_chain, load};
+use super::certificates::{CertFiles, authorities, check_chain, load};
+use super::config::{ClientAuth, TlsConfig, TlsVersion};
+use super::error::TlsError;
 use super::provider::provider;
 use super::resolver::Certificates;
-use super::{CertFiles, ClientAuth, TlsConfig, TlsError, TlsVersion};
 
-/// The settings of a server with what was made of their files.
+/// The settings of a server, and the configuration of rustls made from them.
 pub(crate) struct TlsAcceptor {
     pub(crate) config: TlsConfig,
     base: RwLock<Arc<ServerConfig>>,
 }
 
 impl TlsAcceptor {
-    /// Reads the files.
+    /// Reads the files of the settings.
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, TlsError> {
         Ok(Self {
             base: RwLock::new(build(config)?),
@@ -27,15 +28,15 @@ impl TlsAcceptor {
         })
     }
 
-    /// Reads the files again: for connections to come. If something is wrong with
-    /// them, all stays as it is.
+    /// Reads the files again, for sessions that begin later. If there is an error,
+    /// nothing changes.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         let base = build(&self.config)?;
         *self.base.write().unwrap_or_else(PoisonError::into_inner) = base;
         Ok(())
     }
 
-    /// Whether there are files that can be read again.
+    /// Whether the settings name files, which can be read again.
     pub(crate) fn has_files(&self) -> bool {
         let config = &self.config;
         config.certfile.is_some() || !config.certificates.is_empty() || config.client_ca.is_some()
@@ -59,8 +60,8 @@ fn build(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(base))
 }
 
-/// Finds settings that contradict each other: nobody is to rely on one that does
-/// nothing.
+/// Refuses settings that contradict each other, so that nobody relies on a setting that
+/// has no effect.
 fn check(config: &TlsConfig) -> Result<(), TlsError> {
     let has_own = config.certfile.is_some() || config.keyfile.is_some();
     let in_context = has_own
@@ -71,18 +72,18 @@ fn check(config: &TlsConfig) -> Result<(), TlsError> {
         || config.min_version != TlsVersion::default();
     let wrong = if config.ssl_context.is_some() {
         in_context.then_some(
-            "ssl_context takes the place of certificates, of min_version, \
-             client_auth and client_ca",
+            "ssl_context replaces all certificates, min_version, client_auth and client_ca: \
+             do not set them, too",
         )
     } else if config.certified_key.is_some() {
-        has_own.then_some("certified_key takes the place of certfile and keyfile")
+        has_own.then_some("certified_key replaces certfile and keyfile: do not set them, too")
     } else {
-        (config.certfile.is_none()).then_some("a certificate is needed: certfile")
+        (config.certfile.is_none()).then_some("there is no certificate: set certfile")
     };
     let wrong = wrong.or(match (config.client_auth, &config.client_ca) {
-        (ClientAuth::Off, Some(_)) => Some("client_ca is of no use: client_auth is off"),
+        (ClientAuth::Off, Some(_)) => Some("client_ca has no effect: client_auth is off"),
         (ClientAuth::Optional | ClientAuth::Required, None) => {
-            Some("client_auth needs client_ca: whom certificates must come from")
+            Some("client_auth needs client_ca: set the file of the authorities")
         }
         _ => None,
     });

@@ -1,10 +1,10 @@
-//! Certificates and keys in files: read, and checked before a client relies on
-//! them. What is wrong is told with the name of the file.
+//! Reads certificates and keys from files, and checks them before a client sees them.
+//! Errors name the file.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -15,12 +15,22 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, RootCertStore};
 
+use super::error::TlsError;
 use super::provider::provider;
-use super::{CertFiles, TlsError};
 use crate::error::strerror;
 
-/// The SHA-256 fingerprint of a certificate, as `openssl x509 -fingerprint -sha256`
-/// has it: `AB:CD:..`.
+/// A certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertFiles {
+    /// The file with the certificate chain, in PEM.
+    pub certfile: PathBuf,
+    /// The file with the private key, in PEM, without a passphrase. `None`: `certfile`
+    /// holds the key, too.
+    pub keyfile: Option<PathBuf>,
+}
+
+/// Returns the SHA-256 fingerprint of a certificate, in the format of
+/// `openssl x509 -fingerprint -sha256`: `AB:CD:..`.
 #[must_use]
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let provider = provider();
@@ -30,7 +40,7 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
         (hash.algorithm() == HashAlgorithm::SHA256).then_some(hash)
     });
     let Some(sha256) = sha256 else {
-        // TLS 1.3 has no provider without TLS_AES_128_GCM_SHA256 (RFC 8446 §9.1).
+        // Every provider for TLS 1.3 has TLS_AES_128_GCM_SHA256 (RFC 8446 §9.1).
         return String::new();
     };
     let hash = sha256.hash(certificate);
@@ -38,7 +48,7 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     bytes.collect::<Vec<_>>().join(":")
 }
 
-/// Reads a chain and its key.
+/// Reads a chain and its key from files.
 pub(super) fn load(files: &CertFiles) -> Result<CertifiedKey, TlsError> {
     let certfile = files.certfile.as_path();
     let text = read(certfile)?;
@@ -66,7 +76,7 @@ pub(super) fn load(files: &CertFiles) -> Result<CertifiedKey, TlsError> {
     }
 }
 
-/// Puts a chain and its key together.
+/// Combines a chain and its key.
 pub(super) fn certified(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -80,7 +90,7 @@ pub(super) fn certified(
     })
 }
 
-/// Whether a chain can be shown to clients, today.
+/// Checks that a chain can be shown to clients today.
 pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
     let [first, authorities @ ..] = chain else {
         return Err(TlsError::new("there is no certificate"));
@@ -104,7 +114,7 @@ pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), TlsError> 
     Ok(())
 }
 
-/// Reads the authorities that certificates of clients may come from.
+/// Reads the authorities that issue client certificates.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     let authorities = certificates(&read(path)?).map_err(|err| err.of(path))?;
@@ -118,8 +128,8 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(store)
 }
 
-/// That of an authority may be older than version 3: nothing in it is relied on
-/// but its name and key.
+/// Checks the certificate of an authority. It may be older than X.509 version 3: only its
+/// name and its key are used.
 fn check_authority(authority: &CertificateDer<'_>) -> Result<(), TlsError> {
     if let Err(err) = RootCertStore::empty().add(authority.clone()) {
         return Err(TlsError::new("is damaged").because(err));
@@ -130,12 +140,13 @@ fn check_authority(authority: &CertificateDer<'_>) -> Result<(), TlsError> {
     }
 }
 
-/// Verifies it against no authority at all: that fails, but dates come first.
+/// Checks the dates of a certificate, by verifying it against no authority. That always
+/// fails, but rustls checks the dates first.
 fn check_dates(certificate: &ParsedCertificate<'_>) -> Result<(), TlsError> {
     let algorithms = provider().signature_verification_algorithms.all;
-    let (nobody, now) = (RootCertStore::empty(), UnixTime::now());
+    let (none, now) = (RootCertStore::empty(), UnixTime::now());
     let result =
-        verify_server_cert_signed_by_trust_anchor(certificate, &nobody, &[], now, algorithms);
+        verify_server_cert_signed_by_trust_anchor(certificate, &none, &[], now, algorithms);
     let Err(Error::InvalidCertificate(err)) = result else {
         return Ok(());
     };
@@ -148,13 +159,13 @@ fn check_dates(certificate: &ParsedCertificate<'_>) -> Result<(), TlsError> {
         }
         CertificateError::Expired => "expires before it becomes valid".to_owned(),
         CertificateError::BadEncoding => "is damaged".to_owned(),
-        // What it may be used for is between the client and the one who made it.
+        // The allowed uses of the certificate are for the client to check.
         _ => return Ok(()),
     };
     Err(TlsError::new(text).because(Error::InvalidCertificate(err)))
 }
 
-/// `2026-11-22 17:00:00 UTC`.
+/// A time as `2026-11-22 17:00:00 UTC`.
 fn date(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     match Timestamp::from_second(seconds) {
@@ -170,7 +181,7 @@ fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
             Err(TlsError::new("holds no certificate in PEM"))
         }
         Ok(certificates) => Ok(certificates),
-        // Lines on how a key beside it is encrypted are not in base64.
+        // The header of an encrypted key in the same file is not base64.
         Err(_) if is_encrypted(text) => Err(TlsError::new(ENCRYPTED)),
         Err(err) => Err(TlsError::new("is damaged: its PEM cannot be read").because(err)),
     }
@@ -184,7 +195,7 @@ fn key(text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     })
 }
 
-/// Whether there is a key with a passphrase, of PKCS #8 or in the older form.
+/// Whether the text has a key with a passphrase, in PKCS #8 or the older format.
 fn is_encrypted(text: &[u8]) -> bool {
     let mut lines = text.split(|byte| *byte == b'\n');
     lines.any(|line| {
@@ -199,7 +210,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         TlsError::new(text).because(err).of(path)
     };
     let mut text = Vec::new();
-    // Nobody is waited for, neither at the start nor when they are read again.
+    // A fifo without a writer must block neither the start nor a reload.
     let mut options = File::options();
     let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = file.map_err(cannot)?;
@@ -209,7 +220,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let mut file = file.take(MAX_SIZE + 1);
     file.read_to_end(&mut text).map_err(cannot)?;
     match file.limit() {
-        0 => Err(TlsError::new(format!("more than {MAX_SIZE} bytes long")).of(path)),
+        0 => Err(TlsError::new(format!("is longer than {MAX_SIZE} bytes")).of(path)),
         _ => Ok(text),
     }
 }
@@ -217,6 +228,6 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 const MISMATCH: &str = "the private key does not match the certificate";
 const NO_KEY: &str = "holds no private key in PEM";
 const ENCRYPTED: &str = "the private key is encrypted: it is needed without a passphrase";
-/// Ten times what the authorities of all the world take; a slip such as /dev/zero
-/// ends.
+/// The greatest size of a file: ten times the size of a list of all public authorities.
+/// The limit ends a mistake such as `/dev/zero`.
 const MAX_SIZE: u64 = 4 << 20;

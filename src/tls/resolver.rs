@@ -1,4 +1,4 @@
-//! Which certificate a client gets: by the host that it names (SNI, RFC 6066 §3).
+//! Chooses the certificate for a client by the host that it names (SNI, RFC 6066 §3).
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use rustls::sign::CertifiedKey;
 /// The certificates of a server.
 #[derive(Debug)]
 pub(super) struct Certificates {
-    /// For clients that name no host, or none that another one is for.
+    /// For clients that name no host, or a host without a certificate.
     pub(super) default: Arc<CertifiedKey>,
     pub(super) others: Vec<Arc<CertifiedKey>>,
 }
 
 impl ResolvesServerCert for Certificates {
-    /// The first that is for the named host, else the first, of those whose keys
-    /// the client can verify: a host may have two, with RSA and ECDSA.
+    /// Chooses among the certificates whose keys the client can verify, since a host may
+    /// have two: RSA and ECDSA. The first one for the named host wins, else the first.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if self.others.is_empty() {
             return Some(Arc::clone(&self.default));
@@ -35,8 +35,8 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// Whether the names in the certificate, which may have a `*` for their first
-/// part, fit.
+/// Whether the certificate is valid for the host. The first label of a name in it may be
+/// `*`.
 fn is_for(certified: &CertifiedKey, host: &ServerName<'_>) -> bool {
     let Some(certificate) = certified.cert.first() else {
         return false;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
-use super::SessionReuse;
 use super::acceptor::TlsAcceptor;
+use super::config::SessionReuse;
 use super::tickets::{HandshakeTickets, Offered, SessionTickets};
 
 /// TLS of one control session. A clone is the same session.

@@ -1,23 +1,28 @@
-//! Handshakes in memory: what clients of each kind get.
+//! Handshakes in memory with clients of each kind.
 
 #[path = "../../tests/common/authority.rs"]
 mod authority;
 
 use std::error::Error as _;
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, Error, ProtocolVersion, ServerConnection, SignatureScheme,
+    ClientConfig, ClientConnection, Error, ProtocolVersion, ServerConfig, ServerConnection,
+    SignatureScheme,
 };
 
 use self::authority::{Pair, client, client_with, old_client};
-use super::*;
+use super::{
+    CertFiles, ClientAuth, TlsAcceptor, TlsConfig, TlsSession, TlsVersion, certificates,
+    fingerprint,
+};
 
-/// What both sides have of a handshake: the certificate that the client got, the
-/// version and the protocol.
+/// Both sides of a finished handshake, and the certificate that the client received.
 struct Shaken {
     certificate: CertificateDer<'static>,
     client: ClientConnection,
@@ -65,7 +70,7 @@ fn acceptor(pair: &Pair, change: impl FnOnce(&mut TlsConfig)) -> Arc<TlsAcceptor
 fn wrong(config: &TlsConfig) -> String {
     match TlsAcceptor::new(config) {
         Err(err) => err.to_string(),
-        Ok(_) => panic!("it is taken: {config:?}"),
+        Ok(_) => panic!("the settings are accepted: {config:?}"),
     }
 }
 
@@ -93,7 +98,7 @@ fn certificates_are_chosen_by_the_named_host() {
         ("d.example", &default),
         ("x.y.d.example", &default),
         ("none.example", &default),
-        // Addresses are not told (RFC 6066 §3).
+        // Clients do not name addresses (RFC 6066 §3).
         ("127.0.0.1", &default),
     ] {
         let shaken = shake(&acceptor, client(None), host).unwrap();
@@ -126,7 +131,7 @@ fn keys_are_of_all_kinds() {
         Pair::rsa(&["localhost"]),
         Pair::of_kind(&PKCS_ECDSA_P384_SHA384, &["localhost"]),
         Pair::of_kind(&PKCS_ED25519, &["localhost"]),
-        // What `openssl req -x509` makes may sign others, too.
+        // A certificate that `openssl req -x509` makes may sign others, too.
         Pair::authority("localhost"),
     ] {
         let certfile = dir.path().join("both.pem");
@@ -183,7 +188,7 @@ fn clients_show_certificates() {
 }
 
 #[test]
-fn the_protocol_is_ftp_or_not_told() {
+fn the_protocol_is_ftp_or_absent() {
     let acceptor = acceptor(&Pair::new(&["localhost"]), |_| {});
     let offers = |protocols: &[&str]| {
         let mut config = client(None);
@@ -226,12 +231,12 @@ fn files_are_read_again() {
     fs::write(&certfile, new.both()).unwrap();
     acceptor.reload().unwrap();
     assert!(get(&new_session()) == new.der);
-    // A session keeps what it has begun with.
+    // A session keeps the certificate that it has begun with.
     assert!(get(&session) == old.der);
 }
 
 #[test]
-fn a_ready_made_configuration_is_taken_as_it_is() {
+fn a_ready_made_configuration_is_used_as_it_is() {
     let pair = Pair::new(&["localhost"]);
     let ready = acceptor(&pair, |config| config.min_version = TlsVersion::V1_3);
     let mut ready = ServerConfig::clone(&config(&TlsSession::new(ready)));
@@ -249,32 +254,35 @@ fn a_ready_made_configuration_is_taken_as_it_is() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_told() {
+fn settings_that_contradict_each_other_are_errors() {
     let pair = Pair::new(&["localhost"]);
     let ready = config(&TlsSession::new(acceptor(&pair, |_| {})));
     assert_eq!(
         wrong(&TlsConfig::default()),
-        "a certificate is needed: certfile"
+        "there is no certificate: set certfile"
     );
     let mut config = TlsConfig::with_context(ready);
     config.certfile = Some("cert.pem".into());
-    assert!(wrong(&config).starts_with("ssl_context takes the place of certificates"));
+    assert!(wrong(&config).starts_with("ssl_context replaces all certificates"));
     config.certfile = None;
     config.min_version = TlsVersion::V1_3;
-    assert!(wrong(&config).starts_with("ssl_context takes the place of certificates"));
+    assert!(wrong(&config).starts_with("ssl_context replaces all certificates"));
     let mut config = TlsConfig::with_certificate(vec![pair.der.clone()], pair.key_der()).unwrap();
     config.client_auth = ClientAuth::Required;
     assert_eq!(
         wrong(&config),
-        "client_auth needs client_ca: whom certificates must come from"
+        "client_auth needs client_ca: set the file of the authorities"
     );
     config.client_auth = ClientAuth::Off;
     config.client_ca = Some("ca.pem".into());
-    assert_eq!(wrong(&config), "client_ca is of no use: client_auth is off");
+    assert_eq!(
+        wrong(&config),
+        "client_ca has no effect: client_auth is off"
+    );
     config.keyfile = Some("key.pem".into());
     assert_eq!(
         wrong(&config),
-        "certified_key takes the place of certfile and keyfile"
+        "certified_key replaces certfile and keyfile: do not set them, too"
     );
 }
 

@@ -18,7 +18,7 @@ use crate::handlers::hooks::Hooks;
 use crate::handlers::session::{Asked, DataState, FTPSession, Leaving, Login, Refused};
 use crate::handlers::transfers;
 use crate::ioloop::{ChannelId, Remote};
-use crate::limits::Keeper;
+use crate::limits::SlotHolder;
 use crate::offload;
 use crate::proto::reply::Reply;
 use crate::proto::transfer_type::TransferType;
@@ -136,13 +136,13 @@ fn answer<H: Hooks + ?Sized>(
 ) {
     let home = result.and_then(|()| s.authorizer().get_home_dir(&s.username));
     match home {
-        Ok(_) if !s.seat.enter(&s.username) => h.handle_max_cons_per_user(s),
+        Ok(_) if !s.slot.assign_user(&s.username) => h.handle_max_cons_per_user(s),
         Ok(home) => {
             let msg_login = s.authorizer().get_msg_login(&s.username);
             h.handle_auth_success(s, &home, password, &msg_login);
             // An override may have refused the login after all.
             if !s.authenticated() {
-                s.seat.leave();
+                s.slot.clear_user();
             }
         }
         Err(err) => h.handle_auth_failed(s, &err, password),
@@ -254,7 +254,7 @@ pub fn flush_account<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         let username = s.username.clone();
         h.on_logout(s, &username);
     }
-    s.seat.leave();
+    s.slot.clear_user();
     s.login = Login::No;
     s.username = String::new();
     s.password = String::new();
@@ -310,7 +310,7 @@ struct LoginAnswers {
     number: u64,
     ip: IpAddr,
     /// The session's slots. Nothing holds them while the answer is merely awaited.
-    keeper: Weak<Keeper>,
+    holder: Weak<SlotHolder>,
 }
 
 impl LoginAnswers {
@@ -321,7 +321,7 @@ impl LoginAnswers {
             session: s.id(),
             number,
             ip: s.remote_ip(),
-            keeper: Arc::downgrade(&s.seat.keep()),
+            holder: Arc::downgrade(&s.slot.hold()),
         }
     }
 }
@@ -336,11 +336,11 @@ impl Answers for LoginAnswers {
     }
 
     fn offload(self: Box<Self>, work: Work) -> Verdict {
-        let (ip, keeper) = (self.ip, self.keeper.upgrade());
+        let (ip, holder) = (self.ip, self.holder.upgrade());
         // If the job is dropped, the login is refused.
         let later = LaterVerdict::new(self);
         let job = move || {
-            let _keeper = keeper;
+            let _holder = holder;
             later.answer(work());
         };
         match offload::run(ip, job) {

@@ -11,7 +11,7 @@ use super::config::DTPConfig;
 use super::tls::DataTls;
 use crate::filesystems::FSFile;
 use crate::ioloop::Stream;
-use crate::limits::Seat;
+use crate::limits::Slot;
 use crate::producers::Producer;
 use crate::proto::ascii::FromNetwork;
 use crate::proto::reply::Reply;
@@ -26,7 +26,7 @@ pub struct DataChannel {
     pub(crate) tls: Option<Box<DataTls>>,
     config: DTPConfig,
     sendfile_allowed: bool,
-    _seat: Seat,
+    _slot: Slot,
     pub(crate) cmd: Cow<'static, str>,
     pub(crate) transfer: Transfer,
     pub(crate) file_name: Option<PathBuf>,
@@ -65,7 +65,7 @@ pub(crate) struct Lent {
 /// What a new data connection consists of.
 pub(crate) struct Opening {
     pub(crate) stream: Stream,
-    pub(crate) seat: Seat,
+    pub(crate) slot: Slot,
     pub(crate) config: DTPConfig,
     /// Whether the server's settings allow `sendfile` and `splice`.
     pub(crate) sendfile_allowed: bool,
@@ -115,7 +115,7 @@ impl DataChannel {
             ac_out_buffer_size: config.ac_out_buffer_size,
             config,
             sendfile_allowed: opening.sendfile_allowed,
-            _seat: opening.seat,
+            _slot: opening.slot,
             cmd: Cow::Borrowed(""),
             transfer: Transfer::None,
             file_name: None,

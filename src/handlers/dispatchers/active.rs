@@ -100,7 +100,7 @@ fn make_eport<H: Hooks + ?Sized>(
                 deadline: timeout.map(|timeout| after(s.now, timeout)),
                 cmd,
                 target,
-                seat: s.server.seat(),
+                slot: s.server.slot(),
             }));
         }
         Err(_) => reply_active(h, s, cmd, target, Level::Debug, CANNOT_CONNECT),
@@ -128,7 +128,7 @@ pub fn handle_connect<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     let active = *active;
     let reply = Reply::new(200, "Active data connection established.");
     reply_active(h, s, active.cmd, active.target, Level::Debug, reply);
-    transfers::open(h, s, active.stream, active.seat);
+    transfers::open(h, s, active.stream, active.slot);
 }
 
 /// Stock [`FTPHandler::handle_active_timeout`](crate::FTPHandler::handle_active_timeout).

@@ -62,7 +62,7 @@ fn make_epasv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, extended: bool) 
         ready: false,
         claimed: false,
         deadline: timeout.map(|timeout| after(s.now, timeout)),
-        _seat: s.server.seat(),
+        _slot: s.server.slot(),
     }));
     if extended {
         s.respond(address::format_229(port));
@@ -152,8 +152,8 @@ pub fn handle_accepted<H: Hooks + ?Sized>(
     }
     // Only one connection is accepted: the listener is closed with its state.
     s.data = DataState::None;
-    let seat = s.server.seat();
-    transfers::open(h, s, stream, seat);
+    let slot = s.server.slot();
+    transfers::open(h, s, stream, slot);
 }
 
 /// Stock [`FTPHandler::handle_passive_timeout`](crate::FTPHandler::handle_passive_timeout).

@@ -101,10 +101,10 @@ impl FTPSession {
         let number = self.server.next_number();
         let (remote, id) = (self.remote(), self.id());
         let send = move |result| remote.send(id, Box::new(JobDone { number, result }));
-        let seat = self.seat.keep();
+        let slot = self.slot.hold();
         offload::run(self.remote_ip(), move || {
             // The slots are given back when the job has ended.
-            let _seat = seat;
+            let _slot = slot;
             match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(result) => send(Some(Box::new(result))),
                 Err(panic) => {

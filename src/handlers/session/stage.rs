@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::handlers::data::DataConnection;
 use crate::ioloop::{Listener, Stream, StreamListener};
-use crate::limits::Seat;
+use crate::limits::Slot;
 use crate::tls::{ControlHandshake, TlsSession};
 
 /// Whether the session ends when its transfer does. A session that does reads no further
@@ -46,7 +46,7 @@ pub(crate) struct PassiveDTP {
     /// Whether a transfer was promised, with 150, for the connection that will come here.
     pub(crate) claimed: bool,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) _seat: Seat,
+    pub(crate) _slot: Slot,
 }
 
 /// A connection to the client that is not established yet.
@@ -56,5 +56,5 @@ pub(crate) struct ActiveDTP {
     /// The command that began it: PORT or EPRT.
     pub(crate) cmd: &'static str,
     pub(crate) target: SocketAddr,
-    pub(crate) seat: Seat,
+    pub(crate) slot: Slot,
 }

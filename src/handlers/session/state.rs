@@ -17,12 +17,13 @@ use crate::handlers::config::FTPConfig;
 use crate::handlers::data::{DataChannel, PendingTransfer};
 use crate::ioloop::tls::Tls;
 use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
-use crate::limits::{Seat, ServerState};
+use crate::limits::Slot;
 use crate::log::TARGET;
 use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
 use crate::proto::reply::Reply;
 use crate::proto::transfer_type::TransferType;
+use crate::server_state::ServerState;
 use crate::time::after;
 use crate::tls::TlsSession;
 
@@ -35,7 +36,7 @@ pub struct FTPSession {
     pub(crate) config: Arc<FTPConfig>,
     pub(crate) server: Arc<ServerState>,
     /// The session's slot of the server's limits. It is given back when dropped.
-    pub(crate) seat: Seat,
+    pub(crate) slot: Slot,
     pub(crate) remote: Remote,
     pub(crate) id: ChannelId,
     peer: SocketAddr,
@@ -87,7 +88,7 @@ pub(crate) struct NewSession {
     pub(crate) peer: SocketAddr,
     pub(crate) config: Arc<FTPConfig>,
     pub(crate) server: Arc<ServerState>,
-    pub(crate) seat: Seat,
+    pub(crate) slot: Slot,
     pub(crate) remote: Remote,
     pub(crate) id: ChannelId,
     pub(crate) now: Instant,
@@ -103,7 +104,7 @@ impl FTPSession {
             idle: timeout.map(|timeout| after(new.now, timeout)),
             config: new.config,
             server: new.server,
-            seat: new.seat,
+            slot: new.slot,
             remote: new.remote,
             id: new.id,
             peer: SocketAddr::new(canonical(new.peer.ip()), new.peer.port()),

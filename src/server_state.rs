@@ -1,0 +1,66 @@
+//! The state that all sessions of a server share, apart from the settings.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crate::limits::{Admission, Limits, Slot};
+use crate::tls::TlsAcceptor;
+
+/// The state that all sessions of a server share, apart from the settings.
+pub(crate) struct ServerState {
+    pub(crate) limits: Arc<Limits>,
+    /// FTPS, if the server has it.
+    pub(crate) tls: Option<Arc<TlsAcceptor>>,
+    /// The number of sessions of this process.
+    pub(crate) sessions: AtomicUsize,
+    backlog: i32,
+    numbers: AtomicU64,
+}
+
+impl ServerState {
+    pub(crate) fn new(backlog: i32, tls: Option<Arc<TlsAcceptor>>) -> Self {
+        Self {
+            limits: Arc::new(Limits::new()),
+            tls,
+            sessions: AtomicUsize::new(0),
+            backlog,
+            numbers: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a slot for a control connection, and says whether it is within the limits.
+    pub(crate) fn admit(&self, ip: IpAddr, socket: BorrowedFd<'_>) -> (Slot, Admission) {
+        self.limits.admit(ip, socket)
+    }
+
+    /// Takes a slot for another socket.
+    pub(crate) fn slot(&self) -> Slot {
+        self.limits.slot()
+    }
+
+    /// Whether the number of sockets is within the limit, a new connection included.
+    pub(crate) fn accepts_new_cons(&self) -> bool {
+        self.limits.accepts_new_cons()
+    }
+
+    /// How many connections may wait to be accepted by a listening socket.
+    pub(crate) fn backlog(&self) -> i32 {
+        self.backlog
+    }
+
+    /// Returns a number that no other call returns.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
+    }
+}
+
+impl fmt::Debug for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerState")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,137 @@
+//! The listening sockets of a server, and of its workers.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+
+use mio::net::TcpListener;
+
+use crate::ioloop::bind_af_unspecified;
+use crate::log::TARGET;
+use crate::prefork::Service;
+use crate::server_state::ServerState;
+use crate::sys::{self, Pid};
+
+/// What a server listens on.
+pub(super) enum Endpoint<'a> {
+    /// An address: `host` (`""` for all) and `port` (0: the system chooses one).
+    Address {
+        host: &'a str,
+        port: u16,
+        backlog: i32,
+    },
+    /// A socket that listens already.
+    Listener(StdListener),
+}
+
+impl<'a> Endpoint<'a> {
+    /// The endpoint of an address such as `[::]:2121`, with the default backlog.
+    pub(super) fn parse(address: &'a str) -> io::Result<Self> {
+        let parts = address.rsplit_once(':');
+        let parts = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let Some((host, port)) = parts else {
+            let text = format!("{address:?} is not host:port, such as 127.0.0.1:2121 or [::]:2121");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        };
+        Ok(Self::Address {
+            host,
+            port,
+            backlog: BACKLOG,
+        })
+    }
+
+    /// How many connections may wait to be accepted.
+    pub(super) fn backlog(&self) -> i32 {
+        match self {
+            Self::Address { backlog, .. } => *backlog,
+            Self::Listener(_) => BACKLOG,
+        }
+    }
+
+    /// Returns the listening socket.
+    pub(super) fn listen(self) -> io::Result<TcpListener> {
+        match self {
+            Self::Address {
+                host,
+                port,
+                backlog,
+            } => bind_af_unspecified(host, port, backlog),
+            Self::Listener(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(TcpListener::from_std(listener))
+            }
+        }
+    }
+}
+
+/// The listening sockets of workers, as the master keeps them.
+pub(super) struct WorkerListeners {
+    /// One for each worker, so that the successor of a worker accepts the connections
+    /// that wait when the worker dies; or one for all workers.
+    listeners: Vec<TcpListener>,
+    state: Arc<ServerState>,
+}
+
+impl WorkerListeners {
+    /// Opens a listening socket for each worker, `first` among them, so that the kernel
+    /// spreads connections evenly. If the system cannot do that, all workers share
+    /// `first`.
+    pub(super) fn new(
+        first: TcpListener,
+        address: SocketAddr,
+        workers: usize,
+        state: &Arc<ServerState>,
+    ) -> Self {
+        let others = sys::share_port(&first).and_then(|()| {
+            let open = |_| sys::listen_beside(address, state.backlog());
+            (1..workers).map(open).collect::<io::Result<Vec<_>>>()
+        });
+        let others = others.unwrap_or_else(|err| {
+            log::warn!(
+                target: TARGET,
+                "workers share one listening socket, so connections are spread unevenly: {err}"
+            );
+            Vec::new()
+        });
+        let others = others.into_iter().map(TcpListener::from_std);
+        Self {
+            listeners: std::iter::once(first).chain(others).collect(),
+            state: Arc::clone(state),
+        }
+    }
+
+    /// In a worker: takes its listening socket, and closes the others.
+    pub(super) fn take(mut self, worker: usize) -> TcpListener {
+        let index = worker.min(self.listeners.len() - 1);
+        self.listeners.swap_remove(index)
+    }
+}
+
+impl Service for WorkerListeners {
+    fn handles_reload(&self) -> bool {
+        self.state.tls.is_some()
+    }
+
+    fn reload(&mut self) {
+        if let Some(tls) = &self.state.tls {
+            // The workers log the error.
+            let _ = tls.reload();
+        }
+    }
+
+    /// Without its worker, nobody accepts the connections of a listening socket.
+    fn needs_every_worker(&self) -> bool {
+        true
+    }
+
+    fn worker_ended(&mut self, pid: Pid) {
+        self.state.limits.forget_process(pid);
+    }
+
+    fn stop(&mut self) {
+        self.listeners.clear();
+    }
+}
+
+/// How many connections may wait to be accepted by default: as pyftpdlib.
+const BACKLOG: i32 = 100;
