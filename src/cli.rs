@@ -10,40 +10,14 @@ use clap::builder::{
     EnumValueParser, OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser,
 };
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueEnum, ValueHint};
+use clap_complete::Shell;
 
-use crate::config::flags::{Flag, NETWORK, PROGRAM, TLS};
+use crate::config::flags::{AccountFlags, Flag, Flags, NETWORK, PROGRAM, TLS};
 use crate::config::table::SETTINGS;
-use crate::manual::Document;
 
 /// The heading of flags that are no settings.
 const SHARING: &str = "What to share, and with whom";
-
-/// What the command line says.
-#[derive(Debug)]
-pub(crate) struct Flags {
-    /// The configuration file.
-    pub(crate) config: Option<PathBuf>,
-    /// Whether to log every line in and out.
-    pub(crate) debug: bool,
-    /// The flags that take the place of the file's accounts.
-    pub(crate) accounts: AccountFlags,
-    /// Whether TLS was asked for by its name.
-    pub(crate) tls: bool,
-    /// The flags of settings that were given, with their values.
-    pub(crate) given: Vec<(Flag, Option<String>)>,
-}
-
-/// What `-u -P -d -w` say.
-#[derive(Debug, Default)]
-pub(crate) struct AccountFlags {
-    /// Name and password.
-    pub(crate) user: Option<(String, String)>,
-    pub(crate) directory: Option<PathBuf>,
-    pub(crate) write: bool,
-    /// A password for nobody: it still stands for "other accounts than the file's".
-    password_only: bool,
-}
 
 /// Why there is nothing to start.
 #[derive(Debug)]
@@ -56,68 +30,81 @@ pub(crate) enum Stop {
     Wrong(String),
 }
 
-impl Flags {
-    /// Reads a command line; its first word is the program.
-    pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
-        let mut matches = command().try_get_matches_from(args).map_err(explain)?;
-        if let Some(document) = matches.remove_one("generate") {
-            return Err(Stop::Generate(document));
-        }
-        let mut given: Vec<(Flag, Option<String>)> = Vec::new();
-        for flag in setting_flags() {
-            match flag.value {
-                Some(_) => {
-                    let value = matches.remove_one::<String>(flag.long);
-                    given.extend(value.map(|value| (flag, Some(value))));
-                }
-                None if matches.get_flag(flag.long) => given.push((flag, None)),
-                None => {}
-            }
-        }
-        Ok(Self {
-            config: path(&mut matches, "config"),
-            debug: matches.get_flag("debug"),
-            tls: matches.get_flag("tls"),
-            accounts: AccountFlags::from_matches(&mut matches)?,
-            given,
-        })
+/// What `--generate` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Document {
+    Man,
+    Completions(Shell),
+}
+
+impl ValueEnum for Document {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Man,
+            Self::Completions(Shell::Bash),
+            Self::Completions(Shell::Zsh),
+            Self::Completions(Shell::Fish),
+        ]
     }
 
-    /// Whether this flag of a setting was given.
-    pub(crate) fn gave(&self, long: &str) -> bool {
-        self.given.iter().any(|(flag, _)| flag.long == long)
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Man => "man",
+            Self::Completions(Shell::Zsh) => "complete-zsh",
+            Self::Completions(Shell::Fish) => "complete-fish",
+            Self::Completions(_) => "complete-bash",
+        }))
     }
 }
 
-impl AccountFlags {
-    /// Whether any of them was given.
-    pub(crate) fn any(&self) -> bool {
-        self.user.is_some() || self.directory.is_some() || self.write || self.password_only
+/// Reads a command line; its first word is the program.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Flags, Stop> {
+    let mut matches = command().try_get_matches_from(args).map_err(explain)?;
+    if let Some(document) = matches.remove_one("generate") {
+        return Err(Stop::Generate(document));
     }
-
-    fn from_matches(matches: &mut ArgMatches) -> Result<Self, Stop> {
-        let username = matches.remove_one::<String>("username");
-        let password = matches.remove_one::<String>("password");
-        let mut flags = Self {
-            directory: path(matches, "directory"),
-            write: matches.get_flag("write"),
-            ..Self::default()
-        };
-        match (username, password) {
-            (Some(name), _) if name.is_empty() => {
-                return Err(Stop::Wrong("--username: must not be empty".to_owned()));
+    let mut given: Vec<(Flag, Option<String>)> = Vec::new();
+    for flag in setting_flags() {
+        match flag.value {
+            Some(_) => {
+                let value = matches.remove_one::<String>(flag.long);
+                given.extend(value.map(|value| (flag, Some(value))));
             }
-            (Some(name), Some(password)) if !password.is_empty() => {
-                flags.user = Some((name, password));
-            }
-            (Some(_), _) => {
-                let text = "if username (-u) is supplied, password (-P) is required";
-                return Err(Stop::Wrong(text.to_owned()));
-            }
-            (None, password) => flags.password_only = password.is_some(),
+            None if matches.get_flag(flag.long) => given.push((flag, None)),
+            None => {}
         }
-        Ok(flags)
     }
+    Ok(Flags {
+        config: path(&mut matches, "config"),
+        debug: matches.get_flag("debug"),
+        tls: matches.get_flag("tls"),
+        accounts: account_flags(&mut matches)?,
+        given,
+    })
+}
+
+fn account_flags(matches: &mut ArgMatches) -> Result<AccountFlags, Stop> {
+    let username = matches.remove_one::<String>("username");
+    let password = matches.remove_one::<String>("password");
+    let mut flags = AccountFlags {
+        directory: path(matches, "directory"),
+        write: matches.get_flag("write"),
+        ..AccountFlags::default()
+    };
+    match (username, password) {
+        (Some(name), _) if name.is_empty() => {
+            return Err(Stop::Wrong("--username: must not be empty".to_owned()));
+        }
+        (Some(name), Some(password)) if !password.is_empty() => {
+            flags.user = Some((name, password));
+        }
+        (Some(_), _) => {
+            let text = "if username (-u) is supplied, password (-P) is required";
+            return Err(Stop::Wrong(text.to_owned()));
+        }
+        (None, password) => flags.password_only = password.is_some(),
+    }
+    Ok(flags)
 }
 
 /// All options, as they are parsed, told and completed.

@@ -21,15 +21,16 @@ use ftpdlib::{FTPConfig, FTPServer, MultiprocessFTPServer, ThreadedFTPServer, Tl
 use log::{LevelFilter, error, info};
 use signal_hook::consts::signal::SIGXFSZ;
 
-use crate::cli::{Flags, Stop};
-use crate::config::{Concurrency, Settings, Share};
+use crate::cli::Stop;
+use crate::config::flags::Flags;
+use crate::config::{Concurrency, Share};
 
 fn main() -> ExitCode {
-    let flags = match Flags::parse(env::args_os()) {
+    let flags = match cli::parse(env::args_os()) {
         Ok(flags) => flags,
         Err(Stop::Asked(text)) => return printed(text.print()),
         Err(Stop::Generate(document)) => {
-            return printed(io::stdout().write_all(&document.text()));
+            return printed(io::stdout().write_all(&manual::text(document)));
         }
         Err(Stop::Wrong(text)) => return fail(2, &text),
     };
@@ -68,7 +69,7 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     // Beyond the limit of a file's size a write is to fail, not to kill.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 
-    let settings = Settings::load(flags).map_err(|err| err.to_string())?;
+    let settings = config::load(flags).map_err(|err| err.to_string())?;
     let (address, port) = (settings.address, settings.port);
     let tls = settings.handler.tls.as_ref();
     let implicit = tls.map(|tls| tls.implicit);

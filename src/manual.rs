@@ -1,54 +1,23 @@
 //! The manual page and the completions of shells: made from the definitions of the
 //! command line and the table of settings, so that they tell what there is.
 
-use clap::builder::PossibleValue;
-use clap::{Command, ValueEnum};
-use clap_complete::Shell;
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
-use crate::cli;
+use crate::cli::{self, Document};
 use crate::config::accounts::ACCOUNT_KEYS;
 use crate::config::table::SETTINGS;
 
-/// What `--generate` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Document {
-    Man,
-    Completions(Shell),
-}
-
-impl Document {
-    /// Its text, for standard output.
-    pub(crate) fn text(self) -> Vec<u8> {
-        let mut text = Vec::new();
-        match self {
-            Self::Man => text = manual(),
-            Self::Completions(shell) => {
-                clap_complete::generate(shell, &mut cli::command(), "ftpdlib", &mut text);
-            }
+/// The text of a document, for standard output.
+pub(crate) fn text(document: Document) -> Vec<u8> {
+    match document {
+        Document::Man => manual(),
+        Document::Completions(shell) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "ftpdlib", &mut text);
+            text
         }
-        text
-    }
-}
-
-impl ValueEnum for Document {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[
-            Self::Man,
-            Self::Completions(Shell::Bash),
-            Self::Completions(Shell::Zsh),
-            Self::Completions(Shell::Fish),
-        ]
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(match self {
-            Self::Man => "man",
-            Self::Completions(Shell::Zsh) => "complete-zsh",
-            Self::Completions(Shell::Fish) => "complete-fish",
-            Self::Completions(_) => "complete-bash",
-        }))
     }
 }
 

@@ -10,9 +10,10 @@ use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perms, UserOptions};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::ConfigError;
-use super::file::{Document, hint, in_order};
+use super::error::ConfigError;
+use super::file::{ConfigFile, in_order};
 use super::value::Value;
+use super::words::hint;
 
 /// The names of the sections that are read here.
 pub(super) const ACCOUNT_SECTIONS: [&str; 2] = ["users", "anonymous"];
@@ -62,12 +63,12 @@ impl Accounts {
 
     pub(super) fn read_users(
         &mut self,
-        document: &Document<'_>,
+        file: &ConfigFile<'_>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), ConfigError> {
         self.any = true;
-        for table in tables(document, "users", value)? {
-            let reader = Reader::new(document, "users", table, USER_KEYS)?;
+        for table in tables(file, "users", value)? {
+            let reader = Reader::new(file, "users", table, USER_KEYS)?;
             let name = reader.need("name", |value| match value.text()? {
                 name if name.is_empty() => Err("must not be empty".to_owned()),
                 name => Ok(name),
@@ -81,13 +82,13 @@ impl Accounts {
 
     pub(super) fn read_anonymous(
         &mut self,
-        document: &Document<'_>,
+        file: &ConfigFile<'_>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), ConfigError> {
         self.any = true;
         // An array of tables would be no table: it is told so.
-        document.table("anonymous", value)?;
-        let reader = Reader::new(document, "anonymous", value, ANONYMOUS_KEYS)?;
+        file.table("anonymous", value)?;
+        let reader = Reader::new(file, "anonymous", value, ANONYMOUS_KEYS)?;
         let name = Spanned::new(value.span(), "anonymous".to_owned());
         let account = self.read(&reader, name, String::new())?;
         self.list.push(account);
@@ -124,10 +125,10 @@ impl Accounts {
     }
 
     /// The authorizer of these accounts.
-    pub(super) fn register(self, document: &Document<'_>) -> Result<DummyAuthorizer, ConfigError> {
+    pub(super) fn register(self, file: &ConfigFile<'_>) -> Result<DummyAuthorizer, ConfigError> {
         let mut authorizer = DummyAuthorizer::new();
         for account in self.list {
-            account.register(document, &mut authorizer)?;
+            account.register(file, &mut authorizer)?;
         }
         Ok(authorizer)
     }
@@ -136,7 +137,7 @@ impl Accounts {
 impl Account {
     fn register(
         self,
-        document: &Document<'_>,
+        file: &ConfigFile<'_>,
         authorizer: &mut DummyAuthorizer,
     ) -> Result<(), ConfigError> {
         let name = self.name.get_ref().as_str();
@@ -147,19 +148,19 @@ impl Account {
         };
         authorizer
             .add_user_with(name, self.password, self.home.get_ref(), self.options)
-            .map_err(|err| document.wrong(&at, self.section, key, &err))?;
+            .map_err(|err| file.wrong(&at, self.section, key, &err))?;
         for over in self.overrides {
             authorizer
                 .override_perm(name, over.path.get_ref(), over.perm, over.recursive)
                 .map_err(|err| {
-                    document.wrong(&over.path.span(), self.section, "override_perm.path", &err)
+                    file.wrong(&over.path.span(), self.section, "override_perm.path", &err)
                 })?;
         }
         Ok(())
     }
 }
 
-impl Document<'_> {
+impl ConfigFile<'_> {
     fn wrong(
         &self,
         at: &std::ops::Range<usize>,
@@ -173,7 +174,7 @@ impl Document<'_> {
 
 /// Reads a table by its keys.
 struct Reader<'a> {
-    document: &'a Document<'a>,
+    file: &'a ConfigFile<'a>,
     name: &'static str,
     at: std::ops::Range<usize>,
     table: &'a DeTable<'a>,
@@ -182,21 +183,21 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Of a table that has no other keys than the known ones.
     fn new(
-        document: &'a Document<'a>,
+        file: &'a ConfigFile<'a>,
         name: &'static str,
         value: &'a Spanned<DeValue<'a>>,
         known: &[&'static str],
     ) -> Result<Self, ConfigError> {
-        let table = document.table(name, value)?;
+        let table = file.table(name, value)?;
         for (key, _) in in_order(table) {
             if !known.contains(&key.get_ref().as_ref()) {
                 let hint = hint(key.get_ref(), known.iter().copied()).unwrap_or_default();
                 let name = format!("{name}.{}", key.get_ref());
-                return Err(document.error(&key.span(), &name, &format!("unknown key{hint}")));
+                return Err(file.error(&key.span(), &name, &format!("unknown key{hint}")));
             }
         }
         Ok(Self {
-            document,
+            file,
             name,
             at: value.span(),
             table,
@@ -215,7 +216,7 @@ impl<'a> Reader<'a> {
             Ok(read) => Ok(Some(Spanned::new(value.span(), read))),
             Err(text) => {
                 let name = format!("{}.{key}", self.name);
-                Err(self.document.error(&value.span(), &name, &text))
+                Err(self.file.error(&value.span(), &name, &text))
             }
         }
     }
@@ -235,7 +236,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Spanned<T>, ConfigError> {
         self.find(key, read)?.ok_or_else(|| {
             let name = format!("{}.{key}", self.name);
-            self.document.error(&self.at, &name, "this key is missing")
+            self.file.error(&self.at, &name, "this key is missing")
         })
     }
 }
@@ -249,8 +250,8 @@ fn read_overrides(account: &Reader<'_>, home: &Path) -> Result<Vec<OverridePerm>
         _ => "anonymous.override_perm",
     };
     let mut overrides = Vec::new();
-    for table in tables(account.document, name, value)? {
-        let reader = Reader::new(account.document, name, table, OVERRIDE_KEYS)?;
+    for table in tables(account.file, name, value)? {
+        let reader = Reader::new(account.file, name, table, OVERRIDE_KEYS)?;
         let recursive = reader.get("recursive", |value| value.boolean())?;
         overrides.push(OverridePerm {
             path: reader.need("path", |value| value.text().map(|path| home.join(path)))?,
@@ -263,7 +264,7 @@ fn read_overrides(account: &Reader<'_>, home: &Path) -> Result<Vec<OverridePerm>
 
 /// The tables of `[[name]]`.
 fn tables<'t>(
-    document: &Document<'_>,
+    file: &ConfigFile<'_>,
     name: &str,
     value: &'t Spanned<DeValue<'t>>,
 ) -> Result<impl Iterator<Item = &'t Spanned<DeValue<'t>>>, ConfigError> {
@@ -271,7 +272,7 @@ fn tables<'t>(
         DeValue::Array(array) => Ok(array.iter()),
         _ => {
             let text = format!("must be a list of tables: [[{name}]]");
-            Err(document.error(&value.span(), name, &text))
+            Err(file.error(&value.span(), name, &text))
         }
     }
 }

@@ -9,14 +9,12 @@ use ftpdlib::strerror;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::accounts::{ACCOUNT_SECTIONS, Accounts};
-use super::table::SETTINGS;
+use super::error::ConfigError;
 use super::value::Value;
-use super::{ConfigError, Settings};
 
 /// The file's text and name, which all errors need.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Document<'a> {
+pub(super) struct ConfigFile<'a> {
     path: &'a Path,
     text: &'a str,
 }
@@ -45,54 +43,14 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-impl<'a> Document<'a> {
+impl<'a> ConfigFile<'a> {
     pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
         Self { path, text }
     }
 
-    /// Applies all sections but those of accounts, which are returned.
-    pub(super) fn apply(&self, settings: &mut Settings) -> Result<Accounts, ConfigError> {
-        let root = DeTable::parse(self.text).map_err(|err| self.syntax_error(&err))?;
-        let mut accounts = Accounts::new(self.directory());
-        for (name, value) in in_order(root.get_ref()) {
-            let section = name.get_ref().as_ref();
-            match section {
-                "users" => accounts.read_users(self, value)?,
-                "anonymous" => accounts.read_anonymous(self, value)?,
-                _ if SETTINGS.iter().any(|setting| setting.section == section) => {
-                    self.apply_section(section, value, settings)?;
-                    if section == "tls" {
-                        let text = "this key is missing";
-                        settings
-                            .tls
-                            .section(self.error(&name.span(), "tls.certfile", text));
-                    }
-                }
-                _ => return Err(self.unknown_section(name)),
-            }
-        }
-        Ok(accounts)
-    }
-
-    fn apply_section(
-        &self,
-        section: &str,
-        value: &Spanned<DeValue<'_>>,
-        settings: &mut Settings,
-    ) -> Result<(), ConfigError> {
-        for (key, value) in in_order(self.table(section, value)?) {
-            let found = SETTINGS
-                .iter()
-                .find(|setting| setting.section == section && setting.key == key.get_ref());
-            let Some(setting) = found else {
-                return Err(self.unknown_key(section, key));
-            };
-            (setting.set)(settings, &Value::Toml(value.get_ref())).map_err(|text| {
-                let name = format!("{section}.{}", setting.key);
-                self.error(&value.span(), &name, &text)
-            })?;
-        }
-        Ok(())
+    /// The table of the whole file.
+    pub(super) fn root(&self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
+        DeTable::parse(self.text).map_err(|err| self.syntax_error(&err))
     }
 
     /// What relative paths in the file are relative to.
@@ -119,29 +77,6 @@ impl<'a> Document<'a> {
     pub(super) fn error(&self, at: &Range<usize>, key: &str, text: &str) -> ConfigError {
         let (path, line) = (self.path.display(), self.line(at.start));
         ConfigError(format!("{path}:{line}: {key}: {text}"))
-    }
-
-    /// An unknown key of a section, with what may have been meant.
-    fn unknown_key(&self, section: &str, key: &Spanned<DeString<'_>>) -> ConfigError {
-        let ours = SETTINGS.iter().filter(|setting| setting.section == section);
-        let hint = hint(key.get_ref(), ours.map(|setting| setting.key));
-        let hint = hint
-            .or_else(|| belongs_to(key.get_ref()))
-            .unwrap_or_default();
-        let name = format!("{section}.{}", key.get_ref());
-        self.error(&key.span(), &name, &format!("unknown key{hint}"))
-    }
-
-    fn unknown_section(&self, name: &Spanned<DeString<'_>>) -> ConfigError {
-        let sections = SETTINGS.iter().map(|setting| setting.section);
-        let hint = hint(name.get_ref(), sections.chain(ACCOUNT_SECTIONS))
-            .or_else(|| belongs_to(name.get_ref()))
-            .unwrap_or_default();
-        self.error(
-            &name.span(),
-            name.get_ref(),
-            &format!("unknown section{hint}"),
-        )
     }
 
     fn syntax_error(&self, err: &toml::de::Error) -> ConfigError {
@@ -175,38 +110,6 @@ pub(super) fn in_order<'t>(
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
-}
-
-/// `; did you mean 'x'?`, for a known word that differs by a slip.
-pub(super) fn hint<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
-    // Two letters swapped are two slips.
-    let slips = if word.len() < 4 { 1 } else { 2 };
-    known
-        .map(|known| (distance(word, known), known))
-        .filter(|(distance, _)| *distance <= slips)
-        .min()
-        .map(|(_, known)| format!("; did you mean '{known}'?"))
-}
-
-/// For a key in the wrong section, or in none.
-fn belongs_to(key: &str) -> Option<String> {
-    let setting = SETTINGS.iter().find(|setting| setting.key == key)?;
-    Some(format!("; '{key}' belongs to [{}]", setting.section))
-}
-
-/// How many letters to change, add or take away (Levenshtein's distance).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let change = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.chars().count()]
 }
 
 /// Enough for some ten thousand users; and a slip such as /dev/zero ends.

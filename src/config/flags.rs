@@ -1,4 +1,7 @@
-//! The flags that settings of the [table](super::table) have.
+//! What the command line says, as plain data, and the flags that settings of the
+//! [table](super::table) have.
+
+use std::path::PathBuf;
 
 /// The headings of the help.
 pub(crate) const NETWORK: &str = "Network";
@@ -6,6 +9,46 @@ pub(crate) const TLS: &str = "TLS";
 pub(crate) const SESSIONS: &str = "Sessions";
 pub(crate) const LIMITS: &str = "Limits";
 pub(crate) const PROGRAM: &str = "Program";
+
+/// What the command line says.
+#[derive(Debug)]
+pub(crate) struct Flags {
+    /// The configuration file.
+    pub(crate) config: Option<PathBuf>,
+    /// Whether to log every line in and out.
+    pub(crate) debug: bool,
+    /// The flags that take the place of the file's accounts.
+    pub(crate) accounts: AccountFlags,
+    /// Whether TLS was asked for by its name.
+    pub(crate) tls: bool,
+    /// The flags of settings that were given, with their values.
+    pub(crate) given: Vec<(Flag, Option<String>)>,
+}
+
+impl Flags {
+    /// Whether this flag of a setting was given.
+    pub(crate) fn gave(&self, long: &str) -> bool {
+        self.given.iter().any(|(flag, _)| flag.long == long)
+    }
+}
+
+/// What `-u -P -d -w` say.
+#[derive(Debug, Default)]
+pub(crate) struct AccountFlags {
+    /// Name and password.
+    pub(crate) user: Option<(String, String)>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) write: bool,
+    /// A password for nobody: it still stands for "other accounts than the file's".
+    pub(crate) password_only: bool,
+}
+
+impl AccountFlags {
+    /// Whether any of them was given.
+    pub(crate) fn any(&self) -> bool {
+        self.user.is_some() || self.directory.is_some() || self.write || self.password_only
+    }
+}
 
 /// A flag of the command line. Settings may share one, by its long name.
 #[derive(Debug, Clone, Copy)]

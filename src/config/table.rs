@@ -11,8 +11,8 @@ use super::flags::{
     MAX_CONS_PER_IP, MAX_CONS_PER_USER, MAX_LOGIN_ATTEMPTS, MIN_VERSION, NAT_ADDRESS, NO_SENDFILE,
     PORT, PRIVILEGED, RANGE, SELF_SIGNED, SESSION_REUSE, TIMEOUT, WORKERS,
 };
+use super::settings::{Concurrency, Settings};
 use super::value::Value;
-use super::{Concurrency, Settings};
 
 /// A setting: where it stands in the file, its flag if it has one, and what it does.
 #[derive(Debug)]

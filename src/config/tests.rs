@@ -1,16 +1,21 @@
 //! Settings of whole files and command lines.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use ftpdlib::authorizers::Perm;
+use ftpdlib::authorizers::{Perm, Perms};
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
 use ftpdlib::{ClientAuth, SessionReuse, TlsVersion};
 
-use super::*;
-use crate::cli::Stop;
+use super::flags::Flags;
+use super::load as load_flags;
+use super::settings::Settings;
+use super::table::SETTINGS;
+use super::value::Value;
+use crate::cli::{self, Stop};
 
 /// A directory with `ftpd.toml` of this text, `pub/` and `joe/archive/`.
 fn directory(text: &str) -> tempfile::TempDir {
@@ -23,13 +28,13 @@ fn directory(text: &str) -> tempfile::TempDir {
 
 fn flags(args: &[&str]) -> Flags {
     let args = ["ftpdlib"].iter().chain(args).map(OsString::from);
-    Flags::parse(args).unwrap()
+    cli::parse(args).unwrap()
 }
 
 fn load_from(dir: &Path, args: &[&str]) -> Result<Settings, String> {
     let file = dir.join("ftpd.toml").to_str().unwrap().to_owned();
     let args: Vec<&str> = ["--config", &file].iter().chain(args).copied().collect();
-    let result = Settings::load(&flags(&args));
+    let result = load_flags(&flags(&args));
     // Errors as they are where the file is named without its directory.
     result.map_err(|err| err.to_string().replace(&file, "ftpd.toml"))
 }
@@ -187,7 +192,7 @@ fn every_setting_is_in_the_contract_once() {
 
 #[test]
 fn nothing_said_is_as_pyftpdlib() {
-    let settings = Settings::load(&flags(&[])).unwrap();
+    let settings = load_flags(&flags(&[])).unwrap();
     assert_eq!((settings.address.as_str(), settings.port), ("", 2121));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (512, 0));
     assert_eq!(settings.max_cons_per_user, 0);
@@ -216,7 +221,7 @@ fn flags_win_over_the_file() {
 
 #[test]
 fn every_flag_does_something() {
-    let settings = Settings::load(&flags(&[
+    let settings = load_flags(&flags(&[
         "-i",
         "::1",
         "-p2122",
@@ -260,7 +265,7 @@ fn every_flag_does_something() {
 
 #[test]
 fn every_flag_of_tls_does_something() {
-    let settings = Settings::load(&flags(&[
+    let settings = load_flags(&flags(&[
         "--tls",
         "--certfile",
         "c",
@@ -545,7 +550,7 @@ fn words_that_completions_offer_are_taken() {
 #[test]
 fn the_help_tells_every_flag() {
     let args = ["ftpdlib", "--help"].map(OsString::from);
-    let Err(Stop::Asked(help)) = Flags::parse(args) else {
+    let Err(Stop::Asked(help)) = cli::parse(args) else {
         panic!("no help");
     };
     let help = help.render().to_string();

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ftpdlib::CertFiles;
 use toml::de::{DeInteger, DeValue};
 
 /// A value on its way into a setting.
@@ -157,6 +158,37 @@ impl Value<'_> {
             map.insert(address, text);
         }
         Ok(map)
+    }
+
+    /// The files of certificates: `[[tls.certificates]]`.
+    pub(super) fn cert_files(&self, base: &Path) -> Result<Vec<CertFiles>, String> {
+        let Self::Toml(DeValue::Array(list)) = self else {
+            return Err("must be a list of tables: [[tls.certificates]]".to_owned());
+        };
+        let mut files = Vec::with_capacity(list.len());
+        for item in list.iter() {
+            let DeValue::Table(table) = item.get_ref() else {
+                let item = Value::Toml(item.get_ref());
+                return Err(format!("each certificate {}", item.must_be("a table")));
+            };
+            let path = |key| {
+                let value = table.get(key).map(|value| Value::Toml(value.get_ref()));
+                let path = value.map(|value| value.path(base)).transpose();
+                path.map_err(|text| format!("{key} {text}"))
+            };
+            let known = ["certfile", "keyfile"];
+            if let Some(key) = table
+                .keys()
+                .find(|key| !known.contains(&key.get_ref().as_ref()))
+            {
+                return Err(format!("unknown key '{}'", key.get_ref()));
+            }
+            files.push(CertFiles {
+                certfile: path("certfile")?.ok_or("each certificate has a certfile")?,
+                keyfile: path("keyfile")?,
+            });
+        }
+        Ok(files)
     }
 
     /// `must be a string, not an integer`: a value is of the wrong type.

@@ -1,0 +1,121 @@
+//! The settings of a run: those of the file, then those of the flags.
+
+use std::env;
+
+use ftpdlib::authorizers::{DummyAuthorizer, Perms, UserOptions};
+use ftpdlib::handlers::ThrottledDTPHandler;
+
+use super::error::ConfigError;
+use super::file::{self, ConfigFile};
+use super::flags::{AccountFlags, Flags};
+use super::sections;
+use super::settings::{Concurrency, Limits, Settings, Share};
+use super::table::SETTINGS;
+use super::tls;
+use super::value::Value;
+
+/// What the file says, what the flags say in its place, and the accounts.
+pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::default();
+    let mut authorizer = None;
+    if let Some(path) = &flags.config {
+        let text = file::read(path)?;
+        let file = ConfigFile::new(path, &text);
+        settings.base = file.directory().to_owned();
+        let accounts = sections::apply(&file, &mut settings)?;
+        if !flags.accounts.any() && !accounts.is_empty() {
+            authorizer = Some(accounts.register(&file)?);
+        }
+    }
+    tls::make_way(&mut settings.tls, flags);
+    apply_flags(&mut settings, flags)?;
+    check_workers(&settings, flags)?;
+    let authorizer = match authorizer {
+        Some(authorizer) => authorizer,
+        None => share(&mut settings, &flags.accounts)?,
+    };
+    settings.handler.set_authorizer(authorizer);
+    apply_limits(&mut settings);
+    tls::apply(&mut settings, flags)?;
+    Ok(settings)
+}
+
+/// One flag may stand for several settings.
+fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), ConfigError> {
+    for (flag, value) in &flags.given {
+        for setting in SETTINGS {
+            if setting.flag.is_some_and(|own| own.long == flag.long) {
+                let value = match value {
+                    Some(text) => Value::Text(text),
+                    None => Value::Switch(flag.switch_to),
+                };
+                let result = (setting.set)(settings, &value);
+                result.map_err(|text| ConfigError(format!("--{}: {text}", flag.long)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Workers are of pre-fork only. A flag with another model wins over the workers
+/// of the file.
+fn check_workers(settings: &Settings, flags: &Flags) -> Result<(), ConfigError> {
+    if settings.workers.is_none() || settings.concurrency == Concurrency::Prefork {
+        return Ok(());
+    }
+    let text = match (flags.gave("workers"), flags.gave("concurrency")) {
+        (true, _) => "--workers requires --concurrency pre-fork",
+        (false, true) => return Ok(()),
+        (false, false) => "server.workers requires server.concurrency = \"pre-fork\"",
+    };
+    Err(ConfigError(text.to_owned()))
+}
+
+/// The one account that flags, or the lack of all others, ask for.
+fn share(settings: &mut Settings, flags: &AccountFlags) -> Result<DummyAuthorizer, ConfigError> {
+    let directory = match &flags.directory {
+        Some(directory) => directory.clone(),
+        None => {
+            env::current_dir().map_err(|err| ConfigError(format!("no current directory: {err}")))?
+        }
+    };
+    let options = UserOptions {
+        perm: if flags.write { Perms::ALL } else { Perms::READ },
+        ..UserOptions::default()
+    };
+    let mut authorizer = DummyAuthorizer::new();
+    let result = match &flags.user {
+        Some((name, password)) => authorizer.add_user_with(name, password, &directory, options),
+        None => authorizer.add_anonymous_with(&directory, options),
+    };
+    result.map_err(|err| ConfigError(format!("--directory: {err}")))?;
+
+    let username = match &flags.user {
+        Some((name, _)) => name.clone(),
+        None => "anonymous".to_owned(),
+    };
+    let home = authorizer.user(&username).map(|user| user.home.clone());
+    settings.share = Some(Share {
+        username,
+        directory: home.unwrap_or(directory),
+        write: flags.write,
+    });
+    Ok(authorizer)
+}
+
+/// Only data connections with limits pay for them: they cannot use `sendfile`.
+fn apply_limits(settings: &mut Settings) {
+    let Limits {
+        read_limit,
+        write_limit,
+        auto_sized_buffers,
+    } = settings.limits;
+    if read_limit > 0 || write_limit > 0 {
+        settings.handler.set_dtp_handler(move || {
+            ThrottledDTPHandler::new()
+                .read_limit(read_limit)
+                .write_limit(write_limit)
+                .auto_sized_buffers(auto_sized_buffers)
+        });
+    }
+}
