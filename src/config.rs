@@ -11,6 +11,7 @@ pub(crate) mod flags;
 mod load;
 mod sections;
 mod self_signed;
+mod setting;
 mod settings;
 pub(crate) mod table;
 mod tls;

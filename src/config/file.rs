@@ -1,4 +1,4 @@
-//! The configuration file: sections, keys, and the place of what is wrong.
+//! The text of the configuration file, and the place of what is wrong in it.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,34 +12,32 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::error::ConfigError;
 use super::value::Value;
 
-/// The file's text and name, which all errors need.
+/// The name and the text of the file, which all errors need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConfigFile<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
-/// Reads the file, whatever its encoding: what is not UTF-8 is an error of a line.
+/// Reads the file. If it is not UTF-8, the error names the line.
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
-    let cannot = |err| {
-        ConfigError(format!(
-            "{}: cannot be read: {}",
-            path.display(),
-            strerror(&err)
-        ))
-    };
+    if path.as_os_str().is_empty() {
+        return Err(ConfigError("--config: must not be empty".to_owned()));
+    }
+    let name = path.display();
+    let cannot_read = |err| ConfigError(format!("{name}: cannot be read: {}", strerror(&err)));
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(cannot)?;
+    let file = File::open(path).map_err(cannot_read)?;
     let mut file = file.take(MAX_SIZE + 1);
-    file.read_to_end(&mut bytes).map_err(cannot)?;
+    file.read_to_end(&mut bytes).map_err(cannot_read)?;
     if file.limit() == 0 {
-        let text = format!("{}: more than {MAX_SIZE} bytes long", path.display());
+        let text = format!("{name}: has more than {MAX_SIZE} bytes, the limit for this file");
         return Err(ConfigError(text));
     }
     String::from_utf8(bytes).map_err(|err| {
         let valid = &err.as_bytes()[..err.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
-        ConfigError(format!("{}:{line}: not UTF-8", path.display()))
+        ConfigError(format!("{name}:{line}: not UTF-8, the encoding of TOML"))
     })
 }
 
@@ -48,26 +46,28 @@ impl<'a> ConfigFile<'a> {
         Self { path, text }
     }
 
-    /// The table of the whole file.
+    /// The table that contains all sections.
     pub(super) fn root(&self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
         DeTable::parse(self.text).map_err(|err| self.syntax_error(&err))
     }
 
-    /// What relative paths in the file are relative to.
+    /// The directory to which relative paths in the file refer.
     pub(super) fn directory(&self) -> &'a Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// The table that a section must be.
+    /// The value of a section, which must be a table. `header` is how the file should
+    /// begin it: `[server]`.
     pub(super) fn table<'t>(
         &self,
         section: &str,
+        header: &str,
         value: &'t Spanned<DeValue<'t>>,
     ) -> Result<&'t DeTable<'t>, ConfigError> {
         match value.get_ref() {
             DeValue::Table(table) => Ok(table),
             other => {
-                let text = Value::Toml(other).must_be("a table");
+                let text = Value::Toml(other).must_be(&format!("a table ({header})"));
                 Err(self.error(&value.span(), section, &text))
             }
         }
@@ -75,35 +75,37 @@ impl<'a> ConfigFile<'a> {
 
     /// An error with its place: `ftpd.toml:12: handler.passive_ports: text`.
     pub(super) fn error(&self, at: &Range<usize>, key: &str, text: &str) -> ConfigError {
-        let (path, line) = (self.path.display(), self.line(at.start));
-        ConfigError(format!("{path}:{line}: {key}: {text}"))
+        ConfigError(format!("{}: {key}: {text}", self.place(at)))
+    }
+
+    /// File and line: `ftpd.toml:12`.
+    pub(super) fn place(&self, at: &Range<usize>) -> String {
+        let before = self.text.as_bytes().iter().take(at.start);
+        let line = 1 + before.filter(|byte| **byte == b'\n').count();
+        format!("{}:{line}", self.path.display())
     }
 
     fn syntax_error(&self, err: &toml::de::Error) -> ConfigError {
         let at = err.span().unwrap_or_default();
-        // A word in the error's place, such as the key that is there twice.
-        let place = self.text.get(at.clone()).unwrap_or_default().trim();
-        let place = match place.lines().next() {
+        // A word at that place, such as a key that occurs twice.
+        let found = self.text.get(at.clone()).unwrap_or_default().trim();
+        let found = match found.lines().next() {
             Some(word) if word.len() <= 40 => format!(": '{word}'"),
             _ => String::new(),
         };
-        let message = err
-            .message()
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
-        let (path, line) = (self.path.display(), self.line(at.start));
-        ConfigError(format!("{path}:{line}: {message}{place}"))
-    }
-
-    /// The number of the line of a byte.
-    fn line(&self, offset: usize) -> usize {
-        let before = self.text.as_bytes().iter().take(offset);
-        1 + before.filter(|byte| **byte == b'\n').count()
+        let words: Vec<_> = err.message().split_whitespace().collect();
+        let message = words.join(" ").replace(", expected nothing", "");
+        // An address without quotes begins like a number.
+        let advice = match message.starts_with("invalid float") {
+            true => " (put text in quotes)",
+            false => "",
+        };
+        ConfigError(format!("{}: {message}{found}{advice}", self.place(&at)))
     }
 }
 
-/// A table's entries as they stand in the file, so that its first error is told.
+/// The entries of a table in the order of the file, so that the first error in the
+/// file is the one that is reported.
 pub(super) fn in_order<'t>(
     table: &'t DeTable<'t>,
 ) -> Vec<(&'t Spanned<DeString<'t>>, &'t Spanned<DeValue<'t>>)> {
@@ -112,5 +114,6 @@ pub(super) fn in_order<'t>(
     entries
 }
 
-/// Enough for some ten thousand users; and a slip such as /dev/zero ends.
+/// 4 MiB: enough for more than ten thousand users. A wrong path such as `/dev/zero`
+/// is an error and not an endless read.
 const MAX_SIZE: u64 = 4 << 20;

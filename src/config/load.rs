@@ -4,12 +4,13 @@ use std::env;
 
 use ftpdlib::authorizers::{DummyAuthorizer, Perms, UserOptions};
 use ftpdlib::handlers::ThrottledDTPHandler;
+use ftpdlib::strerror;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Origin};
 use super::file::{self, ConfigFile};
 use super::flags::{AccountFlags, Flags};
 use super::sections;
-use super::settings::{Concurrency, Limits, Settings, Share};
+use super::settings::{Concurrency, Settings, Share, Throttle};
 use super::table::SETTINGS;
 use super::tls;
 use super::value::Value;
@@ -27,57 +28,68 @@ pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
             authorizer = Some(accounts.register(&file)?);
         }
     }
-    tls::make_way(&mut settings.tls, flags);
+    tls::drop_replaced_certificate(&mut settings.tls, flags);
     apply_flags(&mut settings, flags)?;
-    check_workers(&settings, flags)?;
+    check_workers(&settings)?;
     let authorizer = match authorizer {
         Some(authorizer) => authorizer,
         None => share(&mut settings, &flags.accounts)?,
     };
     settings.handler.set_authorizer(authorizer);
-    apply_limits(&mut settings);
+    apply_throttle(&mut settings);
     tls::apply(&mut settings, flags)?;
     Ok(settings)
 }
 
-/// One flag may stand for several settings.
+/// Applies the options. One option may stand for several settings.
 fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), ConfigError> {
     for (flag, value) in &flags.given {
         for setting in SETTINGS {
-            if setting.flag.is_some_and(|own| own.long == flag.long) {
-                let value = match value {
-                    Some(text) => Value::Text(text),
-                    None => Value::Switch(flag.switch_to),
-                };
-                let result = (setting.set)(settings, &value);
-                result.map_err(|text| ConfigError(format!("--{}: {text}", flag.long)))?;
+            if setting.flag.is_none_or(|own| own.long != flag.long) {
+                continue;
             }
+            let value = match value {
+                Some(text) => Value::Text(text),
+                None => Value::Switch(flag.switch_to),
+            };
+            let result = (setting.set)(settings, &value);
+            result.map_err(|err| ConfigError(format!("--{}: {}", flag.long, err.text)))?;
+            let origin = Origin::Option(flag.long);
+            settings
+                .origins
+                .insert((setting.section, setting.key), origin);
         }
     }
     Ok(())
 }
 
-/// Workers are of pre-fork only. A flag with another model wins over the workers
-/// of the file.
-fn check_workers(settings: &Settings, flags: &Flags) -> Result<(), ConfigError> {
-    if settings.workers.is_none() || settings.concurrency == Concurrency::Prefork {
+/// Checks that workers are set for pre-fork only. An option that chooses another
+/// model wins over the workers of the file.
+fn check_workers(settings: &Settings) -> Result<(), ConfigError> {
+    let Some(workers) = settings.origin("server", "workers") else {
         return Ok(());
-    }
-    let text = match (flags.gave("workers"), flags.gave("concurrency")) {
-        (true, _) => "--workers requires --concurrency pre-fork",
-        (false, true) => return Ok(()),
-        (false, false) => "server.workers requires server.concurrency = \"pre-fork\"",
     };
-    Err(ConfigError(text.to_owned()))
+    let concurrency = settings.origin("server", "concurrency");
+    match (workers, concurrency) {
+        _ if settings.concurrency == Concurrency::Prefork => Ok(()),
+        (Origin::Option(_), _) => Err(workers.error("requires --concurrency pre-fork")),
+        (Origin::Line { .. }, Some(Origin::Option(_))) => Ok(()),
+        (Origin::Line { .. }, _) => {
+            Err(workers.error("requires concurrency = \"pre-fork\" in [server]"))
+        }
+    }
 }
 
 /// The one account that flags, or the lack of all others, ask for.
 fn share(settings: &mut Settings, flags: &AccountFlags) -> Result<DummyAuthorizer, ConfigError> {
     let directory = match &flags.directory {
         Some(directory) => directory.clone(),
-        None => {
-            env::current_dir().map_err(|err| ConfigError(format!("no current directory: {err}")))?
-        }
+        None => env::current_dir().map_err(|err| {
+            let reason = strerror(&err);
+            ConfigError(format!(
+                "cannot share the current directory: {reason}; choose one with --directory"
+            ))
+        })?,
     };
     let options = UserOptions {
         perm: if flags.write { Perms::ALL } else { Perms::READ },
@@ -104,12 +116,12 @@ fn share(settings: &mut Settings, flags: &AccountFlags) -> Result<DummyAuthorize
 }
 
 /// Only data connections with limits pay for them: they cannot use `sendfile`.
-fn apply_limits(settings: &mut Settings) {
-    let Limits {
+fn apply_throttle(settings: &mut Settings) {
+    let Throttle {
         read_limit,
         write_limit,
         auto_sized_buffers,
-    } = settings.limits;
+    } = settings.throttle;
     if read_limit > 0 || write_limit > 0 {
         settings.handler.set_dtp_handler(move || {
             ThrottledDTPHandler::new()

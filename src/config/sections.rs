@@ -1,17 +1,18 @@
-//! The sections of the file: which there are, and who reads each.
+//! Which sections the file may have, and what reads each of them: the
+//! [table](super::table) or the [accounts](super::accounts).
 
 use toml::Spanned;
 use toml::de::{DeString, DeValue};
 
 use super::accounts::{ACCOUNT_SECTIONS, Accounts};
-use super::error::ConfigError;
+use super::error::{ConfigError, Origin};
 use super::file::{ConfigFile, in_order};
 use super::settings::Settings;
 use super::table::SETTINGS;
 use super::value::Value;
 use super::words::hint;
 
-/// Applies all sections but those of accounts, which are returned.
+/// Applies the sections of the table to `settings`, and returns the accounts.
 pub(super) fn apply(
     file: &ConfigFile<'_>,
     settings: &mut Settings,
@@ -26,8 +27,11 @@ pub(super) fn apply(
             _ if SETTINGS.iter().any(|setting| setting.section == section) => {
                 apply_section(file, section, value, settings)?;
                 if section == "tls" {
-                    let text = "this key is missing";
-                    settings.tls.section = Some(file.error(&name.span(), "tls.certfile", text));
+                    settings.tls.section = Some(Origin::Line {
+                        place: file.place(&name.span()),
+                        section: "tls",
+                        key: "certfile",
+                    });
                 }
             }
             _ => return Err(unknown_section(file, name)),
@@ -42,46 +46,72 @@ fn apply_section(
     value: &Spanned<DeValue<'_>>,
     settings: &mut Settings,
 ) -> Result<(), ConfigError> {
-    for (key, value) in in_order(file.table(section, value)?) {
+    let table = file.table(section, &format!("[{section}]"), value)?;
+    for (key, value) in in_order(table) {
         let found = SETTINGS
             .iter()
             .find(|setting| setting.section == section && setting.key == key.get_ref());
         let Some(setting) = found else {
             return Err(unknown_key(file, section, key));
         };
-        (setting.set)(settings, &Value::Toml(value.get_ref())).map_err(|text| {
+        (setting.set)(settings, &Value::Toml(value.get_ref())).map_err(|err| {
+            let at = err.at.clone().unwrap_or_else(|| value.span());
             let name = format!("{section}.{}", setting.key);
-            file.error(&value.span(), &name, &text)
+            file.error(&at, &name, &err.text)
         })?;
+        let origin = Origin::Line {
+            place: file.place(&value.span()),
+            section: setting.section,
+            key: setting.key,
+        };
+        settings
+            .origins
+            .insert((setting.section, setting.key), origin);
     }
     Ok(())
 }
 
-/// An unknown key of a section, with what may have been meant.
+/// The error for an unknown key: it names what may have been meant, or all keys.
 fn unknown_key(file: &ConfigFile<'_>, section: &str, key: &Spanned<DeString<'_>>) -> ConfigError {
-    let ours = SETTINGS.iter().filter(|setting| setting.section == section);
-    let hint = hint(key.get_ref(), ours.map(|setting| setting.key));
-    let hint = hint
-        .or_else(|| belongs_to(key.get_ref()))
-        .unwrap_or_default();
+    let settings = SETTINGS.iter().filter(|setting| setting.section == section);
+    let known: Vec<_> = settings.map(|setting| setting.key).collect();
+    let advice = hint(key.get_ref(), known.iter().copied())
+        .or_else(|| section_of(key.get_ref()))
+        .unwrap_or_else(|| format!("; [{section}] has {}", known.join(", ")));
     let name = format!("{section}.{}", key.get_ref());
-    file.error(&key.span(), &name, &format!("unknown key{hint}"))
+    file.error(&key.span(), &name, &format!("unknown key{advice}"))
 }
 
+/// The error for an unknown section: it names what may have been meant, or all sections.
 fn unknown_section(file: &ConfigFile<'_>, name: &Spanned<DeString<'_>>) -> ConfigError {
-    let sections = SETTINGS.iter().map(|setting| setting.section);
-    let hint = hint(name.get_ref(), sections.chain(ACCOUNT_SECTIONS))
-        .or_else(|| belongs_to(name.get_ref()))
-        .unwrap_or_default();
+    let mut known: Vec<&str> = SETTINGS.iter().map(|setting| setting.section).collect();
+    known.extend(ACCOUNT_SECTIONS);
+    let advice = hint(name.get_ref(), known.iter().copied())
+        .or_else(|| section_of(name.get_ref()))
+        .unwrap_or_else(|| {
+            known.sort_unstable();
+            known.dedup();
+            format!("; there are {}", known.join(", "))
+        });
     file.error(
         &name.span(),
         name.get_ref(),
-        &format!("unknown section{hint}"),
+        &format!("unknown section{advice}"),
     )
 }
 
-/// For a key in the wrong section, or in none.
-fn belongs_to(key: &str) -> Option<String> {
-    let setting = SETTINGS.iter().find(|setting| setting.key == key)?;
-    Some(format!("; '{key}' belongs to [{}]", setting.section))
+/// Where a key belongs that is in the wrong section, or in none, or that is the name
+/// of an option.
+fn section_of(key: &str) -> Option<String> {
+    let of_key = SETTINGS.iter().find(|setting| setting.key == key);
+    if let Some(setting) = of_key {
+        return Some(format!("; '{key}' belongs to [{}]", setting.section));
+    }
+    let long = key.replace('_', "-");
+    let of_option = SETTINGS
+        .iter()
+        .find(|setting| setting.flag.is_some_and(|flag| flag.long == long));
+    let setting = of_option?;
+    let (section, key) = (setting.section, setting.key);
+    Some(format!("; the key of --{long} is '{key}' in [{section}]"))
 }

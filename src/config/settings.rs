@@ -1,55 +1,70 @@
-//! All that a server is made from.
+//! All that a server is made from, as plain data.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ftpdlib::{FTPConfig, TlsConfig};
 
-use super::error::ConfigError;
+use super::error::Origin;
 
 /// All that a server is made from.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// The address to listen on; empty: all.
+    /// The address to listen on; empty means all addresses.
     pub(crate) address: String,
-    /// The port to listen on; 0: the kernel chooses.
+    /// The port to listen on; with 0 the kernel chooses one.
     pub(crate) port: u16,
-    /// Connections that may wait to be accepted.
+    /// How many connections may wait to be accepted.
     pub(crate) backlog: i32,
-    /// Connections at once; 0: no limit.
+    /// The maximum number of sockets; 0 means no limit.
     pub(crate) max_cons: usize,
-    /// Connections at once from one address; 0: no limit.
+    /// The maximum number of control connections from one address; 0 means no limit.
     pub(crate) max_cons_per_ip: usize,
-    /// Connections at once that one user is logged in on; 0: no limit.
+    /// The maximum number of control connections on which one user is logged in; 0
+    /// means no limit.
     pub(crate) max_cons_per_user: usize,
-    /// Where sessions run.
+    /// What runs the sessions.
     pub(crate) concurrency: Concurrency,
-    /// Processes of pre-fork; 0: one for each CPU.
+    /// The number of workers of pre-fork, if it is set; 0 means one per CPU.
     pub(crate) workers: Option<usize>,
-    /// How long transfers may go on at the end.
+    /// How long transfers may continue after the server has been asked to end.
     pub(crate) drain_timeout: Duration,
-    /// What sessions need to know.
+    /// The configuration of the sessions.
     pub(crate) handler: FTPConfig,
-    /// What is shared, if one account says it all.
+    /// The directory that is shared, if the account comes from the command line.
     pub(crate) share: Option<Share>,
     /// The fingerprint of the certificate, if it was made for this run.
     pub(crate) fingerprint: Option<String>,
-    pub(super) limits: Limits,
+    pub(super) throttle: Throttle,
     pub(super) tls: TlsSettings,
-    /// What relative paths are relative to, while the file is read.
+    /// The directory to which the relative paths of the file refer.
     pub(super) base: PathBuf,
+    /// Where each setting was set last, by section and key.
+    pub(super) origins: HashMap<(&'static str, &'static str), Origin>,
 }
 
-/// Where sessions run.
+impl Settings {
+    /// Where this setting was set last; `None` if it has its default.
+    pub(super) fn origin(&self, section: &'static str, key: &'static str) -> Option<&Origin> {
+        self.origins.get(&(section, key))
+    }
+}
+
+/// What runs the sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Concurrency {
+    /// One loop.
     Async,
+    /// A thread for each session.
     Threads,
+    /// A process for each session.
     Processes,
+    /// A loop in each of several workers.
     Prefork,
 }
 
-/// One account that was not read from a file, as the user should be told of it.
+/// The one account that the command line asks for, as the log shows it.
 #[derive(Debug)]
 pub(crate) struct Share {
     pub(crate) username: String,
@@ -57,23 +72,23 @@ pub(crate) struct Share {
     pub(crate) write: bool,
 }
 
-/// How fast data connections may be: the key of `[dtp]` of these names.
+/// How fast data connections may be: the keys of `[dtp]` with these names.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct Throttle {
     pub(super) read_limit: u64,
     pub(super) write_limit: u64,
     pub(super) auto_sized_buffers: bool,
 }
 
-/// What the table of settings fills in.
+/// What `[tls]` and its options say.
 #[derive(Debug, Default)]
-pub(crate) struct TlsSettings {
-    /// All but the certificate that is made for this run.
+pub(super) struct TlsSettings {
+    /// All settings except `self_signed`.
     pub(super) config: TlsConfig,
-    /// Whether to make one.
+    /// Whether to make a certificate for this run.
     pub(super) self_signed: bool,
-    /// The file has `[tls]`: what to say if it names no certificate.
-    pub(super) section: Option<ConfigError>,
+    /// The line of the file where `[tls]` begins, if the file has that section.
+    pub(super) section: Option<Origin>,
 }
 
 impl Default for Settings {
@@ -91,13 +106,14 @@ impl Default for Settings {
             handler: FTPConfig::default(),
             share: None,
             fingerprint: None,
-            limits: Limits {
+            throttle: Throttle {
                 read_limit: 0,
                 write_limit: 0,
                 auto_sized_buffers: true,
             },
             tls: TlsSettings::default(),
             base: PathBuf::new(),
+            origins: HashMap::new(),
         }
     }
 }

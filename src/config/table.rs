@@ -1,56 +1,18 @@
-//! The table of settings: the only place that knows all keys and their flags.
+//! The table of settings: the only place that lists all keys and their options.
 //!
-//! Accounts are not in it: they are lists, and flags replace them as a whole.
+//! Accounts are not in the table: they are lists, and options replace them as a whole.
 
-use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
 use ftpdlib::{ClientAuth, SessionReuse, TlsVersion};
 
 use super::flags::{
     BANNER, CERTFILE, CLIENT_AUTH, CLIENT_CA, CONCURRENCY, CONTROL_REQUIRED, DATA_REQUIRED,
-    DRAIN_TIMEOUT, ENCODING, FOREIGN, Flag, IMPLICIT, INTERFACE, KEYFILE, LOCALTIME, MAX_CONS,
+    DRAIN_TIMEOUT, ENCODING, FOREIGN, IMPLICIT, INTERFACE, KEYFILE, LOCALTIME, MAX_CONS,
     MAX_CONS_PER_IP, MAX_CONS_PER_USER, MAX_LOGIN_ATTEMPTS, MIN_VERSION, NAT_ADDRESS, NO_SENDFILE,
     PORT, PRIVILEGED, RANGE, SELF_SIGNED, SESSION_REUSE, TIMEOUT, WORKERS,
 };
-use super::settings::{Concurrency, Settings};
-use super::value::Value;
-
-/// A setting: where it stands in the file, its flag if it has one, and what it does.
-#[derive(Debug)]
-pub(crate) struct Setting {
-    pub(crate) section: &'static str,
-    pub(crate) key: &'static str,
-    /// Its type and default, and what it does, as the manual and the README tell them.
-    pub(crate) kind: &'static str,
-    pub(crate) help: &'static str,
-    pub(crate) flag: Option<Flag>,
-    /// Checks and applies a value; an error does not name the setting.
-    pub(crate) set: fn(&mut Settings, &Value<'_>) -> Result<(), String>,
-}
-
-impl Setting {
-    const fn new(
-        section: &'static str,
-        key: &'static str,
-        kind: &'static str,
-        help: &'static str,
-        set: fn(&mut Settings, &Value<'_>) -> Result<(), String>,
-    ) -> Self {
-        let flag = None;
-        Self {
-            section,
-            key,
-            kind,
-            help,
-            flag,
-            set,
-        }
-    }
-
-    const fn flag(mut self, flag: Flag) -> Self {
-        self.flag = Some(flag);
-        self
-    }
-}
+use super::setting::{
+    Setting, set_concurrency, set_encoding, set_handshake_timeout, set_unicode_errors,
+};
 
 /// All settings, in the order of the help.
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -253,13 +215,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handshake_timeout",
         "time, 30",
         "how long a handshake may take",
-        |s, v| match v.timeout()? {
-            Some(time) => {
-                s.tls.config.handshake_timeout = time;
-                Ok(())
-            }
-            None => Err("must be more than 0: who never shakes hands must go".to_owned()),
-        },
+        set_handshake_timeout,
     ),
     Setting::new(
         "handler",
@@ -371,21 +327,21 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "read_limit",
         "integer, 0",
         "bytes a second from the client; 0 is no limit",
-        |s, v| v.integer(0..=i64::MAX).map(|n| s.limits.read_limit = n),
+        |s, v| v.integer(0..=i64::MAX).map(|n| s.throttle.read_limit = n),
     ),
     Setting::new(
         "dtp",
         "write_limit",
         "integer, 0",
         "bytes a second to the client; 0 is no limit",
-        |s, v| v.integer(0..=i64::MAX).map(|n| s.limits.write_limit = n),
+        |s, v| v.integer(0..=i64::MAX).map(|n| s.throttle.write_limit = n),
     ),
     Setting::new(
         "dtp",
         "auto_sized_buffers",
         "boolean, true",
         "with limits: smaller buffers, for a smoother flow",
-        |s, v| v.boolean().map(|b| s.limits.auto_sized_buffers = b),
+        |s, v| v.boolean().map(|b| s.throttle.auto_sized_buffers = b),
     ),
     Setting::new(
         "server",
@@ -448,37 +404,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     .flag(DRAIN_TIMEOUT),
 ];
 
-fn set_encoding(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
-    let name = value.text()?;
-    settings.handler.encoding =
-        Encoding::by_name(&name).ok_or_else(|| format!("unknown encoding: '{name}'"))?;
-    Ok(())
-}
-
-fn set_unicode_errors(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
-    let name = value.text()?;
-    settings.handler.unicode_errors = UnicodeErrors::by_name(&name)
-        .ok_or_else(|| format!("must be 'replace', 'strict' or 'surrogateescape', not '{name}'"))?;
-    Ok(())
-}
-
-fn set_concurrency(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
-    settings.concurrency = match value.text()?.as_str() {
-        "async" => Concurrency::Async,
-        "multi-thread" => Concurrency::Threads,
-        "multi-proc" => Concurrency::Processes,
-        "pre-fork" => Concurrency::Prefork,
-        name => {
-            return Err(format!(
-                "invalid concurrency '{name}'; choose between: \
-                 'async', 'multi-thread', 'multi-proc', 'pre-fork'"
-            ));
-        }
-    };
-    Ok(())
-}
-
-/// 16 MiB: more helps no transfer.
+/// 16 MiB: a larger buffer does not make a transfer faster.
 const MAX_BUFFER: i64 = 16 << 20;
 const MAX_COUNT: i64 = i32::MAX as i64;
 const MAX_WORKERS: i64 = 1024;

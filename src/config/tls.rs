@@ -1,12 +1,14 @@
-//! FTPS: what `[tls]` and the flags say of it together.
+//! FTPS: what `[tls]` and the options say about it together.
 
-use super::error::ConfigError;
+use ftpdlib::ClientAuth;
+
+use super::error::{ConfigError, Origin};
 use super::flags::{Flags, TLS};
 use super::self_signed;
 use super::settings::{Settings, TlsSettings};
 
-/// Drops the file's certificate, with its key, if flags bring another.
-pub(super) fn make_way(tls: &mut TlsSettings, flags: &Flags) {
+/// Drops the certificate of the file, and its key, if an option gives another one.
+pub(super) fn drop_replaced_certificate(tls: &mut TlsSettings, flags: &Flags) {
     if flags.gave("certfile") || flags.gave("tls-self-signed") {
         tls.config.certfile = None;
         tls.config.keyfile = None;
@@ -14,38 +16,13 @@ pub(super) fn make_way(tls: &mut TlsSettings, flags: &Flags) {
     }
 }
 
-/// Whether there is FTPS at all, and a certificate for it.
-fn check(tls: &TlsSettings, flags: &Flags) -> Result<bool, ConfigError> {
-    let wrong = |text: &str| Err(ConfigError(text.to_owned()));
-    if !flags.tls && (flags.gave("keyfile") || flags.gave("certfile")) {
-        return wrong("--keyfile and --certfile require --tls");
-    }
-    let by_flag = flags.tls || flags.gave("tls-self-signed");
-    if !by_flag && tls.section.is_none() {
-        // What would be left undone is told: somebody relies on it.
-        return match flags.given.iter().find(|(flag, _)| flag.group == TLS) {
-            Some((flag, _)) => Err(ConfigError(format!("--{} requires --tls", flag.long))),
-            None => Ok(false),
-        };
-    }
-    match (&tls.config.certfile, tls.self_signed) {
-        (Some(_), true) => wrong("a certfile and a self-signed certificate exclude each other"),
-        (None, true) if tls.config.keyfile.is_some() => {
-            wrong("a self-signed certificate has a key of its own: there is no keyfile")
-        }
-        (Some(_), false) | (None, true) => Ok(true),
-        (None, false) => match &tls.section {
-            Some(incomplete) => Err(incomplete.clone()),
-            None => wrong("--tls requires --certfile (or use --tls-self-signed)"),
-        },
-    }
-}
-
-/// FTPS, if it is wanted.
+/// Turns FTPS on if the file or an option asks for it.
 pub(super) fn apply(settings: &mut Settings, flags: &Flags) -> Result<(), ConfigError> {
-    if !check(&settings.tls, flags)? {
+    if !is_wanted(&settings.tls, flags)? {
         return Ok(());
     }
+    check_certificate(settings)?;
+    check_client_ca(settings)?;
     let mut config = settings.tls.config.clone();
     if settings.tls.self_signed {
         let nat = settings.handler.masquerade_address.as_deref();
@@ -56,4 +33,76 @@ pub(super) fn apply(settings: &mut Settings, flags: &Flags) -> Result<(), Config
     }
     settings.handler.tls = Some(config);
     Ok(())
+}
+
+/// Whether FTPS is on. An option about TLS has to be an error where FTPS is off: its
+/// user would otherwise believe that connections are encrypted.
+fn is_wanted(tls: &TlsSettings, flags: &Flags) -> Result<bool, ConfigError> {
+    let gave_files = flags.gave("keyfile") || flags.gave("certfile");
+    if gave_files && !flags.tls && !flags.gave("tls-self-signed") {
+        let text = "--keyfile and --certfile require --tls";
+        return Err(ConfigError(text.to_owned()));
+    }
+    if flags.tls || flags.gave("tls-self-signed") || tls.section.is_some() {
+        return Ok(true);
+    }
+    match flags.given.iter().find(|(flag, _)| flag.group == TLS) {
+        Some((flag, _)) => Err(ConfigError(format!("--{} requires --tls", flag.long))),
+        None => Ok(false),
+    }
+}
+
+/// There is exactly one main certificate: that of `certfile`, or a self-signed one.
+fn check_certificate(settings: &Settings) -> Result<(), ConfigError> {
+    let tls = &settings.tls;
+    let origin = |key| settings.origin("tls", key);
+    match (origin("self_signed"), origin("certfile"), origin("keyfile")) {
+        (Some(self_signed), Some(certfile), _)
+            if tls.self_signed && tls.config.certfile.is_some() =>
+        {
+            let text = format!("excludes {}; use only one of them", certfile.name());
+            Err(self_signed.error(&text))
+        }
+        (Some(self_signed), _, Some(keyfile))
+            if tls.self_signed && tls.config.keyfile.is_some() =>
+        {
+            let text = format!(
+                "excludes {}; a self-signed certificate is made with its own key",
+                keyfile.name()
+            );
+            Err(self_signed.error(&text))
+        }
+        _ if tls.self_signed || tls.config.certfile.is_some() => Ok(()),
+        _ => Err(match &tls.section {
+            Some(section) => section.error("this key is missing (or set self_signed = true)"),
+            None => {
+                let text = "--tls requires --certfile (or use --tls-self-signed)";
+                ConfigError(text.to_owned())
+            }
+        }),
+    }
+}
+
+/// Checks that client certificates are asked for exactly where there are authorities
+/// to check them against.
+fn check_client_ca(settings: &Settings) -> Result<(), ConfigError> {
+    let config = &settings.tls.config;
+    let (key, by_option, in_file) = match (config.client_auth, &config.client_ca) {
+        (ClientAuth::Off, Some(_)) => (
+            "client_ca",
+            "requires --tls-client-auth optional or required",
+            "requires client_auth = \"optional\" or \"required\"",
+        ),
+        (ClientAuth::Optional | ClientAuth::Required, None) => (
+            "client_auth",
+            "requires --tls-client-ca, the authorities of the certificates",
+            "requires client_ca, the authorities of the certificates",
+        ),
+        _ => return Ok(()),
+    };
+    match settings.origin("tls", key) {
+        Some(origin @ Origin::Option(_)) => Err(origin.error(by_option)),
+        Some(origin @ Origin::Line { .. }) => Err(origin.error(in_file)),
+        None => Ok(()),
+    }
 }

@@ -24,7 +24,10 @@ const ERRORS: &[(&str, &str)] = &[
         "port = 1",
         "1: port: unknown section; 'port' belongs to [server]",
     ),
-    ("server = 1", "1: server: must be a table, not an integer"),
+    (
+        "server = 1",
+        "1: server: must be a table ([server]), not an integer",
+    ),
     (
         "[handler]\nuse_sendfile = 1",
         "2: handler.use_sendfile: must be true or false, not an integer",
@@ -43,7 +46,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "[handler]\nencoding = 'x'",
-        "2: handler.encoding: unknown encoding: 'x'",
+        "2: handler.encoding: unknown encoding: 'x'; examples are utf-8, latin-1, cp1251, gbk",
     ),
     (
         "[handler]\nunicode_errors = 'x'",
@@ -51,7 +54,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "\n[tls]\nkeyfile = 'x'",
-        "2: tls.certfile: this key is missing",
+        "2: tls.certfile: this key is missing (or set self_signed = true)",
     ),
     ("[tls]\ncertfile = ''", "2: tls.certfile: must not be empty"),
     (
@@ -68,7 +71,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "[tls]\nhandshake_timeout = 0",
-        "2: tls.handshake_timeout: must be more than 0: who never shakes hands must go",
+        "2: tls.handshake_timeout: must be greater than 0",
     ),
     (
         "[tls]\ncertificates = 'x'",
@@ -76,15 +79,15 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "[tls]\ncertfile = 'x'\n[[tls.certificates]]\nkeyfile = 'x'",
-        "3: tls.certificates: each certificate has a certfile",
+        "3: tls.certificates: each certificate needs the key certfile",
     ),
     (
         "[tls]\ncertfile = 'x'\n[[tls.certificates]]\ncertfil = 'x'",
-        "3: tls.certificates: unknown key 'certfil'",
+        "4: tls.certificates: unknown key 'certfil'; each certificate has certfile, keyfile",
     ),
     (
         "[tls]\ncertfile = 'x'\n[[tls.certificates]]\ncertfile = 5",
-        "3: tls.certificates: certfile must be a string, not an integer",
+        "4: tls.certificates: certfile must be a string, not an integer",
     ),
     ("[server]\nport = 1\nport = 2", "3: duplicate key: 'port'"),
     (
@@ -107,11 +110,11 @@ const ERRORS: &[(&str, &str)] = &[
     ("[anonymous]", "1: anonymous.home: this key is missing"),
     (
         "[anonymous]\nhome = 'pub'\nperm = 'elx'",
-        "3: anonymous.perm: no such permission 'x'",
+        "3: anonymous.perm: no such permission 'x'; the permissions are letters of elradfmwMT",
     ),
     (
         "[[anonymous]]\nhome = 'pub'",
-        "1: anonymous: must be a table, not an array",
+        "1: anonymous: must be a table ([anonymous]), not an array",
     ),
     (
         "[anonymous]\nhome = 'pub'\n[[anonymous.override_perm]]\npath = '.'\nperm = ''",
@@ -125,6 +128,96 @@ const ERRORS: &[(&str, &str)] = &[
         "[anonymous]\nhome = 'pub'\n[[anonymous.override_perm]]\npath = 'x'",
         "3: anonymous.override_perm.perm: this key is missing",
     ),
+    // What people write who know the options, or other programs.
+    (
+        "[server]\nmax-cons-per-ip = 1",
+        "2: server.max-cons-per-ip: unknown key; did you mean 'max_cons_per_ip'?",
+    ),
+    (
+        "[handler]\nnat-address = ''",
+        "2: handler.nat-address: unknown key; the key of --nat-address is \
+         'masquerade_address' in [handler]",
+    ),
+    (
+        "[dtp]\nspeed = 1",
+        "2: dtp.speed: unknown key; [dtp] has timeout, passive_timeout, active_timeout, \
+         ac_in_buffer_size, ac_out_buffer_size, read_limit, write_limit, auto_sized_buffers",
+    ),
+    (
+        "[logging]",
+        "1: logging: unknown section; there are anonymous, dtp, handler, server, tls, users",
+    ),
+    (
+        "[[server]]",
+        "1: server: must be a table ([server]), not an array",
+    ),
+    (
+        "users = [5]",
+        "1: users: must be a table ([[users]]), not an integer",
+    ),
+    (
+        "[server]\naddress = 127.0.0.1",
+        "2: invalid float: '.0.1' (put text in quotes)",
+    ),
+    (
+        "[server]\naddress = localhost",
+        "2: string values must be quoted, expected literal string: 'localhost'",
+    ),
+    ("[server]\nport = 021", "2: unexpected leading zero: '0'"),
+    // The line is that of the wrong part, not that where the value begins.
+    (
+        "[handler]\npassive_ports = [\n5,\n0]",
+        "4: handler.passive_ports: port numbers must be between 1 and 65535 (got 0)",
+    ),
+    (
+        "[handler.masquerade_address_map]\n\n'10.0.0.x' = 'y'",
+        "3: handler.masquerade_address_map: '10.0.0.x' is not an IP address",
+    ),
+    (
+        "[handler.masquerade_address_map]\n'10.0.0.1' = 5",
+        "2: handler.masquerade_address_map: the value of '10.0.0.1' must be a string, not an \
+         integer",
+    ),
+    (
+        "[tls]\ncertfile = 'x'\n[[tls.certificates]]\ncertfile = 'x'\n[[tls.certificates]]",
+        "5: tls.certificates: each certificate needs the key certfile",
+    ),
+    // `[anonymous]` has no key for its name.
+    (
+        "[[users]]\nname = 'anonymous'\npassword = ''\nhome = 'pub'\n[anonymous]\nhome = 'pub'",
+        "5: anonymous: user 'anonymous' already exists",
+    ),
+    (
+        "[anonymous]\nname = 'joe'",
+        "2: anonymous.name: unknown key; [anonymous] has home, perm, msg_login, msg_quit, \
+         override_perm",
+    ),
+    (
+        "[anonymous]\nhome = 'pub'\n[[anonymous.override_perm]]\nfolder = 'x'",
+        "4: anonymous.override_perm.folder: unknown key; [[anonymous.override_perm]] has path, \
+         perm, recursive",
+    ),
+    // Settings that exclude or require each other.
+    (
+        "[server]\nworkers = 2",
+        "2: server.workers: requires concurrency = \"pre-fork\" in [server]",
+    ),
+    (
+        "[tls]\nself_signed = true\ncertfile = 'c'",
+        "2: tls.self_signed: excludes certfile; use only one of them",
+    ),
+    (
+        "[tls]\nself_signed = true\nkeyfile = 'k'",
+        "2: tls.self_signed: excludes keyfile; a self-signed certificate is made with its own key",
+    ),
+    (
+        "[tls]\nself_signed = true\nclient_auth = 'required'",
+        "3: tls.client_auth: requires client_ca, the authorities of the certificates",
+    ),
+    (
+        "[tls]\nself_signed = true\nclient_ca = 'x'",
+        "3: tls.client_ca: requires client_auth = \"optional\" or \"required\"",
+    ),
 ];
 
 #[test]
@@ -137,26 +230,68 @@ fn errors_have_a_place_and_a_name() {
 #[test]
 fn tls_is_not_half_wanted() {
     assert!(load("", &[]).unwrap().handler.tls.is_none());
-    let error = |args: &[&str]| load("", args).unwrap_err();
-    let text = "--tls requires --certfile (or use --tls-self-signed)";
-    assert_eq!(error(&["--tls"]), text);
-    assert_eq!(error(&["--tls", "--keyfile", "k"]), text);
-    let text = "--keyfile and --certfile require --tls";
-    assert_eq!(error(&["--certfile", "c"]), text);
-    assert_eq!(error(&["--keyfile", "k"]), text);
-    assert_eq!(error(&["--tls-self-signed", "--certfile", "c"]), text);
-    let text = "--tls-control-required requires --tls";
-    assert_eq!(error(&["--tls-control-required"]), text);
-    let text = "a certfile and a self-signed certificate exclude each other";
-    let args = ["--tls", "--tls-self-signed", "--certfile", "c"];
-    assert_eq!(error(&args), text);
-    let both = "[tls]\nself_signed = true\ncertfile = 'c'";
-    assert_eq!(load(both, &[]).unwrap_err(), text);
-    let text = "a self-signed certificate has a key of its own: there is no keyfile";
-    let with_key = "[tls]\nself_signed = true\nkeyfile = 'k'";
-    assert_eq!(load(with_key, &[]).unwrap_err(), text);
-    let args = ["--tls", "--tls-self-signed", "--keyfile", "k"];
-    assert_eq!(error(&args), text);
+    let self_signed = "[tls]\nself_signed = true\n";
+    for (file, args, expected) in [
+        (
+            "",
+            ["--tls"].as_slice(),
+            "--tls requires --certfile (or use --tls-self-signed)",
+        ),
+        (
+            "",
+            &["--tls", "--keyfile", "k"],
+            "--tls requires --certfile (or use --tls-self-signed)",
+        ),
+        (
+            "",
+            &["--certfile", "c"],
+            "--keyfile and --certfile require --tls",
+        ),
+        (
+            "",
+            &["--keyfile", "k"],
+            "--keyfile and --certfile require --tls",
+        ),
+        (
+            "",
+            &["--tls-control-required"],
+            "--tls-control-required requires --tls",
+        ),
+        (
+            "",
+            &["--tls-self-signed", "--certfile", "c"],
+            "--tls-self-signed excludes --certfile; use only one of them",
+        ),
+        (
+            "",
+            &["--tls", "--tls-self-signed", "--certfile", "c"],
+            "--tls-self-signed excludes --certfile; use only one of them",
+        ),
+        (
+            "",
+            &["--tls", "--tls-self-signed", "--keyfile", "k"],
+            "--tls-self-signed excludes --keyfile; a self-signed certificate is made with its own \
+             key",
+        ),
+        (
+            self_signed,
+            &["--tls", "--keyfile", "k"],
+            "ftpd.toml:2: tls.self_signed: excludes --keyfile; a self-signed certificate is made \
+             with its own key",
+        ),
+        (
+            self_signed,
+            &["--tls-client-auth", "required"],
+            "--tls-client-auth requires --tls-client-ca, the authorities of the certificates",
+        ),
+        (
+            self_signed,
+            &["--tls-client-ca", "x"],
+            "--tls-client-ca requires --tls-client-auth optional or required",
+        ),
+    ] {
+        assert_eq!(load(file, args).unwrap_err(), expected, "{file} {args:?}");
+    }
 }
 
 #[test]

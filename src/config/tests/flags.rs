@@ -140,7 +140,7 @@ fn words_that_completions_offer_are_taken() {
 #[test]
 fn the_help_tells_every_flag() {
     let args = ["ftpdlib", "--help"].map(OsString::from);
-    let Err(Stop::Asked(help)) = cli::parse(args) else {
+    let Err(Stop::Help(help)) = cli::parse(args) else {
         panic!("no help");
     };
     let help = help.render().to_string();

@@ -73,9 +73,9 @@ active_timeout = 4
     assert_eq!(handler.dtp.ac_out_buffer_size, 3);
     assert_eq!(handler.passive_dtp.timeout, None);
     assert_eq!(handler.active_dtp.timeout, Some(Duration::from_secs(4)));
-    let limits = &settings.limits;
-    assert_eq!((limits.read_limit, limits.write_limit), (100, 200));
-    assert!(!limits.auto_sized_buffers);
+    let throttle = &settings.throttle;
+    assert_eq!((throttle.read_limit, throttle.write_limit), (100, 200));
+    assert!(!throttle.auto_sized_buffers);
 }
 
 #[test]
