@@ -1,8 +1,11 @@
-//! The settings of the program: the configuration file, then the flags.
+//! The settings of the program: the configuration file first, then the command line.
 //!
-//! [`table`] has a line for each setting, with its key in the file and its flag;
-//! both go through it, so that they have one meaning and one check. Whatever is
-//! wrong is told in one line, before anything is opened to the world.
+//! The [table] has an entry for each setting, with its key in the file and its flag. Both
+//! are applied through that entry, so they have one meaning and one check. Every mistake
+//! is an error of one line, which is reported before the server listens.
+//!
+//! The files, from the bottom up: `error`, `flags`, `words` and `value`; `file`, `settings`
+//! and `self_signed`; `setting`, `table` and `accounts`; `sections` and `tls`; `load`.
 
 pub(crate) mod accounts;
 mod error;

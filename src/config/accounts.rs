@@ -286,37 +286,50 @@ fn perms(value: &Value<'_>) -> Result<Perms, ValueError> {
     })
 }
 
-/// What each key takes and does, as the manual and the README tell it.
+/// Name, type and default, and meaning of each key, as the manual and the docs show them.
 pub(crate) const ACCOUNT_KEYS: [(&str, &str, &str); 10] = [
-    ("name", "string, required", "what the user logs in with"),
-    ("password", "string, required", "in the clear"),
+    ("name", "string, required", "the name to log in with"),
+    (
+        "password",
+        "string, required",
+        "the password, in clear text",
+    ),
     (
         "home",
         "path, required",
-        "the directory that is the user's `/`; it must exist",
+        "the directory that the user sees as `/`; it must exist",
     ),
     (
         "perm",
         "string, `\"elr\"`",
-        "letters of `elradfmwMT`, or empty: see below",
+        "the permissions: letters of `elradfmwMT`, or empty; see below",
     ),
-    ("msg_login", "string", "the text of 230"),
-    ("msg_quit", "string", "the text of 221"),
+    (
+        "msg_login",
+        "string",
+        "the text of the 230 reply after the login",
+    ),
+    ("msg_quit", "string", "the text of the 221 reply to QUIT"),
     (
         "override_perm",
         "tables",
-        "other permissions for a directory of the home (`[[users.override_perm]]`); its keys:",
+        "other permissions for a directory below the home (`[[users.override_perm]]`), with the \
+         keys:",
     ),
     (
         "path",
         "path, required",
-        "absolute, or relative to the home",
+        "the directory, absolute or relative to the home",
     ),
-    ("perm", "string, required", "as above"),
+    (
+        "perm",
+        "string, required",
+        "the permissions in that directory",
+    ),
     (
         "recursive",
         "boolean, false",
-        "true: also for the directories in it",
+        "`true`: the permissions also hold in the directories below it",
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! The settings of a run: those of the file, then those of the flags.
+//! Loads the settings of a run: those of the file, then those of the command line.
 
 use std::env;
 
@@ -15,7 +15,10 @@ use super::table::SETTINGS;
 use super::tls;
 use super::value::Value;
 
-/// What the file says, what the flags say in its place, and the accounts.
+/// Loads the file, applies the flags over it, and registers the accounts.
+///
+/// # Errors
+/// One line about the first mistake.
 pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     let mut settings = Settings::default();
     let mut authorizer = None;
@@ -41,7 +44,7 @@ pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-/// Applies the options. One option may stand for several settings.
+/// Applies the flags. One flag may set several settings.
 fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), ConfigError> {
     for (flag, value) in &flags.given {
         for setting in SETTINGS {
@@ -63,8 +66,8 @@ fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), ConfigError
     Ok(())
 }
 
-/// Checks that workers are set for pre-fork only. An option that chooses another
-/// model wins over the workers of the file.
+/// Checks that workers are set for pre-fork only. A flag that chooses another model
+/// wins over the workers of the file.
 fn check_workers(settings: &Settings) -> Result<(), ConfigError> {
     let Some(workers) = settings.origin("server", "workers") else {
         return Ok(());
@@ -80,7 +83,8 @@ fn check_workers(settings: &Settings) -> Result<(), ConfigError> {
     }
 }
 
-/// The one account that flags, or the lack of all others, ask for.
+/// An authorizer with the one account that the flags ask for; without flags it is
+/// anonymous, who reads the current directory.
 fn share(settings: &mut Settings, flags: &AccountFlags) -> Result<DummyAuthorizer, ConfigError> {
     let directory = match &flags.directory {
         Some(directory) => directory.clone(),
@@ -115,7 +119,7 @@ fn share(settings: &mut Settings, flags: &AccountFlags) -> Result<DummyAuthorize
     Ok(authorizer)
 }
 
-/// Only data connections with limits pay for them: they cannot use `sendfile`.
+/// Installs the throttled handler only if there is a limit: it cannot use `sendfile`.
 fn apply_throttle(settings: &mut Settings) {
     let Throttle {
         read_limit,
