@@ -148,8 +148,7 @@ pub(crate) fn command() -> Command {
             .value_name("WHAT")
             .value_parser(EnumValueParser::<Document>::new())
             .hide_possible_values(true)
-            .help("Print the manual (man) or the completions of a shell (complete-bash, complete-zsh, \
-                 complete-fish)"),
+            .help("Print the manual (man) or completions (complete-bash, -zsh, -fish)"),
         named("help")
             .short('h')
             .action(ArgAction::Help)

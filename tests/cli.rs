@@ -1,4 +1,4 @@
-//! The program as a process: whatever is wrong is one line and status 2, and
+//! The program as a process: each startup error is one line and status 2, and
 //! nothing listens.
 
 #![cfg(feature = "cli")]
@@ -22,7 +22,8 @@ fn ftpdlib(dir: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// The one line that the program ends with, without its name.
+/// The one line that the program prints before it exits with status 2, without the
+/// name of the program.
 fn refused(dir: &Path, args: &[&str]) -> String {
     let output = ftpdlib(dir, args);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -33,7 +34,7 @@ fn refused(dir: &Path, args: &[&str]) -> String {
     line.strip_prefix("ftpdlib: error: ").unwrap().to_owned()
 }
 
-/// The same for a configuration file of this text, and no flag but `--config`.
+/// The same for a configuration file with this text, and no option but `--config`.
 fn refused_file(text: impl AsRef<[u8]>) -> String {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("ftpd.toml"), text).unwrap();
@@ -56,7 +57,7 @@ fn help_and_version_are_no_errors() {
     }
 }
 
-/// A disk that is full; a pipe that nobody reads is no error.
+/// A full disk is an error; a pipe without a reader is none.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_cannot_be_printed_is_an_error() {
@@ -252,7 +253,7 @@ fn wrong_certificates_are_named() {
             "{args:?}"
         );
     }
-    // In the file they are relative to it.
+    // Paths in the file refer to the directory of the file.
     fs::create_dir(dir.path().join("etc")).unwrap();
     Pair::new(&["localhost"]).write(dir.path(), "etc/good");
     let path = dir.path().join("etc/ftpd.toml");
@@ -279,7 +280,7 @@ fn what_is_no_text_is_refused() {
     );
     let long = "#".repeat((4 << 20) + 1);
     assert!(refused_file(long).contains("more than"));
-    // Keys are shown, and do nothing to a terminal.
+    // The error shows the key, without the control characters that act on a terminal.
     let line = refused_file("[server]\n\"\\u001b[2J\\n\" = 1");
     assert!(line.contains(r"server.\x1b[2J\n: unknown key"), "{line}");
 }
@@ -308,7 +309,7 @@ fn generated(what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The long options, as the help tells them.
+/// The long options of the help.
 fn long_options() -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let help = String::from_utf8(ftpdlib(dir.path(), &["-h"]).stdout).unwrap();
@@ -333,7 +334,7 @@ fn keys() -> impl Iterator<Item = &'static str> {
 
 #[test]
 fn the_manual_names_every_option_and_key() {
-    // A hyphen that is none of the text's is a minus in roff.
+    // Roff has `\-` for a minus sign, as in an option.
     let manual = generated("man").replace("\\-", "-");
     let options = long_options();
     assert!(options.len() > 30, "{options:?}");
@@ -365,7 +366,7 @@ fn completions_are_scripts_of_their_shells() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("script");
         fs::write(&path, script).unwrap();
-        // Who does not have the shell does not use it.
+        // A shell that is not installed cannot check the script.
         let Ok(output) = Command::new(shell).arg("-n").arg(&path).output() else {
             continue;
         };

@@ -1,5 +1,5 @@
-//! What a setting is, and how the settings are set that are more than a number, a
-//! text or a word.
+//! What a setting is, and the checks of the settings that are more than a number, a
+//! text or a switch.
 
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
 

@@ -58,7 +58,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "the ports for passive data connections; if none of them is free, the system chooses a \
          port",
         |s, v| {
-            // An empty list leaves the choice to the kernel, as no list does.
+            // With an empty list the kernel chooses, as without a list.
             let ports = v.ports()?;
             s.handler.passive_ports = Some(ports).filter(|ports| !ports.is_empty());
             Ok(())

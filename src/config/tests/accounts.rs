@@ -54,7 +54,7 @@ fn account_flags_replace_all_accounts() {
         let authorizer = settings.handler.authorizer;
         assert!(authorizer.has_user("anonymous") && !authorizer.has_user("joe"));
     }
-    // Homes of accounts that are not used need not exist; the file must be right.
+    // The homes of unused accounts need not exist, but the file must be valid.
     let text = "[anonymous]\nhome = 'none'\n";
     assert!(load(text, &["-d", path]).is_ok());
     assert!(load("[anonymous]\nhome = 5\n", &["-d", path]).is_err());

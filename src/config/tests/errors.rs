@@ -1,4 +1,4 @@
-//! The texts of what is wrong.
+//! The error texts.
 
 use super::files::{error, load};
 
@@ -128,7 +128,7 @@ const ERRORS: &[(&str, &str)] = &[
         "[anonymous]\nhome = 'pub'\n[[anonymous.override_perm]]\npath = 'x'",
         "3: anonymous.override_perm.perm: this key is missing",
     ),
-    // What people write who know the options, or other programs.
+    // Likely mistakes: names of options, keys of other programs, text without quotes.
     (
         "[server]\nmax-cons-per-ip = 1",
         "2: server.max-cons-per-ip: unknown key; did you mean 'max_cons_per_ip'?",
@@ -164,7 +164,7 @@ const ERRORS: &[(&str, &str)] = &[
         "2: string values must be quoted, expected literal string: 'localhost'",
     ),
     ("[server]\nport = 021", "2: unexpected leading zero: '0'"),
-    // The line is that of the wrong part, not that where the value begins.
+    // The line is that of the wrong part, not the one where the value begins.
     (
         "[handler]\npassive_ports = [\n5,\n0]",
         "4: handler.passive_ports: port numbers must be between 1 and 65535 (got 0)",

@@ -1,4 +1,4 @@
-//! Settings of whole files and command lines, as the tests make them.
+//! Makes files and command lines for the tests, and loads the settings from them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::config;
 use crate::config::flags::Flags;
 use crate::config::settings::Settings;
 
-/// A directory with `ftpd.toml` of this text, `pub/` and `joe/archive/`.
+/// A directory with `pub/`, `joe/archive/` and a file `ftpd.toml` with this text.
 pub(super) fn directory(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("joe/archive")).unwrap();
@@ -27,7 +27,7 @@ pub(super) fn load_from(dir: &Path, args: &[&str]) -> Result<Settings, String> {
     let file = dir.join("ftpd.toml").to_str().unwrap().to_owned();
     let args: Vec<&str> = ["--config", &file].iter().chain(args).copied().collect();
     let result = config::load(&flags(&args));
-    // Errors as they are where the file is named without its directory.
+    // Errors name the file as `--config` does; drop the temporary directory.
     result.map_err(|err| err.to_string().replace(&file, "ftpd.toml"))
 }
 

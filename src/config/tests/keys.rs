@@ -1,4 +1,4 @@
-//! The keys of the file, and what holds without them.
+//! The keys of the file, and the defaults without them.
 
 use std::env;
 use std::time::Duration;
