@@ -1,7 +1,7 @@
-//! The command line: flags, help, and what is wrong with them.
+//! The command line: the options, the help, and the errors of wrong options.
 //!
-//! The flags of settings are those of the [table](crate::config::table); here are
-//! the few that are no settings: accounts, the file, the log.
+//! The options of settings come from the [table](crate::config::table). Here are those
+//! that set no setting: the account, the file, the log.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -10,149 +10,136 @@ use clap::builder::{
     EnumValueParser, OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser,
 };
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueEnum, ValueHint};
+use clap_complete::Shell;
 
-use crate::config::flags::{Flag, NETWORK, PROGRAM, TLS};
+use crate::config::flags::{AccountFlags, Flag, Flags, NETWORK, PROGRAM, TLS};
 use crate::config::table::SETTINGS;
-use crate::manual::Document;
 
-/// The heading of flags that are no settings.
+/// The heading of the options for the account that the command line asks for.
 const SHARING: &str = "What to share, and with whom";
 
-/// What the command line says.
-#[derive(Debug)]
-pub(crate) struct Flags {
-    /// The configuration file.
-    pub(crate) config: Option<PathBuf>,
-    /// Whether to log every line in and out.
-    pub(crate) debug: bool,
-    /// The flags that take the place of the file's accounts.
-    pub(crate) accounts: AccountFlags,
-    /// Whether TLS was asked for by its name.
-    pub(crate) tls: bool,
-    /// The flags of settings that were given, with their values.
-    pub(crate) given: Vec<(Flag, Option<String>)>,
-}
-
-/// What `-u -P -d -w` say.
-#[derive(Debug, Default)]
-pub(crate) struct AccountFlags {
-    /// Name and password.
-    pub(crate) user: Option<(String, String)>,
-    pub(crate) directory: Option<PathBuf>,
-    pub(crate) write: bool,
-    /// A password for nobody: it still stands for "other accounts than the file's".
-    password_only: bool,
-}
-
-/// Why there is nothing to start.
+/// Why no server is to be started.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Help or the version was asked for: to be printed, which is a success.
-    Asked(clap::Error),
-    /// So was the manual, or completions for a shell.
+    /// To print the help or the version, as the command line asks.
+    Help(clap::Error),
+    /// To print the manual or the completions of a shell, as the command line asks.
     Generate(Document),
-    /// One line on what is wrong.
+    /// To report an error: one line.
     Wrong(String),
 }
 
-impl Flags {
-    /// Reads a command line; its first word is the program.
-    pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
-        let mut matches = command().try_get_matches_from(args).map_err(explain)?;
-        if let Some(document) = matches.remove_one("generate") {
-            return Err(Stop::Generate(document));
-        }
-        let mut given: Vec<(Flag, Option<String>)> = Vec::new();
-        for flag in setting_flags() {
-            match flag.value {
-                Some(_) => {
-                    let value = matches.remove_one::<String>(flag.long);
-                    given.extend(value.map(|value| (flag, Some(value))));
-                }
-                None if matches.get_flag(flag.long) => given.push((flag, None)),
-                None => {}
-            }
-        }
-        Ok(Self {
-            config: path(&mut matches, "config"),
-            debug: matches.get_flag("debug"),
-            tls: matches.get_flag("tls"),
-            accounts: AccountFlags::from_matches(&mut matches)?,
-            given,
-        })
+/// What `--generate` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Document {
+    Man,
+    Completions(Shell),
+}
+
+impl ValueEnum for Document {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Man,
+            Self::Completions(Shell::Bash),
+            Self::Completions(Shell::Zsh),
+            Self::Completions(Shell::Fish),
+        ]
     }
 
-    /// Whether this flag of a setting was given.
-    pub(crate) fn gave(&self, long: &str) -> bool {
-        self.given.iter().any(|(flag, _)| flag.long == long)
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Man => "man",
+            Self::Completions(Shell::Zsh) => "complete-zsh",
+            Self::Completions(Shell::Fish) => "complete-fish",
+            Self::Completions(_) => "complete-bash",
+        }))
     }
 }
 
-impl AccountFlags {
-    /// Whether any of them was given.
-    pub(crate) fn any(&self) -> bool {
-        self.user.is_some() || self.directory.is_some() || self.write || self.password_only
+/// Reads a command line. Its first word is the name of the program.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Flags, Stop> {
+    let mut matches = command().try_get_matches_from(args).map_err(stop)?;
+    if let Some(document) = matches.remove_one("generate") {
+        return Err(Stop::Generate(document));
     }
-
-    fn from_matches(matches: &mut ArgMatches) -> Result<Self, Stop> {
-        let username = matches.remove_one::<String>("username");
-        let password = matches.remove_one::<String>("password");
-        let mut flags = Self {
-            directory: path(matches, "directory"),
-            write: matches.get_flag("write"),
-            ..Self::default()
-        };
-        match (username, password) {
-            (Some(name), _) if name.is_empty() => {
-                return Err(Stop::Wrong("--username: must not be empty".to_owned()));
+    let mut given: Vec<(Flag, Option<String>)> = Vec::new();
+    for flag in setting_flags() {
+        match flag.value {
+            Some(_) => {
+                let value = matches.remove_one::<String>(flag.long);
+                given.extend(value.map(|value| (flag, Some(value))));
             }
-            (Some(name), Some(password)) if !password.is_empty() => {
-                flags.user = Some((name, password));
-            }
-            (Some(_), _) => {
-                let text = "if username (-u) is supplied, password (-P) is required";
-                return Err(Stop::Wrong(text.to_owned()));
-            }
-            (None, password) => flags.password_only = password.is_some(),
+            None if matches.get_flag(flag.long) => given.push((flag, None)),
+            None => {}
         }
-        Ok(flags)
     }
+    Ok(Flags {
+        config: path(&mut matches, "config"),
+        debug: matches.get_flag("debug"),
+        tls: matches.get_flag("tls"),
+        accounts: account_flags(&mut matches)?,
+        given,
+    })
 }
 
-/// All options, as they are parsed, told and completed.
+fn account_flags(matches: &mut ArgMatches) -> Result<AccountFlags, Stop> {
+    let username = matches.remove_one::<String>("username");
+    let password = matches.remove_one::<String>("password");
+    let mut flags = AccountFlags {
+        directory: path(matches, "directory"),
+        write: matches.get_flag("write"),
+        ..AccountFlags::default()
+    };
+    match (username, password) {
+        (Some(name), _) if name.is_empty() => {
+            return Err(Stop::Wrong("--username: must not be empty".to_owned()));
+        }
+        (Some(name), Some(password)) if !password.is_empty() => {
+            flags.user = Some((name, password));
+        }
+        (Some(_), _) => {
+            let text = "if username (-u) is supplied, password (-P) is required";
+            return Err(Stop::Wrong(text.to_owned()));
+        }
+        (None, password) => flags.password_only = password.is_some(),
+    }
+    Ok(flags)
+}
+
+/// All options: for parsing, for the help, for the manual and for the completions.
 pub(crate) fn command() -> Command {
-    let own = [
+    let sharing = [
         named("directory")
             .short('d')
             .value_name("PATH")
             .value_hint(ValueHint::DirPath)
             .value_parser(OsStringValueParser::new())
-            .help("Share this directory [default: the current one]"),
+            .help("Share this directory [default: the current directory]"),
         named("write")
             .short('w')
             .action(ArgAction::SetTrue)
-            .help("Let clients change it, not only read it"),
+            .help("Let clients change the files; without this option they can only read"),
         named("username")
             .short('u')
             .value_name("NAME")
             .value_hint(ValueHint::Other)
-            .help("Share it with this user, not with anonymous; needs a password"),
+            .help("Let this user log in instead of anonymous; requires --password"),
         named("password")
             .short('P')
             .value_name("WORD")
             .value_hint(ValueHint::Other)
-            .help("The password of that user"),
+            .help("Set the password of that user"),
     ];
     let tls = named("tls")
         .action(ArgAction::SetTrue)
-        .help("Offer FTPS; needs --certfile, or [tls] in the file");
+        .help("Turn on FTPS; requires --certfile, or [tls] in the file");
     let program = [
         named("config")
             .value_name("FILE")
             .value_hint(ValueHint::FilePath)
             .value_parser(OsStringValueParser::new())
-            .help("Read settings and accounts from this TOML file; flags win over it"),
+            .help("Read settings and accounts from this TOML file; options override it"),
         named("debug")
             .short('D')
             .action(ArgAction::SetTrue)
@@ -171,30 +158,31 @@ pub(crate) fn command() -> Command {
             .action(ArgAction::Version)
             .help("Print the version"),
     ];
-    // `--tls` stands first under its heading, and that after the network's.
+    // The order of headings in the help is that of the arguments here. `--tls` is the
+    // first option of its heading.
     let of_network = setting_flags().filter(|flag| flag.group == NETWORK);
     let others = setting_flags().filter(|flag| flag.group != NETWORK);
     Command::new("ftpdlib")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Shares a directory by FTP: read-only, with everybody, unless told otherwise.")
+        .about("Shares a directory by FTP. By default everybody can read it and nobody can write.")
         .override_usage("ftpdlib [OPTIONS]")
         .disable_help_flag(true)
         .disable_version_flag(true)
-        // As with other programs, the last of two wins.
+        // If an option occurs twice, the last value counts, as in other programs.
         .args_override_self(true)
-        .args(own.map(|arg| arg.help_heading(SHARING)))
+        .args(sharing.map(|arg| arg.help_heading(SHARING)))
         .args(of_network.map(setting_arg))
         .arg(tls.help_heading(TLS))
         .args(others.map(setting_arg))
         .args(program.map(|arg| arg.help_heading(PROGRAM)))
 }
 
-/// A flag with the name of its value in [`ArgMatches`].
+/// An option whose long name is also its name in [`ArgMatches`].
 fn named(name: &'static str) -> Arg {
     Arg::new(name).long(name)
 }
 
-/// Each flag of the table, once.
+/// The flags of the table. A flag that several settings share occurs once.
 fn setting_flags() -> impl Iterator<Item = Flag> {
     SETTINGS.iter().enumerate().filter_map(|(i, setting)| {
         let flag = setting.flag?;
@@ -206,11 +194,14 @@ fn setting_flags() -> impl Iterator<Item = Flag> {
     })
 }
 
-/// Not with clap's parser of paths, which has an opinion on empty ones.
+/// The value of an option that is a path. Clap's own parser of paths refuses an empty
+/// one with its own error text; here the user of the path does that.
 fn path(matches: &mut ArgMatches, flag: &str) -> Option<PathBuf> {
     matches.remove_one::<OsString>(flag).map(PathBuf::from)
 }
 
+/// The option of a setting. Its value is any text here: the table checks it, as it checks
+/// the values of the file.
 fn setting_arg(flag: Flag) -> Arg {
     let arg = named(flag.long).help(flag.help).help_heading(flag.group);
     let arg = match flag.short {
@@ -218,25 +209,26 @@ fn setting_arg(flag: Flag) -> Arg {
         None => arg,
     };
     match flag.value {
-        // Values are checked where those of the file are.
         Some(name) => arg
             .value_name(name)
             .value_hint(match name {
                 "PATH" => ValueHint::FilePath,
                 _ => ValueHint::Other,
             })
-            .value_parser(OneOf(flag.values))
+            .value_parser(AnyText { words: flag.values })
             .hide_possible_values(true)
             .allow_negative_numbers(true),
         None => arg.action(ArgAction::SetTrue),
     }
 }
 
-/// Tells completions the words that a value may be, and takes any.
+/// Accepts any text, but shows completions the words that the setting accepts.
 #[derive(Debug, Clone)]
-struct OneOf(&'static [&'static str]);
+struct AnyText {
+    words: &'static [&'static str],
+}
 
-impl TypedValueParser for OneOf {
+impl TypedValueParser for AnyText {
     type Value = String;
 
     fn parse_ref(
@@ -249,30 +241,71 @@ impl TypedValueParser for OneOf {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let values = self.0.iter().map(PossibleValue::new);
-        (!self.0.is_empty()).then(|| Box::new(values) as _)
+        let words = self.words.iter().map(PossibleValue::new);
+        (!self.words.is_empty()).then(|| Box::new(words) as _)
     }
 }
 
-/// One line of what clap says in several.
-fn explain(err: clap::Error) -> Stop {
+/// Turns clap's result into one line. Clap says the same in several lines, and in
+/// other words than the errors of settings.
+fn stop(err: clap::Error) -> Stop {
     if matches!(
         err.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        return Stop::Asked(err);
+        return Stop::Help(err);
     }
-    let text = err.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let mut line = text.lines().next().unwrap_or_default().to_owned();
-    let meant = match err.get(ContextKind::SuggestedArg) {
-        Some(ContextValue::String(flag)) => Some(flag),
-        Some(ContextValue::Strings(flags)) => flags.first(),
-        _ => None,
-    };
-    if let Some(flag) = meant {
-        line.push_str(&format!("; did you mean '{flag}'?"));
+    // Clap names an option as the help does: `--port <PORT>`.
+    let usage = first(&err, ContextKind::InvalidArg);
+    let option = usage.split(' ').next().unwrap_or_default();
+    let value = first(&err, ContextKind::InvalidValue);
+    Stop::Wrong(match err.kind() {
+        ErrorKind::UnknownArgument if option.starts_with('-') => {
+            let advice = match first(&err, ContextKind::SuggestedArg) {
+                "" => String::new(),
+                known => format!("; did you mean '{known}'?"),
+            };
+            format!("unknown option '{usage}'{advice} (--help lists all options)")
+        }
+        ErrorKind::UnknownArgument => {
+            format!("unexpected argument '{usage}' (--help lists all options)")
+        }
+        ErrorKind::InvalidValue if value.is_empty() => {
+            format!("{option}: a value is required ({usage})")
+        }
+        ErrorKind::InvalidValue => {
+            let words: Vec<_> = all(&err, ContextKind::ValidValue)
+                .iter()
+                .map(|word| format!("'{word}'"))
+                .collect();
+            format!(
+                "{option}: must be one of {}, not '{value}'",
+                words.join(", ")
+            )
+        }
+        ErrorKind::TooManyValues => format!("{option}: takes no value (got '{value}')"),
+        ErrorKind::InvalidUtf8 => "an argument is not valid UTF-8".to_owned(),
+        // Not expected; clap's first line says what is wrong.
+        _ => {
+            let text = err.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+    })
+}
+
+/// The first text that clap adds to an error under this heading.
+fn first(err: &clap::Error, kind: ContextKind) -> &str {
+    match err.get(kind) {
+        Some(ContextValue::String(text)) => text,
+        _ => all(err, kind).first().map_or("", String::as_str),
     }
-    line.push_str(" (--help lists all flags)");
-    Stop::Wrong(line)
+}
+
+/// The list of texts that clap adds to an error under this heading.
+fn all(err: &clap::Error, kind: ContextKind) -> &[String] {
+    match err.get(kind) {
+        Some(ContextValue::Strings(texts)) => texts,
+        _ => &[],
+    }
 }

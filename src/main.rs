@@ -1,15 +1,15 @@
 //! `ftpdlib`: an FTP server in one command.
 //!
-//! Reads the command line and the configuration file, makes a server of them,
-//! and serves until it is told to stop. All that can go wrong before is one line
-//! on standard error and status 2; later, status 1.
+//! The program reads the command line and the configuration file, binds a server, and
+//! serves until a signal ends it. On a startup error it prints one line to standard
+//! error and exits with status 2. An error that ends a running server has status 1.
 
 mod cli;
 mod config;
 mod manual;
 
 use std::env;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
@@ -21,15 +21,16 @@ use ftpdlib::{FTPConfig, FTPServer, MultiprocessFTPServer, ThreadedFTPServer, Tl
 use log::{LevelFilter, error, info};
 use signal_hook::consts::signal::SIGXFSZ;
 
-use crate::cli::{Flags, Stop};
-use crate::config::{Concurrency, Settings, Share};
+use crate::cli::Stop;
+use crate::config::flags::Flags;
+use crate::config::{Concurrency, Share};
 
 fn main() -> ExitCode {
-    let flags = match Flags::parse(env::args_os()) {
+    let flags = match cli::parse(env::args_os()) {
         Ok(flags) => flags,
-        Err(Stop::Asked(text)) => return printed(text.print()),
+        Err(Stop::Help(text)) => return print_result(text.print()),
         Err(Stop::Generate(document)) => {
-            return printed(io::stdout().write_all(&document.text()));
+            return print_result(io::stdout().write_all(&manual::text(document)));
         }
         Err(Stop::Wrong(text)) => return fail(2, &text),
     };
@@ -45,18 +46,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// The end, after what was asked for was printed with this result.
-fn printed(result: io::Result<()>) -> ExitCode {
+/// The exit status after the program has printed what the command line asked for.
+fn print_result(result: io::Result<()>) -> ExitCode {
     match result.and_then(|()| io::stdout().flush()) {
-        // A closed pipe (`ftpdlib -h | head`) is nobody's error.
-        Err(err) if err.kind() != io::ErrorKind::BrokenPipe => {
-            fail(2, &format!("standard output: {}", strerror(&err)))
-        }
+        // A closed pipe is no error: `ftpdlib -h | head` closes it early.
+        Err(err) if err.kind() != ErrorKind::BrokenPipe => fail(
+            2,
+            &format!("cannot write to standard output: {}", strerror(&err)),
+        ),
         Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }
 
-/// A server that listens.
+/// Returns a server that is bound to its address.
+///
+/// # Errors
+/// One line that says why the server cannot start.
 fn start(flags: &Flags) -> Result<FTPServer, String> {
     let level = if flags.debug {
         LevelFilter::Debug
@@ -65,10 +70,10 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     };
     config_logging(level).map_err(|err| err.to_string())?;
     panic::set_hook(Box::new(log_panic));
-    // Beyond the limit of a file's size a write is to fail, not to kill.
+    // A write beyond the file size limit must fail instead of killing the process.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 
-    let settings = Settings::load(flags).map_err(|err| err.to_string())?;
+    let settings = config::load(flags).map_err(|err| err.to_string())?;
     let (address, port) = (settings.address, settings.port);
     let tls = settings.handler.tls.as_ref();
     let implicit = tls.map(|tls| tls.implicit);
@@ -86,12 +91,12 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
         info!(target: "ftpdlib", "self-signed certificate, SHA-256 fingerprint {fingerprint}");
     }
     if let Some(share) = settings.share {
-        info!(target: "ftpdlib", "{}", invitation(&share, implicit, server.address()));
+        info!(target: "ftpdlib", "{}", share_line(&share, implicit, server.address()));
     }
     Ok(server)
 }
 
-/// The server of a model.
+/// Binds the kind of server that the concurrency model needs.
 fn bind(
     concurrency: Concurrency,
     address: &str,
@@ -114,22 +119,35 @@ fn bind(
     }
 }
 
-/// Why there is no server.
+/// Why the server could not be bound, and what the user can do about it.
 fn explain(err: &io::Error, address: &str, port: u16) -> String {
     match err.get_ref().filter(|inner| inner.is::<TlsError>()) {
         Some(inner) => format!("TLS: {inner}"),
         None => {
             let address = if address.is_empty() { "*" } else { address };
-            format!("cannot listen on {address}, port {port}: {}", strerror(err))
+            let advice = match err.kind() {
+                ErrorKind::AddrInUse => "; choose another --port, or end the other server",
+                ErrorKind::AddrNotAvailable => "; choose an address of this machine",
+                ErrorKind::PermissionDenied => "; ports below 1024 may need privileges",
+                // The name could not be looked up.
+                _ if err.raw_os_error().is_none() => {
+                    "; it must be an IP address or a host name of this machine"
+                }
+                _ => "",
+            };
+            format!(
+                "cannot listen on {address}, port {port}: {}{advice}",
+                strerror(err)
+            )
         }
     }
 }
 
-/// What is shared, and the address to give to a client; `implicit` is of TLS, if
-/// there is any.
-fn invitation(share: &Share, implicit: Option<bool>, address: SocketAddr) -> String {
+/// The line of the log that says what is shared, and the URL for a client. `implicit`
+/// is that of the TLS settings, or `None` without TLS.
+fn share_line(share: &Share, implicit: Option<bool>, address: SocketAddr) -> String {
     let host = match address {
-        // Bound to all: this host's name for itself is right for a first try.
+        // Bound to all addresses: this name works on this machine, for a first try.
         _ if address.ip().is_unspecified() => "localhost".to_owned(),
         SocketAddr::V4(v4) => v4.ip().to_string(),
         SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
@@ -153,7 +171,7 @@ fn invitation(share: &Share, implicit: Option<bool>, address: SocketAddr) -> Str
     format!("sharing {directory} ({mode}) with {name} on {scheme}://{user}{host}:{port}/{tls}")
 }
 
-/// RFC 3986 §2.1, for the user in a URL.
+/// Encodes a user name for a URL (RFC 3986 §2.1).
 fn percent_encode(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
@@ -164,23 +182,23 @@ fn percent_encode(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-/// One line for whatever went wrong, and the status that says so.
+/// Prints an error as one line and returns the exit status.
 fn fail(status: u8, text: &str) -> ExitCode {
     write_through();
-    // A closed standard error changes nothing: the status tells.
+    // If standard error is closed, the status still says that there was an error.
     let line = format!("ftpdlib: error: {}\n", escape(text));
     let _ = io::stderr().write_all(line.as_bytes());
     ExitCode::from(status)
 }
 
-/// A panic as one line of the log, where its reader looks; the session it came
-/// from ends, and the server goes on.
+/// Logs a panic as one line. The loop closes the session whose code has panicked, and
+/// the server continues.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let payload = info.payload();
     let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref()) {
         (Some(text), _) => *text,
         (None, Some(text)) => String::as_str(text),
-        (None, None) => "of an unknown kind",
+        (None, None) => "(the payload is not text)",
     };
     match info.location() {
         Some(at) => error!(target: "ftpdlib", "panicked at {}:{}: {message}", at.file(), at.line()),
@@ -192,34 +210,61 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 mod tests {
     use super::*;
 
-    fn invite(username: &str, address: &str, write: bool) -> String {
-        invite_with(None, username, address, write)
+    fn link(username: &str, address: &str, write: bool) -> String {
+        link_with(None, username, address, write)
     }
 
-    fn invite_with(tls: Option<bool>, username: &str, address: &str, write: bool) -> String {
+    fn link_with(tls: Option<bool>, username: &str, address: &str, write: bool) -> String {
         let share = Share {
             username: username.into(),
             directory: "/srv/ftp".into(),
             write,
         };
-        invitation(&share, tls, address.parse().unwrap())
+        share_line(&share, tls, address.parse().unwrap())
     }
 
     #[test]
-    fn invitations_are_links() {
+    fn errors_of_the_socket_say_what_to_do() {
+        let text = |err: io::Error| explain(&err, "x", 21);
+        for (errno, advice) in [
+            (
+                libc::EADDRINUSE,
+                "; choose another --port, or end the other server",
+            ),
+            (libc::EADDRNOTAVAIL, "; choose an address of this machine"),
+            (libc::EACCES, "; ports below 1024 may need privileges"),
+            (libc::EMFILE, ""),
+        ] {
+            let err = || io::Error::from_raw_os_error(errno);
+            assert_eq!(
+                text(err()),
+                format!("cannot listen on x, port 21: {}{advice}", strerror(&err()))
+            );
+        }
         assert_eq!(
-            invite("anonymous", "127.0.0.1:2121", false),
+            text(io::Error::other("no such name")),
+            "cannot listen on x, port 21: no such name; \
+             it must be an IP address or a host name of this machine"
+        );
+        let err = io::Error::from_raw_os_error(libc::EMFILE);
+        assert!(explain(&err, "", 21).starts_with("cannot listen on *, port 21: "));
+    }
+
+    #[test]
+    fn the_shared_directory_has_a_link() {
+        assert_eq!(
+            link("anonymous", "127.0.0.1:2121", false),
             "sharing /srv/ftp (read-only) with anonymous on ftp://127.0.0.1:2121/"
         );
         assert_eq!(
-            invite("joe d@e", "[::1]:21", true),
+            link("joe d@e", "[::1]:21", true),
             "sharing /srv/ftp (read-write) with joe d@e on ftp://joe%20d%40e@[::1]:21/"
         );
         for all in ["0.0.0.0:2121", "[::]:2121"] {
-            assert!(invite("anonymous", all, false).ends_with(" on ftp://localhost:2121/"));
+            assert!(link("anonymous", all, false).ends_with(" on ftp://localhost:2121/"));
         }
-        let invite = |implicit| invite_with(Some(implicit), "joe", "127.0.0.1:2121", false);
-        assert!(invite(true).ends_with(" on ftps://joe@127.0.0.1:2121/"));
-        assert!(invite(false).ends_with(" on ftp://joe@127.0.0.1:2121/ (TLS after AUTH)"));
+        let link = |implicit| link_with(Some(implicit), "joe", "127.0.0.1:2121", false);
+        assert!(link(true).ends_with(" on ftps://joe@127.0.0.1:2121/"));
+        assert!(link(false).ends_with(" on ftp://joe@127.0.0.1:2121/ (TLS after AUTH)"));
     }
 }

@@ -1,60 +1,29 @@
-//! The manual page and the completions of shells: made from the definitions of the
-//! command line and the table of settings, so that they tell what there is.
+//! The manual page and the completions of shells. Both are made from the definition of
+//! the command line and the table of settings, so they are complete.
 
-use clap::builder::PossibleValue;
-use clap::{Command, ValueEnum};
-use clap_complete::Shell;
+use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
-use crate::cli;
+use crate::cli::{self, Document};
 use crate::config::accounts::ACCOUNT_KEYS;
 use crate::config::table::SETTINGS;
 
-/// What `--generate` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Document {
-    Man,
-    Completions(Shell),
-}
-
-impl Document {
-    /// Its text, for standard output.
-    pub(crate) fn text(self) -> Vec<u8> {
-        let mut text = Vec::new();
-        match self {
-            Self::Man => text = manual(),
-            Self::Completions(shell) => {
-                clap_complete::generate(shell, &mut cli::command(), "ftpdlib", &mut text);
-            }
+/// The text of a document, for standard output.
+pub(crate) fn text(document: Document) -> Vec<u8> {
+    match document {
+        Document::Man => manual(),
+        Document::Completions(shell) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "ftpdlib", &mut text);
+            text
         }
-        text
     }
 }
 
-impl ValueEnum for Document {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[
-            Self::Man,
-            Self::Completions(Shell::Bash),
-            Self::Completions(Shell::Zsh),
-            Self::Completions(Shell::Fish),
-        ]
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(match self {
-            Self::Man => "man",
-            Self::Completions(Shell::Zsh) => "complete-zsh",
-            Self::Completions(Shell::Fish) => "complete-fish",
-            Self::Completions(_) => "complete-bash",
-        }))
-    }
-}
-
-/// `ftpdlib(1)`.
+/// The page `ftpdlib(1)`.
 fn manual() -> Vec<u8> {
-    // One list of options, in the order of the help.
+    // The page has one list of options, without headings, in the order of the help.
     let command = cli::command()
         .about("share a directory by FTP")
         .long_about(DESCRIPTION)
@@ -77,13 +46,14 @@ fn manual() -> Vec<u8> {
 
     let mut text = Vec::new();
     let written = options(command, &mut text).and_then(|()| page.to_writer(&mut text));
-    debug_assert!(written.is_ok(), "memory takes all");
+    debug_assert!(written.is_ok(), "writing to memory cannot fail");
     text
 }
 
-/// All up to the options, which clap knows.
+/// Writes the part of the page that clap can make: all up to the options.
 fn options(command: Command, text: &mut Vec<u8>) -> std::io::Result<()> {
-    // An empty date would be no argument of the title, and a true one no use.
+    // A date would change with each build; an empty one is dropped from the title line
+    // and moves the arguments after it.
     let man = Man::new(command).date(" ").manual("User Commands");
     man.render_title(text)?;
     man.render_name_section(text)?;
@@ -92,7 +62,7 @@ fn options(command: Command, text: &mut Vec<u8>) -> std::io::Result<()> {
     man.render_options_section(text)
 }
 
-/// The keys of the file, by their sections.
+/// Writes the keys of the file, section by section.
 fn keys(page: &mut Roff) {
     let mut sections: Vec<&str> = Vec::new();
     for setting in SETTINGS {
@@ -132,7 +102,7 @@ fn list<'a>(page: &mut Roff, items: impl Iterator<Item = (&'a str, &'a str)>) {
     }
 }
 
-/// A line is a paragraph.
+/// Writes each line of the text as a paragraph.
 fn paragraphs(page: &mut Roff, text: &str) {
     for paragraph in text.lines() {
         page.control("PP", []);
@@ -140,7 +110,7 @@ fn paragraphs(page: &mut Roff, text: &str) {
     }
 }
 
-/// Lines as they are.
+/// Writes lines as they are, without filling.
 fn code(page: &mut Roff, text: &str) {
     page.control("PP", []);
     page.control("RS", ["4"]);
@@ -152,7 +122,7 @@ fn code(page: &mut Roff, text: &str) {
     page.control("RE", []);
 }
 
-/// What stands between backticks is bold.
+/// Makes the text between backticks bold.
 fn inline(text: &str) -> Vec<Inline> {
     let parts = text.split('`').enumerate();
     let parts = parts.filter(|(_, part)| !part.is_empty());
@@ -161,15 +131,15 @@ fn inline(text: &str) -> Vec<Inline> {
 }
 
 const DESCRIPTION: &str = "\
-Without options the current directory is shared on port 2121, for everybody to read: \
-anonymous logs in with any password. Users of their own, with homes and permissions, \
-stand in a configuration file. It runs in the foreground and logs to standard error.";
+Without options ftpdlib shares the current directory on port 2121, and everybody can read it: \
+anonymous logs in with any password. Users with their own homes and permissions are \
+defined in a configuration file. ftpdlib runs in the foreground and logs to standard error.";
 
 const FILE: &str = "\
-The file that `--config` names is TOML. Each key may be left out. Relative paths are \
-relative to the file. Times are seconds, whole or not. An option wins over the file; any of \
-`-u`, `-P`, `-d`, `-w` replaces all accounts of the file. Without accounts anonymous reads \
-the current directory.
+The file that `--config` names is TOML. Keys are optional unless they are marked as required. \
+Relative paths are relative to the directory of the file. Times are seconds, as integers or \
+decimals. An option wins over the file; any of `-u`, `-P`, `-d`, `-w` replaces all accounts of \
+the file. Without accounts anonymous reads the current directory.
 The section `[tls]` turns FTPS on.";
 
 const PERMISSIONS: &str = "\
@@ -179,38 +149,40 @@ Permissions: `e` change directory, `l` list, `r` retrieve, `a` append, `d` delet
 const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGTERM, SIGINT",
-        "end the server: it stops listening, sessions at rest are told 421, and transfers may \
-         go on for the time of `--drain-timeout`. A second one ends all at once.",
+        "end the server: it stops listening, idle sessions get the reply 421, and transfers may \
+         continue for the time of `--drain-timeout`. A second signal ends everything at once.",
     ),
     (
         "SIGHUP",
-        "has certificates read again, for connections to come. If one is wrong, that is logged, \
-         and all stays as it was. Without TLS it ends the program.",
+        "reads the certificates again, for new connections. If a file is wrong, the log says so \
+         and the old certificates stay in use. Without TLS this signal ends the program.",
     ),
 ];
 
 const STATUS: &[(&str, &str)] = &[
-    ("0", "the server was told to end, and did so."),
-    ("1", "it served, and could not go on."),
+    ("0", "A signal has ended the server."),
+    ("1", "The server has started, but could not continue."),
     (
         "2",
-        "it did not begin: a wrong option, a wrong line of the file, a missing directory, a \
-         wrong certificate, an address in use. One line on standard error says which.",
+        "The server has not started: a wrong option, a wrong line of the file, a missing \
+         directory, a wrong certificate, or an address in use. One line on standard error says \
+         what is wrong.",
     ),
     (
         "128 and the number of a signal",
-        "a second signal has cut sessions off.",
+        "A second signal has ended sessions early, or something was stuck.",
     ),
 ];
 
 const FILES: &str = "\
-No file is read unless an option or the configuration file names it, and none is written but \
-what clients upload. A configuration file with passwords should be readable by its reader only.";
+ftpdlib reads only files that an option or the configuration file names, and writes only what \
+clients upload. A configuration file with passwords should be readable only by the user that \
+runs ftpdlib.";
 
 const EXAMPLES: [(&str, &str); 4] = [
     ("Anonymous reads a directory:", "ftpdlib -d /srv/ftp"),
     (
-        "One user reads and writes the current directory, with TLS or not at all:",
+        "One user reads and writes the current directory; TLS is required:",
         "ftpdlib -w -u joe -P secret --tls-self-signed --tls-control-required --tls-data-required",
     ),
     (
@@ -218,7 +190,7 @@ const EXAMPLES: [(&str, &str); 4] = [
         "ftpdlib --config ftpd.toml",
     ),
     (
-        "Such a file:",
+        "Such a configuration file:",
         "[server]\naddress = \"192.0.2.1\"\nport = 21\n\n\
          [handler]\npassive_ports = \"60000-60100\"\n\n\
          [[users]]\nname = \"joe\"\npassword = \"secret\"\nhome = \"/srv/ftp/joe\"\nperm = \"elradfmwMT\"",
@@ -243,7 +215,7 @@ mod tests {
         }
     }
 
-    /// The keys' texts stand in the README too.
+    /// The texts of the keys stand in the README too.
     #[test]
     fn the_readme_tells_each_key_in_these_words() {
         let texts = |kind: &str, help: &str| format!("| {kind} | {help} |");

@@ -1,4 +1,4 @@
-//! The program as a process: whatever is wrong is one line and status 2, and
+//! The program as a process: each startup error is one line and status 2, and
 //! nothing listens.
 
 #![cfg(feature = "cli")]
@@ -22,7 +22,8 @@ fn ftpdlib(dir: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// The one line that the program ends with, without its name.
+/// The one line that the program prints before it exits with status 2, without the
+/// name of the program.
 fn refused(dir: &Path, args: &[&str]) -> String {
     let output = ftpdlib(dir, args);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -33,7 +34,7 @@ fn refused(dir: &Path, args: &[&str]) -> String {
     line.strip_prefix("ftpdlib: error: ").unwrap().to_owned()
 }
 
-/// The same for a configuration file of this text, and no flag but `--config`.
+/// The same for a configuration file with this text, and no option but `--config`.
 fn refused_file(text: impl AsRef<[u8]>) -> String {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("ftpd.toml"), text).unwrap();
@@ -56,7 +57,7 @@ fn help_and_version_are_no_errors() {
     }
 }
 
-/// A disk that is full; a pipe that nobody reads is no error.
+/// A full disk is an error; a pipe without a reader is none.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_cannot_be_printed_is_an_error() {
@@ -70,7 +71,7 @@ fn what_cannot_be_printed_is_an_error() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert_eq!(
             String::from_utf8_lossy(&output.stderr),
-            "ftpdlib: error: standard output: No space left on device\n"
+            "ftpdlib: error: cannot write to standard output: No space left on device\n"
         );
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -89,19 +90,38 @@ fn workers_are_of_pre_fork_only() {
     assert_eq!(refused(dir.path(), &threads), expected);
     assert_eq!(
         refused_file("[server]\nworkers = 3\n"),
-        "server.workers requires server.concurrency = \"pre-fork\""
+        "ftpd.toml:2: server.workers: requires concurrency = \"pre-fork\" in [server]"
     );
+}
+
+#[test]
+fn what_is_no_option_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, expected) in [
+        (
+            ["--prot", "1"].as_slice(),
+            "unknown option '--prot'; did you mean '--port'? (--help lists all options)",
+        ),
+        (&["-x"], "unknown option '-x' (--help lists all options)"),
+        (
+            &["extra"],
+            "unexpected argument 'extra' (--help lists all options)",
+        ),
+        (&["-p"], "--port: a value is required (--port <PORT>)"),
+        (&["--tls=yes"], "--tls: takes no value (got 'yes')"),
+    ] {
+        assert_eq!(refused(dir.path(), args), expected, "{args:?}");
+    }
 }
 
 #[test]
 fn wrong_flags_are_named() {
     let dir = tempfile::tempdir().unwrap();
     for (args, expected) in [
-        (["--prot", "1"].as_slice(), "--prot"),
-        (&["--prot", "1"], "did you mean '--port'?"),
-        (&["extra"], "extra"),
-        (&["-p"], "--port"),
-        (&["-p", "x"], "--port: must be an integer, not 'x'"),
+        (
+            ["-p", "x"].as_slice(),
+            "--port: must be an integer, not 'x'",
+        ),
         (&["-p", "65536"], "--port: must be between 0 and 65535"),
         (&["-p", "-1"], "--port: must be between 0 and 65535"),
         (
@@ -116,11 +136,11 @@ fn wrong_flags_are_named() {
         ),
         (
             &["-r", "0-5"],
-            "--range: port numbers must be between 1 and 65535",
+            "--range: port numbers must be between 1 and 65535 (got 0-5)",
         ),
         (
             &["-r", "9-5"],
-            "--range: start port must be <= stop port (got 9-5)",
+            "--range: start port must be below stop port (got 9-5)",
         ),
         (&["-d", "none"], "--directory: no such directory: 'none'"),
         (&["-d", ""], "--directory: no such directory: ''"),
@@ -154,13 +174,27 @@ fn wrong_flags_are_named() {
             "--concurrency: invalid concurrency 'x'",
         ),
         (
-            &["--config", "none.toml"],
-            "none.toml: cannot be read: No such file or directory",
+            &["-i", "192.0.2.1"],
+            "cannot listen on 192.0.2.1, port 2121: ",
         ),
-        (&["--config", "."], ".: cannot be read: Is a directory"),
     ] {
         let line = refused(dir.path(), args);
         assert!(line.contains(expected), "{args:?}: {line}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, expected) in [
+        (
+            "none.toml",
+            "none.toml: cannot be read: No such file or directory",
+        ),
+        (".", ".: cannot be read: Is a directory"),
+        ("", "--config: must not be empty"),
+    ] {
+        assert_eq!(refused(dir.path(), &["--config", path]), expected);
     }
 }
 
@@ -219,7 +253,7 @@ fn wrong_certificates_are_named() {
             "{args:?}"
         );
     }
-    // In the file they are relative to it.
+    // Paths in the file refer to the directory of the file.
     fs::create_dir(dir.path().join("etc")).unwrap();
     Pair::new(&["localhost"]).write(dir.path(), "etc/good");
     let path = dir.path().join("etc/ftpd.toml");
@@ -233,17 +267,20 @@ fn wrong_certificates_are_named() {
         &["--tls-self-signed", "--tls-client-auth", "required"],
     );
     assert!(
-        line.starts_with("TLS: client_auth needs client_ca"),
+        line.starts_with("--tls-client-auth requires --tls-client-ca"),
         "{line}"
     );
 }
 
 #[test]
 fn what_is_no_text_is_refused() {
-    assert_eq!(refused_file(b"[server]\n\xff"), "ftpd.toml:2: not UTF-8");
+    assert_eq!(
+        refused_file(b"[server]\n\xff"),
+        "ftpd.toml:2: not UTF-8, the encoding of TOML"
+    );
     let long = "#".repeat((4 << 20) + 1);
     assert!(refused_file(long).contains("more than"));
-    // Keys are shown, and do nothing to a terminal.
+    // The error shows the key, without the control characters that act on a terminal.
     let line = refused_file("[server]\n\"\\u001b[2J\\n\" = 1");
     assert!(line.contains(r"server.\x1b[2J\n: unknown key"), "{line}");
 }
@@ -254,7 +291,13 @@ fn an_address_in_use_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let line = refused(dir.path(), &["-i", "127.0.0.1", "-p", &port]);
-    assert!(line.contains("in use") && line.contains(&port), "{line}");
+    assert_eq!(
+        line,
+        format!(
+            "cannot listen on 127.0.0.1, port {port}: Address already in use; \
+             choose another --port, or end the other server"
+        )
+    );
 }
 
 /// What `--generate` prints.
@@ -266,7 +309,7 @@ fn generated(what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The long options, as the help tells them.
+/// The long options of the help.
 fn long_options() -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let help = String::from_utf8(ftpdlib(dir.path(), &["-h"]).stdout).unwrap();
@@ -291,7 +334,7 @@ fn keys() -> impl Iterator<Item = &'static str> {
 
 #[test]
 fn the_manual_names_every_option_and_key() {
-    // A hyphen that is none of the text's is a minus in roff.
+    // Roff has `\-` for a minus sign, as in an option.
     let manual = generated("man").replace("\\-", "-");
     let options = long_options();
     assert!(options.len() > 30, "{options:?}");
@@ -323,7 +366,7 @@ fn completions_are_scripts_of_their_shells() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("script");
         fs::write(&path, script).unwrap();
-        // Who does not have the shell does not use it.
+        // A shell that is not installed cannot check the script.
         let Ok(output) = Command::new(shell).arg("-n").arg(&path).output() else {
             continue;
         };
@@ -332,7 +375,7 @@ fn completions_are_scripts_of_their_shells() {
     let dir = tempfile::tempdir().unwrap();
     let line = refused(dir.path(), &["--generate", "x"]);
     assert!(
-        line.starts_with("invalid value 'x' for '--generate <WHAT>'"),
+        line.starts_with("--generate: must be one of 'man', 'complete-bash', "),
         "{line}"
     );
 }

@@ -1,8 +1,9 @@
 //! The accounts of the configuration file: `[[users]]` and `[anonymous]`.
 //!
-//! They are read, whatever the flags say, so that a wrong file is always told;
-//! they are registered, and homes looked for, only if no flag replaces them.
+//! Accounts are always read, so that a mistake in the file is always an error. They are
+//! registered, and their homes are opened, only if no option replaces them.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ftpdlib::AuthorizerError;
@@ -10,24 +11,26 @@ use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perms, UserOptions};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::ConfigError;
-use super::file::{Document, hint, in_order};
-use super::value::Value;
+use super::error::ConfigError;
+use super::file::{ConfigFile, in_order};
+use super::value::{Value, ValueError};
+use super::words::hint;
 
 /// The names of the sections that are read here.
 pub(super) const ACCOUNT_SECTIONS: [&str; 2] = ["users", "anonymous"];
 
-/// The accounts of a file, in its order.
+/// The accounts of a file, in the order of the file.
 #[derive(Debug)]
 pub(super) struct Accounts {
-    /// What relative paths are relative to.
+    /// The directory to which relative homes refer.
     base: PathBuf,
     list: Vec<Account>,
-    /// Whether the file speaks of accounts at all.
-    any: bool,
+    /// Whether the file has a section of accounts.
+    has_section: bool,
 }
 
-/// An account whose types are right, and the places of what may still be wrong.
+/// An account whose values have the right types, with the places of the values that may
+/// still be wrong.
 #[derive(Debug)]
 struct Account {
     section: &'static str,
@@ -50,63 +53,62 @@ impl Accounts {
         Self {
             base: base.to_owned(),
             list: Vec::new(),
-            any: false,
+            has_section: false,
         }
     }
 
-    /// Whether the file has no section of accounts. An empty list of users is
-    /// one: it lets nobody in, rather than everybody.
+    /// Whether the file has no section of accounts. An empty list of users is such a
+    /// section: it permits no login, while a file without a section permits anonymous.
     pub(super) fn is_empty(&self) -> bool {
-        !self.any
+        !self.has_section
     }
 
+    /// Reads `[[users]]`.
     pub(super) fn read_users(
         &mut self,
-        document: &Document<'_>,
+        file: &ConfigFile<'_>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), ConfigError> {
-        self.any = true;
-        for table in tables(document, "users", value)? {
-            let reader = Reader::new(document, "users", table, USER_KEYS)?;
-            let name = reader.need("name", |value| match value.text()? {
-                name if name.is_empty() => Err("must not be empty".to_owned()),
-                name => Ok(name),
-            })?;
-            let password = reader.need("password", |value| value.text())?.into_inner();
+        self.has_section = true;
+        for table in tables(file, "users", value)? {
+            let reader = Reader::new(file, "users", table, USER_KEYS)?;
+            let name = reader.required("name", |value| value.name())?;
+            let password = reader
+                .required("password", |value| value.text())?
+                .into_inner();
             let account = self.read(&reader, name, password)?;
             self.list.push(account);
         }
         Ok(())
     }
 
+    /// Reads `[anonymous]`.
     pub(super) fn read_anonymous(
         &mut self,
-        document: &Document<'_>,
+        file: &ConfigFile<'_>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), ConfigError> {
-        self.any = true;
-        // An array of tables would be no table: it is told so.
-        document.table("anonymous", value)?;
-        let reader = Reader::new(document, "anonymous", value, ANONYMOUS_KEYS)?;
+        self.has_section = true;
+        let reader = Reader::new(file, "anonymous", value, ANONYMOUS_KEYS)?;
         let name = Spanned::new(value.span(), "anonymous".to_owned());
         let account = self.read(&reader, name, String::new())?;
         self.list.push(account);
         Ok(())
     }
 
-    /// What the two have in common.
+    /// Reads the keys that both sections have.
     fn read(
         &self,
         reader: &Reader<'_>,
         name: Spanned<String>,
         password: String,
     ) -> Result<Account, ConfigError> {
-        let home = reader.need("home", |value| {
+        let home = reader.required("home", |value| {
             value.text().map(|home| self.base.join(home))
         })?;
         let stock = UserOptions::default();
-        let perm = reader.get("perm", perms)?.unwrap_or(stock.perm);
-        let text = |key| reader.get(key, |value| value.text());
+        let perm = reader.optional("perm", perms)?.unwrap_or(stock.perm);
+        let text = |key| reader.optional(key, |value| value.text());
         let msg_login = text("msg_login")?.unwrap_or(stock.msg_login);
         let msg_quit = text("msg_quit")?.unwrap_or(stock.msg_quit);
         Ok(Account {
@@ -123,11 +125,11 @@ impl Accounts {
         })
     }
 
-    /// The authorizer of these accounts.
-    pub(super) fn register(self, document: &Document<'_>) -> Result<DummyAuthorizer, ConfigError> {
+    /// An authorizer with these accounts.
+    pub(super) fn register(self, file: &ConfigFile<'_>) -> Result<DummyAuthorizer, ConfigError> {
         let mut authorizer = DummyAuthorizer::new();
         for account in self.list {
-            account.register(document, &mut authorizer)?;
+            account.register(file, &mut authorizer)?;
         }
         Ok(authorizer)
     }
@@ -136,106 +138,107 @@ impl Accounts {
 impl Account {
     fn register(
         self,
-        document: &Document<'_>,
+        file: &ConfigFile<'_>,
         authorizer: &mut DummyAuthorizer,
     ) -> Result<(), ConfigError> {
+        let section = self.section;
+        let wrong = |at: &Range<usize>, key: &str, err: &AuthorizerError| {
+            file.error(at, &format!("{section}{key}"), &err.to_string())
+        };
         let name = self.name.get_ref().as_str();
-        // The name can be wrong in one way, the home in another: the key tells.
-        let (key, at) = match authorizer.has_user(name) {
-            true => ("name", self.name.span()),
-            false => ("home", self.home.span()),
+        // The authorizer refuses a name that exists, else a home that does not.
+        // `[anonymous]` has no key for its name.
+        let (key, at) = match (authorizer.has_user(name), section) {
+            (true, "anonymous") => ("", self.name.span()),
+            (true, _) => (".name", self.name.span()),
+            (false, _) => (".home", self.home.span()),
         };
         authorizer
             .add_user_with(name, self.password, self.home.get_ref(), self.options)
-            .map_err(|err| document.wrong(&at, self.section, key, &err))?;
+            .map_err(|err| wrong(&at, key, &err))?;
         for over in self.overrides {
             authorizer
                 .override_perm(name, over.path.get_ref(), over.perm, over.recursive)
-                .map_err(|err| {
-                    document.wrong(&over.path.span(), self.section, "override_perm.path", &err)
-                })?;
+                .map_err(|err| wrong(&over.path.span(), ".override_perm.path", &err))?;
         }
         Ok(())
     }
 }
 
-impl Document<'_> {
-    fn wrong(
-        &self,
-        at: &std::ops::Range<usize>,
-        section: &str,
-        key: &str,
-        err: &AuthorizerError,
-    ) -> ConfigError {
-        self.error(at, &format!("{section}.{key}"), &err.to_string())
-    }
-}
-
-/// Reads a table by its keys.
+/// Reads a table key by key.
 struct Reader<'a> {
-    document: &'a Document<'a>,
+    file: &'a ConfigFile<'a>,
     name: &'static str,
-    at: std::ops::Range<usize>,
+    at: Range<usize>,
     table: &'a DeTable<'a>,
 }
 
 impl<'a> Reader<'a> {
-    /// Of a table that has no other keys than the known ones.
+    /// A reader of the table `value`, which may have no other keys than `known`.
     fn new(
-        document: &'a Document<'a>,
+        file: &'a ConfigFile<'a>,
         name: &'static str,
         value: &'a Spanned<DeValue<'a>>,
         known: &[&'static str],
     ) -> Result<Self, ConfigError> {
-        let table = document.table(name, value)?;
+        let header = match name {
+            "anonymous" => "[anonymous]".to_owned(),
+            _ => format!("[[{name}]]"),
+        };
+        let table = file.table(name, &header, value)?;
         for (key, _) in in_order(table) {
             if !known.contains(&key.get_ref().as_ref()) {
-                let hint = hint(key.get_ref(), known.iter().copied()).unwrap_or_default();
+                let advice = hint(key.get_ref(), known.iter().copied())
+                    .unwrap_or_else(|| format!("; {header} has {}", known.join(", ")));
                 let name = format!("{name}.{}", key.get_ref());
-                return Err(document.error(&key.span(), &name, &format!("unknown key{hint}")));
+                return Err(file.error(&key.span(), &name, &format!("unknown key{advice}")));
             }
         }
         Ok(Self {
-            document,
+            file,
             name,
             at: value.span(),
             table,
         })
     }
 
+    /// The value of a key that may be missing, and its place.
     fn find<T>(
         &self,
         key: &str,
-        read: impl FnOnce(&Value<'_>) -> Result<T, String>,
+        read: impl FnOnce(&Value<'_>) -> Result<T, ValueError>,
     ) -> Result<Option<Spanned<T>>, ConfigError> {
         let Some(value) = self.table.get(key) else {
             return Ok(None);
         };
         match read(&Value::Toml(value.get_ref())) {
             Ok(read) => Ok(Some(Spanned::new(value.span(), read))),
-            Err(text) => {
+            Err(err) => {
                 let name = format!("{}.{key}", self.name);
-                Err(self.document.error(&value.span(), &name, &text))
+                let at = err.at.unwrap_or_else(|| value.span());
+                Err(self.file.error(&at, &name, &err.text))
             }
         }
     }
 
-    fn get<T>(
+    /// The value of a key that may be missing.
+    fn optional<T>(
         &self,
         key: &str,
-        read: impl FnOnce(&Value<'_>) -> Result<T, String>,
+        read: impl FnOnce(&Value<'_>) -> Result<T, ValueError>,
     ) -> Result<Option<T>, ConfigError> {
         Ok(self.find(key, read)?.map(Spanned::into_inner))
     }
 
-    fn need<T>(
+    /// The value of a key that must be there, and its place.
+    fn required<T>(
         &self,
         key: &str,
-        read: impl FnOnce(&Value<'_>) -> Result<T, String>,
+        read: impl FnOnce(&Value<'_>) -> Result<T, ValueError>,
     ) -> Result<Spanned<T>, ConfigError> {
         self.find(key, read)?.ok_or_else(|| {
             let name = format!("{}.{key}", self.name);
-            self.document.error(&self.at, &name, "this key is missing")
+            self.file.error(&self.at, &name, "this key is missing")
         })
     }
 }
@@ -249,12 +252,12 @@ fn read_overrides(account: &Reader<'_>, home: &Path) -> Result<Vec<OverridePerm>
         _ => "anonymous.override_perm",
     };
     let mut overrides = Vec::new();
-    for table in tables(account.document, name, value)? {
-        let reader = Reader::new(account.document, name, table, OVERRIDE_KEYS)?;
-        let recursive = reader.get("recursive", |value| value.boolean())?;
+    for table in tables(account.file, name, value)? {
+        let reader = Reader::new(account.file, name, table, OVERRIDE_KEYS)?;
+        let recursive = reader.optional("recursive", |value| value.boolean())?;
         overrides.push(OverridePerm {
-            path: reader.need("path", |value| value.text().map(|path| home.join(path)))?,
-            perm: reader.need("perm", perms)?.into_inner(),
+            path: reader.required("path", |value| value.text().map(|path| home.join(path)))?,
+            perm: reader.required("perm", perms)?.into_inner(),
             recursive: recursive.unwrap_or_default(),
         });
     }
@@ -263,7 +266,7 @@ fn read_overrides(account: &Reader<'_>, home: &Path) -> Result<Vec<OverridePerm>
 
 /// The tables of `[[name]]`.
 fn tables<'t>(
-    document: &Document<'_>,
+    file: &ConfigFile<'_>,
     name: &str,
     value: &'t Spanned<DeValue<'t>>,
 ) -> Result<impl Iterator<Item = &'t Spanned<DeValue<'t>>>, ConfigError> {
@@ -271,49 +274,62 @@ fn tables<'t>(
         DeValue::Array(array) => Ok(array.iter()),
         _ => {
             let text = format!("must be a list of tables: [[{name}]]");
-            Err(document.error(&value.span(), name, &text))
+            Err(file.error(&value.span(), name, &text))
         }
     }
 }
 
-fn perms(value: &Value<'_>) -> Result<Perms, String> {
+fn perms(value: &Value<'_>) -> Result<Perms, ValueError> {
     let letters = value.text()?;
-    letters
-        .parse()
-        .map_err(|err: AuthorizerError| err.to_string())
+    letters.parse().map_err(|err: AuthorizerError| {
+        format!("{err}; the permissions are letters of elradfmwMT").into()
+    })
 }
 
-/// What each key takes and does, as the manual and the README tell it.
+/// Name, type and default, and meaning of each key, as the manual and the docs show them.
 pub(crate) const ACCOUNT_KEYS: [(&str, &str, &str); 10] = [
-    ("name", "string, required", "what the user logs in with"),
-    ("password", "string, required", "in the clear"),
+    ("name", "string, required", "the name to log in with"),
+    (
+        "password",
+        "string, required",
+        "the password, in clear text",
+    ),
     (
         "home",
         "path, required",
-        "the directory that is the user's `/`; it must exist",
+        "the directory that the user sees as `/`; it must exist",
     ),
     (
         "perm",
         "string, `\"elr\"`",
-        "letters of `elradfmwMT`, or empty: see below",
+        "the permissions: letters of `elradfmwMT`, or empty; see below",
     ),
-    ("msg_login", "string", "the text of 230"),
-    ("msg_quit", "string", "the text of 221"),
+    (
+        "msg_login",
+        "string",
+        "the text of the 230 reply after the login",
+    ),
+    ("msg_quit", "string", "the text of the 221 reply to QUIT"),
     (
         "override_perm",
         "tables",
-        "other permissions for a directory of the home (`[[users.override_perm]]`); its keys:",
+        "other permissions for a directory below the home (`[[users.override_perm]]`), with the \
+         keys:",
     ),
     (
         "path",
         "path, required",
-        "absolute, or relative to the home",
+        "the directory, absolute or relative to the home",
     ),
-    ("perm", "string, required", "as above"),
+    (
+        "perm",
+        "string, required",
+        "the permissions in that directory",
+    ),
     (
         "recursive",
         "boolean, false",
-        "true: also for the directories in it",
+        "`true`: the permissions also hold in the directories below it",
     ),
 ];
 

@@ -1,4 +1,7 @@
-//! The flags that settings of the [table](super::table) have.
+//! The command line as plain data, and the flags (options) of the settings in the
+//! [table](super::table).
+
+use std::path::PathBuf;
 
 /// The headings of the help.
 pub(crate) const NETWORK: &str = "Network";
@@ -7,18 +10,60 @@ pub(crate) const SESSIONS: &str = "Sessions";
 pub(crate) const LIMITS: &str = "Limits";
 pub(crate) const PROGRAM: &str = "Program";
 
-/// A flag of the command line. Settings may share one, by its long name.
+/// What the command line says. Its parser fills this in.
+#[derive(Debug)]
+pub(crate) struct Flags {
+    /// The configuration file.
+    pub(crate) config: Option<PathBuf>,
+    /// Whether to log every command and reply.
+    pub(crate) debug: bool,
+    /// The flags that replace the accounts of the file.
+    pub(crate) accounts: AccountFlags,
+    /// Whether `--tls` was given.
+    pub(crate) tls: bool,
+    /// The flags of settings that were given. A switch has no value.
+    pub(crate) given: Vec<(Flag, Option<String>)>,
+}
+
+impl Flags {
+    /// Whether the flag with this long name, the flag of a setting, was given.
+    pub(crate) fn gave(&self, long: &str) -> bool {
+        self.given.iter().any(|(flag, _)| flag.long == long)
+    }
+}
+
+/// The values of `-u`, `-P`, `-d` and `-w`.
+#[derive(Debug, Default)]
+pub(crate) struct AccountFlags {
+    /// Name and password of the user.
+    pub(crate) user: Option<(String, String)>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) write: bool,
+    /// A password was given without a user. It is not used, but it still replaces the
+    /// accounts of the file.
+    pub(crate) password_only: bool,
+}
+
+impl AccountFlags {
+    /// Whether any of them was given.
+    pub(crate) fn any(&self) -> bool {
+        self.user.is_some() || self.directory.is_some() || self.write || self.password_only
+    }
+}
+
+/// A flag of the command line. Several settings may share a flag; its long name
+/// identifies it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flag {
     pub(crate) long: &'static str,
     pub(crate) short: Option<char>,
-    /// What the help calls its value; a flag without one is a switch.
+    /// The name of the value in the help. A flag without a value is a switch.
     pub(crate) value: Option<&'static str>,
-    /// What it may be, if there are few.
+    /// The words that the value can be, for completions; empty if there are many.
     pub(crate) values: &'static [&'static str],
-    /// What a switch sets its setting to.
+    /// The value that a switch gives its setting.
     pub(crate) switch_to: bool,
-    /// The heading it stands under.
+    /// The heading in the help.
     pub(crate) group: &'static str,
     pub(crate) help: &'static str,
 }
@@ -84,89 +129,92 @@ pub(super) const NAT_ADDRESS: Flag = Flag::new(
     NETWORK,
     "nat-address",
     "ADDRESS",
-    "Name this address in PASV replies: that of the NAT gateway in front",
+    "Put this address into PASV replies, for a server behind a NAT gateway",
 )
 .short('n');
 pub(super) const RANGE: Flag = Flag::new(
     NETWORK,
     "range",
     "FROM-TO",
-    "Take passive data connections on these ports, such as 60000-60100",
+    "Use these ports for passive data connections, such as 60000-60100",
 )
 .short('r');
 pub(super) const FOREIGN: Flag = Flag::switch(
     NETWORK,
     "permit-foreign-addresses",
     true,
-    "Allow data connections with other hosts than the client",
+    "Permit data connections with other hosts than the client",
 );
 pub(super) const PRIVILEGED: Flag = Flag::switch(
     NETWORK,
     "permit-privileged-ports",
     true,
-    "Allow active data connections to ports below 1024",
+    "Permit active data connections to ports below 1024",
 );
 pub(super) const CERTFILE: Flag = Flag::new(
     TLS,
     "certfile",
     "PATH",
-    "The certificate chain, in PEM; needs --tls",
+    "Use this certificate chain, in PEM; requires --tls",
 );
 pub(super) const KEYFILE: Flag = Flag::new(
     TLS,
     "keyfile",
     "PATH",
-    "Its private key, in PEM [default: in the certfile]",
+    "Use this private key, in PEM; requires --tls [default: the certfile]",
 );
 pub(super) const SELF_SIGNED: Flag = Flag::switch(
     TLS,
     "tls-self-signed",
     true,
-    "FTPS with a certificate made for this run; its fingerprint is logged. Needs no --tls",
+    "Turn on FTPS with a certificate that is made for this run, and log its fingerprint; \
+     does not require --tls",
 );
 pub(super) const CONTROL_REQUIRED: Flag = Flag::switch(
     TLS,
     "tls-control-required",
     true,
-    "Nobody logs in without TLS",
+    "Refuse logins without TLS",
 );
 pub(super) const DATA_REQUIRED: Flag = Flag::switch(
     TLS,
     "tls-data-required",
     true,
-    "No transfers and no listings without TLS",
+    "Refuse transfers and listings without TLS",
 );
 pub(super) const IMPLICIT: Flag = Flag::switch(
     TLS,
     "tls-implicit",
     true,
-    "TLS from the first byte (ftps://), not after AUTH; the port stays that of --port",
+    "Begin TLS with the first byte (ftps://) instead of after AUTH; the port stays that of \
+     --port",
 );
 pub(super) const MIN_VERSION: Flag = Flag::new(
     TLS,
     "tls-min-version",
     "VERSION",
-    "The oldest version of TLS to accept, 1.2 or 1.3 [default: 1.2]",
+    "Accept this version of TLS and later ones: 1.2 or 1.3 [default: 1.2]",
 )
 .one_of(&["1.2", "1.3"]);
 pub(super) const CLIENT_AUTH: Flag = Flag::new(
     TLS,
     "tls-client-auth",
     "WHETHER",
-    "Ask clients for a certificate: off, optional, required [default: off]",
+    "Ask clients for a certificate: off, optional or required [default: off]",
 )
 .one_of(&["off", "optional", "required"]);
 pub(super) const CLIENT_CA: Flag = Flag::new(
     TLS,
     "tls-client-ca",
     "PATH",
-    "The authorities that certificates of clients must come from, in PEM",
+    "Accept client certificates of these authorities only, in PEM",
 );
 pub(super) const SESSION_REUSE: Flag = Flag::new(
     TLS,
     "tls-session-reuse",
     "WHETHER",
-    "Whether data connections resume the session's TLS: off, prefer, require [default: prefer]",
+    "Whether data connections must resume the TLS session of the control connection: off, \
+     prefer or require [default: prefer]",
 )
 .one_of(&["off", "prefer", "require"]);
 pub(super) const BANNER: Flag =
@@ -175,19 +223,20 @@ pub(super) const ENCODING: Flag = Flag::new(
     SESSIONS,
     "encoding",
     "NAME",
-    "Encode commands, replies and file names so [default: utf-8]",
+    "Use this encoding for commands, replies and file names [default: utf-8]",
 );
 pub(super) const TIMEOUT: Flag = Flag::new(
     SESSIONS,
     "timeout",
     "SECONDS",
-    "Disconnect clients and transfers that stand still for so long; 0: never [default: 300]",
+    "Disconnect idle clients and end stalled transfers after this time; 0 means never \
+     [default: 300]",
 );
 pub(super) const LOCALTIME: Flag = Flag::switch(
     SESSIONS,
     "use-localtime",
     false,
-    "Tell the times of files in the local time zone, not in GMT",
+    "Show the times of files in local time instead of GMT",
 );
 pub(super) const NO_SENDFILE: Flag = Flag::switch(
     SESSIONS,
@@ -199,19 +248,21 @@ pub(super) const MAX_CONS: Flag = Flag::new(
     LIMITS,
     "max-cons",
     "N",
-    "Hold at most N connections at once; 0: any number [default: 512]",
+    "Permit at most N sockets (control, data, listening) at once; 0 means no limit \
+     [default: 512]",
 );
 pub(super) const MAX_CONS_PER_IP: Flag = Flag::new(
     LIMITS,
     "max-cons-per-ip",
     "N",
-    "Hold at most N connections from one address; 0: any number [default: 0]",
+    "Permit at most N control connections from one address; 0 means no limit [default: 0]",
 );
 pub(super) const MAX_CONS_PER_USER: Flag = Flag::new(
     LIMITS,
     "max-cons-per-user",
     "N",
-    "Hold at most N connections that one user is logged in on; 0: any number [default: 0]",
+    "Permit at most N control connections on which one user is logged in; 0 means no limit \
+     [default: 0]",
 );
 pub(super) const MAX_LOGIN_ATTEMPTS: Flag = Flag::new(
     LIMITS,
@@ -223,19 +274,19 @@ pub(super) const CONCURRENCY: Flag = Flag::new(
     PROGRAM,
     "concurrency",
     "MODEL",
-    "Serve clients in this way: async (all in one loop), multi-thread, multi-proc, \
-     pre-fork (a loop in each of some workers) [default: async]",
+    "Run the sessions in one loop (async), in a loop in each of several workers (pre-fork), or \
+     each in a thread (multi-thread) or a process (multi-proc) [default: async]",
 )
 .one_of(&["async", "pre-fork", "multi-thread", "multi-proc"]);
 pub(super) const WORKERS: Flag = Flag::new(
     PROGRAM,
     "workers",
     "N",
-    "With pre-fork: so many workers; 0: one for each CPU [default: 0]",
+    "Start N workers; requires --concurrency pre-fork; 0 means one per CPU [default: 0]",
 );
 pub(super) const DRAIN_TIMEOUT: Flag = Flag::new(
     PROGRAM,
     "drain-timeout",
     "SECONDS",
-    "Let transfers go on for so long when told to end [default: 3]",
+    "Let transfers continue for this time after the signal that ends the server [default: 3]",
 );

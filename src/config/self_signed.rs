@@ -1,4 +1,4 @@
-//! A certificate made for one run, so that FTPS can be tried in one command.
+//! Makes a certificate for one run, so that FTPS can be tried with one command.
 
 use std::net::IpAddr;
 
@@ -11,10 +11,10 @@ use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
-/// The certificate, in settings that have nothing else, and its fingerprint.
-/// It is for this host, and for `others` that are names or addresses.
+/// Makes a certificate for this host and for those of `others` that are names or
+/// addresses. Returns TLS settings with nothing but the certificate, and its fingerprint.
 pub(super) fn make(others: &[&str]) -> Result<(TlsConfig, String), String> {
-    let cannot = |err: rcgen::Error| format!("cannot make a certificate: {err}");
+    let cannot = |err: rcgen::Error| format!("cannot make a self-signed certificate: {err}");
     let mut params = CertificateParams::new(names(others)).map_err(cannot)?;
     params
         .distinguished_name
@@ -25,12 +25,13 @@ pub(super) fn make(others: &[&str]) -> Result<(TlsConfig, String), String> {
         let (month, number) = (day.month().unsigned_abs(), day.day().unsigned_abs());
         date_time_ymd(day.year().into(), month, number)
     };
-    // Clocks of clients may be slow.
+    // The clock of a client may be slow, so begin a day early.
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     params.not_before = start_of(today.saturating_sub(1.day()));
     params.not_after = start_of(today.saturating_add(1.year()));
 
-    // ECDSA with P-256, which every client knows. The serial number comes from it.
+    // The key is ECDSA with P-256, which every client supports. rcgen derives the serial
+    // number from it, so certificates of different runs have different numbers.
     let key = KeyPair::generate().map_err(cannot)?;
     let certificate = CertificateDer::from(params.self_signed(&key).map_err(cannot)?);
     let fingerprint = fingerprint(&certificate);
@@ -39,7 +40,7 @@ pub(super) fn make(others: &[&str]) -> Result<(TlsConfig, String), String> {
     Ok((config.map_err(|err| err.to_string())?, fingerprint))
 }
 
-/// What clients on this host, and on others, may call it.
+/// The names and addresses that clients on this and other hosts may use.
 fn names(others: &[&str]) -> Vec<String> {
     let uname = rustix::system::uname();
     let host = uname.nodename().to_str().unwrap_or_default();

@@ -1,56 +1,18 @@
-//! The table of settings: the only place that knows all keys and their flags.
+//! The table of settings: the only place that lists all keys and their options.
 //!
-//! Accounts are not in it: they are lists, and flags replace them as a whole.
+//! Accounts are not in the table: they are lists, and options replace them as a whole.
 
-use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
 use ftpdlib::{ClientAuth, SessionReuse, TlsVersion};
 
 use super::flags::{
     BANNER, CERTFILE, CLIENT_AUTH, CLIENT_CA, CONCURRENCY, CONTROL_REQUIRED, DATA_REQUIRED,
-    DRAIN_TIMEOUT, ENCODING, FOREIGN, Flag, IMPLICIT, INTERFACE, KEYFILE, LOCALTIME, MAX_CONS,
+    DRAIN_TIMEOUT, ENCODING, FOREIGN, IMPLICIT, INTERFACE, KEYFILE, LOCALTIME, MAX_CONS,
     MAX_CONS_PER_IP, MAX_CONS_PER_USER, MAX_LOGIN_ATTEMPTS, MIN_VERSION, NAT_ADDRESS, NO_SENDFILE,
     PORT, PRIVILEGED, RANGE, SELF_SIGNED, SESSION_REUSE, TIMEOUT, WORKERS,
 };
-use super::value::Value;
-use super::{Concurrency, Settings};
-
-/// A setting: where it stands in the file, its flag if it has one, and what it does.
-#[derive(Debug)]
-pub(crate) struct Setting {
-    pub(crate) section: &'static str,
-    pub(crate) key: &'static str,
-    /// Its type and default, and what it does, as the manual and the README tell them.
-    pub(crate) kind: &'static str,
-    pub(crate) help: &'static str,
-    pub(crate) flag: Option<Flag>,
-    /// Checks and applies a value; an error does not name the setting.
-    pub(crate) set: fn(&mut Settings, &Value<'_>) -> Result<(), String>,
-}
-
-impl Setting {
-    const fn new(
-        section: &'static str,
-        key: &'static str,
-        kind: &'static str,
-        help: &'static str,
-        set: fn(&mut Settings, &Value<'_>) -> Result<(), String>,
-    ) -> Self {
-        let flag = None;
-        Self {
-            section,
-            key,
-            kind,
-            help,
-            flag,
-            set,
-        }
-    }
-
-    const fn flag(mut self, flag: Flag) -> Self {
-        self.flag = Some(flag);
-        self
-    }
-}
+use super::setting::{
+    Setting, set_concurrency, set_encoding, set_handshake_timeout, set_unicode_errors,
+};
 
 /// All settings, in the order of the help.
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -58,7 +20,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "address",
         "string, `\"\"`",
-        "what to listen on; `\"\"` and `\"::\"` are all addresses of IPv6 and IPv4",
+        "the address to listen on; `\"\"` and `\"::\"` mean all addresses, IPv6 and IPv4",
         |s, v| v.text().map(|t| s.address = t),
     )
     .flag(INTERFACE),
@@ -66,7 +28,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "port",
         "integer, 2121",
-        "0 lets the system choose",
+        "the port to listen on; with 0 the system chooses one",
         |s, v| v.integer(0..=65_535).map(|n| s.port = n),
     )
     .flag(PORT),
@@ -74,7 +36,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "masquerade_address",
         "string",
-        "the address in PASV replies, taken as it is",
+        "the address in PASV replies, used as it is written here",
         |s, v| v.text().map(|t| s.handler.masquerade_address = Some(t)),
     )
     .flag(NAT_ADDRESS),
@@ -82,7 +44,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "masquerade_address_map",
         "table",
-        "the same by local address, `{ \"10.0.0.2\" = \"203.0.113.7\" }`; goes first",
+        "the address in PASV replies by local address: `{ \"10.0.0.2\" = \"203.0.113.7\" }`; it \
+         wins over `masquerade_address`",
         |s, v| {
             v.address_map()
                 .map(|map| s.handler.masquerade_address_map = map)
@@ -92,9 +55,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "passive_ports",
         "`\"60000-60100\"` or list of integers",
-        "where none is free, the system chooses one",
+        "the ports for passive data connections; if none of them is free, the system chooses a \
+         port",
         |s, v| {
-            // An empty list leaves the choice to the kernel, as no list does.
+            // With an empty list the kernel chooses, as without a list.
             let ports = v.ports()?;
             s.handler.passive_ports = Some(ports).filter(|ports| !ports.is_empty());
             Ok(())
@@ -105,7 +69,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "permit_foreign_addresses",
         "boolean, false",
-        "data connections with other hosts than the client",
+        "permit data connections with other hosts than the client",
         |s, v| v.boolean().map(|b| s.handler.permit_foreign_addresses = b),
     )
     .flag(FOREIGN),
@@ -113,7 +77,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "permit_privileged_ports",
         "boolean, false",
-        "PORT and EPRT with ports below 1024",
+        "permit PORT and EPRT with ports below 1024",
         |s, v| v.boolean().map(|b| s.handler.permit_privileged_ports = b),
     )
     .flag(PRIVILEGED),
@@ -121,14 +85,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "backlog",
         "integer, 100",
-        "connections that may wait to be accepted",
+        "the number of connections that may wait to be accepted",
         |s, v| v.integer(0..=i32::MAX.into()).map(|n| s.backlog = n),
     ),
     Setting::new(
         "tls",
         "certfile",
         "path, required unless `self_signed`",
-        "the certificate chain, in PEM",
+        "the file with the certificate chain, in PEM",
         |s, v| {
             v.path(&s.base)
                 .map(|path| s.tls.config.certfile = Some(path))
@@ -138,8 +102,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::new(
         "tls",
         "keyfile",
-        "path, that of `certfile`",
-        "its key, in PEM, without a passphrase",
+        "path, the `certfile`",
+        "the file with the private key, in PEM, without a passphrase",
         |s, v| {
             v.path(&s.base)
                 .map(|path| s.tls.config.keyfile = Some(path))
@@ -149,8 +113,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::new(
         "tls",
         "certificates",
-        "`certfile`, `keyfile`",
-        "more of them, for clients that name a host (SNI) of theirs",
+        "tables of `certfile`, `keyfile`",
+        "more certificates, each for clients that ask for one of its host names (SNI)",
         |s, v| {
             v.cert_files(&s.base)
                 .map(|files| s.tls.config.certificates = files)
@@ -160,7 +124,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "self_signed",
         "boolean, false",
-        "a certificate made for this run, whose fingerprint is logged",
+        "use a certificate that is made for this run; the log shows its fingerprint",
         |s, v| v.boolean().map(|b| s.tls.self_signed = b),
     )
     .flag(SELF_SIGNED),
@@ -168,7 +132,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "tls_control_required",
         "boolean, false",
-        "nobody logs in without TLS",
+        "refuse logins without TLS",
         |s, v| v.boolean().map(|b| s.tls.config.tls_control_required = b),
     )
     .flag(CONTROL_REQUIRED),
@@ -176,7 +140,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "tls_data_required",
         "boolean, false",
-        "no transfers and no listings without TLS",
+        "refuse transfers and listings without TLS",
         |s, v| v.boolean().map(|b| s.tls.config.tls_data_required = b),
     )
     .flag(DATA_REQUIRED),
@@ -184,7 +148,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "implicit",
         "boolean, false",
-        "TLS from the first byte, as on port 990",
+        "begin TLS with the first byte, as on port 990, instead of after AUTH",
         |s, v| v.boolean().map(|b| s.tls.config.implicit = b),
     )
     .flag(IMPLICIT),
@@ -192,7 +156,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "min_version",
         "string, `\"1.2\"`",
-        "or `\"1.3\"`",
+        "the oldest version to accept: `\"1.2\"` or `\"1.3\"`",
         |s, v| {
             v.one_of(&[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)])
                 .map(|version| s.tls.config.min_version = version)
@@ -203,7 +167,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "client_auth",
         "string, `\"off\"`",
-        "certificates of clients: also `\"optional\"`, `\"required\"`",
+        "ask clients for a certificate: `\"off\"`, `\"optional\"` or `\"required\"`",
         |s, v| {
             v.one_of(&[
                 ("off", ClientAuth::Off),
@@ -218,7 +182,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "client_ca",
         "path",
-        "the authorities that they must come from, in PEM",
+        "the file with the authorities that must have issued client certificates, in PEM",
         |s, v| {
             v.path(&s.base)
                 .map(|path| s.tls.config.client_ca = Some(path))
@@ -229,8 +193,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "session_reuse",
         "string, `\"prefer\"`",
-        "data connections resume the session's TLS: all once one has; `\"require\"`, all; \
-         `\"off\"`, none",
+        "which data connections must resume the TLS session of their control connection: \
+         `\"require\"`, all; `\"prefer\"`, all after one has done so; `\"off\"`, none can",
         |s, v| {
             v.one_of(&[
                 ("off", SessionReuse::Off),
@@ -245,27 +209,21 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "strict_eof",
         "boolean, false",
-        "an upload that ends without the client's `close_notify` is incomplete",
+        "treat an upload as incomplete if it ends without the `close_notify` of the client",
         |s, v| v.boolean().map(|b| s.tls.config.strict_eof = b),
     ),
     Setting::new(
         "tls",
         "handshake_timeout",
         "time, 30",
-        "how long a handshake may take",
-        |s, v| match v.timeout()? {
-            Some(time) => {
-                s.tls.config.handshake_timeout = time;
-                Ok(())
-            }
-            None => Err("must be more than 0: who never shakes hands must go".to_owned()),
-        },
+        "how long a handshake may take; it must be greater than 0",
+        set_handshake_timeout,
     ),
     Setting::new(
         "handler",
         "banner",
         "string",
-        "the greeting; more than 75 characters go on two lines",
+        "the greeting; a text of more than 75 characters becomes a reply of two lines",
         |s, v| v.text().map(|t| s.handler.banner = t),
     )
     .flag(BANNER),
@@ -273,8 +231,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "encoding",
         "string, `\"utf-8\"`",
-        "of the wire: also `\"latin-1\"`, `\"cp1251\"`, `\"gbk\"`, ..; FEAT tells UTF8 only \
-         for the first",
+        "the encoding of commands, replies and file names: `\"utf-8\"`, `\"latin-1\"`, \
+         `\"cp1251\"`, `\"gbk\"` and others; FEAT lists UTF8 only for `\"utf-8\"`",
         set_encoding,
     )
     .flag(ENCODING),
@@ -282,15 +240,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "unicode_errors",
         "string, `\"replace\"`",
-        "for bytes outside of the encoding: `\"replace\"`, `\"strict\"` (501), \
-         `\"surrogateescape\"` (as they are)",
+        "what to do with bytes that are invalid in the encoding: `\"replace\"` them, \
+         `\"strict\"` (reply 501), or `\"surrogateescape\"` (keep them)",
         set_unicode_errors,
     ),
     Setting::new(
         "handler",
         "timeout",
         "time, 300",
-        "how long a client may be silent; 0 is forever",
+        "how long a client may be silent before it is disconnected; 0 means forever",
         |s, v| v.timeout().map(|t| s.handler.timeout = t),
     )
     .flag(TIMEOUT),
@@ -298,7 +256,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "dtp",
         "timeout",
         "time, 300",
-        "how long a transfer may stand still; 0 is forever",
+        "how long a transfer may stall; 0 means forever",
         |s, v| v.timeout().map(|t| s.handler.dtp.timeout = t),
     )
     .flag(TIMEOUT),
@@ -306,28 +264,28 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "dtp",
         "passive_timeout",
         "time, 30",
-        "for the client to connect after PASV or EPSV; 0 is forever",
+        "how long the client may take to connect after PASV or EPSV; 0 means forever",
         |s, v| v.timeout().map(|t| s.handler.passive_dtp.timeout = t),
     ),
     Setting::new(
         "dtp",
         "active_timeout",
         "time, 30",
-        "for our connection after PORT or EPRT; 0 is forever",
+        "how long the server may take to connect after PORT or EPRT; 0 means forever",
         |s, v| v.timeout().map(|t| s.handler.active_dtp.timeout = t),
     ),
     Setting::new(
         "handler",
         "auth_failed_timeout",
         "time, 3",
-        "how long the answer to a wrong password is held back",
+        "how long the reply to a wrong password is delayed",
         |s, v| v.time().map(|t| s.handler.auth_failed_timeout = t),
     ),
     Setting::new(
         "handler",
         "use_gmt_times",
         "boolean, true",
-        "false: local time in LIST, MLSD, MLST, MDTM and MFMT",
+        "show times in LIST, MLSD, MLST, MDTM and MFMT in GMT; `false` means local time",
         |s, v| v.boolean().map(|b| s.handler.use_gmt_times = b),
     )
     .flag(LOCALTIME),
@@ -335,7 +293,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "use_sendfile",
         "boolean, true",
-        "let the kernel copy in binary transfers (`sendfile`, `splice`)",
+        "let the kernel copy the data of binary transfers (`sendfile`, `splice`)",
         |s, v| v.boolean().map(|b| s.handler.use_sendfile = b),
     )
     .flag(NO_SENDFILE),
@@ -343,14 +301,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "tcp_no_delay",
         "boolean, true",
-        "send replies at once",
+        "send replies without delay (`TCP_NODELAY`)",
         |s, v| v.boolean().map(|b| s.handler.tcp_no_delay = b),
     ),
     Setting::new(
         "dtp",
         "ac_in_buffer_size",
         "integer, 65536",
-        "bytes received at once",
+        "the maximum number of bytes to receive at once",
         |s, v| {
             v.integer(1..=MAX_BUFFER)
                 .map(|n| s.handler.dtp.ac_in_buffer_size = n)
@@ -360,7 +318,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "dtp",
         "ac_out_buffer_size",
         "integer, 65536",
-        "bytes sent at once",
+        "the maximum number of bytes to send at once",
         |s, v| {
             v.integer(1..=MAX_BUFFER)
                 .map(|n| s.handler.dtp.ac_out_buffer_size = n)
@@ -370,28 +328,28 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "dtp",
         "read_limit",
         "integer, 0",
-        "bytes a second from the client; 0 is no limit",
-        |s, v| v.integer(0..=i64::MAX).map(|n| s.limits.read_limit = n),
+        "the maximum number of bytes per second from the client; 0 means no limit",
+        |s, v| v.integer(0..=i64::MAX).map(|n| s.throttle.read_limit = n),
     ),
     Setting::new(
         "dtp",
         "write_limit",
         "integer, 0",
-        "bytes a second to the client; 0 is no limit",
-        |s, v| v.integer(0..=i64::MAX).map(|n| s.limits.write_limit = n),
+        "the maximum number of bytes per second to the client; 0 means no limit",
+        |s, v| v.integer(0..=i64::MAX).map(|n| s.throttle.write_limit = n),
     ),
     Setting::new(
         "dtp",
         "auto_sized_buffers",
         "boolean, true",
-        "with limits: smaller buffers, for a smoother flow",
-        |s, v| v.boolean().map(|b| s.limits.auto_sized_buffers = b),
+        "with `read_limit` or `write_limit`: use smaller buffers, so that data flows more evenly",
+        |s, v| v.boolean().map(|b| s.throttle.auto_sized_buffers = b),
     ),
     Setting::new(
         "server",
         "max_cons",
         "integer, 512",
-        "sockets at once (control, data, listening); 0 is no limit",
+        "the maximum number of sockets (control, data, listening); 0 means no limit",
         |s, v| v.integer(0..=MAX_COUNT).map(|n| s.max_cons = n),
     )
     .flag(MAX_CONS),
@@ -399,7 +357,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "max_cons_per_ip",
         "integer, 0",
-        "control connections from one address; 0 is no limit",
+        "the maximum number of control connections from one address; 0 means no limit",
         |s, v| v.integer(0..=MAX_COUNT).map(|n| s.max_cons_per_ip = n),
     )
     .flag(MAX_CONS_PER_IP),
@@ -407,7 +365,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "max_cons_per_user",
         "integer, 0",
-        "control connections that one user is logged in on; 0 is no limit",
+        "the maximum number of control connections on which one user is logged in; 0 means no \
+         limit",
         |s, v| v.integer(0..=MAX_COUNT).map(|n| s.max_cons_per_user = n),
     )
     .flag(MAX_CONS_PER_USER),
@@ -415,7 +374,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "max_login_attempts",
         "integer, 3",
-        "wrong passwords until the connection is closed",
+        "the number of wrong passwords after which the connection is closed",
         |s, v| {
             v.integer(1..=MAX_COUNT)
                 .map(|n| s.handler.max_login_attempts = n)
@@ -426,7 +385,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "concurrency",
         "string, `\"async\"`",
-        "or `\"pre-fork\"`, `\"multi-thread\"`, `\"multi-proc\"`",
+        "what runs the sessions: `\"async\"`, `\"pre-fork\"`, `\"multi-thread\"` or \
+         `\"multi-proc\"`",
         set_concurrency,
     )
     .flag(CONCURRENCY),
@@ -434,7 +394,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "workers",
         "integer, 0",
-        "of `\"pre-fork\"` only; 0: one for each CPU",
+        "the number of workers, for `\"pre-fork\"` only; 0 means one per CPU",
         |s, v| v.integer(0..=MAX_WORKERS).map(|n| s.workers = Some(n)),
     )
     .flag(WORKERS),
@@ -442,43 +402,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "drain_timeout",
         "time, 3",
-        "how long transfers may go on when the server is told to end",
+        "how long transfers may continue after the signal that ends the server",
         |s, v| v.time().map(|t| s.drain_timeout = t),
     )
     .flag(DRAIN_TIMEOUT),
 ];
 
-fn set_encoding(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
-    let name = value.text()?;
-    settings.handler.encoding =
-        Encoding::by_name(&name).ok_or_else(|| format!("unknown encoding: '{name}'"))?;
-    Ok(())
-}
-
-fn set_unicode_errors(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
-    let name = value.text()?;
-    settings.handler.unicode_errors = UnicodeErrors::by_name(&name)
-        .ok_or_else(|| format!("must be 'replace', 'strict' or 'surrogateescape', not '{name}'"))?;
-    Ok(())
-}
-
-fn set_concurrency(settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
-    settings.concurrency = match value.text()?.as_str() {
-        "async" => Concurrency::Async,
-        "multi-thread" => Concurrency::Threads,
-        "multi-proc" => Concurrency::Processes,
-        "pre-fork" => Concurrency::Prefork,
-        name => {
-            return Err(format!(
-                "invalid concurrency '{name}'; choose between: \
-                 'async', 'multi-thread', 'multi-proc', 'pre-fork'"
-            ));
-        }
-    };
-    Ok(())
-}
-
-/// 16 MiB: more helps no transfer.
+/// 16 MiB: a larger buffer does not make a transfer faster.
 const MAX_BUFFER: i64 = 16 << 20;
 const MAX_COUNT: i64 = i32::MAX as i64;
 const MAX_WORKERS: i64 = 1024;

@@ -1,0 +1,137 @@
+//! Loads the settings of a run: those of the file, then those of the command line.
+
+use std::env;
+
+use ftpdlib::authorizers::{DummyAuthorizer, Perms, UserOptions};
+use ftpdlib::handlers::ThrottledDTPHandler;
+use ftpdlib::strerror;
+
+use super::error::{ConfigError, Origin};
+use super::file::{self, ConfigFile};
+use super::flags::{AccountFlags, Flags};
+use super::sections;
+use super::settings::{Concurrency, Settings, Share, Throttle};
+use super::table::SETTINGS;
+use super::tls;
+use super::value::Value;
+
+/// Loads the file, applies the flags over it, and registers the accounts.
+///
+/// # Errors
+/// One line about the first mistake.
+pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::default();
+    let mut authorizer = None;
+    if let Some(path) = &flags.config {
+        let text = file::read(path)?;
+        let file = ConfigFile::new(path, &text);
+        settings.base = file.directory().to_owned();
+        let accounts = sections::apply(&file, &mut settings)?;
+        if !flags.accounts.any() && !accounts.is_empty() {
+            authorizer = Some(accounts.register(&file)?);
+        }
+    }
+    tls::drop_replaced_certificate(&mut settings.tls, flags);
+    apply_flags(&mut settings, flags)?;
+    check_workers(&settings)?;
+    let authorizer = match authorizer {
+        Some(authorizer) => authorizer,
+        None => share(&mut settings, &flags.accounts)?,
+    };
+    settings.handler.set_authorizer(authorizer);
+    apply_throttle(&mut settings);
+    tls::apply(&mut settings, flags)?;
+    Ok(settings)
+}
+
+/// Applies the flags. One flag may set several settings.
+fn apply_flags(settings: &mut Settings, flags: &Flags) -> Result<(), ConfigError> {
+    for (flag, value) in &flags.given {
+        for setting in SETTINGS {
+            if setting.flag.is_none_or(|own| own.long != flag.long) {
+                continue;
+            }
+            let value = match value {
+                Some(text) => Value::Text(text),
+                None => Value::Switch(flag.switch_to),
+            };
+            let result = (setting.set)(settings, &value);
+            result.map_err(|err| ConfigError(format!("--{}: {}", flag.long, err.text)))?;
+            let origin = Origin::Option(flag.long);
+            settings
+                .origins
+                .insert((setting.section, setting.key), origin);
+        }
+    }
+    Ok(())
+}
+
+/// Checks that workers are set for pre-fork only. A flag that chooses another model
+/// wins over the workers of the file.
+fn check_workers(settings: &Settings) -> Result<(), ConfigError> {
+    let Some(workers) = settings.origin("server", "workers") else {
+        return Ok(());
+    };
+    let concurrency = settings.origin("server", "concurrency");
+    match (workers, concurrency) {
+        _ if settings.concurrency == Concurrency::Prefork => Ok(()),
+        (Origin::Option(_), _) => Err(workers.error("requires --concurrency pre-fork")),
+        (Origin::Line { .. }, Some(Origin::Option(_))) => Ok(()),
+        (Origin::Line { .. }, _) => {
+            Err(workers.error("requires concurrency = \"pre-fork\" in [server]"))
+        }
+    }
+}
+
+/// An authorizer with the one account that the flags ask for; without flags it is
+/// anonymous, who reads the current directory.
+fn share(settings: &mut Settings, flags: &AccountFlags) -> Result<DummyAuthorizer, ConfigError> {
+    let directory = match &flags.directory {
+        Some(directory) => directory.clone(),
+        None => env::current_dir().map_err(|err| {
+            let reason = strerror(&err);
+            ConfigError(format!(
+                "cannot share the current directory: {reason}; choose one with --directory"
+            ))
+        })?,
+    };
+    let options = UserOptions {
+        perm: if flags.write { Perms::ALL } else { Perms::READ },
+        ..UserOptions::default()
+    };
+    let mut authorizer = DummyAuthorizer::new();
+    let result = match &flags.user {
+        Some((name, password)) => authorizer.add_user_with(name, password, &directory, options),
+        None => authorizer.add_anonymous_with(&directory, options),
+    };
+    result.map_err(|err| ConfigError(format!("--directory: {err}")))?;
+
+    let username = match &flags.user {
+        Some((name, _)) => name.clone(),
+        None => "anonymous".to_owned(),
+    };
+    let home = authorizer.user(&username).map(|user| user.home.clone());
+    settings.share = Some(Share {
+        username,
+        directory: home.unwrap_or(directory),
+        write: flags.write,
+    });
+    Ok(authorizer)
+}
+
+/// Installs the throttled handler only if there is a limit: it cannot use `sendfile`.
+fn apply_throttle(settings: &mut Settings) {
+    let Throttle {
+        read_limit,
+        write_limit,
+        auto_sized_buffers,
+    } = settings.throttle;
+    if read_limit > 0 || write_limit > 0 {
+        settings.handler.set_dtp_handler(move || {
+            ThrottledDTPHandler::new()
+                .read_limit(read_limit)
+                .write_limit(write_limit)
+                .auto_sized_buffers(auto_sized_buffers)
+        });
+    }
+}

@@ -1,0 +1,99 @@
+//! What a setting is, and the checks of the settings that are more than a number, a
+//! text or a switch.
+
+use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
+
+use super::flags::Flag;
+use super::settings::{Concurrency, Settings};
+use super::value::{Value, ValueError};
+
+/// A setting: its key in the file, its option if it has one, and what it does.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) section: &'static str,
+    pub(crate) key: &'static str,
+    /// The type and the default, as the manual and the docs show them.
+    pub(crate) kind: &'static str,
+    /// What the setting does, as the manual and the docs say it.
+    pub(crate) help: &'static str,
+    /// The option of the command line that sets it.
+    pub(crate) flag: Option<Flag>,
+    /// Checks a value and applies it. The error does not name the setting.
+    pub(crate) set: fn(&mut Settings, &Value<'_>) -> Result<(), ValueError>,
+}
+
+impl Setting {
+    pub(super) const fn new(
+        section: &'static str,
+        key: &'static str,
+        kind: &'static str,
+        help: &'static str,
+        set: fn(&mut Settings, &Value<'_>) -> Result<(), ValueError>,
+    ) -> Self {
+        let flag = None;
+        Self {
+            section,
+            key,
+            kind,
+            help,
+            flag,
+            set,
+        }
+    }
+
+    pub(super) const fn flag(mut self, flag: Flag) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+}
+
+/// `[handler]`, `encoding`.
+pub(super) fn set_encoding(settings: &mut Settings, value: &Value<'_>) -> Result<(), ValueError> {
+    let name = value.text()?;
+    settings.handler.encoding = Encoding::by_name(&name).ok_or_else(|| {
+        format!("unknown encoding: '{name}'; examples are utf-8, latin-1, cp1251, gbk")
+    })?;
+    Ok(())
+}
+
+/// `[handler]`, `unicode_errors`.
+pub(super) fn set_unicode_errors(
+    settings: &mut Settings,
+    value: &Value<'_>,
+) -> Result<(), ValueError> {
+    let name = value.text()?;
+    settings.handler.unicode_errors = UnicodeErrors::by_name(&name)
+        .ok_or_else(|| format!("must be 'replace', 'strict' or 'surrogateescape', not '{name}'"))?;
+    Ok(())
+}
+
+/// `[server]`, `concurrency`.
+pub(super) fn set_concurrency(
+    settings: &mut Settings,
+    value: &Value<'_>,
+) -> Result<(), ValueError> {
+    settings.concurrency = match value.text()?.as_str() {
+        "async" => Concurrency::Async,
+        "multi-thread" => Concurrency::Threads,
+        "multi-proc" => Concurrency::Processes,
+        "pre-fork" => Concurrency::Prefork,
+        name => {
+            return Err(format!(
+                "invalid concurrency '{name}'; choose between: \
+                 'async', 'multi-thread', 'multi-proc', 'pre-fork'"
+            )
+            .into());
+        }
+    };
+    Ok(())
+}
+
+/// `[tls]`, `handshake_timeout`: a handshake may not take forever.
+pub(super) fn set_handshake_timeout(
+    settings: &mut Settings,
+    value: &Value<'_>,
+) -> Result<(), ValueError> {
+    let time = value.timeout()?.ok_or("must be greater than 0")?;
+    settings.tls.config.handshake_timeout = time;
+    Ok(())
+}

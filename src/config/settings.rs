@@ -1,0 +1,119 @@
+//! All that a server is made from, as plain data.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ftpdlib::{FTPConfig, TlsConfig};
+
+use super::error::Origin;
+
+/// All that a server is made from.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The address to listen on; empty means all addresses.
+    pub(crate) address: String,
+    /// The port to listen on; with 0 the kernel chooses one.
+    pub(crate) port: u16,
+    /// How many connections may wait to be accepted.
+    pub(crate) backlog: i32,
+    /// The maximum number of sockets; 0 means no limit.
+    pub(crate) max_cons: usize,
+    /// The maximum number of control connections from one address; 0 means no limit.
+    pub(crate) max_cons_per_ip: usize,
+    /// The maximum number of control connections on which one user is logged in; 0
+    /// means no limit.
+    pub(crate) max_cons_per_user: usize,
+    /// What runs the sessions.
+    pub(crate) concurrency: Concurrency,
+    /// The number of workers of pre-fork, if it is set; 0 means one per CPU.
+    pub(crate) workers: Option<usize>,
+    /// How long transfers may continue after the server has been asked to end.
+    pub(crate) drain_timeout: Duration,
+    /// The configuration of the sessions.
+    pub(crate) handler: FTPConfig,
+    /// The directory that is shared, if the account comes from the command line.
+    pub(crate) share: Option<Share>,
+    /// The fingerprint of the certificate, if it was made for this run.
+    pub(crate) fingerprint: Option<String>,
+    pub(super) throttle: Throttle,
+    pub(super) tls: TlsSettings,
+    /// The directory to which the relative paths of the file refer.
+    pub(super) base: PathBuf,
+    /// Where each setting was set last, by section and key.
+    pub(super) origins: HashMap<(&'static str, &'static str), Origin>,
+}
+
+impl Settings {
+    /// Where this setting was set last; `None` if it has its default.
+    pub(super) fn origin(&self, section: &'static str, key: &'static str) -> Option<&Origin> {
+        self.origins.get(&(section, key))
+    }
+}
+
+/// What runs the sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Concurrency {
+    /// One loop.
+    Async,
+    /// A thread for each session.
+    Threads,
+    /// A process for each session.
+    Processes,
+    /// A loop in each of several workers.
+    Prefork,
+}
+
+/// The one account that the command line asks for, as the log shows it.
+#[derive(Debug)]
+pub(crate) struct Share {
+    pub(crate) username: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) write: bool,
+}
+
+/// How fast data connections may be: the keys of `[dtp]` with these names.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    pub(super) read_limit: u64,
+    pub(super) write_limit: u64,
+    pub(super) auto_sized_buffers: bool,
+}
+
+/// What `[tls]` and its options say.
+#[derive(Debug, Default)]
+pub(super) struct TlsSettings {
+    /// All settings except `self_signed`.
+    pub(super) config: TlsConfig,
+    /// Whether to make a certificate for this run.
+    pub(super) self_signed: bool,
+    /// The line of the file where `[tls]` begins, if the file has that section.
+    pub(super) section: Option<Origin>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            address: String::new(),
+            port: 2121,
+            backlog: 100,
+            max_cons: 512,
+            max_cons_per_ip: 0,
+            max_cons_per_user: 0,
+            concurrency: Concurrency::Async,
+            workers: None,
+            drain_timeout: Duration::from_secs(3),
+            handler: FTPConfig::default(),
+            share: None,
+            fingerprint: None,
+            throttle: Throttle {
+                read_limit: 0,
+                write_limit: 0,
+                auto_sized_buffers: true,
+            },
+            tls: TlsSettings::default(),
+            base: PathBuf::new(),
+            origins: HashMap::new(),
+        }
+    }
+}
