@@ -87,10 +87,13 @@ fn targets(names: &Names, reference: &Reference) -> BTreeSet<(ModuleId, bool)> {
     let mut resolver = Resolver::new(names);
     match reference.path.split_last() {
         Some((last, parents)) if last == "*" => {
-            let modules = resolver.resolve(reference.module, parents);
-            let modules = modules.iter().filter(|found| found.is_module);
             let mut targets = BTreeSet::new();
-            for found in modules.cloned().collect::<Vec<_>>() {
+            for found in resolver.resolve(reference.module, parents) {
+                if !found.is_module {
+                    // The variants of an enumeration.
+                    targets.insert(found.target());
+                    continue;
+                }
                 for name in names.modules[found.module].names.keys() {
                     let items = resolver.lookup(found.module, name);
                     targets.extend(items.iter().map(Found::target));
@@ -162,14 +165,13 @@ impl<'a> Resolver<'a> {
                 match (name.as_str(), self.names.modules[*at].parent) {
                     ("super", Some(parent)) => next.insert(module(parent)),
                     _ => {
-                        let inside = self.lookup(*at, name);
-                        let unknown = inside.is_empty().then_some(Found {
+                        // A macro may have made it: it is there, as the code compiles.
+                        let is_unknown = !self.names.modules[*at].knows(name);
+                        next.extend(self.lookup(*at, name));
+                        next.extend(is_unknown.then_some(Found {
                             module: *at,
                             is_module: false,
-                        });
-                        next.extend(inside);
-                        // A macro may have made it: it is there, as the code compiles.
-                        next.extend(unknown);
+                        }));
                         true
                     }
                 };

@@ -188,6 +188,37 @@ fn a_glob_takes_all_that_a_module_has() {
 }
 
 #[test]
+fn a_glob_takes_the_variants_of_an_enumeration() {
+    floors(
+        &[
+            ("src/low.rs", "use crate::top::Kind::*;"),
+            ("src/top.rs", "pub enum Kind { A } pub struct Top;"),
+        ],
+        &["src/low.rs:1 imports src/top.rs (floor 3) from floor 1: use crate::top::Kind::*"],
+    );
+}
+
+#[test]
+fn what_other_crates_define_does_not_count() {
+    let low = "pub use ::slab::Slab;\npub use mio;\nuse std::top::Top;\npub use libc::*;";
+    let top = "use crate::low::{Slab, mio::Token, c_int};\npub struct Top(crate::low::mio::Poll);";
+    floors(&[("src/low.rs", low), ("src/top.rs", top)], &[]);
+    let top = "pub use mio; pub struct Top;";
+    floors(
+        &[
+            ("src/low.rs", "use crate::top::mio::Token;"),
+            ("src/top.rs", top),
+        ],
+        &[],
+    );
+    // It may be made by a macro.
+    floors(
+        &[("src/low.rs", "use crate::top::Unseen;")],
+        &["src/low.rs:1 imports src/top.rs (floor 3) from floor 1: use crate::top::Unseen"],
+    );
+}
+
+#[test]
 fn what_is_for_tests_or_docs_does_not_count() {
     let code = "//! See [`crate::top::Top`].\n/// [`crate::top`]\n#[derive(Debug)] struct S;\n\
                 #[cfg(test)] mod tests { use crate::top::Top; }\n#[cfg(test)] use crate::top::Top;\n\

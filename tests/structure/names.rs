@@ -42,6 +42,13 @@ pub(crate) struct Module {
     bindings: BTreeSet<String>,
 }
 
+impl Module {
+    /// Whether a name is defined or imported here, as far as that can be seen.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.names.contains_key(name) || !self.globs.is_empty()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Name {
     /// Defined in this module.
@@ -187,21 +194,24 @@ impl Reader<'_> {
     }
 
     fn read_use(&mut self, item: &syn::ItemUse) {
-        if item.leading_colon.is_some() {
-            return;
-        }
         let how = match item.vis {
             syn::Visibility::Inherited => How::Import,
             _ => How::Reexport,
         };
         let mut leaves = Vec::new();
         flatten(&item.tree, &mut Vec::new(), &mut leaves);
-        for (path, name, line) in leaves {
+        for (mut path, name, line) in leaves {
+            if item.leading_colon.is_some() {
+                // Of another crate.
+                path.clear();
+            }
             for name in &path {
                 let identifier = (self.module, name.clone(), line);
                 self.names.identifiers.insert(identifier);
             }
-            self.refer(how, path.clone(), line);
+            if !path.is_empty() {
+                self.refer(how, path.clone(), line);
+            }
             if path.last().is_some_and(|last| last == "*") {
                 self.this().globs.push(path[..path.len() - 1].to_vec());
             } else if let Some(name) = name {
