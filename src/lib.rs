@@ -143,25 +143,28 @@
 //! per session. An [`Authorizer`](authorizers::Authorizer) extends another by
 //! naming it as its `inner`.
 //!
-//! # The modules
+//! # The floors
 //!
-//! | module | what it knows | and what it does not |
+//! From the bottom up. A module imports only from lower floors, modules on one floor do
+//! not import each other, and no two files import each other, directly or by way of
+//! others. `tests/structure` reads this table and the imports, and holds them together.
+//!
+//! | module | knows | does not know |
 //! |---|---|---|
-//! | [`ioloop`] | sockets, deadlines and turns | FTP |
-//! | [`proto`] | commands, replies, addresses and listings as bytes | sockets, clocks, files |
-//! | [`handlers`] | sessions, commands, data connections | how a file or a user is kept |
-//! | [`producers`] | where the output of a connection comes from | where it goes |
-//! | [`authorizers`] | who may log in, where, and what they may do there | sockets, and files but homes |
-//! | [`filesystems`] | files inside a user's home | sessions, replies, permissions |
-//! | [`log`](mod@log) | how a line of the log looks | what it says |
-//! | [`prefork`] | processes that serve in place of this one | what they serve |
-//! | [`testing`] | sessions without sockets, for unit tests of handlers | a server's limits |
-//! | `servers` | listening sockets, and how a server ends: [`FTPServer`] | commands |
-//! | `limits` | how many connections there are, over all processes | whose they are |
-//! | `tls` | certificates, and tickets: [`TlsConfig`] | sockets, commands |
-//! | `offload` | threads for slow work | sessions |
-//! | `error` | texts of errors: [`FSError`] and its like | the codes before them |
+//! | `time` | deadlines that are too far away for the clock | what they are for |
 //! | `sys` | every `unsafe` block: the system calls that std does not have | why they are made |
+//! | `error` | texts of errors: [`FSError`] and the other error types | the reply codes before them |
+//! | [`log`](mod@log) | how a line of the log looks | what it says |
+//! | [`ioloop`], [`proto`] | `ioloop`: sockets, deadlines and turns; `proto`: commands, replies, addresses and listings as bytes | `ioloop`: FTP; `proto`: sockets, clocks, files |
+//! | `limits`, `offload`, `tls` | how many connections there are, over all processes; threads for slow jobs; certificates and tickets: [`TlsConfig`] | sessions, sockets, commands |
+//! | [`filesystems`] | files inside a user's home | sessions, replies, permissions |
+//! | [`authorizers`] | which users may log in, where, and what they may do there | sessions, sockets, and files except homes |
+//! | [`producers`] | where the output of a connection comes from | where it goes |
+//! | [`handlers`] | sessions, commands, data connections | how a file or a user is kept |
+//! | [`prefork`] | processes that serve in place of this one | what they serve |
+//! | `servers` | listening sockets, and how a server ends: [`FTPServer`] | commands |
+//! | [`testing`] | sessions without sockets, for unit tests of handlers | a server's limits |
+//! | `main` | the program: its command line, configuration file and manual | how the library works inside |
 //!
 //! # What always holds
 //!

@@ -1,0 +1,84 @@
+//! The structure of `src/`: imports point down, files form no circle, and each module
+//! stays within what the crate docs say of it.
+//!
+//! The floors are the table under "The floors" in the docs of `src/lib.rs`; the other
+//! rules are in `rules.rs`. The checker reads the sources in the current directory, so its
+//! binary can be run in any checkout. It reads:
+//!
+//! - `use` in all its forms: groups, renames, globs, `self`, `super`, inside functions;
+//! - paths in types and expressions, and paths among the tokens of a macro;
+//! - re-exports, which it follows to the file that defines the item.
+//!
+//! It leaves out code that is compiled for tests or docs only. It does not infer types: a
+//! method that is called on a value makes no import of the file that defines the method.
+
+mod graph;
+#[cfg(test)]
+mod made_up;
+mod names;
+mod rules;
+mod source;
+mod table;
+
+use std::path::Path;
+
+use crate::names::Names;
+use crate::source::Sources;
+use crate::table::Floors;
+
+/// The sources in the current directory.
+fn sources() -> Sources {
+    Sources::read(Path::new(".")).expect("src/ cannot be read")
+}
+
+/// The sources, and the library of them.
+fn library() -> (Sources, Names) {
+    let sources = sources();
+    let names = Names::of(&sources, "src/lib.rs");
+    (sources, names)
+}
+
+/// Fails with one line for each violation.
+fn none_of(violations: &[String]) {
+    assert!(
+        violations.is_empty(),
+        "{} violations:\n{}\n",
+        violations.len(),
+        violations.join("\n"),
+    );
+}
+
+#[test]
+fn every_import_points_to_a_lower_floor() {
+    let (sources, names) = library();
+    let floors = Floors::parse(sources.text("src/lib.rs")).unwrap();
+    none_of(&rules::floors(&names, &floors));
+}
+
+#[test]
+fn the_files_of_the_library_form_no_circle() {
+    none_of(&rules::circles(&library().1));
+}
+
+#[test]
+fn the_files_of_the_program_form_no_circle() {
+    let sources = sources();
+    none_of(&rules::circles(&Names::of(&sources, "src/main.rs")));
+}
+
+#[test]
+fn each_module_names_only_what_it_may() {
+    none_of(&rules::invariants(&library().1, &rules::OURS));
+}
+
+#[test]
+fn files_are_short_and_no_path_climbs_twice() {
+    let sources = sources();
+    none_of(&rules::text(&sources));
+}
+
+#[test]
+fn every_file_belongs_to_the_library_or_the_program() {
+    let sources = sources();
+    none_of(&rules::strays(&sources, &["src/lib.rs", "src/main.rs"]));
+}

@@ -1,0 +1,476 @@
+//! What the modules of a crate define and name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proc_macro2::{Spacing, TokenStream, TokenTree};
+use syn::spanned::Spanned as _;
+use syn::visit::{self, Visit};
+
+use crate::source::{Sources, folder_of_children};
+
+/// A number of a module in [`Names::modules`].
+pub(crate) type ModuleId = usize;
+
+/// The root of the crate.
+pub(crate) const ROOT: ModuleId = 0;
+
+/// The modules of a crate, and all that they name.
+pub(crate) struct Names {
+    pub(crate) modules: Vec<Module>,
+    pub(crate) references: Vec<Reference>,
+    /// Every identifier in the code: the module, the name, the line.
+    pub(crate) identifiers: BTreeSet<(ModuleId, String, usize)>,
+    /// Every method that is called: the module, the name, the line.
+    pub(crate) calls: BTreeSet<(ModuleId, String, usize)>,
+    /// The files of modules that are compiled for tests or docs only.
+    pub(crate) left_out: BTreeSet<String>,
+}
+
+#[derive(Default)]
+pub(crate) struct Module {
+    /// Such as `handlers::data`; empty for the root.
+    pub(crate) path: String,
+    pub(crate) file: String,
+    pub(crate) parent: Option<ModuleId>,
+    /// What each name stands for; it may be a module, a function and more at once.
+    pub(crate) names: BTreeMap<String, Vec<Name>>,
+    /// The paths whose contents are all imported.
+    pub(crate) globs: Vec<Vec<String>>,
+    /// Whether it has nothing but docs, modules and re-exports.
+    pub(crate) is_face: bool,
+    /// The variables of its functions.
+    bindings: BTreeSet<String>,
+}
+
+impl Module {
+    /// Whether a name is defined or imported here, as far as that can be seen.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.names.contains_key(name) || !self.globs.is_empty()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Name {
+    /// Defined in this module.
+    Item,
+    Module(ModuleId),
+    /// Imported, or exported again, from this path.
+    Use(Vec<String>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum How {
+    /// `use`
+    Import,
+    /// `pub use`, with whatever visibility
+    Reexport,
+    /// A path in the code.
+    Inline,
+}
+
+/// A path that a module names.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    pub(crate) module: ModuleId,
+    pub(crate) line: usize,
+    pub(crate) how: How,
+    /// With `*` at its end for a glob.
+    pub(crate) path: Vec<String>,
+}
+
+impl Names {
+    /// What the crate with this root defines and names.
+    ///
+    /// # Panics
+    /// Where a file is missing or is not Rust.
+    pub(crate) fn of(sources: &Sources, root: &str) -> Self {
+        let mut names = Self {
+            modules: Vec::new(),
+            references: Vec::new(),
+            identifiers: BTreeSet::new(),
+            calls: BTreeSet::new(),
+            left_out: BTreeSet::new(),
+        };
+        names.add_file(sources, root.to_owned(), String::new(), None);
+        let modules = &names.modules;
+        names.references.retain(|reference| {
+            let [name] = reference.path.as_slice() else {
+                return true;
+            };
+            // A variable hides a function of that name.
+            !modules[reference.module].bindings.contains(name)
+        });
+        names
+    }
+
+    fn add_file(
+        &mut self,
+        sources: &Sources,
+        file: String,
+        path: String,
+        parent: Option<ModuleId>,
+    ) -> ModuleId {
+        let syntax = syn::parse_file(sources.text(&file))
+            .unwrap_or_else(|err| panic!("{file}:{}: {err}", err.span().start().line));
+        self.add_module(sources, file, path, parent, &syntax.items)
+    }
+
+    fn add_module(
+        &mut self,
+        sources: &Sources,
+        file: String,
+        path: String,
+        parent: Option<ModuleId>,
+        items: &[syn::Item],
+    ) -> ModuleId {
+        let module = self.modules.len();
+        self.modules.push(Module {
+            path,
+            file,
+            parent,
+            is_face: true,
+            ..Module::default()
+        });
+        let mut reader = Reader {
+            names: self,
+            sources,
+            module,
+            depth: 0,
+        };
+        for item in items {
+            reader.visit_item(item);
+        }
+        module
+    }
+}
+
+/// Reads the items of one module.
+struct Reader<'a> {
+    names: &'a mut Names,
+    sources: &'a Sources,
+    module: ModuleId,
+    /// How many items surround what is read.
+    depth: usize,
+}
+
+impl Reader<'_> {
+    fn this(&mut self) -> &mut Module {
+        &mut self.names.modules[self.module]
+    }
+
+    fn define(&mut self, name: &syn::Ident, what: Name) {
+        let names = &mut self.this().names;
+        names.entry(name.to_string()).or_default().push(what);
+    }
+
+    fn refer(&mut self, how: How, path: Vec<String>, line: usize) {
+        self.names.references.push(Reference {
+            module: self.module,
+            line,
+            how,
+            path,
+        });
+    }
+
+    fn read_mod(&mut self, item: &syn::ItemMod) {
+        let Module { path, file, .. } = &self.names.modules[self.module];
+        let name = item.ident.to_string();
+        let path = match path.as_str() {
+            "" => name.clone(),
+            parent => format!("{parent}::{name}"),
+        };
+        let parent = Some(self.module);
+        let file = file.clone();
+        let module = if let Some((_, items)) = &item.content {
+            let file = file.clone();
+            (self.names).add_module(self.sources, file, path, parent, items)
+        } else {
+            let renamed = path_attribute(&item.attrs).is_some();
+            assert!(!renamed, "{file}: mod {name} has a #[path]");
+            let file = self.sources.module_file(&folder_of_children(&file), &name);
+            self.names.add_file(self.sources, file, path, parent)
+        };
+        self.define(&item.ident, Name::Module(module));
+    }
+
+    fn read_use(&mut self, item: &syn::ItemUse) {
+        let how = match item.vis {
+            syn::Visibility::Inherited => How::Import,
+            _ => How::Reexport,
+        };
+        let mut leaves = Vec::new();
+        flatten(&item.tree, &mut Vec::new(), &mut leaves);
+        for (mut path, name, line) in leaves {
+            if item.leading_colon.is_some() {
+                // Of another crate.
+                path.clear();
+            }
+            for name in &path {
+                let identifier = (self.module, name.clone(), line);
+                self.names.identifiers.insert(identifier);
+            }
+            if !path.is_empty() {
+                self.refer(how, path.clone(), line);
+            }
+            if path.last().is_some_and(|last| last == "*") {
+                self.this().globs.push(path[..path.len() - 1].to_vec());
+            } else if let Some(name) = name {
+                self.define(&name, Name::Use(path));
+            }
+        }
+    }
+
+    /// The paths among the tokens of a macro.
+    fn read_tokens(&mut self, tokens: TokenStream) {
+        let tokens: Vec<_> = tokens.into_iter().collect();
+        let is_punct = |at: usize, punct: char| match tokens.get(at) {
+            Some(TokenTree::Punct(found)) => found.as_char() == punct,
+            _ => false,
+        };
+        let is_colons = |at: usize| match tokens.get(at) {
+            Some(TokenTree::Punct(first)) => {
+                first.as_char() == ':' && first.spacing() == Spacing::Joint && is_punct(at + 1, ':')
+            }
+            _ => false,
+        };
+        let mut at = 0;
+        while at < tokens.len() {
+            let start = at;
+            at += 1;
+            match &tokens[start] {
+                TokenTree::Group(group) => self.read_tokens(group.stream()),
+                TokenTree::Ident(ident) => {
+                    let before = |distance: usize| start.checked_sub(distance);
+                    let follows = |punct| before(1).is_some_and(|at| is_punct(at, punct));
+                    let mut path = vec![ident.to_string()];
+                    self.visit_ident(ident);
+                    while is_colons(at) {
+                        let Some(TokenTree::Ident(ident)) = tokens.get(at + 2) else {
+                            break;
+                        };
+                        self.visit_ident(ident);
+                        path.push(ident.to_string());
+                        at += 3;
+                    }
+                    // A field or a method, a lifetime, and what another crate has.
+                    let external = before(2).is_some_and(is_colons);
+                    if !follows('.') && !follows('\'') && !external {
+                        self.refer(How::Inline, path, ident.span().start().line);
+                    }
+                }
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            }
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader<'_> {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        if is_left_out(attributes(item)) {
+            if let syn::Item::Mod(item) = item
+                && item.content.is_none()
+            {
+                let folder = folder_of_children(&self.this().file);
+                let file = self.sources.module_file(&folder, &item.ident.to_string());
+                self.names.left_out.insert(file);
+            }
+            return;
+        }
+        match item {
+            syn::Item::Mod(item) => return self.read_mod(item),
+            syn::Item::Use(item) => {
+                let private = matches!(item.vis, syn::Visibility::Inherited);
+                self.this().is_face &= !private;
+                return self.read_use(item);
+            }
+            _ => self.this().is_face = false,
+        }
+        if let Some(name) = defined(item) {
+            self.define(name, Name::Item);
+        }
+        self.depth += 1;
+        visit::visit_item(self, item);
+        self.depth -= 1;
+    }
+
+    fn visit_impl_item(&mut self, item: &'ast syn::ImplItem) {
+        let attributes = match item {
+            syn::ImplItem::Const(item) => &item.attrs,
+            syn::ImplItem::Fn(item) => &item.attrs,
+            syn::ImplItem::Type(item) => &item.attrs,
+            _ => return visit::visit_impl_item(self, item),
+        };
+        if !is_left_out(attributes) {
+            visit::visit_impl_item(self, item);
+        }
+    }
+
+    fn visit_field(&mut self, field: &'ast syn::Field) {
+        if !is_left_out(&field.attrs) {
+            visit::visit_field(self, field);
+        }
+    }
+
+    fn visit_stmt(&mut self, statement: &'ast syn::Stmt) {
+        let attributes = match statement {
+            syn::Stmt::Local(local) => local.attrs.as_slice(),
+            syn::Stmt::Macro(statement) => &statement.attrs,
+            syn::Stmt::Expr(syn::Expr::Block(block), _) => &block.attrs,
+            syn::Stmt::Expr(..) | syn::Stmt::Item(_) => &[],
+        };
+        if !is_left_out(attributes) {
+            visit::visit_stmt(self, statement);
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        if path.leading_colon.is_none() {
+            let names = path.segments.iter().map(|part| part.ident.to_string());
+            self.refer(How::Inline, names.collect(), path.span().start().line);
+        }
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        self.visit_path(&call.path);
+        self.read_tokens(call.tokens.clone());
+    }
+
+    fn visit_pat_ident(&mut self, pattern: &'ast syn::PatIdent) {
+        // A constant is written in capitals, and so no variable.
+        let name = pattern.ident.to_string();
+        if name.starts_with(|c: char| c.is_lowercase() || c == '_') {
+            self.this().bindings.insert(name);
+        }
+        visit::visit_pat_ident(self, pattern);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        let line = call.method.span().start().line;
+        let call_of = (self.module, call.method.to_string(), line);
+        self.names.calls.insert(call_of);
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_ident(&mut self, ident: &'ast proc_macro2::Ident) {
+        let line = ident.span().start().line;
+        let identifier = (self.module, ident.to_string(), line);
+        self.names.identifiers.insert(identifier);
+    }
+
+    // Neither docs nor lints are code, and where a thing may be seen is no import.
+    fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
+
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+}
+
+/// A path, the name that it is given, and its line.
+type Leaf = (Vec<String>, Option<syn::Ident>, usize);
+
+/// The single paths of a `use`.
+fn flatten(tree: &syn::UseTree, prefix: &mut Vec<String>, leaves: &mut Vec<Leaf>) {
+    let line = tree.span().start().line;
+    let with = |prefix: &[String], name: &syn::Ident| {
+        let mut path = prefix.to_vec();
+        // `a::{self}` is `a`.
+        if name != "self" || prefix.is_empty() {
+            path.push(name.to_string());
+        }
+        path
+    };
+    match tree {
+        syn::UseTree::Path(path) => {
+            prefix.push(path.ident.to_string());
+            flatten(&path.tree, prefix, leaves);
+            prefix.pop();
+        }
+        syn::UseTree::Name(name) => {
+            let path = with(prefix, &name.ident);
+            let given = path.last().filter(|last| *last != "self");
+            let given = given.map(|last| syn::Ident::new(last, name.ident.span()));
+            leaves.push((path, given, line));
+        }
+        syn::UseTree::Rename(rename) => {
+            let given = (rename.rename != "_").then(|| rename.rename.clone());
+            leaves.push((with(prefix, &rename.ident), given, line));
+        }
+        syn::UseTree::Glob(_) => {
+            let path = prefix.iter().cloned().chain(["*".to_owned()]).collect();
+            leaves.push((path, None, line));
+        }
+        syn::UseTree::Group(group) => {
+            for tree in &group.items {
+                flatten(tree, prefix, leaves);
+            }
+        }
+    }
+}
+
+/// The name that an item defines in its module.
+fn defined(item: &syn::Item) -> Option<&syn::Ident> {
+    match item {
+        syn::Item::Const(item) => Some(&item.ident),
+        syn::Item::Enum(item) => Some(&item.ident),
+        syn::Item::Fn(item) => Some(&item.sig.ident),
+        syn::Item::Macro(item) => item.ident.as_ref(),
+        syn::Item::Static(item) => Some(&item.ident),
+        syn::Item::Struct(item) => Some(&item.ident),
+        syn::Item::Trait(item) => Some(&item.ident),
+        syn::Item::Type(item) => Some(&item.ident),
+        syn::Item::Union(item) => Some(&item.ident),
+        _ => None,
+    }
+}
+
+fn attributes(item: &syn::Item) -> &[syn::Attribute] {
+    match item {
+        syn::Item::Const(item) => &item.attrs,
+        syn::Item::Enum(item) => &item.attrs,
+        syn::Item::Fn(item) => &item.attrs,
+        syn::Item::Impl(item) => &item.attrs,
+        syn::Item::Macro(item) => &item.attrs,
+        syn::Item::Mod(item) => &item.attrs,
+        syn::Item::Static(item) => &item.attrs,
+        syn::Item::Struct(item) => &item.attrs,
+        syn::Item::Trait(item) => &item.attrs,
+        syn::Item::Type(item) => &item.attrs,
+        syn::Item::Union(item) => &item.attrs,
+        syn::Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+fn path_attribute(attributes: &[syn::Attribute]) -> Option<&syn::Attribute> {
+    (attributes.iter()).find(|attribute| attribute.path().is_ident("path"))
+}
+
+/// Whether its `cfg` leaves it out of the crate that is used: it is for tests or docs.
+fn is_left_out(attributes: &[syn::Attribute]) -> bool {
+    let conditions = (attributes.iter()).filter(|attribute| attribute.path().is_ident("cfg"));
+    conditions
+        .filter_map(|attribute| attribute.parse_args::<syn::Meta>().ok())
+        .any(|condition| holds(&condition) == Some(false))
+}
+
+/// Whether a condition holds in the crate that is used; `None` where it depends on the
+/// system or on a feature.
+fn holds(condition: &syn::Meta) -> Option<bool> {
+    let path = condition.path();
+    let syn::Meta::List(list) = condition else {
+        let never = ["test", "doc", "doctest"];
+        return (never.iter().any(|name| path.is_ident(name))).then_some(false);
+    };
+    let comma = syn::punctuated::Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated;
+    let parts = list.parse_args_with(comma).ok()?;
+    let parts: Vec<_> = parts.iter().map(holds).collect();
+    match path.get_ident()?.to_string().as_str() {
+        "not" => parts.first().copied().flatten().map(|held| !held),
+        "all" if parts.contains(&Some(false)) => Some(false),
+        "all" if parts.contains(&None) => None,
+        "all" => Some(true),
+        "any" if parts.contains(&Some(true)) => Some(true),
+        "any" if parts.contains(&None) => None,
+        "any" => Some(false),
+        _ => None,
+    }
+}
