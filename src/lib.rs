@@ -145,22 +145,39 @@
 //!
 //! # The floors
 //!
-//! From the bottom up. A module imports only from lower floors, modules on one floor do
-//! not import each other, and no two files import each other, directly or by way of
-//! others. `tests/structure` reads this table and the imports, and holds them together.
+//! The modules from the bottom up. A module imports only from lower floors, modules on one
+//! floor do not import each other, and the files form no circle. `tests/structure` reads this
+//! table and all imports, and checks that.
 //!
 //! | module | knows | does not know |
 //! |---|---|---|
-//! | `time` | deadlines that are too far away for the clock | what they are for |
-//! | `sys` | every `unsafe` block: the system calls that std does not have | why they are made |
-//! | `error` | texts of errors: [`FSError`] and the other error types | the reply codes before them |
-//! | [`log`](mod@log) | how a line of the log looks | what it says |
-//! | [`ioloop`], [`proto`] | `ioloop`: sockets, deadlines and turns; `proto`: commands, replies, addresses and listings as bytes | `ioloop`: FTP; `proto`: sockets, clocks, files |
-//! | `limits`, `offload`, `tls` | how many connections there are, over all processes; threads for slow jobs; certificates and tickets: [`TlsConfig`] | sessions, sockets, commands |
+//! | `time` | how to add a delay to a time without overflow | the clock |
+//! | `sys` | the system calls that std lacks, and every `unsafe` block | why they are made |
+//! | `error` | the texts of errors: [`FSError`] and others | the reply codes before them |
+//! | [`log`](mod@log) | the form of a line of the log, and when it is written | what it says |
+//! | [`ioloop`] | sockets, deadlines, turns, channels, TLS records | FTP |
+//! | [`proto`] | commands, replies, addresses and listings, as bytes | sockets, files, users |
+//! | `limits` | how many sockets there are and may be, over all processes | what they are for |
+//! | `offload` | a pool of threads for slow jobs | sessions |
+//! | `tls` | certificates, tickets, the order of a handshake: [`TlsConfig`] | sockets, commands |
+//! | `server_state` | what the sessions of a server share besides the settings | sessions |
 //! | [`filesystems`] | files inside a user's home | sessions, replies, permissions |
-//! | [`authorizers`] | which users may log in, where, and what they may do there | sessions, sockets, and files except homes |
+//! | [`authorizers`] | which users may log in, where, and what they may do | sessions, sockets, the pool |
 //! | [`producers`] | where the output of a connection comes from | where it goes |
-//! | [`handlers`] | sessions, commands, data connections | how a file or a user is kept |
+//! | `handlers::command`, `handlers::transfer_log` | a checked command, a transfer to be logged | what is done with it |
+//! | [`handlers::data`](mod@handlers::data) | a data connection: bytes between a socket and a file | its session |
+//! | `handlers::throttled`, `handlers::config` | a speed limit; the settings of all sessions | a session |
+//! | `handlers::session` | the state of one control connection | what commands do |
+//! | [`handlers::hooks`] | the methods of a handler, without bodies | the bodies |
+//! | `handlers::log`, `handlers::files` | the lines of commands and transfers; the one door to the file system | which command runs |
+//! | `handlers::check`, `handlers::turn` | whether a command may run, and whether now | what it does |
+//! | `handlers::transfers` | how a transfer begins and ends | which command began it |
+//! | `handlers::parking` | how the results of jobs come back to a session | what the jobs do |
+//! | [`handlers::dispatchers`] | data connections that are not open yet: PASV, PORT | what they transfer |
+//! | [`handlers::commands`] | the stock bodies of the commands | which of them are overridden |
+//! | [`handlers::dispatch`], `handlers::lifecycle` | from a line to its method; the deadlines and the end of a session | sockets |
+//! | `handlers::handler` | [`FTPHandler`]: the methods with their stock bodies | the driver |
+//! | `handlers::connection` | how a session is driven, and which events it needs | what commands do |
 //! | [`prefork`] | processes that serve in place of this one | what they serve |
 //! | `servers` | listening sockets, and how a server ends: [`FTPServer`] | commands |
 //! | [`testing`] | sessions without sockets, for unit tests of handlers | a server's limits |

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use super::command::{CmdArg, Command};
 use super::data::DTPHandler;
-use super::log::TransferLog;
 use super::session::{FTPSession, TimerId};
+use super::transfer_log::TransferLog;
 use crate::error::AuthenticationFailed;
 use crate::filesystems::OpenMode;
 use crate::ioloop::Stream;

@@ -1,31 +1,11 @@
 //! The log lines of commands and transfers.
 
-use std::path::Path;
-use std::time::Duration;
-
 use super::command::{CmdArg, Command};
 use super::hooks::Hooks;
 use super::session::FTPSession;
+use super::transfer_log::TransferLog;
 use crate::log::TARGET;
 use crate::proto::reply::repr;
-
-/// What is logged about the transfer of a file.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct TransferLog<'a> {
-    /// The command: RETR, STOR, STOU or APPE.
-    pub cmd: &'a str,
-    /// The real path.
-    pub filename: &'a Path,
-    /// Whether the client sent the file.
-    pub receive: bool,
-    /// Whether the whole file was transferred.
-    pub completed: bool,
-    /// The time since the data connection was opened.
-    pub elapsed: Duration,
-    /// The bytes on the wire.
-    pub bytes: u64,
-}
 
 /// Stock [`FTPHandler::log_cmd`](crate::FTPHandler::log_cmd).
 pub fn log_cmd(s: &FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str) {

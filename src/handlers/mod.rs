@@ -25,6 +25,7 @@ mod log;
 mod parking;
 mod session;
 mod throttled;
+mod transfer_log;
 mod transfers;
 mod turn;
 
@@ -34,8 +35,8 @@ pub use self::data::{
     DTPConfig, DTPHandler, DataChannel, Outgoing, StockDTPHandler, TransferError,
 };
 pub use self::handler::{FTPHandler, StockHandler};
-pub use self::log::TransferLog;
 pub(crate) use self::session::NewSession;
 pub use self::session::{FTPSession, TimerId};
 pub use self::throttled::ThrottledDTPHandler;
+pub use self::transfer_log::TransferLog;
 pub use crate::proto::transfer_type::TransferType;

@@ -16,8 +16,8 @@ use super::data::{
 };
 use super::files;
 use super::hooks::{Borrowed, Hooks};
-use super::log::TransferLog;
 use super::session::{DataState, FTPSession, Leaving};
+use super::transfer_log::TransferLog;
 use crate::error::strerror;
 use crate::filesystems::FSFile;
 use crate::ioloop::Stream;
@@ -105,7 +105,7 @@ fn begin_pending(s: &mut FTPSession) {
         DataState::Connecting(_) | DataState::None => return,
     };
     if let Some(pending) = s.pending.take() {
-        open.begin(*pending, s.now);
+        open.begin_transfer(*pending, s.now);
     }
 }
 

@@ -36,7 +36,7 @@ impl DataConnection {
     }
 
     /// Begins a transfer.
-    pub(crate) fn begin(&mut self, transfer: PendingTransfer, now: Instant) {
+    pub(crate) fn begin_transfer(&mut self, transfer: PendingTransfer, now: Instant) {
         match transfer {
             PendingTransfer::Send(outgoing, cmd, transfer_type) => {
                 self.prepare(cmd, transfer_type, now);

@@ -5,7 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::lines::{Form, Listing};
+use super::form::Form;
+use super::lines::Listing;
 use super::source::{self, Source};
 use crate::handlers::data::Outgoing;
 use crate::handlers::files::{self, Opener};

@@ -4,12 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use super::form::{Form, Matches};
 use super::names::Names;
-use super::source::Matches;
 use crate::filesystems::{AbstractedFS, FSDir};
 use crate::handlers::files::OpenDir;
 use crate::producers::{More, Producer};
-use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts};
+use crate::proto::listing::{ListEntry, ListingStyle};
 use crate::proto::pattern::Pattern;
 
 /// Makes the lines of a listing, in steps that are short however large the directory is: reads
@@ -18,14 +18,6 @@ use crate::proto::pattern::Pattern;
 pub(super) struct Listing {
     dir: OpenDir,
     lines: Lines,
-}
-
-/// What the lines look like.
-#[derive(Clone, Copy)]
-pub(super) enum Form {
-    List,
-    Names,
-    Facts(MlsxFacts),
 }
 
 struct Lines {

@@ -2,6 +2,7 @@
 //! with a path, MLST).
 
 mod bodies;
+mod form;
 mod lines;
 mod names;
 mod source;

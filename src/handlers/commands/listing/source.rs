@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::lines::Form;
+use super::form::{Form, Matches};
 use crate::error::FSError;
 use crate::filesystems::{AbstractedFS, FSDir, FSState, Stat};
 use crate::proto::listing::{ListEntry, ListingStyle};
@@ -18,15 +18,6 @@ pub(super) enum Source {
     Line(Vec<u8>),
     /// The entries of a directory that match a pattern.
     Matches(Box<dyn FSDir>, Matches),
-}
-
-/// What a pattern has matched so far.
-pub(super) struct Matches {
-    pub(super) pattern: Pattern,
-    /// Precedes each name that is listed.
-    pub(super) prefix: OsString,
-    /// The first match, if it was found within [`MATCH_WORK`].
-    pub(super) first: Option<OsString>,
 }
 
 /// Opens what lists a path.
