@@ -201,7 +201,10 @@ const EXAMPLES: [(&str, &str); 4] = [
 mod tests {
     use super::*;
 
-    const README: &str = include_str!("../README.md");
+    const README: &str = concat!(
+        include_str!("../docs/PROGRAM.md"),
+        include_str!("../docs/CONFIGURATION.md")
+    );
 
     #[test]
     fn the_readme_tells_each_option() {
