@@ -244,7 +244,9 @@ macro_rules! pages {
         /// [recipes]: crate::docs::recipes
         /// [porting]: crate::porting
         /// [tls-names]: crate::porting#pyftpdlibhandlerstls_ftphandler
+        /// [contributing]: crate::docs::contributing
         /// [architecture]: crate::architecture
+        /// [glossary]: crate::architecture#glossary
         /// [differences]: crate::architecture#where-ftpdlib-differs-from-pyftpdlib-on-purpose
         /// [stable]: crate::architecture#what-is-stable
         /// [floors]: crate#the-modules
@@ -269,6 +271,7 @@ pub mod docs {
         configuration: "../docs/CONFIGURATION.md";
         ftps: "../docs/FTPS.md";
         commands: "../docs/COMMANDS.md";
+        contributing: "../CONTRIBUTING.md";
         // What it shows is quoted from the examples: parts, which do not compile alone.
         #[cfg(not(doctest))]
         recipes: "../docs/RECIPES.md";
