@@ -249,7 +249,7 @@ macro_rules! pages {
         /// [glossary]: crate::architecture#glossary
         /// [differences]: crate::architecture#where-ftpdlib-differs-from-pyftpdlib-on-purpose
         /// [stable]: crate::architecture#what-is-stable
-        /// [floors]: crate#the-modules
+        /// [floors]: crate#the-floors
         ///
         #[doc = include_str!($file)]
         pub mod $name {}
