@@ -240,16 +240,57 @@ pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersi
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-// Where its links lead in these pages: the first definition of a name counts.
-#[cfg(any(doc, doctest))]
-/// [differences]: crate::architecture#where-ftpdlib-differs-from-pyftpdlib-on-purpose
-/// [offload]: crate::FTPSession::offload
-/// [end]: crate::FTPServer::serve_forever
-/// [recipes]: crate#further-on
+/// Makes a module of each document, so that `cargo doc` has it as a page.
 ///
-#[doc = include_str!("../PORTING.md")]
-pub mod porting {}
+/// A document links to others by names that it defines at its end, for those who read the
+/// file. The definitions here stand before those, and the first one of a name counts.
+#[cfg(any(doc, doctest))]
+macro_rules! pages {
+    ($($(#[$attribute:meta])* $name:ident: $file:literal;)*) => { $(
+        $(#[$attribute])*
+        /// [program]: crate::docs::program
+        /// [workers]: crate::docs::program#workers-threads-and-processes
+        /// [end]: crate::docs::program#how-the-server-ends
+        /// [security]: crate::docs::program#security
+        /// [configuration]: crate::docs::configuration
+        /// [ftps]: crate::docs::ftps
+        /// [commands]: crate::docs::commands
+        /// [embedding]: crate::docs::embedding
+        /// [offload]: crate::docs::embedding#slow-work-off-the-loop
+        /// [examples]: crate::docs::embedding#examples
+        /// [recipes]: crate::docs::recipes
+        /// [porting]: crate::porting
+        /// [tls-names]: crate::porting#pyftpdlibhandlerstls_ftphandler
+        /// [contributing]: crate::docs::contributing
+        /// [architecture]: crate::architecture
+        /// [glossary]: crate::architecture#glossary
+        /// [differences]: crate::architecture#where-ftpdlib-differs-from-pyftpdlib-on-purpose
+        /// [stable]: crate::architecture#what-is-stable
+        /// [floors]: crate#the-floors
+        ///
+        #[doc = include_str!($file)]
+        pub mod $name {}
+    )* };
+}
 
 #[cfg(any(doc, doctest))]
-#[doc = include_str!("../ARCHITECTURE.md")]
-pub mod architecture {}
+pages! {
+    porting: "../PORTING.md";
+    architecture: "../ARCHITECTURE.md";
+}
+
+/// The guide to the library and the manual of the program: the files of `docs/`, as pages.
+#[cfg(any(doc, doctest))]
+pub mod docs {
+    pages! {
+        embedding: "../docs/EMBEDDING.md";
+        program: "../docs/PROGRAM.md";
+        configuration: "../docs/CONFIGURATION.md";
+        ftps: "../docs/FTPS.md";
+        commands: "../docs/COMMANDS.md";
+        contributing: "../CONTRIBUTING.md";
+        // What it shows is quoted from the examples: parts, which do not compile alone.
+        #[cfg(not(doctest))]
+        recipes: "../docs/RECIPES.md";
+    }
+}

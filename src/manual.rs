@@ -201,23 +201,26 @@ const EXAMPLES: [(&str, &str); 4] = [
 mod tests {
     use super::*;
 
-    const README: &str = include_str!("../README.md");
+    const DOCUMENTS: &str = concat!(
+        include_str!("../docs/PROGRAM.md"),
+        include_str!("../docs/CONFIGURATION.md")
+    );
 
     #[test]
-    fn the_readme_tells_each_option() {
+    fn the_documents_name_each_option() {
         for arg in cli::command().get_arguments() {
             let option = arg.get_long().map(|long| format!("`--{long}"));
-            let mut rows = README.lines().filter(|line| line.starts_with("| `-"));
+            let mut rows = DOCUMENTS.lines().filter(|line| line.starts_with("| `-"));
             assert!(
                 option.is_some_and(|option| rows.any(|row| row.contains(&option))),
-                "{arg} is not in the README"
+                "{arg} is not in docs/PROGRAM.md"
             );
         }
     }
 
-    /// The texts of the keys stand in the README too.
+    /// The texts of the keys stand in docs/CONFIGURATION.md too.
     #[test]
-    fn the_readme_tells_each_key_in_these_words() {
+    fn the_documents_have_each_key_in_these_words() {
         let texts = |kind: &str, help: &str| format!("| {kind} | {help} |");
         for setting in SETTINGS {
             let row = match setting.key {
@@ -225,13 +228,19 @@ mod tests {
                 key => format!("`{key}`"),
             };
             let row = format!("\n| {row} {}\n", texts(setting.kind, setting.help));
-            assert!(README.contains(&row), "not in the README: {row}");
+            assert!(
+                DOCUMENTS.contains(&row),
+                "not in docs/CONFIGURATION.md: {row}"
+            );
         }
         for (name, kind, help) in ACCOUNT_KEYS {
-            let found = README.lines().any(|line| {
+            let found = DOCUMENTS.lines().any(|line| {
                 line.contains(&format!("`{name}`")) && line.ends_with(&texts(kind, help))
             });
-            assert!(found, "not in the README: {name}: {kind}: {help}");
+            assert!(
+                found,
+                "not in docs/CONFIGURATION.md: {name}: {kind}: {help}"
+            );
         }
     }
 }

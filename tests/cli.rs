@@ -322,11 +322,9 @@ fn long_options() -> Vec<String> {
     lines.map(option).collect()
 }
 
-/// The keys of the README's tables, which a test beside them compares with the table.
+/// The keys of docs/CONFIGURATION.md, which a test of the manual compares with the table.
 fn keys() -> impl Iterator<Item = &'static str> {
-    let readme = include_str!("../README.md");
-    let (_, file) = readme.split_once("## The configuration file").unwrap();
-    let (file, _) = file.split_once("\n## ").unwrap();
+    let file = include_str!("../docs/CONFIGURATION.md");
     let rows = file.lines().filter(|line| line.starts_with("| "));
     rows.filter_map(|row| row.split('`').nth(1))
         .map(|key| key.trim_matches(['[', ']']).trim_start_matches("tls."))

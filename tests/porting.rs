@@ -1,8 +1,8 @@
-//! `PORTING.md`: it has every public name of pyftpdlib, and what it names of this
-//! crate is there.
+//! `PORTING.md` has every public name of pyftpdlib, and every path of this crate that it
+//! names exists.
 //!
-//! The names are in `porting/public_names.txt`, made by the script beside it. That the
-//! paths are there is for the compiler to say: `porting/paths.rs` has a line for each.
+//! The names are in `porting/public_names.txt`, which the script next to it makes. The
+//! compiler checks the paths: `porting/paths.rs` has a line for each.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use std::{env, fs};
     unused_qualifications,
     clippy::too_many_lines,
     clippy::type_complexity,
-    reason = "it only has to compile"
+    reason = "it must compile and nothing more"
 )]
 mod paths {
     use std::net::{SocketAddr, TcpListener};
@@ -48,7 +48,7 @@ const PATHS: &str = include_str!("porting/paths.rs");
 /// What the paths of the guide may begin with.
 const ROOTS: [&str; 3] = ["ftpdlib::", "log::", "std::"];
 
-/// Whose methods are named through the trait object.
+/// Traits, whose methods are named through the trait object.
 const TRAITS: [&str; 8] = [
     "AbstractedFS",
     "Authorizer",
@@ -60,13 +60,13 @@ const TRAITS: [&str; 8] = [
     "Producer",
 ];
 
-/// Types that need to be told what they consist of.
+/// Generic types, with the arguments to check them with.
 const GENERIC: [(&str, &str); 1] = [(
     "BufferedIteratorProducer",
     "<vec::IntoIter<io::Result<Vec<u8>>>>",
 )];
 
-/// Functions that need to be told what they are called with.
+/// Generic functions, with the signatures to check them with.
 const SIGNATURES: &str = "
 DataChannel::end = fn(&mut DataChannel, Str)
 FTPConfig::set_abstracted_fs = fn(&mut FTPConfig, LocalFS)
@@ -108,12 +108,12 @@ proto::command::ProtoCmds::insert = fn(&mut ProtoCmds, Str, _) -> _
 #[test]
 fn every_public_name_of_pyftpdlib_has_one_row() {
     let known: BTreeSet<_> = NAMES.lines().map(str::to_owned).collect();
-    let mut told = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for name in rows().flat_map(|row| row.names) {
         assert!(known.contains(&name), "pyftpdlib has no {name}");
-        assert!(told.insert(name.clone()), "{name} is there twice");
+        assert!(seen.insert(name.clone()), "{name} has two rows");
     }
-    let missing: Vec<_> = known.difference(&told).collect();
+    let missing: Vec<_> = known.difference(&seen).collect();
     assert!(missing.is_empty(), "PORTING.md lacks {missing:#?}");
 }
 
@@ -124,13 +124,13 @@ fn every_row_says_where_or_that_it_is_not_ported() {
         let ported = spans(place).count() > 0 && spans(place).all(is_path);
         assert!(
             ported || place == "not ported",
-            "{names:?} are told to be: {place}"
+            "{names:?}: neither paths nor \"not ported\": {place}"
         );
     }
 }
 
-/// That a path is there does not yet say that it is the right one: commands and
-/// callbacks, at least, have their own name here too.
+/// A path that exists may still be the wrong one. Commands and callbacks, at least, must
+/// have their own name here too.
 #[test]
 fn commands_and_callbacks_are_under_their_names() {
     let mut seen = 0;
@@ -146,7 +146,7 @@ fn commands_and_callbacks_are_under_their_names() {
             assert_eq!(paths.next(), Some(expected.as_str()), "{name}");
             if let Some(stock) = paths.next() {
                 let (_, stock) = stock.rsplit_once("::").unwrap();
-                // `type` is a word of the language.
+                // `type` is a keyword of Rust.
                 assert_eq!(Some(stock.trim_end_matches('_')), command, "{name}");
             }
             seen += 1;
@@ -165,14 +165,14 @@ fn the_compiler_knows_every_path() {
     }
     assert!(
         PATHS == wanted,
-        "tests/porting/paths.rs is not that of PORTING.md. Make it anew: {COMMAND}"
+        "tests/porting/paths.rs does not match PORTING.md. Run: {COMMAND}"
     );
 }
 
-/// It is emptied first, since it may have paths that do not compile any more.
+/// Makes `paths.rs` again. It is emptied first, since it may have paths that no longer compile.
 const COMMAND: &str = ": > tests/porting/paths.rs && UPDATE=1 cargo test --test porting";
 
-/// A row of a table under a heading that names something of pyftpdlib.
+/// A row of a table under a heading that names a module or class of pyftpdlib.
 struct Row<'a> {
     names: Vec<String>,
     place: &'a str,
@@ -193,7 +193,7 @@ fn rows() -> impl Iterator<Item = Row<'static>> {
     })
 }
 
-/// The lines of the guide without those of examples.
+/// The lines of the guide without its examples.
 fn prose() -> impl Iterator<Item = &'static str> {
     let mut in_example = false;
     GUIDE.lines().filter(move |line| {
@@ -203,7 +203,7 @@ fn prose() -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -229,7 +229,7 @@ fn checks() -> String {
     text
 }
 
-/// The type of a path that names a member of one: types have capitals.
+/// The type in a path that names a member of a type. Types begin with a capital.
 fn owner(path: &str) -> Option<&str> {
     let (owner, _) = path.split_once('.').or_else(|| path.rsplit_once("::"))?;
     name(owner).starts_with(char::is_uppercase).then_some(owner)
@@ -239,7 +239,7 @@ fn name(path: &str) -> &str {
     path.rsplit("::").next().unwrap_or(path)
 }
 
-/// A statement that compiles if there is such a member.
+/// A statement that compiles if the member exists.
 fn check(path: &str) -> String {
     let owner = owner(path).unwrap_or_default();
     if let Some((_, field)) = path.split_once('.') {

@@ -748,7 +748,11 @@ fn own_loop() {
 
 #[test]
 fn each_example_has_its_test_and_its_recipe() {
-    let (recipes, readme, tests) = (recipes(), text("README.md"), text("tests/recipes.rs"));
+    let (recipes, guide, tests) = (
+        recipes(),
+        text("docs/EMBEDDING.md"),
+        text("tests/recipes.rs"),
+    );
     for name in names() {
         assert!(
             tests.contains(&format!("\nfn {name}() {{")),
@@ -759,8 +763,8 @@ fn each_example_has_its_test_and_its_recipe() {
             "{name}: no recipe"
         );
         assert!(
-            readme.contains(&format!("`{name}`")),
-            "{name}: not in README.md"
+            guide.contains(&format!("`{name}`")),
+            "{name}: not in docs/EMBEDDING.md"
         );
         let run = format!("cargo run --example {name}");
         assert!(

@@ -19,6 +19,7 @@ use ftpdlib::ThrottledDTPHandler as _;
 use ftpdlib::TlsConfig as _;
 use ftpdlib::TlsError as _;
 use ftpdlib::authorizers::Authorizer as _;
+use ftpdlib::authorizers::Client as _;
 use ftpdlib::authorizers::DummyAuthorizer as _;
 use ftpdlib::authorizers::LaterVerdict as _;
 use ftpdlib::authorizers::Perm as _;

@@ -1,14 +1,14 @@
-"""Lists the public names of the pyftpdlib that is installed, one to a line:
+"""Lists the public names of the installed pyftpdlib, one to a line:
 
     pip install pyftpdlib==2.2.0
     python3 public_names.py > public_names.txt
 
-They are read from its source, not from imported modules: so those of other platforms
-are there too, and the attributes that only instances have.
+The names are read from its source, not from imported modules. So the names of other
+platforms are listed too, and attributes that only instances have.
 
-A name stands where it is defined; those of a private base stand with each public class
-that has it, those of the pollers' with `IOLoop`. A class of a submodule of `handlers`
-goes by `pyftpdlib.handlers` where that exports it.
+A name is listed where it is defined. The names of a private base class are listed with
+each public class that derives from it, those of the private pollers with `IOLoop`. A
+class of a submodule of `handlers` is listed under `pyftpdlib.handlers` if that exports it.
 """
 
 import ast
@@ -24,7 +24,7 @@ PACKAGE = Path(importlib.util.find_spec("pyftpdlib").origin).parent
 
 
 def statements(body):
-    """Those of a body, also under `if`, `for`, `try` and the like."""
+    """The statements of a body, also those under `if`, `for`, `try` and `with`."""
     for node in body:
         yield node
         if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
@@ -35,7 +35,7 @@ def statements(body):
 
 
 def assigned(body):
-    """What the assignments of a body give a value to, and the statement."""
+    """The targets of the assignments of a body, each with its statement."""
     for node in statements(body):
         for target in getattr(node, "targets", []):
             for one in target.elts if isinstance(target, ast.Tuple) else [target]:
