@@ -238,7 +238,8 @@ fn throttled_ftpd() {
 #[test]
 fn tls_ftpd() {
     let certfile = certfile();
-    let example = Example::start_at("127.0.0.1:0", "tls_ftpd", &[certfile.to_str().unwrap()]);
+    let path = certfile.path().to_str().unwrap();
+    let example = Example::start_at("127.0.0.1:0", "tls_ftpd", &[path]);
     let mut client = example.connect();
     client.expect(550, "USER user");
     let [_, config] = common::tls::both();

@@ -300,8 +300,10 @@ fn old_versions_get_an_alert() {
 #[test]
 fn the_oldest_version_that_is_accepted() {
     for (min_version, accepted) in [(TlsVersion::V1_2, 2), (TlsVersion::V1_3, 1)] {
+        let certfile = certfile();
+        let path = certfile.path().to_owned();
         let server = Server::with(move |config| {
-            let mut tls = TlsConfig::new(certfile());
+            let mut tls = TlsConfig::new(path);
             tls.min_version = min_version;
             config.tls = Some(tls);
         });
@@ -574,7 +576,8 @@ fn data_handshakes_have_their_time() {
 #[test]
 fn waiting_costs_no_time_of_the_processor() {
     let certfile = certfile();
-    let program = tools::Program::start(&["--tls", "--certfile", certfile.to_str().unwrap()]);
+    let program =
+        tools::Program::start(&["--tls", "--certfile", certfile.path().to_str().unwrap()]);
     std::fs::write(program.home.path().join("a"), b"abc").unwrap();
     let config = &both()[1];
     let mut waiting = Vec::new();
@@ -617,7 +620,8 @@ fn waiting_costs_no_time_of_the_processor() {
 #[test]
 fn hundreds_of_half_open_handshakes() {
     let certfile = certfile();
-    let program = tools::Program::start(&["--tls", "--certfile", certfile.to_str().unwrap()]);
+    let program =
+        tools::Program::start(&["--tls", "--certfile", certfile.path().to_str().unwrap()]);
     std::fs::write(program.home.path().join("a"), b"abc").unwrap();
     let [old, new] = both();
     let hello = hello(&new);

@@ -8,6 +8,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
+
 use crate::common::tls::{MODE, Mode, certfile};
 use crate::common::{Client, wait_for};
 
@@ -18,6 +20,8 @@ pub struct Program {
     pub home: tempfile::TempDir,
     child: std::process::Child,
     log: Arc<Mutex<Vec<u8>>>,
+    /// The file exists as long as the program may read it.
+    certfile: Option<NamedTempFile>,
 }
 
 impl Program {
@@ -29,6 +33,7 @@ impl Program {
     /// The same after some commands of the shell, such as `ulimit`.
     pub fn start_after(commands: &str, args: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
+        let certfile = mode_certfile();
         let mut command = Command::new("sh");
         command
             .arg("-c")
@@ -38,9 +43,11 @@ impl Program {
             .args(["-u", crate::common::USER, "-P", crate::common::PASSWORD])
             .arg("-d")
             .arg(home.path())
-            .args(tls_args())
+            .args(tls_args(certfile.as_ref()))
             .args(args);
-        Self::spawn(command, home)
+        let mut program = Self::spawn(command, home);
+        program.certfile = certfile;
+        program
     }
 
     /// Any that logs where it listens.
@@ -66,6 +73,7 @@ impl Program {
             home,
             child,
             log,
+            certfile: None,
         };
         let mut address = None;
         wait_for("the program", || {
@@ -196,10 +204,15 @@ fn group_members(group: u32) -> usize {
     members.count()
 }
 
-/// Those that the mode of the tests asks for.
-pub fn tls_args() -> Vec<OsString> {
-    match MODE {
-        Mode::Clear => Vec::new(),
-        _ => vec!["--tls".into(), "--certfile".into(), certfile().into()],
+/// The certificate that the mode of the tests asks for.
+pub fn mode_certfile() -> Option<NamedTempFile> {
+    (MODE != Mode::Clear).then(certfile)
+}
+
+/// The options of a server with this certificate.
+pub fn tls_args(certfile: Option<&NamedTempFile>) -> Vec<OsString> {
+    match certfile {
+        None => Vec::new(),
+        Some(file) => vec!["--tls".into(), "--certfile".into(), file.path().into()],
     }
 }

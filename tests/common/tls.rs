@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use ftpdlib::{FTPConfig, TlsConfig};
@@ -12,6 +11,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
+use tempfile::NamedTempFile;
 
 use super::authority::Pair;
 use super::socket::{Socket, Tls};
@@ -77,15 +77,14 @@ pub fn server_config() -> TlsConfig {
     TlsConfig::with_context(Arc::clone(&SERVER))
 }
 
-/// The certificate and its key in a file, for the program.
-pub fn certfile() -> PathBuf {
-    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-        let name = concat!(env!("CARGO_CRATE_NAME"), ".pem");
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::write(&path, PAIR.both()).unwrap();
-        path
-    });
-    FILE.clone()
+/// Writes the certificate and its key to a new file, for a program.
+///
+/// Each process makes its own certificate, so no two may share a file: a server would
+/// read the certificate of a test run next to its own, and its client would refuse it.
+pub fn certfile() -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(PAIR.both().as_bytes()).unwrap();
+    file
 }
 
 /// A client that trusts the servers of the tests, and remembers tickets.

@@ -29,7 +29,7 @@ use crate::common::{Client, DEADLINE, connect_data, parse_227, read_whole, wait_
 
 #[cfg(feature = "cli")]
 #[allow(unused_imports, reason = "each test file uses its own part of this")]
-pub use self::program::{Program, signal, tls_args};
+pub use self::program::{Program, mode_certfile, signal, tls_args};
 
 /// Closes a connection with RST.
 pub fn reset(socket: Socket) {

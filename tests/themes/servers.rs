@@ -227,7 +227,7 @@ mod process {
     use std::process::{Child, ChildStderr, Command, Stdio};
 
     use crate::common::Client;
-    use crate::tools::tls_args;
+    use crate::tools::{mode_certfile, tls_args};
 
     /// The program, and the address it has told.
     struct Process {
@@ -235,15 +235,17 @@ mod process {
         address: SocketAddr,
         log: Option<BufReader<ChildStderr>>,
         _home: tempfile::TempDir,
+        _certfile: Option<tempfile::NamedTempFile>,
     }
 
     impl Process {
         fn start() -> Self {
             let home = tempfile::tempdir().unwrap();
+            let certfile = mode_certfile();
             let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
                 .args(["-i", "127.0.0.1", "-p", "0", "-d"])
                 .arg(home.path())
-                .args(tls_args())
+                .args(tls_args(certfile.as_ref()))
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
@@ -260,6 +262,7 @@ mod process {
                 address,
                 log: Some(log),
                 _home: home,
+                _certfile: certfile,
             }
         }
 
