@@ -2,23 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/thread.rs"]
-mod thread;
-
 use std::any::Any;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::socket::Socket;
-use common::{DEADLINE, pattern, read_all};
 use ftpdlib::ioloop::{
     Acceptor, AsyncChat, ChatChannel, ChatHandler, Connector, IOLoop, Io, Stream, Terminator,
 };
 use ftpdlib::producers::{More, Producer};
-use thread::{MS, Thread, next};
+use testkit::reactor::{MS, Thread};
+use testkit::{DEADLINE, Socket, next, pattern, read_all};
 
 /// Tells what happens, and does what the pieces say.
 struct Chat {
@@ -107,7 +102,7 @@ fn chat() -> (Thread, SocketAddr, mpsc::Receiver<String>) {
 }
 
 fn connect(address: SocketAddr) -> Socket {
-    common::connect_data(address)
+    testkit::connect_data(address)
 }
 
 #[track_caller]

@@ -4,16 +4,16 @@
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-use common::authority::Pair;
-use common::{BIG, Client, PASSWORD, USER, connect_data, drain, parse_227, wait_for};
-use tools::{Program, sparse};
+use testkit::authority::Pair;
+use testkit::{
+    BIG, Client, Mode, PASSWORD, Program, USER, connect_data, drain, parse_227, sparse, wait_for,
+};
+
+/// The path of the program.
+const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
 const MODELS: [&[&str]; 4] = [
     &["--concurrency", "async"],
@@ -26,15 +26,18 @@ const MODELS: [&[&str]; 4] = [
 /// `args` say something else.
 fn programs(args: &[&str]) -> impl Iterator<Item = Program> {
     MODELS.into_iter().map(move |model| {
-        let program =
-            Program::start(&[model, &["--drain-timeout", "600", "--debug"], args].concat());
+        let program = Program::start(
+            FTPDLIB,
+            Mode::Clear,
+            &[model, &["--drain-timeout", "600", "--debug"], args].concat(),
+        );
         sparse(&program.home.path().join("big"), BIG);
         program
     })
 }
 
 fn connect(program: &Program) -> Client {
-    let mut client = Client::connect(program.address);
+    let mut client = program.client();
     client.expect_reply(220);
     client
 }
@@ -97,7 +100,7 @@ fn unread_commands_do_not_cost_the_reply() {
         wait_for("the login", || program.log().contains("<- PASS"));
         delayed.send("NOOP\r\n".repeat(5000));
         program.signal("TERM");
-        let reply = common::read_whole(&mut delayed.socket);
+        let reply = testkit::read_whole(&mut delayed.socket);
         assert_eq!(reply, b"421 Service is shutting down.\r\n");
         expect_end(program, 0);
     }
@@ -164,7 +167,7 @@ fn what_takes_too_long_is_cut() {
         await_stop(&program);
         // None of them does anything until the end.
         expect_end(program, 0);
-        assert!(common::read_all(&mut data).len() < usize::try_from(BIG).unwrap());
+        assert!(testkit::read_all(&mut data).len() < usize::try_from(BIG).unwrap());
         while client.try_reply().is_some() {}
     }
 }
@@ -209,8 +212,8 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 /// As far as a transfer came.
-fn drain_cut(data: &mut common::socket::Socket) -> u64 {
-    common::read_all(data).len() as u64
+fn drain_cut(data: &mut testkit::Socket) -> u64 {
+    testkit::read_all(data).len() as u64
 }
 
 #[test]
@@ -242,7 +245,7 @@ fn nobody_there_is_no_reason_to_wait() {
 /// Clients that are let in in the same turn of a loop, in which a signal may come.
 fn crowd(program: &Program, name: Option<&str>) -> Vec<Client> {
     program.signal("STOP");
-    let clients = (0..40).map(|_| Client::connect(program.address)).collect();
+    let clients = (0..40).map(|_| program.client()).collect();
     name.into_iter().for_each(|name| program.signal(name));
     program.signal("CONT");
     clients

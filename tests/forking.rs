@@ -6,10 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "tests tell how they went")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::env;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,7 +14,6 @@ use std::process::{Command, ExitCode, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Client, connect_from, test_config, wait_for};
 use ftpdlib::handlers::{CmdArg, commands};
 use ftpdlib::log::config_logging;
 use ftpdlib::prefork::{Role, fork_processes};
@@ -27,7 +22,7 @@ use ftpdlib::{
     FTPConfig, FTPHandler, FTPServer, FTPSession, MultiprocessFTPServer, ThreadedFTPServer,
 };
 use log::LevelFilter;
-use tools::{Program, signal};
+use testkit::{Client, Mode, Program, signal, wait_for};
 
 fn main() -> ExitCode {
     if let Some(role) = env::var_os(ROLE) {
@@ -174,7 +169,7 @@ fn home() -> PathBuf {
 }
 
 fn config() -> FTPConfig {
-    let mut config = test_config(&home());
+    let mut config = testkit::config(Mode::Clear, &home());
     for name in ["XWAIT", "XWORK", "XPID"] {
         let command = ProtoCmd {
             perm: None,
@@ -238,7 +233,7 @@ fn run(role: &str) -> (Output, String) {
 }
 
 fn connect(program: &Program) -> Client {
-    let mut client = Client::connect(program.address);
+    let mut client = program.client();
     client.expect_reply(220);
     client
 }
@@ -343,12 +338,12 @@ fn limits_are_those_of_all() {
         turned_away_after(&program, 3);
         let program = start(&format!("{role} max_cons_per_ip=2"));
         let clients = turned_away_after(&program, 2);
-        let mut other = connect_from("127.0.0.2", program.address);
+        let mut other = Client::connect_from(Mode::Clear, "127.0.0.2", program.address);
         other.expect_reply(220);
         // Whoever goes makes room.
         drop(clients);
         wait_for("room", || {
-            let mut client = Client::connect(program.address);
+            let mut client = program.client();
             client.reply().0 == 220
         });
     }
@@ -357,7 +352,7 @@ fn limits_are_those_of_all() {
 #[track_caller]
 fn turned_away_after(program: &Program, count: usize) -> Vec<Client> {
     let clients: Vec<_> = (0..count).map(|_| connect(program)).collect();
-    let mut late = Client::connect(program.address);
+    let mut late = program.client();
     late.expect_reply(421);
     late.expect_eof();
     clients
@@ -368,7 +363,7 @@ fn children_of_others_are_theirs() {
     for _ in 0..3 {
         // The one before makes room.
         wait_for("room", || {
-            let mut client = Client::connect(program.address);
+            let mut client = program.client();
             client.reply().0 == 220
         });
     }

@@ -3,18 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/thread.rs"]
-mod thread;
-
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::DEADLINE;
 use ftpdlib::ioloop::{CallLater, IOLoop, Io};
-use thread::{MS, Quiet, Thread, next, quiet};
+use testkit::reactor::{MS, Quiet, Thread, quiet};
+use testkit::{DEADLINE, next};
 
 /// Turns a loop on this thread until something is true.
 #[track_caller]

@@ -2,22 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use common::{Client, DEADLINE, PASSWORD, Server, USER, wait_for};
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
+use testkit::{Client, DEADLINE, Mode, PASSWORD, Server, USER, wait_for};
+
+/// The path of the program.
+#[cfg(feature = "cli")]
+const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
 const TOO_MANY_OF_USER: &str = "530 Too many connections of this user.";
 
 fn with_max_cons_per_user(most: usize) -> Server {
     let set_up = move |server: &mut FTPServer| server.set_max_cons_per_user(most);
     Server::build(
+        Mode::Clear,
         "127.0.0.1",
         |_| {},
         set_up,
@@ -82,6 +83,7 @@ fn users_make_room_when_they_log_out() {
 #[test]
 fn too_many_connections_wash_no_guess_clean() {
     let server = Server::build(
+        Mode::Clear,
         "127.0.0.1",
         |config| config.max_login_attempts = 2,
         |server| server.set_max_cons_per_user(1),
@@ -124,13 +126,14 @@ fn resets_cost_no_place() {
     const MAX: usize = 30;
     let set_up = |server: &mut FTPServer| server.set_max_cons(MAX);
     let server = Server::build(
+        Mode::Clear,
         "127.0.0.1",
         |_| {},
         set_up,
         |_| ftpdlib::handlers::StockHandler,
     );
     for turn in 0..600 {
-        let mut client = Client::connect(server.address);
+        let mut client = server.client();
         match turn % 4 {
             0 => {}
             1 => drop(client.try_reply()),
@@ -142,13 +145,13 @@ fn resets_cost_no_place() {
     // All but that of the server itself.
     let mut clients = Vec::new();
     wait_for("all places", || {
-        let mut client = Client::connect(server.address);
+        let mut client = server.client();
         if client.reply().0 == 220 {
             clients.push(client);
         }
         clients.len() == MAX - 1
     });
-    let mut client = Client::connect(server.address);
+    let mut client = server.client();
     client.expect_reply(421);
 }
 
@@ -190,7 +193,7 @@ fn who_is_reset_during_a_login() {
         config.auth_failed_timeout = Duration::from_secs(3600);
     };
     let set_up = |server: &mut FTPServer| server.set_max_cons_per_ip(1);
-    let server = Server::build("127.0.0.1", change, set_up, |_| {
+    let server = Server::build(Mode::Clear, "127.0.0.1", change, set_up, |_| {
         ftpdlib::handlers::StockHandler
     });
     let mut client = server.connect();
@@ -200,7 +203,7 @@ fn who_is_reset_during_a_login() {
     reset(client);
     let mut next = None;
     wait_for("its place", || {
-        let mut client = Client::connect(server.address);
+        let mut client = server.client();
         let admitted = client.reply().0 == 220;
         next = admitted.then_some(client);
         admitted
@@ -210,27 +213,37 @@ fn who_is_reset_during_a_login() {
     client.send("PASS wrong\r\n");
     assert!(answers.recv_timeout(DEADLINE).unwrap().is_none());
     reset(client);
-    Client::connect(server.address).expect_reply(421);
+    server.client().expect_reply(421);
 }
 
 #[cfg(feature = "cli")]
 mod descriptors {
     use std::net::TcpStream;
 
-    use crate::tools::Program;
+    use testkit::Program;
 
     use super::*;
 
     #[test]
     fn the_soft_limit_is_raised() {
-        let program = Program::start_after("ulimit -S -n 64; ulimit -H -n 640", &[]);
+        let program = Program::start_after(
+            "ulimit -S -n 64; ulimit -H -n 640",
+            FTPDLIB,
+            Mode::Clear,
+            &[],
+        );
         assert_eq!(program.descriptors_max(), 640);
         assert!(!program.log().contains("max_cons"), "{}", program.log());
     }
 
     #[test]
     fn more_connections_than_files_are_told() {
-        let program = Program::start_after("ulimit -n 200", &["--max-cons", "50000"]);
+        let program = Program::start_after(
+            "ulimit -n 200",
+            FTPDLIB,
+            Mode::Clear,
+            &["--max-cons", "50000"],
+        );
         let line = "max_cons is 50000, but the system allows 200 open files (ulimit -n)";
         assert_eq!(program.log().matches(line).count(), 1, "{}", program.log());
     }
@@ -239,7 +252,7 @@ mod descriptors {
     fn what_connections_take_depends_on_the_model() {
         let told = |model: &str, max_cons: &str| {
             let args = ["--max-cons", max_cons, "--concurrency", model];
-            let program = Program::start_after("ulimit -n 200", &args);
+            let program = Program::start_after("ulimit -n 200", FTPDLIB, Mode::Clear, &args);
             let log = program.log();
             let lines = log.lines().filter(|line| line.contains("max_cons is"));
             let texts = lines.filter_map(|line| Some(line.split_once("files")?.1.to_owned()));
@@ -258,7 +271,7 @@ mod descriptors {
     fn fill(program: &Program) -> Vec<Client> {
         let mut clients = Vec::new();
         loop {
-            let mut client = Client::connect(program.address);
+            let mut client = program.client();
             match client.reply().0 {
                 220 => clients.push(client),
                 code => {
@@ -277,7 +290,7 @@ mod descriptors {
 
     #[test]
     fn the_last_ones_are_for_transfers() {
-        let program = Program::start_after("ulimit -n 64", &[]);
+        let program = Program::start_after("ulimit -n 64", FTPDLIB, Mode::Clear, &[]);
         std::fs::write(program.home.path().join("file"), "content").unwrap();
         let mut clients = fill(&program);
         assert!(clients.len() > 20, "{}", clients.len());
@@ -285,7 +298,7 @@ mod descriptors {
         let data: Vec<_> = clients[..5].iter_mut().map(Client::pasv).collect();
         for (client, mut data) in clients.iter_mut().zip(data) {
             client.begin("RETR file");
-            assert_eq!(common::read_all(&mut data), b"content");
+            assert_eq!(testkit::read_all(&mut data), b"content");
             client.expect_reply(226);
         }
         clients[20].upload("STOR new", "other");
@@ -301,11 +314,16 @@ mod descriptors {
     /// first of them has begun.
     #[test]
     fn the_last_ones_are_for_transfers_of_threads() {
-        let program = Program::start_after("ulimit -n 64", &["--concurrency", "multi-thread"]);
+        let program = Program::start_after(
+            "ulimit -n 64",
+            FTPDLIB,
+            Mode::Clear,
+            &["--concurrency", "multi-thread"],
+        );
         std::fs::write(program.home.path().join("file"), "content").unwrap();
         let mut client = program.login();
         program.signal("STOP");
-        let mut crowd: Vec<_> = (0..60).map(|_| Client::connect(program.address)).collect();
+        let mut crowd: Vec<_> = (0..60).map(|_| program.client()).collect();
         program.signal("CONT");
         // None is dropped without a word.
         crowd.retain_mut(|newcomer| match newcomer.reply().0 {
@@ -323,14 +341,12 @@ mod descriptors {
         assert_eq!(program.log().matches("has no loop").count(), 0);
         // They make room.
         drop(crowd);
-        wait_for("a place", || {
-            Client::connect(program.address).reply().0 == 220
-        });
+        wait_for("a place", || program.client().reply().0 == 220);
     }
 
     #[test]
     fn without_any_it_neither_spins_nor_stops_listening() {
-        let program = Program::start_after("ulimit -n 64", &[]);
+        let program = Program::start_after("ulimit -n 64", FTPDLIB, Mode::Clear, &[]);
         let mut clients = fill(&program);
         // Listeners take what was kept back.
         let mut listening = 0;
@@ -360,7 +376,7 @@ mod descriptors {
         last.expect(221, "QUIT");
         last.expect_eof();
         wait_for("a place", || {
-            let mut late = Client::connect(program.address);
+            let mut late = program.client();
             late.reply().0 == 220
         });
         assert_eq!(clients[0].download("NLST"), b"");
@@ -370,10 +386,10 @@ mod descriptors {
 #[cfg(feature = "cli")]
 mod processes {
     use super::*;
-    use crate::tools::Program;
+    use testkit::Program;
 
     fn login(program: &Program) -> Option<Client> {
-        let mut client = Client::connect(program.address);
+        let mut client = program.client();
         client.expect_reply(220);
         client.expect(331, format!("USER {USER}"));
         match client.command(format!("PASS {PASSWORD}")) {
@@ -410,7 +426,11 @@ mod processes {
     #[test]
     fn workers_count_together_and_a_dead_one_gives_back() {
         let args = ["--concurrency", "pre-fork", "--workers", "3"];
-        let program = Program::start(&[&args[..], &["--max-cons-per-user", "12"]].concat());
+        let program = Program::start(
+            FTPDLIB,
+            Mode::Clear,
+            &[&args[..], &["--max-cons-per-user", "12"]].concat(),
+        );
         wait_for("the workers", || workers(&program).len() == 3);
         let mut clients = fill(&program, 12);
         kill(&workers(&program)[0]);
@@ -434,7 +454,7 @@ mod processes {
     #[test]
     fn a_process_for_each_connection_counts_for_all() {
         let args = ["--concurrency", "multi-proc", "--max-cons-per-user", "3"];
-        let program = Program::start(&args);
+        let program = Program::start(FTPDLIB, Mode::Clear, &args);
         let mut clients = fill(&program, 3);
         assert_eq!(clients[0].download("NLST"), b"");
         clients[0].expect(221, "QUIT");
@@ -448,11 +468,15 @@ mod processes {
         });
         assert!(login(&program).is_none());
         // Data connections of other processes count too.
-        let program = Program::start(&["--concurrency", "multi-proc", "--max-cons", "4"]);
+        let program = Program::start(
+            FTPDLIB,
+            Mode::Clear,
+            &["--concurrency", "multi-proc", "--max-cons", "4"],
+        );
         let mut clients = [login(&program).unwrap(), login(&program).unwrap()];
         let _data = clients[0].pasv();
         clients[0].begin("STOR file");
-        let mut late = Client::connect(program.address);
+        let mut late = program.client();
         late.expect_reply(421);
     }
 }

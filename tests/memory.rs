@@ -4,16 +4,14 @@
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{Client, Server, wait_for};
 use ftpdlib::handlers::StockHandler;
+use testkit::{Client, Mode, Server, wait_for};
 
 /// Counts what the threads take that want to be counted: servers, not clients.
 struct Counting;
@@ -65,6 +63,7 @@ fn counted() -> (Server, MutexGuard<'static, ()>) {
     static ONE: Mutex<()> = Mutex::new(());
     let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let server = Server::build(
+        Mode::Clear,
         "127.0.0.1",
         |config| config.timeout = Some(std::time::Duration::from_secs(300)),
         |server| {

@@ -2,10 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::any::Any;
 use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
@@ -17,9 +13,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use common::authority;
-use common::socket::Socket;
-use common::{Client, DEADLINE, PASSWORD, Server, USER, drain, wait_for, write_big};
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::handlers::{CmdArg, StockHandler, TimerId, commands};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
@@ -27,7 +20,10 @@ use ftpdlib::{
     AuthenticationFailed, FTPConfig, FTPHandler, FTPServer, FTPSession, PoolFull, TlsConfig,
 };
 use rustls::{ClientConnection, StreamOwned};
-use tools::{Way, begin, next, reset};
+use testkit::{
+    Client, DEADLINE, Mode, PASSWORD, Server, Socket, USER, Way, authority, begin, drain, next,
+    reset, wait_for, write_big,
+};
 
 /// Gives work to others, which asks the test what its result is.
 struct Giver {
@@ -209,7 +205,7 @@ impl Stage {
             }
             change(config);
         };
-        let server = Server::build("127.0.0.1", change, set_up, move |_| Giver {
+        let server = Server::build(Mode::Clear, "127.0.0.1", change, set_up, move |_| Giver {
             questions: ask.clone(),
             events: tell.clone(),
             gate: Arc::clone(&closed),
@@ -403,7 +399,7 @@ fn a_client_that_sends_no_more_is_answered() {
 
 /// A client at another address, who is logged in.
 fn elsewhere(server: &Server) -> Client {
-    let mut client = common::connect_from("127.0.0.2", server.address);
+    let mut client = Client::connect_from(Mode::Clear, "127.0.0.2", server.address);
     client.expect_reply(220);
     client.login(USER, PASSWORD);
     client
@@ -426,9 +422,9 @@ fn work_keeps_the_seat_of_a_session_that_has_gone() {
         reset(client.socket);
         stage.expect_event("disconnect");
     }
-    Client::connect(stage.address).expect_reply(421);
+    stage.client().expect_reply(421);
     let mut other = elsewhere(&stage);
-    let mut late = common::connect_from("127.0.0.2", stage.address);
+    let mut late = Client::connect_from(Mode::Clear, "127.0.0.2", stage.address);
     late.expect_reply(220);
     late.expect(331, format!("USER {USER}"));
     late.expect(530, format!("PASS {PASSWORD}"));
@@ -438,7 +434,7 @@ fn work_keeps_the_seat_of_a_session_that_has_gone() {
     works.pop().unwrap().send("too late").unwrap();
     let mut next = None;
     wait_for("a place", || {
-        let mut client = Client::connect(stage.address);
+        let mut client = stage.client();
         let admitted = client.reply().0 == 220;
         next = admitted.then_some(client);
         admitted
@@ -493,11 +489,9 @@ fn a_login_keeps_the_seat_of_its_session() {
     let answer = questions.recv_timeout(DEADLINE).unwrap();
     reset(client.socket);
     stage.expect_event("disconnect");
-    Client::connect(stage.address).expect_reply(421);
+    stage.client().expect_reply(421);
     drop(answer);
-    wait_for("its place", || {
-        Client::connect(stage.address).reply().0 == 220
-    });
+    wait_for("its place", || stage.client().reply().0 == 220);
 }
 
 /// What is begun when a session ends is done all the same.

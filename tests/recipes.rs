@@ -6,8 +6,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,11 +17,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::tls::certfile;
-use common::{Client, PASSWORD, USER, parse_227, pattern, set_deadlines, wait_for};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
+use testkit::{Client, PASSWORD, USER, certfile, parse_227, pattern, set_deadlines, wait_for};
 
 /// An example that runs, and ends with this value.
 struct Example {
@@ -157,7 +154,7 @@ fn address_in(log: impl Fn() -> String) -> SocketAddr {
 }
 
 /// Begins an upload that is not ended, of which these bytes have come.
-fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> common::socket::Socket {
+fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> testkit::Socket {
     let mut data = client.pasv();
     client.begin(command);
     data.write_all(bytes).unwrap();
@@ -242,7 +239,7 @@ fn tls_ftpd() {
     let example = Example::start_at("127.0.0.1:0", "tls_ftpd", &[path]);
     let mut client = example.connect();
     client.expect(550, "USER user");
-    let [_, config] = common::tls::both();
+    let [_, config] = testkit::each_version();
     client.auth(&config).unwrap();
     client.login(USER, PASSWORD);
     client.expect(550, "PASV");

@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "common/authority.rs"]
-mod authority;
-
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::symlink;
@@ -20,8 +17,7 @@ use ftpdlib::testing::Session;
 use ftpdlib::{FTPConfig, FTPHandler, FTPSession, ThrottledDTPHandler, TlsConfig};
 use rustls::ClientConnection;
 use tempfile::TempDir;
-
-use self::authority::Pair;
+use testkit::authority::Pair;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -750,7 +746,7 @@ fn tls() {
     let mut session = place.connect();
     assert_eq!(session.command("AUTH TLS"), "234 AUTH TLS successful.");
     let name = "localhost".try_into().unwrap();
-    let tls = ClientConnection::new(authority::client(None).into(), name).unwrap();
+    let tls = ClientConnection::new(testkit::authority::client(None).into(), name).unwrap();
     let mut client = Secure { session, tls };
     while client.tls.is_handshaking() {
         client.exchange();

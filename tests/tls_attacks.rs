@@ -3,22 +3,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::socket::Socket;
-use common::tls::{Carried, both, certfile, client_config, serve, with_tls};
-use common::{Client, PASSWORD, Server, USER, parse_227, read_all, read_whole, set_deadlines};
 use ftpdlib::{TlsConfig, TlsVersion};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
-use tools::{Hooks, WAYS, Way, begin, fetch, next, store};
+use testkit::{
+    Carried, Client, Hooks, Mode, PASSWORD, Server, Socket, USER, WAYS, Way, begin, certfile,
+    client_config, each_version, fetch, next, parse_227, read_all, read_whole, serve,
+    set_deadlines, store, with_tls,
+};
+
+/// The path of the program.
+#[cfg(feature = "cli")]
+const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
@@ -65,13 +66,13 @@ fn commands_in_clear_behind_auth() {
             client.send(format!("AUTH TLS\r\n{behind}"));
             client.expect_reply(234);
             // The client knows nothing of it, and shakes hands.
-            let _ = client.socket.write_all(&hello(&both()[1]));
+            let _ = client.socket.write_all(&hello(&each_version()[1]));
             let _ = client.socket.shutdown(Shutdown::Write);
             assert_not_answered(&mut client, behind);
             assert!(server.path("a").exists(), "{behind:?}");
         }
     }
-    server.login_over(&both()[1]).expect(200, "NOOP");
+    server.login_over(&each_version()[1]).expect(200, "NOOP");
 }
 
 #[track_caller]
@@ -110,7 +111,7 @@ fn commands_in_clear_in_pieces() {
 #[test]
 fn a_hello_behind_auth() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.connect();
         let tcp = client.socket.share().into_tcp();
         let mut carried = Carried::new(tcp, &config);
@@ -134,8 +135,8 @@ fn a_hello_behind_auth() {
 #[test]
 fn records_that_are_none() {
     let (told, events) = Hooks::channel();
-    let server = Server::with_handler(with_tls(|_| {}), move |_| Hooks(told.clone()));
-    for config in both() {
+    let server = Server::with_handler(Mode::Clear, with_tls(|_| {}), move |_| Hooks(told.clone()));
+    for config in each_version() {
         for spoiled in ["clear", "changed", "repeated", "cut", "too long"] {
             server.write("a", b"abc");
             let client = server.login_over(&config);
@@ -167,15 +168,15 @@ fn records_that_are_none() {
 /// The end of the control connection is the end of the session, also without a word.
 #[test]
 fn control_connections_that_end_without_close_notify() {
-    let lines = common::log::keep();
+    let lines = testkit::log::keep();
     let (told, events) = Hooks::channel();
-    let server = Server::with_handler(with_tls(|_| {}), move |_| Hooks(told.clone()));
-    for config in both() {
+    let server = Server::with_handler(Mode::Clear, with_tls(|_| {}), move |_| Hooks(told.clone()));
+    for config in each_version() {
         for how in ["fin", "reset", "good"] {
             let client = server.login_over(&config);
             match how {
                 "fin" => drop(client.socket.into_tcp()),
-                "reset" => tools::reset(client.socket),
+                "reset" => testkit::reset(client.socket),
                 _ => drop(client),
             }
             assert_eq!(next(&events), "disconnect");
@@ -194,7 +195,7 @@ fn control_connections_that_end_without_close_notify() {
     }
     let closed = |line: &&String| line.contains("FTP session closed (disconnect).");
     assert_eq!(lines.lock().iter().filter(closed).count(), 8);
-    assert!(!lines.hold("panic"), "{:?}", lines.lock());
+    assert!(!lines.contain("panic"), "{:?}", lines.lock());
 }
 
 // --- what is no handshake
@@ -252,9 +253,10 @@ fn what_is_no_handshake() -> Vec<Vec<u8>> {
 #[test]
 fn what_is_no_handshake_ends_the_session() {
     let (told, events) = Hooks::channel();
-    let explicit = Server::with_handler(with_tls(|_| {}), move |_| Hooks(told.clone()));
+    let explicit =
+        Server::with_handler(Mode::Clear, with_tls(|_| {}), move |_| Hooks(told.clone()));
     let implicit = serve(|tls| tls.implicit = true);
-    let mut other = explicit.login_over(&both()[1]);
+    let mut other = explicit.login_over(&each_version()[1]);
     for bytes in what_is_no_handshake() {
         let mut client = explicit.connect();
         client.expect(234, "AUTH TLS");
@@ -302,12 +304,12 @@ fn the_oldest_version_that_is_accepted() {
     for (min_version, accepted) in [(TlsVersion::V1_2, 2), (TlsVersion::V1_3, 1)] {
         let certfile = certfile();
         let path = certfile.path().to_owned();
-        let server = Server::with(move |config| {
+        let server = Server::with(Mode::Clear, move |config| {
             let mut tls = TlsConfig::new(path);
             tls.min_version = min_version;
             config.tls = Some(tls);
         });
-        let count = both()
+        let count = each_version()
             .iter()
             .filter(|config| {
                 let mut client = server.connect();
@@ -315,7 +317,7 @@ fn the_oldest_version_that_is_accepted() {
             })
             .count();
         assert_eq!(count, accepted, "{min_version:?}");
-        server.login_over(&both()[1]).download("NLST");
+        server.login_over(&each_version()[1]).download("NLST");
     }
 }
 
@@ -336,7 +338,7 @@ fn an_endless_hello() {
         assert!(sent < 8 << 20, "it takes everything");
         result = client.socket.write_all(&record);
     }
-    server.login_over(&both()[1]).expect(200, "NOOP");
+    server.login_over(&each_version()[1]).expect(200, "NOOP");
 }
 
 /// Hellos may be long, and come in small pieces.
@@ -362,7 +364,7 @@ fn long_hellos() {
 fn a_handshake_byte_by_byte() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.connect();
         client.expect(234, "AUTH TLS");
         let mut slow = Carried::new(client.socket.into_tcp(), &config);
@@ -462,8 +464,8 @@ fn control_handshakes_have_their_time() {
             tls.handshake_timeout = SHORT;
             tls.implicit = implicit;
         });
-        let server = Server::with_handler(change, move |_| Hooks(told.clone()));
-        for config in both() {
+        let server = Server::with_handler(Mode::Clear, change, move |_| Hooks(told.clone()));
+        for config in each_version() {
             let workers = DELAYS.map(|how| {
                 let tcp = if implicit {
                     TcpStream::connect(server.address).unwrap()
@@ -488,7 +490,7 @@ fn control_handshakes_have_their_time() {
 fn a_handshake_that_is_finished_has_no_deadline() {
     let server = serve(|tls| tls.handshake_timeout = SHORT);
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let (mut data, _) = begin(&mut client, Way::Early, "STOR up");
         std::thread::park_timeout(2 * SHORT);
@@ -514,14 +516,14 @@ fn a_handshake_that_is_finished_has_no_deadline() {
 #[test]
 fn idle_during_the_handshake() {
     let change = with_tls(|_| {});
-    let server = Server::with(move |config| {
+    let server = Server::with(Mode::Clear, move |config| {
         change(config);
         config.timeout = Some(SHORT);
     });
     let mut client = server.connect();
     client.expect(234, "AUTH TLS");
     expect_the_end(&mut client.socket);
-    let mut client = server.login_over(&both()[1]);
+    let mut client = server.login_over(&each_version()[1]);
     assert_eq!(
         client.expect_reply(421),
         "421 Control connection timed out."
@@ -533,7 +535,7 @@ fn idle_during_the_handshake() {
 fn data_handshakes_have_their_time() {
     let server = serve(|tls| tls.handshake_timeout = SHORT);
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let workers: Vec<_> = DELAYS
             .into_iter()
             .flat_map(|how| ["RETR a", "STOR up", "NLST"].map(|command| (how, command)))
@@ -559,7 +561,7 @@ fn data_handshakes_have_their_time() {
         }
     }
     // The session goes on as if nothing had been.
-    let mut client = server.login_over(&both()[1]);
+    let mut client = server.login_over(&each_version()[1]);
     let address = parse_227(&client.expect(227, "PASV"));
     let data = TcpStream::connect(address).unwrap();
     client.begin("RETR a");
@@ -576,20 +578,23 @@ fn data_handshakes_have_their_time() {
 #[test]
 fn waiting_costs_no_time_of_the_processor() {
     let certfile = certfile();
-    let program =
-        tools::Program::start(&["--tls", "--certfile", certfile.path().to_str().unwrap()]);
+    let program = testkit::Program::start(
+        FTPDLIB,
+        Mode::Clear,
+        &["--tls", "--certfile", certfile.path().to_str().unwrap()],
+    );
     std::fs::write(program.home.path().join("a"), b"abc").unwrap();
-    let config = &both()[1];
+    let config = &each_version()[1];
     let mut waiting = Vec::new();
     for part in [0, 1, 50] {
-        let mut client = Client::connect(program.address);
+        let mut client = program.client();
         client.expect_reply(220);
         client.expect(234, "AUTH TLS");
         let mut tcp = client.socket.into_tcp();
         tcp.write_all(&hello(config)[..part]).unwrap();
         waiting.push((None, tcp));
         for command in ["RETR a", "STOR b", "NOOP"] {
-            let mut client = Client::connect(program.address);
+            let mut client = program.client();
             client.expect_reply(220);
             client.auth(config).unwrap();
             client.protect();
@@ -620,14 +625,17 @@ fn waiting_costs_no_time_of_the_processor() {
 #[test]
 fn hundreds_of_half_open_handshakes() {
     let certfile = certfile();
-    let program =
-        tools::Program::start(&["--tls", "--certfile", certfile.path().to_str().unwrap()]);
+    let program = testkit::Program::start(
+        FTPDLIB,
+        Mode::Clear,
+        &["--tls", "--certfile", certfile.path().to_str().unwrap()],
+    );
     std::fs::write(program.home.path().join("a"), b"abc").unwrap();
-    let [old, new] = both();
+    let [old, new] = each_version();
     let hello = hello(&new);
     let mut half_open = Vec::new();
     for number in 0..300 {
-        let mut client = Client::connect(program.address);
+        let mut client = program.client();
         client.expect_reply(220);
         client.expect(234, "AUTH TLS");
         let mut tcp = client.socket.into_tcp();
@@ -643,7 +651,7 @@ fn hundreds_of_half_open_handshakes() {
     plain.expect(200, "NOOP");
     assert_eq!(plain.download("RETR a"), b"abc");
     for config in [old, new] {
-        let mut client = Client::connect(program.address);
+        let mut client = program.client();
         client.expect_reply(220);
         client.auth(&config).unwrap();
         client.protect();
@@ -660,10 +668,10 @@ fn hundreds_of_half_open_handshakes() {
 #[test]
 fn a_server_that_ends_during_handshakes() {
     let (told, events) = Hooks::channel();
-    let server = Server::with_handler(with_tls(|_| {}), move |_| Hooks(told.clone()));
+    let server = Server::with_handler(Mode::Clear, with_tls(|_| {}), move |_| Hooks(told.clone()));
     let mut control = server.connect();
     control.expect(234, "AUTH TLS");
-    let mut client = server.login_over(&both()[1]);
+    let mut client = server.login_over(&each_version()[1]);
     let address = parse_227(&client.expect(227, "PASV"));
     let _data = TcpStream::connect(address).unwrap();
     client.begin("STOR up");
@@ -756,9 +764,9 @@ fn alpn_of_data_connections() {
 #[test]
 fn http_under_tls() {
     let server = serve(|tls| tls.implicit = true);
-    for config in both() {
+    for config in each_version() {
         server.write("a", b"abc");
-        let mut client = Client::connect(server.address);
+        let mut client = server.client();
         client.socket.secure(config);
         client.expect_reply(220);
         client.send("POST / HTTP/1.1\r\nHost: x\r\n\r\nUSER user\r\nPASS 12345\r\nDELE a\r\n");

@@ -3,25 +3,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
-use common::socket::Socket;
-use common::tls::{both, serve};
-use common::{PASSWORD, Server, USER, connect_data, parse_227, read_whole, set_deadlines};
-use tools::{WAYS, begin, fetch, port_listener, store};
+use testkit::{
+    Mode, PASSWORD, Server, Socket, USER, WAYS, begin, connect_data, each_version, fetch,
+    parse_227, port_listener, read_whole, serve, set_deadlines, store,
+};
 
 // --- AUTH
 
 #[test]
 fn auth_in_each_form() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         for arg in [
             "TLS", "tls", "TLS-C", "tls-c", "SSL", "ssl", "sSl", "TLS-P", "Tls-P",
         ] {
@@ -63,13 +59,13 @@ fn auth_that_is_unknown() {
     assert_eq!(reply, "501 Syntax error: command needs an argument.");
     // It is in clear still, and can be secured.
     client.login(USER, PASSWORD);
-    client.auth(&both()[0]).unwrap();
+    client.auth(&each_version()[0]).unwrap();
 }
 
 #[test]
 fn auth_once_more() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for arg in ["TLS", "SSL", "XXX"] {
             let reply = client.expect(503, format!("AUTH {arg}"));
@@ -90,13 +86,13 @@ fn auth_after_login() {
     for code in [200, 257, 234] {
         client.expect_reply(code);
     }
-    client.socket.secure(both()[1].clone());
+    client.socket.secure(each_version()[1].clone());
     client.expect(257, "PWD");
 }
 
 #[test]
 fn without_tls_there_is_no_auth() {
-    let server = Server::start();
+    let server = Server::start(Mode::Clear);
     let mut client = server.connect();
     for command in ["AUTH TLS", "PBSZ 0", "PROT P", "CCC"] {
         let verb = command.split(' ').next().unwrap();
@@ -120,7 +116,7 @@ fn feat_and_help() {
     let mut client = server.connect();
     for secure in [false, true] {
         if secure {
-            client.auth(&both()[1]).unwrap();
+            client.auth(&each_version()[1]).unwrap();
         }
         let reply = client.expect(211, "FEAT");
         let features: Vec<_> = reply
@@ -163,7 +159,7 @@ fn pbsz() {
         "503 PBSZ not allowed on insecure control connection."
     );
     client.expect(501, "PBSZ");
-    client.auth(&both()[1]).unwrap();
+    client.auth(&each_version()[1]).unwrap();
     for size in ["0", "1024", "x", "-1"] {
         let reply = client.expect(200, format!("PBSZ {size}"));
         assert_eq!(reply, "200 PBSZ=0 successful.");
@@ -178,7 +174,7 @@ fn prot() {
     let insecure = "503 PROT not allowed on insecure control connection.";
     assert_eq!(client.expect(503, "PROT P"), insecure);
     assert_eq!(client.expect(503, "PROT C"), insecure);
-    client.auth(&both()[1]).unwrap();
+    client.auth(&each_version()[1]).unwrap();
     for arg in ["P", "C", "S", "X"] {
         let reply = client.expect(503, format!("PROT {arg}"));
         assert_eq!(reply, "503 You must issue the PBSZ command prior to PROT.");
@@ -212,7 +208,7 @@ fn prot() {
 fn prot_is_changed_between_transfers() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for private in [true, false, false, true, false, true] {
             client.expect(200, if private { "PROT P" } else { "PROT C" });
@@ -233,7 +229,7 @@ fn prot_is_changed_between_transfers() {
 fn a_new_user_begins_in_clear() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for flush in ["REIN", "USER user"] {
             assert_eq!(client.download("RETR a"), b"abc");
@@ -262,7 +258,7 @@ fn a_new_user_begins_in_clear() {
 #[test]
 fn ccc_is_refused() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for command in ["CCC", "ccc", "CDC", "MIC x", "ENC x", "CONF x", "ADAT x"] {
             let (code, reply) = client.command(command);
@@ -278,7 +274,7 @@ fn ccc_is_refused() {
 #[test]
 fn tls_control_required() {
     let server = serve(|tls| tls.tls_control_required = true);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.connect();
         let required = "550 SSL/TLS required on the control channel.";
         for command in ["USER user", "PASS 12345", "USER anonymous", "pass x"] {
@@ -305,7 +301,7 @@ fn tls_data_required() {
     let server = serve(|tls| tls.tls_data_required = true);
     server.write("a", b"abc");
     let (_listener, port) = port_listener();
-    for config in both() {
+    for config in each_version() {
         let mut client = server.connect();
         for secure in [false, true] {
             if secure {
@@ -334,7 +330,7 @@ fn tls_data_required() {
 fn tls_data_required_at_the_transfer() {
     let server = serve(|tls| tls.tls_data_required = true);
     server.write("a", b"abc");
-    let mut client = server.login_over(&both()[1]);
+    let mut client = server.login_over(&each_version()[1]);
     for command in [
         "RETR a", "STOR a", "APPE a", "STOU a", "STOU", "LIST", "NLST", "MLSD",
     ] {
@@ -342,7 +338,7 @@ fn tls_data_required_at_the_transfer() {
             let address = parse_227(&client.expect(227, "PASV"));
             let data = connected.then(|| connect_data(address));
             if connected {
-                tools::await_data(&mut client);
+                testkit::await_data(&mut client);
             }
             client.expect(200, "PROT C");
             assert_eq!(client.expect(521, command), AT_TRANSFER, "{command}");
@@ -367,7 +363,7 @@ fn tls_data_required_at_the_transfer() {
 fn prot_c_after_the_transfer_was_promised() {
     let server = serve(|tls| tls.tls_data_required = true);
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let address = parse_227(&client.expect(227, "PASV"));
         client.send("RETR a\r\nPROT C\r\nNOOP\r\n");
@@ -391,12 +387,12 @@ fn prot_c_after_the_transfer_was_promised() {
 fn prot_p_for_a_connection_of_before_auth() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login();
         let address = parse_227(&client.expect(227, "PASV"));
         let tcp = TcpStream::connect(address).unwrap();
         set_deadlines(&tcp);
-        tools::await_data(&mut client);
+        testkit::await_data(&mut client);
         client.auth(&config).unwrap();
         client.protect();
         client.begin("RETR a");
@@ -413,13 +409,13 @@ fn prot_p_for_a_connection_of_before_auth() {
 fn prot_p_after_pasv() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         client.expect(200, "PROT C");
         let address = parse_227(&client.expect(227, "PASV"));
         let tcp = TcpStream::connect(address).unwrap();
         set_deadlines(&tcp);
-        tools::await_data(&mut client);
+        testkit::await_data(&mut client);
         client.expect(200, "PROT P");
         client.begin("RETR a");
         let mut data = Socket::new(tcp);
@@ -464,7 +460,7 @@ fn spoil(how: Spoiled, tcp: TcpStream) -> Option<TcpStream> {
         Spoiled::Closed => return None,
         Spoiled::HalfClosed => socket.shutdown(Shutdown::Write).unwrap(),
         Spoiled::Reset => {
-            tools::reset(socket);
+            testkit::reset(socket);
             return None;
         }
         Spoiled::HalfHello => {
@@ -475,7 +471,7 @@ fn spoil(how: Spoiled, tcp: TcpStream) -> Option<TcpStream> {
         }
         Spoiled::Distrust => {
             // It trusts certificates of others.
-            let other = common::authority::Pair::new(&["localhost"]);
+            let other = testkit::authority::Pair::new(&["localhost"]);
             let mut roots = rustls::RootCertStore::empty();
             roots.add(other.der).unwrap();
             let config = rustls::ClientConfig::builder()
@@ -494,7 +490,7 @@ fn spoil(how: Spoiled, tcp: TcpStream) -> Option<TcpStream> {
 fn failed_data_handshakes() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for how in SPOILED {
             for command in ["RETR a", "STOR up", "NLST"] {
@@ -535,7 +531,7 @@ fn failed_data_handshakes() {
 #[test]
 fn a_failed_data_handshake_without_a_transfer() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for how in SPOILED {
             let address = parse_227(&client.expect(227, "PASV"));

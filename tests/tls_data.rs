@@ -3,25 +3,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use common::socket::Socket;
-use common::tls::{Carried, both, client_config, serve, with_tls};
-use common::{
-    BIG, Client, Server, connect_data, drain, parse_227, pattern, read_whole, set_deadlines,
-    wait_for, write_big,
-};
 use ftpdlib::ThrottledDTPHandler;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
-use tools::{Hooks, WAYS, Way, await_data, begin, fetch, next, port_listener, reset, store};
+use testkit::{
+    BIG, Carried, Client, Hooks, Mode, Server, Socket, WAYS, Way, await_data, begin, client_config,
+    connect_data, drain, each_version, fetch, next, parse_227, pattern, port_listener, read_whole,
+    reset, serve, set_deadlines, store, wait_for, with_tls, write_big,
+};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
@@ -82,7 +76,7 @@ fn each_order() {
     let server = serve(|_| {});
     let bytes = pattern(100_000);
     server.write("a", &bytes);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for (order, passive) in [
             (COMMAND_FIRST, true),
@@ -120,7 +114,7 @@ fn handshakes_before_the_command() {
     let server = serve(|_| {});
     let bytes = pattern(100_000);
     server.write("a", &bytes);
-    let workers = both().map(|config| {
+    let workers = each_version().map(|config| {
         let mut client = server.login_over(&config);
         let bytes = bytes.clone();
         std::thread::spawn(move || {
@@ -176,7 +170,7 @@ fn all_at_once() {
 #[test]
 fn commands_with_the_end_of_the_handshake() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.connect();
         client.expect(234, "AUTH TLS");
         let mut carried = Carried::new(client.socket.into_tcp(), &config);
@@ -242,7 +236,7 @@ fn the_end_of_a_download() {
     let server = serve(|_| {});
     server.write("a", pattern(100_000));
     write_big(&server, "big");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for command in ["RETR a", "NLST", "LIST", "MLSD"] {
             for way in WAYS {
@@ -266,7 +260,7 @@ fn the_end_of_a_download() {
 fn hooked(strict: bool) -> (Server, Receiver<String>) {
     let (told, events) = Hooks::channel();
     let change = with_tls(move |tls| tls.strict_eof = strict);
-    let server = Server::with_handler(change, move |_| Hooks(told.clone()));
+    let server = Server::with_handler(Mode::Clear, change, move |_| Hooks(told.clone()));
     (server, events)
 }
 
@@ -291,7 +285,7 @@ fn the_end_of_an_upload() {
     let bytes = pattern(50_000);
     for strict in [false, true] {
         let (server, events) = hooked(strict);
-        for config in both() {
+        for config in each_version() {
             let mut client = server.login_over(&config);
             for (end, way) in ENDS.into_iter().flat_map(|end| WAYS.map(|way| (end, way))) {
                 let (mut data, _) = begin(&mut client, way, "STOR a");
@@ -332,7 +326,7 @@ fn finish_upload(data: Socket, end: End) -> Option<TcpStream> {
             None
         }
         End::Open => {
-            data.say_good_bye();
+            data.send_close_notify();
             Some(data.into_tcp())
         }
         End::Bare => {
@@ -362,7 +356,7 @@ fn finish_upload(data: Socket, end: End) -> Option<TcpStream> {
 fn empty_uploads() {
     for strict in [false, true] {
         let (server, _events) = hooked(strict);
-        for config in both() {
+        for config in each_version() {
             let mut client = server.login_over(&config);
             for end in [End::Good, End::Open, End::Bare] {
                 let (data, _) = begin(&mut client, Way::Late, "STOR a");
@@ -380,7 +374,7 @@ fn empty_uploads() {
 #[test]
 fn a_record_that_was_changed() {
     let (server, events) = hooked(false);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let (data, _) = begin(&mut client, Way::Late, "STOR a");
         let mut record = Vec::new();
@@ -409,7 +403,7 @@ fn downloads_to_who_has_said_good_bye() {
     let server = serve(|_| {});
     let bytes = pattern(3 << 20);
     server.write("a", &bytes);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for way in WAYS {
             let (mut data, _) = begin(&mut client, way, "RETR a");
@@ -424,7 +418,7 @@ fn downloads_to_who_has_said_good_bye() {
 fn downloads_that_are_cut() {
     let (server, events) = hooked(false);
     write_big(&server, "big");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for closed in [false, true] {
             for way in WAYS {
@@ -454,12 +448,12 @@ fn files_of_all_sizes() {
     let files = [0, 1, 16_383, 16_384, 16_385, (5 << 20) + 13];
     for (buffer, most) in [(1, 4_000), (100, 16_385), (65_536, 6 << 20)] {
         let change = with_tls(|_| {});
-        let server = Server::with(move |config| {
+        let server = Server::with(Mode::Clear, move |config| {
             change(config);
             config.dtp.ac_in_buffer_size = buffer;
             config.dtp.ac_out_buffer_size = buffer;
         });
-        for config in both() {
+        for config in each_version() {
             let mut client = server.login_over(&config);
             for file in files {
                 let bytes = pattern(file.min(most));
@@ -478,14 +472,14 @@ fn files_of_all_sizes() {
 fn ascii_and_restarts() {
     for size in [1, 100, 65_536] {
         let change = with_tls(|_| {});
-        let server = Server::with(move |config| {
+        let server = Server::with(Mode::Clear, move |config| {
             change(config);
             config.dtp.ac_in_buffer_size = size;
             config.dtp.ac_out_buffer_size = size;
         });
         let wire = b"one\r\ntwo\n\rthree\r\r\n\xff\x00four".repeat(200);
         let stored = b"one\ntwo\n\rthree\r\n\xff\x00four".repeat(200);
-        for config in both() {
+        for config in each_version() {
             let mut client = server.login_over(&config);
             client.expect(200, "TYPE A");
             store(&mut client, Way::Late, "STOR a", &wire);
@@ -511,7 +505,7 @@ fn long_listings() {
         server.write(&format!("{number:0>60}"), "");
     }
     let mut plain = server.login();
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for command in ["LIST", "NLST", "MLSD"] {
             let expected = plain.download(command);
@@ -562,7 +556,7 @@ fn a_slow_reader() {
     let server = serve(|_| {});
     let bytes = pattern(6 << 20);
     server.write("a", &bytes);
-    for config in both() {
+    for config in each_version() {
         let mut slow = server.login_over(&config);
         let mut other = server.login_over(&config);
         let (mut data, _) = begin(&mut slow, Way::Early, "RETR a");
@@ -593,7 +587,7 @@ fn a_talkative_reader() {
     let server = serve(|_| {});
     let bytes = pattern(3 << 20);
     server.write("a", &bytes);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let (mut data, _) = begin(&mut client, Way::Early, "RETR a");
         let mut back = vec![0; bytes.len()];
@@ -610,7 +604,7 @@ fn a_talkative_reader() {
 #[test]
 fn throttled_transfers() {
     let change = with_tls(|_| {});
-    let server = Server::with(|config| {
+    let server = Server::with(Mode::Clear, |config| {
         change(config);
         config.set_dtp_handler(|| {
             ThrottledDTPHandler::new()
@@ -619,7 +613,7 @@ fn throttled_transfers() {
         });
     });
     let bytes = pattern(120_000);
-    let [config, other] = both();
+    let [config, other] = each_version();
     let mut client = server.login_over(&config);
     let start = std::time::Instant::now();
     let writer = std::thread::spawn({
@@ -642,7 +636,7 @@ fn throttled_transfers() {
 fn aborted_transfers() {
     let (server, events) = hooked(false);
     write_big(&server, "big");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for way in WAYS {
             let (mut data, _) = begin(&mut client, way, "RETR big");
@@ -692,7 +686,7 @@ fn many_transfers_at_once() {
     }
     let workers: Vec<_> = (0..6_u8)
         .map(|number| {
-            let mut client = server.login_over(&both()[usize::from(number) % 2]);
+            let mut client = server.login_over(&each_version()[usize::from(number) % 2]);
             std::thread::spawn(move || {
                 let expected = vec![b'0' + number; 2 << 20];
                 for way in WAYS {
@@ -718,7 +712,7 @@ fn quit_during_transfers() {
     let server = serve(|_| {});
     let bytes = pattern(3 << 20);
     server.write("a", &bytes);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let (mut data, _) = begin(&mut client, Way::Late, "RETR a");
         client.expect(221, "QUIT");
@@ -746,7 +740,7 @@ fn quit_during_transfers() {
 fn a_second_connection_to_the_same_port() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let address = parse_227(&client.expect(227, "PASV"));
         let mut data = connect_data(address);

@@ -3,24 +3,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Once};
 
-use common::socket::Socket;
-use common::tls::{both, client_config, with_tls};
-use common::{Client, Server, parse_227, read_all, set_deadlines, wait_for};
 use ftpdlib::handlers::{commands, data};
 use ftpdlib::{DTPHandler, DataChannel, FTPHandler, FTPSession};
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
-use tools::{Hooks, WAYS, fetch, next, store};
+use testkit::{
+    Client, Hooks, Mode, Server, Socket, WAYS, client_config, each_version, fetch, next, parse_227,
+    read_all, set_deadlines, store, wait_for, with_tls,
+};
 
 // --- when
 
@@ -93,7 +89,7 @@ fn told() -> (Server, Receiver<String>) {
         config.set_dtp_handler(move || Told(told.clone()));
         with_tls(|_| {})(config);
     };
-    let server = Server::with_handler(change, move |_| Told(sender.clone()));
+    let server = Server::with_handler(Mode::Clear, change, move |_| Told(sender.clone()));
     (server, events)
 }
 
@@ -134,7 +130,7 @@ fn hooks_of_the_control_connection() {
 fn hooks_of_data_connections() {
     let (server, events) = told();
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         expect_events(&events, &["secure_connection"]);
         assert!(next(&events).starts_with("established"));
@@ -256,7 +252,7 @@ fn fragile(at: &'static str) -> (Server, Arc<AtomicUsize>, Receiver<String>) {
         with_tls(|_| {})(config);
         config.set_dtp_handler(make_data);
     };
-    let server = Server::with_handler(change, move |_| make());
+    let server = Server::with_handler(Mode::Clear, change, move |_| make());
     server.write("a", b"abc");
     (server, armed, told)
 }
@@ -266,7 +262,7 @@ fn others_go_on(server: &Server, mut before: Client, events: &Receiver<String>) 
     assert_eq!(next(events), "disconnect");
     before.expect(200, "NOOP");
     assert_eq!(before.download("RETR a"), b"abc");
-    let mut newcomer = server.login_over(&both()[1]);
+    let mut newcomer = server.login_over(&each_version()[1]);
     assert_eq!(newcomer.download("RETR a"), b"abc");
     newcomer.expect(221, "QUIT");
     newcomer.expect_eof();
@@ -282,7 +278,7 @@ fn hooks_of_the_control_connection_that_panic() {
         "handle_failed_ssl_handshake",
     ] {
         let (server, armed, events) = fragile(at);
-        let before = server.login_over(&both()[1]);
+        let before = server.login_over(&each_version()[1]);
         armed.store(1, SeqCst);
         let mut client = server.connect();
         client.send("AUTH TLS\r\n");
@@ -290,7 +286,7 @@ fn hooks_of_the_control_connection_that_panic() {
         if at == "handle_failed_ssl_handshake" {
             let _ = client.socket.write_all(b"what is no handshake");
         } else {
-            client.socket.secure(both()[1].clone());
+            client.socket.secure(each_version()[1].clone());
             let _ = client.socket.handshake();
             let _ = client.socket.write_all(b"QUIT\r\n");
         }
@@ -311,8 +307,8 @@ fn hooks_of_data_connections_that_panic() {
     ] {
         for command in ["RETR a", "STOR up"] {
             let (server, armed, events) = fragile(at);
-            let before = server.login_over(&both()[1]);
-            let mut client = server.login_over(&both()[1]);
+            let before = server.login_over(&each_version()[1]);
+            let mut client = server.login_over(&each_version()[1]);
             armed.store(1, SeqCst);
             let address = parse_227(&client.expect(227, "PASV"));
             let tcp = TcpStream::connect(address).unwrap();

@@ -2,17 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use common::tls::{both, serve, with_tls};
-use common::{Client, PASSWORD, Server, USER, read_all, read_whole};
-use tools::{WAYS, begin, store};
+use testkit::{
+    Client, Mode, PASSWORD, Server, USER, WAYS, begin, each_version, read_all, read_whole, serve,
+    store, with_tls,
+};
 
 fn implicit() -> Server {
     let server = serve(|tls| tls.implicit = true);
@@ -32,7 +29,7 @@ fn connect_implicit(address: SocketAddr, config: &Arc<rustls::ClientConfig>) -> 
 #[test]
 fn implicit_tls() {
     let server = implicit();
-    for config in both() {
+    for config in each_version() {
         let mut client = connect_implicit(server.address, &config);
         let greeting = client.expect_reply(220);
         assert!(greeting.starts_with("220 ftpdlib"), "{greeting}");
@@ -76,14 +73,14 @@ fn implicit_tls_and_clients_without() {
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "\r\n",
     ] {
-        let mut client = Client::connect(server.address);
+        let mut client = server.client();
         assert!(client.is_silent());
         client.send(text);
         let bytes = read_all(&mut client.socket);
         // An alert at the most.
         assert!(bytes.is_empty() || bytes[0] == 0x15, "{text}: {bytes:?}");
     }
-    connect_implicit(server.address, &both()[1]).expect_reply(220);
+    connect_implicit(server.address, &each_version()[1]).expect_reply(220);
 }
 
 /// Whoever is too many gets no time for a handshake: it would hold a place of others
@@ -95,13 +92,13 @@ fn implicit_tls_and_too_many_connections() {
         |server| server.set_max_cons(2),
     ];
     let stock = |_| ftpdlib::handlers::StockHandler;
-    for config in both() {
+    for config in each_version() {
         for set_up in set_ups {
             let change = with_tls(|tls| tls.implicit = true);
-            let server = Server::build("127.0.0.1", change, set_up, stock);
+            let server = Server::build(Mode::Clear, "127.0.0.1", change, set_up, stock);
             let mut first = connect_implicit(server.address, &config);
             first.expect_reply(220);
-            let mut second = Client::connect(server.address);
+            let mut second = server.client();
             assert_eq!(read_all(&mut second.socket), b"");
             first.expect(200, "NOOP");
         }
@@ -112,9 +109,9 @@ fn implicit_tls_and_too_many_connections() {
 fn implicit_tls_over_ipv6_in_active_mode() {
     let change = with_tls(|tls| tls.implicit = true);
     let stock = |_| ftpdlib::handlers::StockHandler;
-    let server = Server::build("::1", change, |_| {}, stock);
+    let server = Server::build(Mode::Clear, "::1", change, |_| {}, stock);
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = connect_implicit(server.address, &config);
         client.expect_reply(220);
         client.login(USER, PASSWORD);
@@ -122,7 +119,7 @@ fn implicit_tls_over_ipv6_in_active_mode() {
         let listener = TcpListener::bind("[::1]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         client.expect(200, format!("EPRT |2|::1|{port}|"));
-        let mut data = common::accept_data(&listener);
+        let mut data = testkit::accept_data(&listener);
         client.expect(125, "RETR a");
         assert_eq!(read_whole(&mut data), b"abc");
         client.expect_reply(226);
@@ -137,7 +134,7 @@ fn implicit_tls_over_ipv6_in_active_mode() {
 #[test]
 fn a_half_closed_control_connection() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         client.send("NOOP\r\n".repeat(100) + "PWD\r\n");
         client.socket.shutdown(Shutdown::Write).unwrap();

@@ -3,21 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use common::socket::Socket;
-use common::tls::{client_config, serve};
-use common::{
-    Client, PASSWORD, Server, USER, parse_227, pattern, read_all, read_whole, set_deadlines,
-    wait_for,
-};
 use ftpdlib::SessionReuse;
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls12Resumption,
@@ -27,7 +17,10 @@ use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, NamedGroup, SupportedProtocolVersion};
 use std::io::Write;
-use tools::{WAYS, begin, port_listener};
+use testkit::{
+    Client, PASSWORD, Server, Socket, USER, WAYS, begin, client_config, parse_227, pattern,
+    port_listener, read_all, read_whole, serve, set_deadlines, wait_for,
+};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
@@ -305,7 +298,7 @@ fn require_and_no_ticket_before_the_command() {
         for command in ["RETR a", "STOR up", "NLST"] {
             let address = parse_227(&owner.client.expect(227, "PASV"));
             let mut data = under_tls(TcpStream::connect(address).unwrap(), &forgetful(&base));
-            tools::await_data(&mut owner.client);
+            testkit::await_data(&mut owner.client);
             owner.client.begin(command);
             assert_eq!(read_all(&mut data), b"");
             let reply = owner.client.expect_reply(522);
@@ -458,7 +451,7 @@ fn steal(
 
 #[test]
 fn refusals_are_logged_with_their_reason() {
-    let lines = common::log::keep();
+    let lines = testkit::log::keep();
     let server = server(SessionReuse::Require);
     let base = client_config(&[&TLS13]);
     let mut owner = Owner::login(&server, &base);
@@ -501,7 +494,7 @@ fn tickets_by_direction() {
                 let before = owner.wallet.received();
                 let (mut data, _) = begin(&mut owner.client, way, command);
                 data.write_all(SECRET).unwrap();
-                data.say_good_bye();
+                data.send_close_notify();
                 // To the very end: none came.
                 assert_eq!(read_whole(&mut data), b"");
                 owner.client.expect_reply(226);
@@ -628,7 +621,7 @@ fn failed_transfers_cost_no_session() {
         assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
         for _ in 0..5 {
             let data = owner.begin(&own, "RETR big");
-            tools::reset(data);
+            testkit::reset(data);
             assert!(matches!(owner.client.reply().0, 426 | 522));
         }
         let (listener, port) = port_listener();

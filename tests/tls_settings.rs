@@ -3,17 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "common/authority.rs"]
-mod authority;
-
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{CertFiles, ClientAuth, FTPConfig, FTPServer, TlsConfig, TlsError};
-
-use self::authority::{Pair, write_wrong_files};
+use testkit::authority::Pair;
+use testkit::write_wrong_files;
 
 fn bind(address: &str, tls: TlsConfig) -> std::io::Result<FTPServer> {
     let mut config = FTPConfig::default();
@@ -115,7 +112,7 @@ mod program {
     use rustls::pki_types::{CertificateDer, ServerName};
     use rustls::{ClientConnection, StreamOwned};
 
-    use super::authority::{Pair, client};
+    use testkit::{authority::Pair, authority::client};
 
     struct Process {
         child: Child,

@@ -4,10 +4,6 @@
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::collections::HashSet;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -17,16 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use common::authority::{Pair, client};
-use common::{Client, DEADLINE, drain, set_deadlines, wait_for};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConnection, StreamOwned};
-use tools::{Program, signal, sparse};
+use testkit::authority::{Pair, client};
+use testkit::{Client, DEADLINE, Mode, Program, drain, set_deadlines, signal, sparse, wait_for};
+
+/// The path of the program.
+const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
 fn prefork(workers: usize, args: &[&str]) -> Program {
     let workers = workers.to_string();
     let prefork = ["--concurrency", "pre-fork", "--workers", &workers];
-    Program::start(&[&prefork, args].concat())
+    Program::start(FTPDLIB, Mode::Clear, &[&prefork, args].concat())
 }
 
 /// Until so many workers have ever begun to serve.
@@ -46,7 +44,7 @@ fn kill(pid: u32) {
 /// A client that is let in.
 #[track_caller]
 fn connect(program: &Program) -> Client {
-    let mut client = Client::connect(program.address);
+    let mut client = program.client();
     client.expect_reply(220);
     client
 }
@@ -208,7 +206,7 @@ fn a_worker_that_ends_alone_is_replaced() {
 fn fill(program: &Program, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     wait_for("places", || {
-        let mut client = Client::connect(program.address);
+        let mut client = program.client();
         match client.reply() {
             (220, _) => clients.push(client),
             (code, text) => {
@@ -218,7 +216,7 @@ fn fill(program: &Program, count: usize) -> Vec<Client> {
         }
         clients.len() == count
     });
-    let mut late = Client::connect(program.address);
+    let mut late = program.client();
     late.expect_reply(421);
     late.expect_eof();
     clients
@@ -247,7 +245,7 @@ fn an_address_has_its_limit_over_all_workers() {
     let program = prefork(3, &["--max-cons-per-ip", "6"]);
     await_starts(&program, 3);
     let clients = fill(&program, 6);
-    let mut other = common::connect_from("127.0.0.2", program.address);
+    let mut other = Client::connect_from(Mode::Clear, "127.0.0.2", program.address);
     other.expect_reply(220);
     drop(clients);
     fill(&program, 6);
@@ -282,14 +280,18 @@ fn a_signal_to_all_cuts_nothing() {
             ["--concurrency", "pre-fork", "--workers", "2"].as_slice(),
             &["--concurrency", "multi-proc"],
         ] {
-            let mut program = Program::start(&[model, &["--drain-timeout", "60"]].concat());
-            sparse(&program.home.path().join("big"), common::BIG);
+            let mut program = Program::start(
+                FTPDLIB,
+                Mode::Clear,
+                &[model, &["--drain-timeout", "60"]].concat(),
+            );
+            sparse(&program.home.path().join("big"), testkit::BIG);
             let mut client = program.login();
             let mut data = client.pasv();
             client.begin("RETR big");
             program.signal_all(name);
             wait_for("its stop", || TcpStream::connect(program.address).is_err());
-            assert_eq!(drain(&mut data), common::BIG);
+            assert_eq!(drain(&mut data), testkit::BIG);
             client.expect_reply(226);
             expect_good_bye(&mut client);
             assert_eq!(program.wait().code(), Some(0), "{}", program.log());
@@ -315,7 +317,7 @@ fn a_worker_that_does_not_end_is_killed() {
 fn workers_notice_that_the_master_is_gone() {
     let mut program = prefork(2, &["--drain-timeout", "60"]);
     await_starts(&program, 2);
-    sparse(&program.home.path().join("big"), common::BIG);
+    sparse(&program.home.path().join("big"), testkit::BIG);
     let mut idle: Vec<_> = (0..10).map(|_| connect(&program)).collect();
     let mut client = program.login();
     let mut data = client.pasv();
@@ -323,7 +325,7 @@ fn workers_notice_that_the_master_is_gone() {
     program.signal("KILL");
     idle.iter_mut().for_each(expect_good_bye);
     wait_for("its stop", || TcpStream::connect(program.address).is_err());
-    assert_eq!(drain(&mut data), common::BIG);
+    assert_eq!(drain(&mut data), testkit::BIG);
     client.expect_reply(226);
     expect_good_bye(&mut client);
     // All of them, since nobody else waits for the workers.
@@ -354,7 +356,7 @@ fn a_second_signal_counts_once_the_master_is_gone() {
     for name in ["TERM", "INT"] {
         let mut program = prefork(2, &["--drain-timeout", "600"]);
         await_starts(&program, 2);
-        sparse(&program.home.path().join("big"), common::BIG);
+        sparse(&program.home.path().join("big"), testkit::BIG);
         let mut idle: Vec<_> = (0..10).map(|_| connect(&program)).collect();
         let mut client = program.login();
         let _data = client.pasv();

@@ -1,8 +1,5 @@
 //! Handshakes in memory: what clients of each kind get.
 
-#[path = "../../tests/common/authority.rs"]
-mod authority;
-
 use std::error::Error as _;
 use std::fs;
 
@@ -12,8 +9,8 @@ use rustls::pki_types::ServerName;
 use rustls::{
     ClientConfig, ClientConnection, Error, ProtocolVersion, ServerConnection, SignatureScheme,
 };
+use testkit::authority::{Pair, client, client_with, old_client};
 
-use self::authority::{Pair, client, client_with, old_client};
 use super::*;
 
 /// What both sides have of a handshake: the certificate that the client got, the

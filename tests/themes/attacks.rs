@@ -15,16 +15,19 @@ use std::time::{Duration, Instant};
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use tempfile::TempDir;
-
-use crate::common::log::Lines;
-use crate::common::tls::CUT;
-use crate::common::{
-    self, Client, PASSWORD, Server, USER, connect_data, connect_data_from, parse_227, parse_229,
-    read_all,
-};
 #[cfg(feature = "cli")]
-use crate::tools::Program;
-use crate::tools::{self, Way, begin, reset};
+use testkit::Program;
+use testkit::log::Lines;
+use testkit::{
+    Client, PASSWORD, Server, USER, Way, begin, connect_data, connect_data_from, parse_227,
+    parse_229, read_all, reset,
+};
+
+use super::CUT;
+
+#[cfg(feature = "cli")]
+use super::FTPDLIB;
+use crate::MODE;
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<_> = fs::read_dir(dir)
@@ -37,7 +40,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 
 /// A server, and a directory outside of its home with a secret in it.
 fn with_outside() -> (Server, TempDir, Client) {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret"), b"SECRET").unwrap();
     symlink(outside.path(), server.path("outlink")).unwrap();
@@ -210,7 +213,7 @@ fn assert_untouched(outside: &Path) {
 /// Files that a session makes in `dir`, and takes away, while it is swapped.
 #[test]
 fn directory_swapped_for_a_link() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let outside = tempfile::tempdir().unwrap();
     for name in ["secret", "victim", "outsider"] {
         fs::write(outside.path().join(name), b"SECRET").unwrap();
@@ -257,7 +260,7 @@ const ATTACK: Duration = Duration::from_millis(300);
 
 #[test]
 fn stou_of_a_reader_leaves_no_trace() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         let home = config.authorizer.get_home_dir(USER).unwrap();
         let mut authorizer = DummyAuthorizer::new();
         authorizer.add_user(USER, PASSWORD, home, "elr").unwrap();
@@ -284,8 +287,8 @@ fn stou_of_a_reader_leaves_no_trace() {
 /// A logger of somebody else does not escape: what it gets is clean.
 #[test]
 fn lines_of_the_log_are_not_forged() {
-    let lines = common::log::keep();
-    let server = Server::start();
+    let lines = testkit::log::keep();
+    let server = Server::start(MODE);
     let evil = "forger\r[I 2026-01-01] forged\n\x1b[2J\u{9b}1m\u{202e}";
     let mut client = server.connect();
     client.expect(331, format!("USER {evil}"));
@@ -310,7 +313,7 @@ fn lines_of_the_log_are_not_forged() {
     assert!(!name.contains('\x1b'));
     client.expect(221, "QUIT");
     client.expect_eof();
-    assert!(lines.hold("forger"));
+    assert!(lines.contain("forger"));
     for line in lines.lock().iter() {
         let bad = |c: char| c.is_control() || c == '\u{202e}';
         assert!(!line.contains(bad), "{line:?}");
@@ -319,8 +322,8 @@ fn lines_of_the_log_are_not_forged() {
 
 #[test]
 fn passwords_are_not_logged() {
-    let lines = common::log::keep();
-    let server = Server::start();
+    let lines = testkit::log::keep();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for command in ["PASS Pa55w0rd", "pass Pa55w0rd", "PaSs  Pa55w0rd"] {
         client.expect(331, "USER user");
@@ -330,17 +333,17 @@ fn passwords_are_not_logged() {
         }
         client = server.connect();
     }
-    assert!(lines.hold("******") && !lines.hold("Pa55w0rd"));
+    assert!(lines.contain("******") && !lines.contain("Pa55w0rd"));
 }
 
 /// The order at the end of a transfer: file, reply, log, hook - the socket
 /// being first is for `ftp_retrieve_data` to show.
 #[test]
 fn order_at_the_end_of_a_transfer() {
-    let lines = common::log::keep();
+    let lines = testkit::log::keep();
     let log = lines.clone();
     let fs = move |path: &Path, mode| {
-        let mut file = tools::OwnFile::open(path, mode)?;
+        let mut file = testkit::OwnFile::open(path, mode)?;
         let log = log.clone();
         file.dropped = Some(Box::new(move || log.push("order: file")));
         Ok(Box::new(file) as _)
@@ -356,15 +359,16 @@ fn order_at_the_end_of_a_transfer() {
     }
     let log = lines.clone();
     let server = Server::with_handler(
+        MODE,
         move |config| {
-            config.set_abstracted_fs(tools::Wrapper(Box::new(fs)));
+            config.set_abstracted_fs(testkit::Wrapper(Box::new(fs)));
             config.log_prefix = "order:".to_owned();
         },
         move |_| Last(log.clone()),
     );
     let mut client = server.login();
-    tools::store(&mut client, Way::Early, "STOR ordered", b"abc");
-    tools::fetch(&mut client, Way::Late, "RETR ordered");
+    testkit::store(&mut client, Way::Early, "STOR ordered", b"abc");
+    testkit::fetch(&mut client, Way::Late, "RETR ordered");
     client.expect(200, "NOOP");
     let log = lines.lock();
     let lines: Vec<_> = log
@@ -384,13 +388,13 @@ fn order_at_the_end_of_a_transfer() {
 #[cfg(feature = "cli")]
 #[test]
 fn log_of_the_program_is_not_forged() {
-    let program = Program::start(&["-D"]);
-    let mut client = Client::connect(program.address);
+    let program = Program::start(FTPDLIB, MODE, &["-D"]);
+    let mut client = program.client();
     client.expect_reply(220);
     client.expect(331, "USER x\r[I] forged\x1b[2J\n[I] again");
     client.expect(500, "\x1b]0;title\x07 \r\x08");
     client.expect(221, "QUIT");
-    common::wait_for("the log", || program.log().contains("(disconnect)"));
+    testkit::wait_for("the log", || program.log().contains("(disconnect)"));
     let log = program.log();
     for line in log.lines() {
         assert!(line.starts_with('['), "{line:?}");
@@ -402,7 +406,7 @@ fn log_of_the_program_is_not_forged() {
 
 #[test]
 fn stranger_on_a_passive_port() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     for _ in 0..3 {
@@ -422,7 +426,7 @@ fn stranger_on_a_passive_port() {
 /// More of them than are looked at in a turn, all before the owner.
 #[test]
 fn strangers_before_the_owner() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     let port = parse_229(&client.expect(229, "EPSV"));
@@ -430,7 +434,7 @@ fn strangers_before_the_owner() {
     // They come while the server is busy: it sees all of them at once.
     let (go, wait) = std::sync::mpsc::channel::<()>();
     server.busy(move || {
-        let _ = wait.recv_timeout(common::DEADLINE);
+        let _ = wait.recv_timeout(testkit::DEADLINE);
     });
     let strangers: Vec<_> = (0..40)
         .map(|_| connect_data_from("127.0.0.2", address))
@@ -446,14 +450,14 @@ fn strangers_before_the_owner() {
 
 #[test]
 fn data_connection_that_is_reset_at_once() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc".repeat(100_000));
     let mut client = server.login();
     for command in ["RETR a", "STOR b", "LIST", "NLST", "MLSD"] {
         for wait in [false, true] {
             reset(client.pasv());
             if wait {
-                tools::await_data(&mut client);
+                testkit::await_data(&mut client);
             }
             let (code, text) = client.command(command);
             assert!(matches!(code, 125 | 150), "{command}: {text}");
@@ -477,7 +481,7 @@ fn data_connection_that_is_reset_at_once() {
 /// reaches another.
 #[test]
 fn active_sessions_side_by_side() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for number in 0..8 {
         server.write(&format!("f{number}"), format!("file {number}").repeat(1000));
     }
@@ -491,7 +495,7 @@ fn active_sessions_side_by_side() {
                     } else {
                         Way::Late
                     };
-                    let bytes = tools::fetch(&mut client, way, &format!("RETR f{number}"));
+                    let bytes = testkit::fetch(&mut client, way, &format!("RETR f{number}"));
                     assert!(bytes == format!("file {number}").repeat(1000).as_bytes());
                     // Opened and dropped in between.
                     drop(client.port());
@@ -510,7 +514,7 @@ fn active_sessions_side_by_side() {
 
 #[test]
 fn what_is_no_regular_file_is_refused_at_once() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let fifo = server.path("fifo");
     let status = std::process::Command::new("mkfifo").arg(&fifo).status();
     assert!(status.unwrap().success());
@@ -527,7 +531,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
     client.expect(200, "NOOP");
     assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
     // A device, where the home is the one of all devices.
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         let mut authorizer = DummyAuthorizer::new();
         authorizer.add_user(USER, PASSWORD, "/dev", "elr").unwrap();
         config.set_authorizer(authorizer);
@@ -542,7 +546,9 @@ fn what_is_no_regular_file_is_refused_at_once() {
 
 #[test]
 fn guesses_that_are_pipelined() {
-    let server = Server::with(|config| config.auth_failed_timeout = Duration::from_millis(400));
+    let server = Server::with(MODE, |config| {
+        config.auth_failed_timeout = Duration::from_millis(400)
+    });
     let mut client = server.connect();
     let start = Instant::now();
     client.send("USER user\r\nPASS a\r\n".repeat(20) + "USER user\r\nPASS 12345\r\n");
@@ -565,13 +571,13 @@ fn guesses_that_are_pipelined() {
 fn a_file_beyond_the_limit_of_its_size_is_refused() {
     for extra in [&[][..], &["--disable-sendfile"]] {
         // In blocks of 512 or 1,024 bytes, as the shell likes.
-        let program = Program::start_after("ulimit -f 100", extra);
+        let program = Program::start_after("ulimit -f 100", FTPDLIB, MODE, extra);
         let mut client = program.login();
         let mut data = client.pasv();
         let code = client.command("STOR large").0;
         assert!(matches!(code, 125 | 150), "{code}");
         // The server may have hung up before all is written.
-        let _ = std::io::Write::write_all(&mut data, &common::pattern(1 << 20));
+        let _ = std::io::Write::write_all(&mut data, &testkit::pattern(1 << 20));
         drop(data);
         let reply = client.expect_reply(426);
         assert_eq!(reply, "426 File too large; transfer aborted.");

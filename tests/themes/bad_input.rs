@@ -11,11 +11,18 @@ use std::net::Shutdown;
 #[cfg(feature = "cli")]
 use std::time::{Duration, Instant};
 
-use crate::common::tls::only_in_clear;
-use crate::common::{Client, Server, accept_data, connect_data, parse_227, pattern, read_all};
+use testkit::{
+    Client, Server, Way, accept_data, await_data, begin, connect_data, parse_227, pattern,
+    port_listener, read_all,
+};
 #[cfg(feature = "cli")]
-use crate::tools::{Program, reset, sparse};
-use crate::tools::{Way, await_data, begin, port_listener};
+use testkit::{Program, reset, sparse};
+
+use super::skipped_over_tls;
+
+#[cfg(feature = "cli")]
+use super::FTPDLIB;
+use crate::MODE;
 
 /// Sends `parts`, each when the server is known to have read the one before.
 fn send_parts(server: &Server, client: &mut Client, parts: &[&[u8]]) {
@@ -40,7 +47,7 @@ fn expect_codes(client: &mut Client, codes: &[u16]) {
 
 #[test]
 fn long_lines() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("b", b"");
     let mut client = server.login();
     // 2,048 bytes are a line.
@@ -79,7 +86,7 @@ fn long_lines() {
 #[cfg(feature = "cli")]
 #[test]
 fn endless_line() {
-    let program = Program::start(&[]);
+    let program = Program::start(FTPDLIB, MODE, &[]);
     let mut client = program.login();
     let before = program.memory();
     let chunk = vec![b'x'; 1 << 20];
@@ -119,7 +126,7 @@ fn flood(client: &mut Client, bytes: &[u8], max: usize) -> usize {
 #[test]
 fn replies_that_are_never_read() {
     const LINE: &[u8] = b"STAT dir\r\n";
-    let program = Program::start(&[]);
+    let program = Program::start(FTPDLIB, MODE, &[]);
     let dir = program.home.path().join("dir");
     fs::create_dir(&dir).unwrap();
     for number in 0..300 {
@@ -151,7 +158,7 @@ fn replies_that_are_never_read() {
 
 #[test]
 fn pipelined_stats_are_all_answered() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir(server.path("dir")).unwrap();
     for number in 0..200 {
         server.write(&format!("dir/{number}-{}", "x".repeat(100)), b"");
@@ -175,7 +182,7 @@ fn pipelined_stats_are_all_answered() {
 #[cfg(feature = "cli")]
 #[test]
 fn stalled_data_peers() {
-    let server = Program::start(&[]);
+    let server = Program::start(FTPDLIB, MODE, &[]);
     sparse(&server.home.path().join("big"), 64 << 20);
     // What is needed once, for all.
     server.login().download("NLST");
@@ -205,7 +212,7 @@ fn stalled_data_peers() {
 
 #[test]
 fn rest_beyond_range() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     for arg in [
@@ -243,7 +250,7 @@ fn rest_beyond_range() {
 
 #[test]
 fn port_beyond_range() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for arg in [
         "127,0,0,1,256,1",
@@ -293,7 +300,7 @@ fn port_beyond_range() {
 #[test]
 fn times_and_modes_beyond_range() {
     use std::os::unix::fs::PermissionsExt;
-    let server = Server::start();
+    let server = Server::start(MODE);
     let path = server.write("a", b"abc");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let before = fs::metadata(&path).unwrap();
@@ -334,7 +341,7 @@ fn times_and_modes_beyond_range() {
 
 #[test]
 fn control_bytes_in_commands() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for name in ["a", "b"] {
         server.write(name, b"");
     }
@@ -376,7 +383,7 @@ fn control_bytes_in_commands() {
 
 #[test]
 fn what_is_echoed_forges_no_reply() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let text = "x\r226 y\n230 z\0\x1b[2J\u{85}\u{9b}1m";
     client.expect(331, format!("USER {text}"));
@@ -418,10 +425,10 @@ fn what_is_echoed_forges_no_reply() {
 
 #[test]
 fn http_on_the_port() {
-    if only_in_clear("what has given AUTH is no browser") {
+    if skipped_over_tls("what has given AUTH is no browser") {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     for request in [
         "GET / HTTP/1.1\r\nHost: x\r\nDELE a\r\n\r\n",
         "POST /?a b HTTP/1.0\r\nContent-Length: 20\r\n\r\nUSER user\r\nPASS 12345\r\nDELE a\r\n",
@@ -438,7 +445,7 @@ fn http_on_the_port() {
 
 #[test]
 fn pipelining() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.connect();
     client.send(
@@ -470,7 +477,7 @@ fn pipelining() {
 /// What comes behind a refused password has its replies after the refusal.
 #[test]
 fn pipelined_behind_a_refused_login() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     client.send(
         "USER user\r\nPASS wrong\r\nNOOP\r\n".to_owned() + &"USER user\r\nPASS no\r\n".repeat(50),
@@ -483,7 +490,7 @@ fn pipelined_behind_a_refused_login() {
 
 #[test]
 fn two_transfers_in_one_segment() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", pattern(100_000));
     server.write("b", b"second");
     // Over one that is there.
@@ -528,7 +535,7 @@ fn two_transfers_in_one_segment() {
 
 #[test]
 fn half_closed_control_connections() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     // All that was sent is answered.
     let mut client = server.connect();
     client.send("USER user\r\nPASS 12345\r\n".to_owned() + &"NOOP\r\n".repeat(500) + "half a li");
@@ -561,7 +568,7 @@ fn half_closed_control_connections() {
 
 #[test]
 fn quit_during_a_transfer_whose_control_connection_is_then_lost() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR up");
     client.expect(221, "QUIT");

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use ftpdlib::handlers::{TimerId, TransferLog, dispatch};
 use ftpdlib::{FTPHandler, FTPSession};
-
-use crate::common::{
-    self, BIG, DEADLINE, PASSWORD, Server, USER, drain, pattern, read_all, wait_for, write_big,
+use testkit::{
+    BIG, DEADLINE, PASSWORD, Server, USER, drain, pattern, read_all, wait_for, write_big,
 };
+
+use crate::MODE;
 
 /// Notes each callback, and replies `299` in it, so that a client sees whether
 /// the reply of the command came before.
@@ -106,7 +107,7 @@ impl Events {
 fn recorded(replies: bool) -> (Server, Events) {
     let (events, received) = mpsc::channel();
     let recorder = Recorder { events, replies };
-    let server = Server::with_handler(|_| {}, move |_| recorder.clone());
+    let server = Server::with_handler(MODE, |_| {}, move |_| recorder.clone());
     (server, Events(received))
 }
 
@@ -347,7 +348,7 @@ fn a_data_connection_that_is_replaced() {
 #[test]
 fn replies_come_before_callbacks() {
     let (server, _events) = recorded(true);
-    let mut client = common::Client::connect(server.address);
+    let mut client = server.client();
     assert_eq!(client.expect_reply(299), "299 on_connect");
     client.expect_reply(220);
     client.expect(331, format!("USER {USER}"));
@@ -386,9 +387,9 @@ impl FTPHandler for Closer {
 
 #[test]
 fn a_session_may_be_closed_at_once() {
-    let server = Server::with_handler(|_| {}, |_| Closer(AtomicUsize::new(0)));
+    let server = Server::with_handler(MODE, |_| {}, |_| Closer(AtomicUsize::new(0)));
     for _ in 0..3 {
-        common::Client::connect(server.address).expect_eof();
+        server.client().expect_eof();
     }
 }
 
@@ -412,7 +413,7 @@ impl FTPHandler for Panics {
 #[test]
 fn a_panic_ends_its_session_only() {
     let (told, events) = mpsc::channel();
-    let server = Server::with_handler(|_| {}, move |_| Panics(told.clone()));
+    let server = Server::with_handler(MODE, |_| {}, move |_| Panics(told.clone()));
     server.write("file", "x");
     let mut other = server.login();
     let mut client = server.connect();
@@ -472,7 +473,7 @@ impl FTPHandler for Timers {
 
 #[test]
 fn on_timer() {
-    let server = Server::with_handler(|_| {}, |_| Timers::default());
+    let server = Server::with_handler(MODE, |_| {}, |_| Timers::default());
     let mut client = server.connect();
     client.login(USER, PASSWORD);
     assert_eq!(client.expect_reply(299), "299 enough");
@@ -501,7 +502,7 @@ impl FTPHandler for Logged {
 #[test]
 fn log_transfer() {
     let (told, lines) = mpsc::channel();
-    let server = Server::with_handler(|_| {}, move |_| Logged(told.clone()));
+    let server = Server::with_handler(MODE, |_| {}, move |_| Logged(told.clone()));
     let mut client = server.login();
     let next = || lines.recv_timeout(DEADLINE).unwrap();
     client.upload("STOR file", pattern(1000));

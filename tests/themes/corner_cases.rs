@@ -10,16 +10,18 @@ use std::time::Duration;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{FTPHandler, FTPSession};
 use socket2::SockRef;
-
-use crate::common::tls::{CUT, URGENT, only_in_clear};
-use crate::common::{
+use testkit::{
     Client, DEADLINE, PASSWORD, Server, USER, accept_data, connect_data, parse_227, read_all,
 };
+
+use super::{CUT, URGENT, skipped_over_tls};
+
+use crate::MODE;
 
 /// The data connection is there before the client has read the reply to PORT.
 #[test]
 fn port_race_condition() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -45,7 +47,7 @@ fn reset(address: SocketAddr) {
 
 #[test]
 fn quick_connect() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for _ in 0..50 {
         reset(server.address);
     }
@@ -79,7 +81,7 @@ fn error_on_callback() {
         ioloop.call_later(Duration::ZERO, |_| panic!("a bug of the user's"));
         ioloop.call_later(Duration::from_millis(1), move |_| ran.send(()).unwrap());
     };
-    let server = Server::build("127.0.0.1", |_| {}, set_up, |_| StockHandler);
+    let server = Server::build(MODE, "127.0.0.1", |_| {}, set_up, |_| StockHandler);
     runs.recv_timeout(DEADLINE).unwrap();
     server.login();
 }
@@ -96,7 +98,7 @@ impl FTPHandler for Shown {
 #[test]
 fn repr() {
     let (told, shown) = mpsc::channel();
-    let server = Server::with_handler(|_| {}, move |_| Shown(told.clone()));
+    let server = Server::with_handler(MODE, |_| {}, move |_| Shown(told.clone()));
     server.login();
     let shown = shown.recv_timeout(DEADLINE).unwrap();
     assert!(shown.contains("127.0.0.1:"), "{shown}");
@@ -106,7 +108,7 @@ fn repr() {
 
 #[test]
 fn commands_byte_by_byte() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for line in [format!("USER {USER}"), format!("PASS {PASSWORD}")] {
         for byte in format!("{line}\r\n").bytes() {
@@ -119,7 +121,7 @@ fn commands_byte_by_byte() {
 
 #[test]
 fn pipelined_commands_are_answered_in_order() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for _ in 0..10 {
         client.send("NOOP\r\nPWD\r\nSYST\r\nXXXX\r\n".repeat(100));
@@ -134,7 +136,7 @@ fn pipelined_commands_are_answered_in_order() {
 /// A client that has said all it has to say gets its replies.
 #[test]
 fn half_closed() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "x");
     let mut client = server.login();
     client.send("NOOP\r\nPWD\r\n");
@@ -154,7 +156,7 @@ fn half_closed() {
 /// others are; when it reads, nothing was lost.
 #[test]
 fn a_client_that_does_not_read() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.socket.set_nonblocking(true).unwrap();
     // Small buffers fill soon.
@@ -212,10 +214,10 @@ fn a_client_that_does_not_read() {
 /// before ABOR: here it is a letter of the command itself.
 #[test]
 fn urgent_data() {
-    if only_in_clear(URGENT) {
+    if skipped_over_tls(URGENT) {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for _ in 0..20 {
         client.send("NOO");
@@ -237,7 +239,7 @@ fn urgent_data() {
 /// A transfer that was promised, and given up by closing the data connection.
 #[test]
 fn a_data_connection_that_closes_before_the_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "x");
     let mut client = server.login();
     drop(client.port());
@@ -255,7 +257,7 @@ fn a_data_connection_that_closes_before_the_transfer() {
 
 #[test]
 fn a_login_without_a_home() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         let gone = tempfile::tempdir().unwrap();
         let mut authorizer = ftpdlib::authorizers::DummyAuthorizer::new();
         authorizer
@@ -276,7 +278,7 @@ fn a_login_without_a_home() {
 
 #[test]
 fn many_sessions() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "x");
     let mut clients: Vec<Client> = (0..50).map(|_| server.login()).collect();
     let mut data = Vec::new();

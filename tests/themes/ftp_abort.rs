@@ -6,14 +6,18 @@ use std::io::{Read, Write};
 
 use ftpdlib::ThrottledDTPHandler;
 use socket2::SockRef;
+use testkit::{
+    Hooks, Server, WAYS, await_data, begin, next, parse_227, pattern, port_listener, read_all,
+    sparse,
+};
 
-use crate::common::tls::{URGENT, only_in_clear};
-use crate::common::{Server, parse_227, pattern, read_all};
-use crate::tools::{Hooks, WAYS, await_data, begin, next, port_listener, sparse};
+use super::{URGENT, skipped_over_tls};
+
+use crate::MODE;
 
 #[test]
 fn abor_no_data() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(225, "ABOR");
     assert_eq!(reply, "225 No transfer to abort.");
@@ -23,7 +27,7 @@ fn abor_no_data() {
 
 #[test]
 fn abor_pasv() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
     let reply = client.expect(225, "ABOR");
@@ -35,7 +39,7 @@ fn abor_pasv() {
 
 #[test]
 fn abor_open_data_connection() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let mut data = client.pasv();
     await_data(&mut client);
@@ -49,7 +53,7 @@ fn abor_open_data_connection() {
 
 #[test]
 fn abor_before_the_data_connection_is_made() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     let reply = client.expect(227, "PASV");
@@ -68,7 +72,7 @@ fn abor_before_the_data_connection_is_made() {
 #[test]
 fn abor_during_transfers() {
     let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let server = Server::with_handler(MODE, |_| {}, move |_| Hooks(sender.clone()));
     sparse(&server.path("big"), 32 << 20);
     let mut client = server.login();
     for way in WAYS {
@@ -97,10 +101,10 @@ fn abor_during_transfers() {
 /// last byte of those as urgent data.
 #[test]
 fn oob_abor() {
-    if only_in_clear(URGENT) {
+    if skipped_over_tls(URGENT) {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     sparse(&server.path("big"), 32 << 20);
     let mut client = server.login();
     for _ in 0..3 {
@@ -125,7 +129,7 @@ fn oob_abor() {
 
 #[test]
 fn abor_while_throttled() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         config.set_dtp_handler(|| {
             ThrottledDTPHandler::new()
                 .write_limit(1000)
@@ -149,7 +153,7 @@ fn abor_while_throttled() {
 /// Commands wait for the reply to PORT.
 #[test]
 fn commands_while_a_connection_is_being_made() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     // A listener whose queue is full answers no more.
     let (listener, command) = port_listener();
@@ -175,7 +179,7 @@ fn commands_while_a_connection_is_being_made() {
 
 #[test]
 fn pipelined_abor() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     client.send("ABOR\r\nPASV\r\nABOR\r\nABOR\r\nNOOP\r\n");

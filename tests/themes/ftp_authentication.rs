@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
 use ftpdlib::{AuthenticationFailed, FTPHandler, FTPSession};
+use testkit::{BIG, DEADLINE, PASSWORD, Server, USER, drain, write_big};
 
-use crate::common::{BIG, DEADLINE, PASSWORD, Server, USER, drain, write_big};
+use crate::MODE;
 
 #[test]
 fn auth_ok() {
-    Server::start().connect().login(USER, PASSWORD);
+    Server::start(MODE).connect().login(USER, PASSWORD);
 }
 
 #[test]
 fn anon_auth() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     client.login("anonymous", "anon@");
     client.expect(230, "REIN");
@@ -36,7 +37,7 @@ fn anon_auth() {
 
 #[test]
 fn anonymous_is_refused_where_there_is_none() {
-    let server = Server::with(|config| config.set_authorizer(DummyAuthorizer::new()));
+    let server = Server::with(MODE, |config| config.set_authorizer(DummyAuthorizer::new()));
     let mut client = server.connect();
     client.expect(331, "USER anonymous");
     let reply = client.expect(530, "PASS x");
@@ -45,7 +46,7 @@ fn anonymous_is_refused_where_there_is_none() {
 
 #[test]
 fn auth_failed() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for (user, password) in [(USER, "wrong"), ("wrong", PASSWORD), ("wrong", "wrong")] {
         let mut client = server.connect();
         let reply = client.expect(331, format!("USER {user}"));
@@ -61,7 +62,7 @@ fn auth_failed() {
 
 #[test]
 fn wrong_cmds_order() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(503, format!("PASS {PASSWORD}"));
     assert_eq!(reply, "503 Login with USER first.");
@@ -77,7 +78,7 @@ fn wrong_cmds_order() {
 
 #[test]
 fn max_auth() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for _ in 0..2 {
         client.expect(331, format!("USER {USER}"));
@@ -92,7 +93,7 @@ fn max_auth() {
 
 #[test]
 fn a_good_login_forgets_the_failed_ones() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for _ in 0..3 {
         for _ in 0..2 {
@@ -106,7 +107,7 @@ fn a_good_login_forgets_the_failed_ones() {
 
 #[test]
 fn rein() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     server.write("file", "x");
     client.expect(350, "RNFR file");
@@ -122,7 +123,7 @@ fn rein() {
 
 #[test]
 fn rein_during_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     write_big(&server, "big");
     let mut client = server.login();
     let mut data = client.pasv();
@@ -139,7 +140,7 @@ fn rein_during_transfer() {
 
 #[test]
 fn user() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(331, format!("USER {USER}"));
     assert_eq!(
@@ -153,7 +154,7 @@ fn user() {
 
 #[test]
 fn user_during_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     write_big(&server, "big");
     let mut client = server.login();
     let mut data = client.pasv();
@@ -192,7 +193,7 @@ impl Authorizer for Watched {
 
 fn watched(pause: Duration) -> (Server, Receiver<String>) {
     let (asked, questions) = mpsc::channel();
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         let home = std::env::temp_dir();
         let mut inner = DummyAuthorizer::new();
         inner.add_user(USER, PASSWORD, home, "elr").unwrap();
@@ -279,7 +280,7 @@ impl Authorizer for Asking {
 
 fn asking() -> (Server, Receiver<(String, LaterVerdict)>) {
     let (questions, asked) = mpsc::channel();
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         let mut inner = DummyAuthorizer::new();
         let home: PathBuf = std::env::temp_dir();
         inner.add_user(USER, PASSWORD, home, "elr").unwrap();
@@ -360,6 +361,7 @@ impl FTPHandler for Failures {
 fn a_client_that_does_not_wait_for_its_refusal_has_failed_too() {
     let (told, failures) = mpsc::channel();
     let server = Server::with_handler(
+        MODE,
         |config| config.auth_failed_timeout = Duration::from_secs(3600),
         move |_| Failures(told.clone()),
     );
@@ -375,7 +377,7 @@ fn a_client_that_does_not_wait_for_its_refusal_has_failed_too() {
 
 #[test]
 fn opts_utf8_before_login() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(200, "OPTS UTF8 ON");
     assert_eq!(reply, "200 Always in UTF8 mode.");

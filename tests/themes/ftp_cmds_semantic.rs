@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use crate::common::Server;
+use testkit::Server;
+
+use crate::MODE;
 
 /// Those that need an argument.
 const ARG: [&str; 24] = [
@@ -96,7 +98,7 @@ const NO_AUTH: [&str; 9] = [
 
 #[test]
 fn arg_cmds() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for cmd in ARG {
         for line in [cmd.to_owned(), format!("{cmd} ")] {
@@ -112,7 +114,7 @@ fn arg_cmds() {
 
 #[test]
 fn no_arg_cmds() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for cmd in NO_ARG {
         for arg in ["x", " ", "-la"] {
@@ -128,7 +130,7 @@ fn no_arg_cmds() {
 
 #[test]
 fn auth_cmds() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for cmd in AUTH {
         let reply = client.expect(530, cmd);
@@ -140,7 +142,7 @@ fn auth_cmds() {
 
 #[test]
 fn no_auth_cmds() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for cmd in NO_AUTH {
         let (code, reply) = client.command(cmd);

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use crate::common::tls::only_in_clear;
-use crate::common::{self, PASSWORD, Server, USER};
+use testkit::{PASSWORD, Server, USER};
+
+use super::skipped_over_tls;
+
+use crate::MODE;
 
 #[test]
 fn type_() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for ascii in ["a", "A", "L7", "l7", "A N"] {
         let reply = client.expect(200, format!("TYPE {ascii}"));
@@ -24,7 +27,7 @@ fn type_() {
 
 #[test]
 fn stru() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(200, "STRU f");
     client.expect(200, "STRU F");
@@ -37,7 +40,7 @@ fn stru() {
 
 #[test]
 fn mode() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(200, "MODE s");
     client.expect(200, "MODE S");
@@ -50,7 +53,7 @@ fn mode() {
 
 #[test]
 fn noop() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(200, "NOOP");
     assert_eq!(reply, "200 I successfully did nothing'.");
@@ -59,14 +62,14 @@ fn noop() {
 
 #[test]
 fn syst() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let reply = server.connect().expect(215, "SYST");
     assert_eq!(reply, "215 UNIX Type: L8");
 }
 
 #[test]
 fn allo() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(202, "ALLO 100");
     assert_eq!(reply, "202 No storage allocation necessary.");
@@ -74,7 +77,7 @@ fn allo() {
 
 #[test]
 fn quit() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     assert_eq!(client.expect(221, "QUIT"), "221 Goodbye.");
     client.expect_eof();
@@ -88,10 +91,10 @@ fn quit() {
 
 #[test]
 fn help() {
-    if only_in_clear("with TLS there is more; see tls_commands") {
+    if skipped_over_tls("with TLS there is more; see tls_commands") {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(214, "HELP");
     for cmd in ["ABOR", "RETR", "XRMD"] {
@@ -118,7 +121,7 @@ fn help() {
 
 #[test]
 fn site() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(501, "SITE");
     let reply = client.expect(500, "SITE ?!?");
@@ -129,7 +132,7 @@ fn site() {
 
 #[test]
 fn site_help() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(214, "SITE HELP");
     assert!(reply.contains("\r\n CHMOD\r\n HELP\r\n"), "{reply}");
@@ -139,7 +142,7 @@ fn site_help() {
 
 #[test]
 fn site_help_of_a_command() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for name in ["HELP SITE CHMOD", "SITE HELP SITE CHMOD"] {
         let reply = client.expect(214, name);
@@ -149,7 +152,7 @@ fn site_help_of_a_command() {
 
 #[test]
 fn rest() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(501, "REST");
     for bad in ["str", "-1", "10.1", "", " ", "+", "1x", "0x10"] {
@@ -168,10 +171,10 @@ fn rest() {
 
 #[test]
 fn feat() {
-    if only_in_clear("with TLS there is more; see tls_commands") {
+    if skipped_over_tls("with TLS there is more; see tls_commands") {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(211, "FEAT");
     let features: Vec<_> = reply
@@ -198,7 +201,7 @@ fn feat() {
 
 #[test]
 fn feat_names_what_there_is() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         config.encoding = ftpdlib::proto::encoding::Encoding::LATIN_1;
         config.proto_cmds.remove("MLST");
         config.proto_cmds.remove("SIZE");
@@ -216,13 +219,13 @@ fn feat_names_what_there_is() {
 
 #[test]
 fn opts_feat() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(501, "OPTS");
     client.expect(501, "OPTS mlst bad fact");
     client.expect(501, "OPTS mlst type ;");
     client.expect(501, "OPTS not_mlst");
-    let facts = |client: &mut common::Client| {
+    let facts = |client: &mut testkit::Client| {
         let reply = client.expect(211, "FEAT");
         let line = reply.lines().find_map(|line| line.strip_prefix(" MLST "));
         line.unwrap().to_owned()
@@ -245,7 +248,7 @@ fn opts_feat() {
 
 #[test]
 fn stat() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(211, "STAT");
     assert!(reply.contains("\r\n Waiting for username.\r\n"), "{reply}");
@@ -278,7 +281,7 @@ fn stat() {
 
 #[test]
 fn lines_that_are_no_commands() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for line in ["foo", "foo bar", "", " ", " noop", "\t", "NOOP\0"] {
         let reply = client.expect(500, line);
@@ -299,10 +302,10 @@ fn lines_that_are_no_commands() {
 
 #[test]
 fn a_browser_is_turned_away() {
-    if only_in_clear("what has given AUTH is no browser") {
+    if skipped_over_tls("what has given AUTH is no browser") {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\n\r\nUSER anonymous\r\n");
     let reply = client.expect_reply(500);

@@ -10,12 +10,13 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
+use testkit::{Client, PASSWORD, Server, USER};
 
-use crate::common::{Client, PASSWORD, Server, USER};
+use crate::MODE;
 
 #[test]
 fn cwd() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir(server.path("dir")).unwrap();
     server.write("file", "");
     let mut client = server.login();
@@ -35,7 +36,7 @@ fn cwd() {
 
 #[test]
 fn cwd_does_not_leave_the_root() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     symlink("/etc", server.path("out")).unwrap();
     let mut client = server.login();
     for path in ["..", "/..", "../../../etc", "/../../.."] {
@@ -59,7 +60,7 @@ fn cwd_does_not_leave_the_root() {
 
 #[test]
 fn pwd() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(257, "PWD");
     assert_eq!(reply, "257 \"/\" is the current directory.");
@@ -72,7 +73,7 @@ fn pwd() {
 
 #[test]
 fn cdup() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir_all(server.path("dir/sub")).unwrap();
     let mut client = server.login();
     client.expect(250, "CWD dir/sub");
@@ -87,7 +88,7 @@ fn cdup() {
 
 #[test]
 fn mkd() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(257, "MKD dir");
     assert_eq!(reply, "257 \"/dir\" directory created.");
@@ -101,7 +102,7 @@ fn mkd() {
 
 #[test]
 fn rmd() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir_all(server.path("dir/sub")).unwrap();
     server.write("file", "");
     let mut client = server.login();
@@ -122,7 +123,7 @@ fn rmd() {
 
 #[test]
 fn dele() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "");
     server.write("target", "");
     fs::create_dir(server.path("dir")).unwrap();
@@ -139,7 +140,7 @@ fn dele() {
 
 #[test]
 fn rnfr_rnto() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "x");
     fs::create_dir(server.path("dir")).unwrap();
     let mut client = server.login();
@@ -163,7 +164,7 @@ fn rnfr_rnto() {
 
 #[test]
 fn mdtm() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "");
     fs::create_dir(server.path("dir")).unwrap();
     let mut client = server.login();
@@ -176,7 +177,7 @@ fn mdtm() {
 
 #[test]
 fn unforeseen_mdtm_event() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let path = server.write("file", "");
     let mut client = server.login();
     for (seconds, expected) in [
@@ -202,7 +203,7 @@ fn set_mtime(path: &std::path::Path, seconds: i64) {
 
 #[test]
 fn mfmt() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a file", "");
     fs::create_dir(server.path("dir")).unwrap();
     let mut client = server.login();
@@ -215,7 +216,7 @@ fn mfmt() {
 
 #[test]
 fn invalid_mfmt_timeval() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "");
     let mut client = server.login();
     for bad in [
@@ -234,14 +235,14 @@ fn invalid_mfmt_timeval() {
 
 #[test]
 fn missing_mfmt_timeval_arg() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "");
     server.login().expect(501, "MFMT file");
 }
 
 #[test]
 fn size() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", [0; 12_345]);
     fs::create_dir(server.path("dir")).unwrap();
     let mut client = server.login();
@@ -256,7 +257,7 @@ fn size() {
 
 #[test]
 fn site_chmod() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let path = server.write("file", "");
     let mut client = server.login();
     let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
@@ -277,7 +278,7 @@ fn site_chmod() {
 
 #[test]
 fn names_of_any_kind() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for name in [
         " a", "a ", "-la", "~", "$HOME", "`id`", "a'b", "a\\b", "a;b", "*", "?", "[x]", "é", "日本",
@@ -300,7 +301,7 @@ fn names_of_any_kind() {
 /// Whoever makes a file with a line break in its name forges no reply.
 #[test]
 fn names_forge_no_replies() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a\r\n226 forged", "x");
     fs::create_dir(server.path("d\r\n226 forged")).unwrap();
     let mut client = server.login();
@@ -314,7 +315,7 @@ fn names_forge_no_replies() {
 
 #[test]
 fn names_that_are_not_utf8() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let raw = OsStr::from_bytes(b"caf\xe9.txt");
     fs::write(server.home.path().join(raw), "latin").unwrap();
     let mut client = server.login();
@@ -347,7 +348,7 @@ fn names_that_are_not_utf8() {
 
 #[test]
 fn names_that_are_not_utf8_in_directories() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let dir = server.home.path().join(OsStr::from_bytes(b"d\xff"));
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("file"), "x").unwrap();
@@ -366,7 +367,9 @@ fn names_that_are_not_utf8_in_directories() {
 
 #[test]
 fn surrogateescape() {
-    let server = Server::with(|config| config.unicode_errors = UnicodeErrors::SurrogateEscape);
+    let server = Server::with(MODE, |config| {
+        config.unicode_errors = UnicodeErrors::SurrogateEscape
+    });
     let raw = OsStr::from_bytes(b"caf\xe9.txt");
     fs::write(server.home.path().join(raw), "latin").unwrap();
     let mut client = server.login();
@@ -379,7 +382,7 @@ fn surrogateescape() {
 
 #[test]
 fn strict() {
-    let server = Server::with(|config| config.unicode_errors = UnicodeErrors::Strict);
+    let server = Server::with(MODE, |config| config.unicode_errors = UnicodeErrors::Strict);
     let mut client = server.login();
     let reply = client.expect(501, b"MKD caf\xe9");
     assert_eq!(reply, "501 Can't decode command.");
@@ -398,7 +401,7 @@ fn encodings() {
         ("latin-1", "café", b"caf\xe9"),
         ("shift_jis", "表", b"\x95\x5c"),
     ] {
-        let server = Server::with(move |config| {
+        let server = Server::with(MODE, move |config| {
             config.encoding = Encoding::by_name(encoding).unwrap();
         });
         let mut client = server.login();
@@ -433,7 +436,7 @@ fn encodings() {
 
 #[test]
 fn names_that_the_encoding_does_not_have() {
-    let server = Server::with(|config| config.encoding = Encoding::LATIN_1);
+    let server = Server::with(MODE, |config| config.encoding = Encoding::LATIN_1);
     server.write("\u{1f40d}.txt", "snake");
     let mut client = server.login();
     assert_eq!(client.download("NLST"), b"?.txt\r\n");
@@ -472,7 +475,7 @@ fn with_authorizer(
         fs::write(home.path().join(file), "x").unwrap();
     }
     let path = home.path().to_owned();
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         let mut authorizer = DummyAuthorizer::new();
         set(&mut authorizer, &path);
         config.set_authorizer(authorizer);

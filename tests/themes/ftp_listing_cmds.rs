@@ -8,9 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use crate::common::tls::{COSTLY, only_in_clear};
-use crate::common::{self, Client, Server};
-use crate::tools::{WAYS, Way, begin, fetch};
+use testkit::{Client, Server, WAYS, Way, begin, fetch};
+
+use super::{COSTLY, skipped_over_tls};
+
+use crate::MODE;
 
 /// The last words of lines as those of `ls -l`.
 fn names(lines: &[String]) -> Vec<&str> {
@@ -27,7 +29,7 @@ fn inner(reply: &str) -> Vec<String> {
 }
 
 fn with_files(files: &[&str]) -> (Server, Client) {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for name in files {
         if let Some((dir, _)) = name.rsplit_once('/') {
             fs::create_dir_all(server.path(dir)).unwrap();
@@ -211,7 +213,7 @@ fn stat() {
 /// A client that waits for the last line of a reply must not find it in a name.
 #[test]
 fn names_forge_no_lines() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let evil = [
         &b"a\r\n226 Transfer complete."[..],
         b"b\n-rw-r--r-- 1 root root 1 Jan 1 00:00 forged",
@@ -268,7 +270,7 @@ fn names_forge_no_lines() {
 
 #[test]
 fn names_of_any_bytes_are_listed() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let name = b"caf\xe9\xff";
     fs::write(server.home.path().join(OsStr::from_bytes(name)), b"x").unwrap();
     let mut client = server.login();
@@ -280,11 +282,11 @@ fn names_of_any_bytes_are_listed() {
 
 #[test]
 fn many_entries_sorted_and_complete_while_others_are_served() {
-    if only_in_clear(COSTLY) {
+    if skipped_over_tls(COSTLY) {
         return;
     }
     const COUNT: usize = 20_000;
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir(server.path("dir")).unwrap();
     for number in 0..COUNT {
         // Not in the order of their names.
@@ -296,7 +298,7 @@ fn many_entries_sorted_and_complete_while_others_are_served() {
     let mut other = server.login();
     for command in ["NLST dir", "LIST dir"] {
         let (mut data, _) = begin(&mut client, Way::Early, command);
-        let reader = std::thread::spawn(move || common::read_all(&mut data));
+        let reader = std::thread::spawn(move || testkit::read_all(&mut data));
         while !reader.is_finished() {
             other.expect(200, "NOOP");
             std::thread::park_timeout(Duration::from_millis(2));

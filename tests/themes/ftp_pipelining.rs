@@ -1,15 +1,18 @@
 //! Commands that are sent without waiting for the replies.
 
-use crate::common::tls::{COSTLY, only_in_clear};
-use crate::common::{Server, wait_for};
+use testkit::{Server, wait_for};
+
+use super::{COSTLY, skipped_over_tls};
+
+use crate::MODE;
 
 #[test]
 fn listings_are_made_one_at_a_time() {
-    if only_in_clear(COSTLY) {
+    if skipped_over_tls(COSTLY) {
         return;
     }
     const COUNT: usize = 40;
-    let server = Server::start();
+    let server = Server::start(MODE);
     for index in 0..3000 {
         server.write(&format!("{index:0>100}"), "");
     }

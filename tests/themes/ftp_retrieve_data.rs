@@ -10,11 +10,12 @@ use std::sync::mpsc;
 
 use ftpdlib::FTPConfig;
 use ftpdlib::filesystems::FSFile;
-
-use crate::common::{DEADLINE, Server, pattern, read_all};
-use crate::tools::{
-    Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, sparse, store,
+use testkit::{
+    DEADLINE, Hooks, MemoryFS, OwnFile, Server, WAYS, Way, Wrapper, begin, fetch, next, pattern,
+    read_all, reset, sparse, store,
 };
+
+use crate::MODE;
 
 fn servers() -> Vec<(&'static str, Server)> {
     let small = |config: &mut FTPConfig| {
@@ -22,12 +23,15 @@ fn servers() -> Vec<(&'static str, Server)> {
         config.dtp.ac_out_buffer_size = 7;
     };
     vec![
-        ("sendfile", Server::start()),
-        ("copy", Server::with(|config| config.use_sendfile = false)),
-        ("small", Server::with(small)),
+        ("sendfile", Server::start(MODE)),
+        (
+            "copy",
+            Server::with(MODE, |config| config.use_sendfile = false),
+        ),
+        ("small", Server::with(MODE, small)),
         (
             "memory",
-            Server::with(|config| config.set_abstracted_fs(MemoryFS::default())),
+            Server::with(MODE, |config| config.set_abstracted_fs(MemoryFS::default())),
         ),
     ]
 }
@@ -52,7 +56,7 @@ fn retr() {
 #[test]
 fn retr_several_mib() {
     for sendfile in [true, false] {
-        let server = Server::with(move |config| config.use_sendfile = sendfile);
+        let server = Server::with(MODE, move |config| config.use_sendfile = sendfile);
         let bytes = pattern(5 * 1024 * 1024 + 13);
         server.write("big", &bytes);
         let mut client = server.login();
@@ -99,7 +103,7 @@ fn retr_ascii() {
 #[test]
 fn retr_ascii_already_crlf_at_the_cut() {
     for at in [65_534, 65_535, 65_536, 65_537] {
-        let server = Server::start();
+        let server = Server::start(MODE);
         let text = ["x".repeat(at), "\r\ny\n".to_owned()].concat();
         server.write("a", &text);
         let mut client = server.login();
@@ -134,7 +138,7 @@ fn restore_on_retr() {
 
 #[test]
 fn quit_during_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let bytes = pattern(8 << 20);
     server.write("big", &bytes);
     let mut client = server.login();
@@ -148,7 +152,7 @@ fn quit_during_transfer() {
 #[test]
 fn hooks_of_downloads() {
     let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let server = Server::with_handler(MODE, |_| {}, move |_| Hooks(sender.clone()));
     server.write("a", b"abc");
     sparse(&server.path("big"), 16 << 20);
     let mut client = server.login();
@@ -180,6 +184,7 @@ fn unreadable_file_is_426_with_the_reason() {
     };
     let (sender, events) = Hooks::channel();
     let server = Server::with_handler(
+        MODE,
         move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
         move |_| Hooks(sender.clone()),
     );
@@ -202,7 +207,9 @@ fn sendfile_that_fails_at_first_is_replaced() {
         file.exposed = true;
         Ok(Box::new(file) as Box<dyn FSFile>)
     };
-    let server = Server::with(move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))));
+    let server = Server::with(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     let expected = std::fs::read(SOURCE).unwrap();
     for way in WAYS {
@@ -223,7 +230,9 @@ fn sendfile_from_a_socket_is_replaced() {
         file.exposed = true;
         Ok(Box::new(file) as Box<dyn FSFile>)
     };
-    let server = Server::with(move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))));
+    let server = Server::with(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     for way in WAYS {
         assert_eq!(fetch(&mut client, way, "RETR a"), b"from a socket");
@@ -248,6 +257,7 @@ fn socket_is_closed_before_the_file() {
         Ok(Box::new(file) as Box<dyn FSFile>)
     };
     let server = Server::with_handler(
+        MODE,
         move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
         move |_| Hooks(sender.clone()),
     );
@@ -270,7 +280,7 @@ fn socket_is_closed_before_the_file() {
 #[test]
 fn file_that_shrinks() {
     for sendfile in [true, false] {
-        let server = Server::with(move |config| config.use_sendfile = sendfile);
+        let server = Server::with(MODE, move |config| config.use_sendfile = sendfile);
         let path = server.path("big");
         sparse(&path, 32 << 20);
         let mut client = server.login();
@@ -291,7 +301,7 @@ fn file_that_shrinks() {
 
 #[test]
 fn downloads_side_by_side() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut clients: Vec<_> = (0..4_u8).map(|_| server.login()).collect();
     let mut transfers = Vec::new();
     for (client, number) in clients.iter_mut().zip(0_u8..) {

@@ -7,11 +7,12 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use ftpdlib::FTPConfig;
-
-use crate::common::{Client, Server, pattern};
-use crate::tools::{
-    self, Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, store,
+use testkit::{
+    Client, Hooks, MemoryFS, OwnFile, Server, WAYS, Way, Wrapper, begin, fetch, next, pattern,
+    reset, store,
 };
+
+use crate::MODE;
 
 /// The ways in which a server may store bytes.
 fn servers() -> Vec<(&'static str, Server)> {
@@ -20,12 +21,15 @@ fn servers() -> Vec<(&'static str, Server)> {
         config.dtp.ac_in_buffer_size = 7;
     };
     vec![
-        ("splice", Server::start()),
-        ("copy", Server::with(|config| config.use_sendfile = false)),
-        ("small", Server::with(small)),
+        ("splice", Server::start(MODE)),
+        (
+            "copy",
+            Server::with(MODE, |config| config.use_sendfile = false),
+        ),
+        ("small", Server::with(MODE, small)),
         (
             "memory",
-            Server::with(|config| config.set_abstracted_fs(MemoryFS::default())),
+            Server::with(MODE, |config| config.set_abstracted_fs(MemoryFS::default())),
         ),
     ]
 }
@@ -63,7 +67,7 @@ fn stor_replaces_what_was_longer() {
 #[test]
 fn stor_several_mib() {
     for sendfile in [true, false] {
-        let server = Server::with(move |config| config.use_sendfile = sendfile);
+        let server = Server::with(MODE, move |config| config.use_sendfile = sendfile);
         let mut client = server.login();
         let bytes = pattern(5 * 1024 * 1024 + 13);
         for way in WAYS {
@@ -78,7 +82,7 @@ fn stor_ascii() {
     let text = b"one\r\ntwo\n\rthree\r\r\n\xff\x00four";
     let expected = b"one\ntwo\n\rthree\r\n\xff\x00four";
     for size in [1, 2, 3, 65_536] {
-        let server = Server::with(move |config| config.dtp.ac_in_buffer_size = size);
+        let server = Server::with(MODE, move |config| config.dtp.ac_in_buffer_size = size);
         let mut client = server.login();
         for way in WAYS {
             client.expect(200, "TYPE A");
@@ -93,7 +97,7 @@ fn stor_ascii() {
 
 #[test]
 fn stor_ascii_several_mib() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(200, "TYPE A");
     let text = b"a line of text\r\n".repeat(150_000);
@@ -138,7 +142,7 @@ fn rest_on_stor() {
 
 #[test]
 fn failing_rest_on_stor() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(350, "REST 1");
     let reply = client.expect(550, "STOR missing");
@@ -174,7 +178,7 @@ fn stou() {
 
 #[test]
 fn quit_during_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
     data.write_all(b"abcde").unwrap();
@@ -191,10 +195,10 @@ fn quit_during_transfer() {
 /// The client connects and closes before its STOR is looked at.
 #[test]
 fn empty_upload_that_is_closed_before_its_command() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.pasv().shutdown(Shutdown::Write).unwrap();
-    tools::await_data(&mut client);
+    testkit::await_data(&mut client);
     client.expect(125, "STOR a");
     client.expect_reply(226);
     assert_eq!(server.read("a"), b"");
@@ -202,7 +206,7 @@ fn empty_upload_that_is_closed_before_its_command() {
     let mut data = client.pasv();
     data.write_all(b"early").unwrap();
     drop(data);
-    tools::await_data(&mut client);
+    testkit::await_data(&mut client);
     client.expect(125, "STOR a");
     client.expect_reply(226);
     assert_eq!(server.read("a"), b"early");
@@ -211,7 +215,7 @@ fn empty_upload_that_is_closed_before_its_command() {
 #[test]
 fn hooks_of_uploads() {
     let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let server = Server::with_handler(MODE, |_| {}, move |_| Hooks(sender.clone()));
     let mut client = server.login();
     for command in ["STOR a", "APPE a"] {
         store(&mut client, Way::Early, command, b"bytes");
@@ -235,7 +239,7 @@ fn hooks_of_uploads() {
 
 #[test]
 fn reset_upload_is_426_without_splice() {
-    let server = Server::with(|config| config.use_sendfile = false);
+    let server = Server::with(MODE, |config| config.use_sendfile = false);
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR b");
     data.write_all(&pattern(1000)).unwrap();
@@ -248,7 +252,7 @@ fn reset_upload_is_426_without_splice() {
 #[test]
 fn lost_control_connection_ends_the_upload() {
     let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let server = Server::with_handler(MODE, |_| {}, move |_| Hooks(sender.clone()));
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
     data.write_all(b"abc").unwrap();
@@ -267,6 +271,7 @@ fn full_disk() {
     };
     let (sender, events) = Hooks::channel();
     let server = Server::with_handler(
+        MODE,
         move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
         move |_| Hooks(sender.clone()),
     );
@@ -295,6 +300,7 @@ fn full_disk_at_close() {
     };
     let (sender, events) = Hooks::channel();
     let server = Server::with_handler(
+        MODE,
         move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
         move |_| Hooks(sender.clone()),
     );
@@ -319,7 +325,9 @@ fn splice_that_fails_at_first_is_replaced() {
         file.exposed = true;
         Ok(Box::new(file) as _)
     };
-    let server = Server::with(move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))));
+    let server = Server::with(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     let bytes = pattern(2_000_003);
     for way in WAYS {
@@ -331,7 +339,7 @@ fn splice_that_fails_at_first_is_replaced() {
 /// The kernel's pipe is lent from transfer to transfer: none may leave bytes in it.
 #[test]
 fn uploads_side_by_side_do_not_mix() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut clients: Vec<_> = (0..4_u8).map(|_| server.login()).collect();
     let mut transfers: Vec<_> = clients
         .iter_mut()

@@ -5,13 +5,14 @@
 use std::io::Write;
 
 use socket2::SockRef;
+use testkit::Server;
 
-use crate::common::Server;
+use crate::MODE;
 
 #[test]
 fn urgent_data_does_not_cut_an_upload() {
     for use_sendfile in [true, false] {
-        let server = Server::with(move |config| config.use_sendfile = use_sendfile);
+        let server = Server::with(MODE, move |config| config.use_sendfile = use_sendfile);
         let mut client = server.login();
         let mut data = client.pasv();
         assert!(matches!(client.command("STOR file").0, 125 | 150));

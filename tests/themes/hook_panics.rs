@@ -13,9 +13,9 @@ use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::handlers::{TimerId, data};
 use ftpdlib::{DTPHandler, DataChannel, FSError, FTPHandler, FTPSession};
+use testkit::{Client, DEADLINE, Hooks, Server, connect_data, next, parse_227};
 
-use crate::common::{self, Client, DEADLINE, Server, connect_data, parse_227};
-use crate::tools::{self, Hooks, next};
+use crate::MODE;
 
 /// Panics where it is told to.
 struct Fragile {
@@ -105,7 +105,7 @@ fn fragile(
     quiet();
     let (events, told) = channel();
     let armed = Arc::new(AtomicUsize::new(0));
-    let server = Server::with_handler(change, move |_| Fragile {
+    let server = Server::with_handler(MODE, change, move |_| Fragile {
         at: if armed.fetch_add(1, SeqCst) == 1 {
             at
         } else {
@@ -135,7 +135,7 @@ fn others_go_on(server: &Server, mut before: Client, events: &std::sync::mpsc::R
 #[test]
 fn on_connect() {
     let (server, mut before, events) = fragile("on_connect", |_| {});
-    Client::connect(server.connect_address()).expect_eof();
+    server.client().expect_eof();
     // There was no greeting, and so there is no farewell.
     before.expect(200, "NOOP");
     let mut newcomer = server.login();
@@ -195,11 +195,11 @@ fn callbacks_of_files() {
     for (at, command) in [("on_file_sent", "RETR a"), ("on_file_received", "STOR a")] {
         let (server, before, events) = fragile(at, |_| {});
         let mut client = server.login();
-        let (mut data, _) = tools::begin(&mut client, tools::Way::Early, command);
+        let (mut data, _) = testkit::begin(&mut client, testkit::Way::Early, command);
         if command == "STOR a" {
             data.write_all(b"abc").unwrap();
         } else {
-            common::read_all(&mut data);
+            testkit::read_all(&mut data);
         }
         drop(data);
         // The reply comes before the callback.
@@ -214,9 +214,9 @@ fn callbacks_of_files() {
 fn callback_at_the_end() {
     let (server, before, events) = fragile("on_incomplete_file_received", |_| {});
     let mut client = server.login();
-    let (data, _) = tools::begin(&mut client, tools::Way::Early, "STOR a");
+    let (data, _) = testkit::begin(&mut client, testkit::Way::Early, "STOR a");
     drop(client);
-    common::read_all(&mut { data });
+    testkit::read_all(&mut { data });
     server.write("a", b"abc");
     others_go_on(&server, before, &events);
 }
@@ -224,7 +224,7 @@ fn callback_at_the_end() {
 #[test]
 fn on_timer() {
     let (server, before, events) = fragile("on_timer", |_| {});
-    let mut client = Client::connect(server.connect_address());
+    let mut client = server.client();
     client.expect_reply(220);
     client.expect_eof();
     others_go_on(&server, before, &events);
@@ -299,7 +299,7 @@ fn data_handlers() {
         client.expect(150, command);
         let mut data = connect_data(parse_227(&reply));
         let _ = data.write_all(b"abc");
-        common::read_all(&mut data);
+        testkit::read_all(&mut data);
         client.expect_eof();
         server.write("a", b"abc");
         others_go_on(&server, before, &events);
@@ -335,6 +335,7 @@ fn factory() {
     let (sender, events) = Hooks::channel();
     let mut count = 0;
     let server = Server::with_handler(
+        MODE,
         |_| {},
         move |_| {
             count += 1;
@@ -344,7 +345,7 @@ fn factory() {
     );
     let mut before = server.login();
     for _ in 0..2 {
-        Client::connect(server.connect_address()).expect_eof();
+        server.client().expect_eof();
     }
     before.expect(200, "NOOP");
     server.login().expect(200, "NOOP");

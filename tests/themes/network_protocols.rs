@@ -9,14 +9,15 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use ftpdlib::FTPConfig;
 use ftpdlib::handlers::StockHandler;
-
-use crate::common::{
-    self, Client, PASSWORD, Server, USER, accept_data, connect_data, connect_data_from, drain,
-    parse_227, parse_229, read_all,
+use testkit::{
+    Client, PASSWORD, Server, USER, accept_data, connect_data, connect_data_from, drain, parse_227,
+    parse_229, read_all,
 };
 
+use crate::MODE;
+
 fn on(host: &str, change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> Server {
-    Server::build(host, change, |_| {}, |_| StockHandler)
+    Server::build(MODE, host, change, |_| {}, |_| StockHandler)
 }
 
 fn v4() -> Server {
@@ -306,7 +307,7 @@ fn mixed_epsv_v4() {
 fn mixed_v6() {
     let server = dual();
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, server.address.port()));
-    let mut client = Client::connect(address);
+    let mut client = Client::connect_in(MODE, address);
     client.expect_reply(220);
     client.login(USER, PASSWORD);
     client.download_epsv();
@@ -388,7 +389,7 @@ fn active_conn_error() {
 #[test]
 fn two_sessions_in_active_mode() {
     let server = v4();
-    let big = common::write_big(&server, "big");
+    let big = testkit::write_big(&server, "big");
     let mut first = server.login();
     let mut second = server.login();
     let (listener, port) = listener("127.0.0.1");

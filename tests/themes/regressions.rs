@@ -16,12 +16,14 @@ use ftpdlib::filesystems::{AbstractedFS, FSDir, FSState, Stat, local};
 use ftpdlib::handlers::{CmdArg, Command, Outgoing, commands, dispatch};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
 use ftpdlib::{FSError, FTPHandler, FTPSession};
-
-use crate::common::tls::{COSTLY, only_in_clear};
-use crate::common::{
-    self, BIG, PASSWORD, Server, USER, connect_data, drain, parse_227, read_all, write_big,
+use testkit::{
+    BIG, Hooks, OwnFile, PASSWORD, Server, USER, Wrapper, connect_data, drain, next, parse_227,
+    read_all, write_big,
 };
-use crate::tools::{self, Hooks, OwnFile, Wrapper, next};
+
+use super::{COSTLY, skipped_over_tls};
+
+use crate::MODE;
 
 // --- one client does not hold the loop
 
@@ -65,7 +67,7 @@ fn commands_are_spread(files: &[String], command: &str) {
             all.fetch_add(1, SeqCst);
         });
     };
-    let server = Server::build("127.0.0.1", |_| {}, count, factory);
+    let server = Server::build(MODE, "127.0.0.1", |_| {}, count, factory);
     fs::create_dir(server.path("dir")).unwrap();
     for name in files {
         server.write(&format!("dir/{name}"), "");
@@ -89,7 +91,7 @@ fn commands_are_spread(files: &[String], command: &str) {
 /// A pattern whose stars try each name at each of its bytes.
 #[test]
 fn costly_patterns_leave_turns_to_others() {
-    if only_in_clear(COSTLY) {
+    if skipped_over_tls(COSTLY) {
         return;
     }
     let names: Vec<_> = (0..1100)
@@ -102,7 +104,7 @@ fn costly_patterns_leave_turns_to_others() {
 /// A `?` may stand for a byte that the encoding does not have: names are looked through.
 #[test]
 fn costly_names_leave_turns_to_others() {
-    if only_in_clear(COSTLY) {
+    if skipped_over_tls(COSTLY) {
         return;
     }
     let names: Vec<_> = (0..5000).map(|number| format!("file{number}")).collect();
@@ -138,6 +140,7 @@ impl FTPHandler for Pushes {
 fn a_custom_transfer_during_a_transfer() {
     let (told, events) = Hooks::channel();
     let server = Server::with_handler(
+        MODE,
         |config| {
             let push = ProtoCmd {
                 perm: None,
@@ -151,7 +154,7 @@ fn a_custom_transfer_during_a_transfer() {
     );
     write_big(&server, "big");
     let mut client = server.login();
-    let (mut data, _) = tools::begin(&mut client, tools::Way::Early, "RETR big");
+    let (mut data, _) = testkit::begin(&mut client, testkit::Way::Early, "RETR big");
     client.expect(150, "XPUSH");
     assert_eq!(drain(&mut data), BIG);
     assert_eq!(client.expect_reply(226), "226 Transfer complete.");
@@ -192,7 +195,7 @@ fn overridden(
 /// happens to have the first part of its name, nor anything else that is there.
 #[test]
 fn stou_does_not_get_round_an_override() {
-    let server = Server::with(overridden("D", "elr", false));
+    let server = Server::with(MODE, overridden("D", "elr", false));
     let mut client = server.login();
     fs::create_dir(server.path("D/x.")).unwrap();
     fs::create_dir(server.path("D/ftpd.")).unwrap();
@@ -242,7 +245,7 @@ fn overridden_directories_are_not_renamed() {
 
 #[test]
 fn rename_does_not_get_round_an_override() {
-    let server = Server::with(overridden("A/secret", "el", true));
+    let server = Server::with(MODE, overridden("A/secret", "el", true));
     let mut client = server.login();
     fs::create_dir(server.path("B")).unwrap();
     for path in ["A", "A/secret", "/A/./secret", "A/../A"] {
@@ -265,8 +268,8 @@ fn rename_does_not_get_round_an_override() {
 /// but to the client who typed it, it is.
 #[test]
 fn passwords_behind_other_blanks_are_not_logged() {
-    let lines = common::log::keep();
-    let server = Server::start();
+    let lines = testkit::log::keep();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     client.expect(331, "USER somebody");
     for (number, separator) in ["\t", "\t ", "\t\t", "\x0b", "\u{a0}", "="]
@@ -278,7 +281,7 @@ fn passwords_behind_other_blanks_are_not_logged() {
         }
     }
     client.expect(214, "HELP");
-    assert!(lines.hold("USER somebody"));
+    assert!(lines.contain("USER somebody"));
     for line in lines.lock().iter() {
         let line = line.to_lowercase();
         let bad = line.contains("secret") && line.contains("77");
@@ -292,7 +295,7 @@ fn hooked(
     change: impl FnOnce(&mut ftpdlib::FTPConfig) + Send + 'static,
 ) -> (Server, Receiver<String>) {
     let (told, events) = Hooks::channel();
-    let server = Server::with_handler(change, move |_| Hooks(told.clone()));
+    let server = Server::with_handler(MODE, change, move |_| Hooks(told.clone()));
     (server, events)
 }
 
@@ -331,7 +334,7 @@ fn pasv_after_a_promised_download() {
 fn another_connection_after_a_promised_upload() {
     let (server, events) = hooked(|_| {});
     let mut client = server.login();
-    let (listener, port) = tools::port_listener();
+    let (listener, port) = testkit::port_listener();
     for (command, code) in [("PASV", 227), ("EPSV", 229), (&*port, 200)] {
         client.expect(227, "PASV");
         client.expect(150, "STOR f");
@@ -400,6 +403,7 @@ fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
         Ok(Box::new(file) as _)
     };
     let server = Server::with_handler(
+        MODE,
         |config| config.set_abstracted_fs(Wrapper(Box::new(open))),
         move |_| Hooks(told.clone()),
     );
@@ -484,7 +488,7 @@ impl AbstractedFS for BrokenFS {
 /// begun ends as each reply does.
 #[test]
 fn stat_of_a_directory_that_fails_half_way() {
-    let server = Server::with(|config| config.set_abstracted_fs(BrokenFS));
+    let server = Server::with(MODE, |config| config.set_abstracted_fs(BrokenFS));
     for number in 0..10 {
         server.write(&format!("file{number}"), "");
     }
@@ -510,7 +514,7 @@ fn stat_of_a_directory_that_fails_half_way() {
 #[test]
 fn the_longest_timeouts() {
     const LONGEST: Duration = Duration::MAX;
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         config.timeout = Some(LONGEST);
         config.dtp.timeout = Some(LONGEST);
         config.passive_dtp.timeout = Some(LONGEST);
@@ -540,7 +544,7 @@ fn the_longest_timeouts() {
 /// between, the failed ones are not forgotten.
 #[test]
 fn an_anonymous_login_does_not_give_more_guesses() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for _ in 0..2 {
         client.expect(331, "USER user");
@@ -558,7 +562,7 @@ fn an_anonymous_login_does_not_give_more_guesses() {
 /// A good password does start the count anew.
 #[test]
 fn a_login_by_password_starts_the_count_anew() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for _ in 0..3 {
         for _ in 0..2 {

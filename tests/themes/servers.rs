@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use ftpdlib::FTPServer;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, Connector, Io};
+use testkit::{Client, DEADLINE, Server, config};
 
-use crate::common::{self, Client, DEADLINE, Server, test_config};
+use crate::MODE;
 
 fn bind(host: &str) -> (FTPServer, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
-    let config = test_config(home.path());
+    let config = config(MODE, home.path());
     let server = FTPServer::bind_with(host, 0, 10, config, |_| StockHandler).unwrap();
     (server, home)
 }
@@ -50,7 +51,8 @@ fn address() {
 #[test]
 fn addresses_as_text() {
     let home = tempfile::tempdir().unwrap();
-    let bind = |address: &str| FTPServer::bind(address, test_config(home.path()), |_| StockHandler);
+    let bind =
+        |address: &str| FTPServer::bind(address, config(MODE, home.path()), |_| StockHandler);
     for good in ["127.0.0.1:0", "[::1]:0", ":0", "[::]:0", "localhost:0"] {
         assert!(bind(good).is_ok(), "{good}");
     }
@@ -67,11 +69,11 @@ fn sock_instead_of_addr() {
     let home = tempfile::tempdir().unwrap();
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
-    let config = test_config(home.path());
+    let config = config(MODE, home.path());
     let mut server = FTPServer::from_listener(socket, config, |_| StockHandler).unwrap();
     assert_eq!(server.address(), address);
     turn_while(&mut server, move || {
-        Client::connect(address).expect_reply(220);
+        Client::connect_in(MODE, address).expect_reply(220);
     });
 }
 
@@ -80,9 +82,9 @@ fn close_all() {
     let (mut server, _home) = bind("127.0.0.1");
     let address = server.address();
     let mut client = turn_while(&mut server, move || {
-        let mut client = Client::connect(address);
+        let mut client = Client::connect_in(MODE, address);
         client.expect_reply(220);
-        client.login(common::USER, common::PASSWORD);
+        client.login(testkit::USER, testkit::PASSWORD);
         client
     });
     server.close_all();
@@ -109,9 +111,9 @@ fn turn() {
     assert_eq!(server.turn(Some(Duration::ZERO)).unwrap(), None);
     let address = server.address();
     let _client = turn_while(&mut server, move || {
-        let mut client = Client::connect(address);
+        let mut client = Client::connect_in(MODE, address);
         client.expect_reply(220);
-        client.login(common::USER, common::PASSWORD);
+        client.login(testkit::USER, testkit::PASSWORD);
         client.download("LIST");
         client
     });
@@ -145,10 +147,10 @@ fn another_protocol_on_the_same_loop() {
         told.send(echo.local_addr().unwrap()).unwrap();
         server.ioloop().add(echo);
     };
-    let server = Server::build("127.0.0.1", |_| {}, set_up, |_| StockHandler);
+    let server = Server::build(MODE, "127.0.0.1", |_| {}, set_up, |_| StockHandler);
     let echo = port.recv_timeout(DEADLINE).unwrap();
     let mut client = server.login();
-    let mut chats: Vec<_> = (0..5).map(|_| Client::connect(echo)).collect();
+    let mut chats: Vec<_> = (0..5).map(|_| Client::connect_in(MODE, echo)).collect();
     for chat in &mut chats {
         assert_eq!(chat.line().unwrap(), b"hello");
         chat.send("a\r\nb\r\n");
@@ -226,8 +228,10 @@ mod process {
     use std::net::{SocketAddr, TcpStream};
     use std::process::{Child, ChildStderr, Command, Stdio};
 
-    use crate::common::Client;
-    use crate::tools::{mode_certfile, tls_args};
+    use testkit::{Client, tls_args};
+
+    use crate::MODE;
+    use crate::themes::FTPDLIB;
 
     /// The program, and the address it has told.
     struct Process {
@@ -241,8 +245,8 @@ mod process {
     impl Process {
         fn start() -> Self {
             let home = tempfile::tempdir().unwrap();
-            let certfile = mode_certfile();
-            let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
+            let certfile = MODE.is_secure().then(testkit::certfile);
+            let mut child = Command::new(FTPDLIB)
                 .args(["-i", "127.0.0.1", "-p", "0", "-d"])
                 .arg(home.path())
                 .args(tls_args(certfile.as_ref()))
@@ -285,7 +289,7 @@ mod process {
     fn serve_forever_ends_by_a_signal() {
         for signal in ["TERM", "INT"] {
             let mut process = Process::start();
-            let mut client = Client::connect(process.address);
+            let mut client = Client::connect_in(MODE, process.address);
             client.expect_reply(220);
             client.login("anonymous", "");
             let mut data = client.pasv();
@@ -310,7 +314,7 @@ mod process {
         let mut process = Process::start();
         drop(process.log.take());
         for _ in 0..3 {
-            let mut client = Client::connect(process.address);
+            let mut client = Client::connect_in(MODE, process.address);
             client.expect_reply(220);
             client.login("anonymous", "");
             client.expect(221, "QUIT");

@@ -5,16 +5,16 @@
 use std::time::{Duration, Instant};
 
 use ftpdlib::ThrottledDTPHandler;
+use testkit::{Server, Way, fetch, pattern, store};
 
-use crate::common::{Server, pattern};
-use crate::tools::{Way, fetch, store};
+use crate::MODE;
 
 /// The first second's worth is free; the second one is paused after, for up to two seconds.
 const SIZE: usize = 30_000;
 const LIMIT: u64 = 10_000;
 
 fn server(auto_sized: bool) -> Server {
-    Server::with(move |config| {
+    Server::with(MODE, move |config| {
         config.set_dtp_handler(move || {
             ThrottledDTPHandler::new()
                 .read_limit(LIMIT)
@@ -47,7 +47,7 @@ fn throttle_send_while_others_go_on() {
 /// A pause that is longer than the time of a stall is no stall.
 #[test]
 fn throttle_recv_with_a_short_data_timeout() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         config.dtp.timeout = Some(Duration::from_millis(200));
         config.set_dtp_handler(|| ThrottledDTPHandler::new().read_limit(LIMIT));
     });

@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 
 use ftpdlib::FTPConfig;
 use socket2::SockRef;
+use testkit::{
+    Client, Server, WAYS, Way, await_data, begin, connect_data, fetch, parse_227, port_listener,
+    read_all, sparse,
+};
 
-use crate::common::{self, Client, Server, connect_data, parse_227, read_all};
-use crate::tools::{WAYS, Way, await_data, begin, fetch, port_listener, sparse};
+use crate::MODE;
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(200));
 /// Several times as long.
 const LONGER: Duration = Duration::from_millis(500);
 
 fn server(change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> Server {
-    Server::with(change)
+    Server::with(MODE, change)
 }
 
 /// Waits for a while and checks that the server has said nothing meanwhile.
@@ -28,7 +31,7 @@ fn silence(client: &mut Client, pause: Duration) {
     assert_eq!(err.kind(), std::io::ErrorKind::WouldBlock);
     client
         .socket
-        .set_read_timeout(Some(common::DEADLINE))
+        .set_read_timeout(Some(testkit::DEADLINE))
         .unwrap();
 }
 

@@ -25,8 +25,9 @@ use client::Client;
 use normal::Normaliser;
 use script::Script;
 
-use crate::common;
-use crate::common::tls::{URGENT, only_in_clear};
+use super::{URGENT, skipped_over_tls};
+
+use crate::MODE;
 
 /// Failures shown of one transcript.
 const SHOWN: usize = 8;
@@ -123,8 +124,9 @@ fn replay(name: &str) {
     set_umask();
     let file = directory().join(format!("{name}.txt"));
     let script = Script::parse(&std::fs::read_to_string(&file).unwrap());
-    let without_tls = WITHOUT_TLS.contains(&name) && only_in_clear("a server without TLS is shown");
-    if without_tls || script.is_urgent() && only_in_clear(URGENT) {
+    let without_tls =
+        WITHOUT_TLS.contains(&name) && skipped_over_tls("a server without TLS is shown");
+    if without_tls || script.is_urgent() && skipped_over_tls(URGENT) {
         return;
     }
     let top = tempfile::tempdir().unwrap();
@@ -136,7 +138,7 @@ fn replay(name: &str) {
 
     let settings = script.settings.clone();
     let served = home.clone();
-    let server = common::Server::with(move |config| configure(config, &served, &settings));
+    let server = testkit::Server::with(MODE, move |config| configure(config, &served, &settings));
     let normaliser = Normaliser::new(&home, server.address.port(), recent);
     let before = tree::snapshot(&top_path, &normaliser);
     let mut client = Client::new(server.address, normaliser);
@@ -219,7 +221,7 @@ fn configure(config: &mut FTPConfig, home: &Path, settings: &[(String, String)])
         if name == "anonymous" {
             authorizer.add_anonymous_with(home, options).unwrap();
         } else {
-            let password = common::PASSWORD;
+            let password = testkit::PASSWORD;
             authorizer
                 .add_user_with(name, password, home, options)
                 .unwrap();

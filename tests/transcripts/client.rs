@@ -8,10 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
-
-use crate::common::socket::Socket;
-use crate::common::{self, PASSWORD};
-use crate::tools;
+use testkit::{PASSWORD, Socket};
 
 use super::normal::Normaliser;
 use super::script::{Action, Step, content, payload, unescape};
@@ -22,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Client {
     server: SocketAddr,
     normaliser: Normaliser,
-    control: Option<common::Client>,
+    control: Option<testkit::Client>,
     listener: Option<TcpListener>,
     /// Where a passive connection is to go.
     passive: Option<SocketAddr>,
@@ -151,7 +148,7 @@ impl Client {
             ("reset", _) => {
                 self.data()?;
                 if let Some(data) = self.data.take() {
-                    tools::reset(data);
+                    testkit::reset(data);
                 }
             }
             _ => panic!("unknown: D: {text}"),
@@ -206,11 +203,11 @@ impl Client {
     // --- the control connection
 
     fn connect(&mut self) -> io::Result<()> {
-        self.control = Some(common::Client::connect(self.server));
+        self.control = Some(testkit::Client::connect(self.server));
         Ok(())
     }
 
-    fn control(&mut self) -> io::Result<&mut common::Client> {
+    fn control(&mut self) -> io::Result<&mut testkit::Client> {
         let control = self.control.as_mut();
         control.ok_or_else(|| io::Error::other("no control connection"))
     }
@@ -269,7 +266,7 @@ impl Client {
     fn connect_data(&mut self) -> io::Result<()> {
         let address = self.passive;
         let address = address.ok_or_else(|| io::Error::other("no passive address"))?;
-        self.data = Some(common::connect_data(address));
+        self.data = Some(testkit::connect_data(address));
         Ok(())
     }
 
@@ -288,7 +285,7 @@ impl Client {
             }
         };
         socket.set_nonblocking(false)?;
-        self.data = Some(common::data_socket(socket, listener.local_addr()?.port()));
+        self.data = Some(testkit::data_socket(socket, listener.local_addr()?.port()));
         Ok(())
     }
 
