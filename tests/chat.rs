@@ -13,7 +13,7 @@ use ftpdlib::ioloop::{
 };
 use ftpdlib::producers::{More, Producer};
 use testkit::reactor::{MS, Thread};
-use testkit::{DEADLINE, Socket, next, pattern, read_all};
+use testkit::{DEADLINE, FullListener, Socket, next, pattern, read_all};
 
 /// Tells what happens, and does what the pieces say.
 struct Chat {
@@ -250,25 +250,11 @@ fn ends_of_conversations() {
 
 #[test]
 fn a_connector_gives_up_in_time() {
-    // Somebody who does not accept, and whose queue is full.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let listener: TcpListener = socket.into();
-    let address = listener.local_addr().unwrap();
-    let mut fillers = Vec::new();
-    for _ in 0..4 {
-        let filler =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        filler.set_nonblocking(true).unwrap();
-        let _ = filler.connect(&address.into());
-        fillers.push(filler);
-    }
+    let full = FullListener::new();
     let (told, tells) = mpsc::channel();
     let mut ioloop = IOLoop::new().unwrap();
     let connector =
-        Connector::connect("127.0.0.1", address.port(), 20 * MS, Chat { told }).unwrap();
+        Connector::connect("127.0.0.1", full.address.port(), 20 * MS, Chat { told }).unwrap();
     ioloop.add(connector);
     ioloop.run().unwrap();
     assert_eq!(tells.iter().collect::<Vec<_>>(), ["disconnect"]);

@@ -36,12 +36,6 @@ fn programs(args: &[&str]) -> impl Iterator<Item = Program> {
     })
 }
 
-fn connect(program: &Program) -> Client {
-    let mut client = program.client();
-    client.expect_reply(220);
-    client
-}
-
 /// Until nobody can connect any more.
 #[track_caller]
 fn await_stop(program: &Program) {
@@ -49,13 +43,6 @@ fn await_stop(program: &Program) {
         let connected = TcpStream::connect(program.address);
         connected.is_err_and(|err| err.kind() == ErrorKind::ConnectionRefused)
     });
-}
-
-#[track_caller]
-fn expect_good_bye(client: &mut Client) {
-    let reply = client.expect_reply(421);
-    assert_eq!(reply, "421 Service is shutting down.");
-    client.expect_eof();
 }
 
 /// That it has ended well, with nothing left behind.
@@ -73,19 +60,19 @@ fn sessions_at_rest_are_told() {
         listening.expect(227, "PASV");
         let mut connected = program.login();
         let _data = connected.pasv();
-        let mut delayed = connect(&program);
+        let mut delayed = program.connect();
         delayed.expect(331, format!("USER {USER}"));
         delayed.send("PASS wrong\r\n");
         wait_for("the login", || program.log().contains("<- PASS"));
         let mut clients = [
-            connect(&program),
+            program.connect(),
             program.login(),
             listening,
             connected,
             delayed,
         ];
         program.signal("TERM");
-        clients.iter_mut().for_each(expect_good_bye);
+        clients.iter_mut().for_each(Client::expect_shutdown);
         expect_end(program, 0);
     }
 }
@@ -94,7 +81,7 @@ fn sessions_at_rest_are_told() {
 #[test]
 fn unread_commands_do_not_cost_the_reply() {
     for program in programs(&[]) {
-        let mut delayed = connect(&program);
+        let mut delayed = program.connect();
         delayed.expect(331, format!("USER {USER}"));
         delayed.send("PASS wrong\r\n");
         wait_for("the login", || program.log().contains("<- PASS"));
@@ -128,20 +115,20 @@ fn transfers_may_finish() {
         quit.expect(221, "QUIT");
 
         program.signal("TERM");
-        expect_good_bye(&mut idle);
+        idle.expect_shutdown();
         await_stop(&program);
         assert_eq!(drain(&mut download), BIG);
         down.expect_reply(226);
-        expect_good_bye(&mut down);
+        down.expect_shutdown();
         upload.write_all(b"and half").unwrap();
         upload.shutdown(Shutdown::Write).unwrap();
         up.expect_reply(226);
-        expect_good_bye(&mut up);
+        up.expect_shutdown();
         let mut data = connect_data(promised);
         data.write_all(b"here").unwrap();
         data.shutdown(Shutdown::Write).unwrap();
         late.expect_reply(226);
-        expect_good_bye(&mut late);
+        late.expect_shutdown();
         assert_eq!(drain(&mut last), BIG);
         quit.expect_reply(226);
         quit.expect_eof();
@@ -202,7 +189,7 @@ fn a_second_signal_ends_it_at_once() {
             let mut data = client.pasv();
             client.begin("RETR big");
             program.signal(name);
-            expect_good_bye(&mut idle);
+            idle.expect_shutdown();
             await_stop(&program);
             program.signal(name);
             expect_end(program, status);
@@ -223,12 +210,12 @@ fn handshakes_are_not_waited_for() {
     std::fs::write(&certfile, Pair::new(&["localhost"]).both()).unwrap();
     let certfile = certfile.to_str().unwrap();
     for program in programs(&["--tls", "--certfile", certfile]) {
-        let mut client = connect(&program);
+        let mut client = program.connect();
         client.expect(234, "AUTH TLS");
         let mut idle = program.login();
         program.signal("TERM");
         client.expect_eof();
-        expect_good_bye(&mut idle);
+        idle.expect_shutdown();
         expect_end(program, 0);
     }
 }
@@ -278,10 +265,10 @@ fn good_byes_are_heard_in_a_crowd() {
             client.expect(221, "QUIT");
             client.expect_eof();
         }
-        let mut client = connect(&program);
+        let mut client = program.connect();
         client.login(USER, PASSWORD);
         program.signal("TERM");
-        expect_good_bye(&mut client);
+        client.expect_shutdown();
         expect_end(program, 0);
     }
 }

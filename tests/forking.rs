@@ -232,12 +232,6 @@ fn run(role: &str) -> (Output, String) {
     (output, text)
 }
 
-fn connect(program: &Program) -> Client {
-    let mut client = program.client();
-    client.expect_reply(220);
-    client
-}
-
 /// Where sessions wait.
 struct Gate(TcpListener);
 
@@ -286,7 +280,7 @@ fn workers_have_numbers() {
 fn workers_of_ones_own_hear_signals() {
     for (name, status) in [("TERM", 0), ("INT", 0)] {
         let mut program = start("own");
-        let mut clients: Vec<_> = (0..8).map(|_| connect(&program)).collect();
+        let mut clients: Vec<_> = (0..8).map(|_| program.connect()).collect();
         program.signal(name);
         for client in &mut clients {
             client.expect_reply(421);
@@ -351,7 +345,7 @@ fn limits_are_those_of_all() {
 
 #[track_caller]
 fn turned_away_after(program: &Program, count: usize) -> Vec<Client> {
-    let clients: Vec<_> = (0..count).map(|_| connect(program)).collect();
+    let clients: Vec<_> = (0..count).map(|_| program.connect()).collect();
     let mut late = program.client();
     late.expect_reply(421);
     late.expect_eof();

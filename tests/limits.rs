@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
-use testkit::{Client, DEADLINE, Mode, PASSWORD, Server, USER, wait_for};
+use testkit::{DEADLINE, Mode, PASSWORD, Server, USER, reset, wait_for};
 
 /// The path of the program.
 #[cfg(feature = "cli")]
@@ -115,11 +115,6 @@ impl FTPHandler for StaysOpen {
     }
 }
 
-fn reset(client: Client) {
-    let socket = socket2::SockRef::from(&client.socket);
-    socket.set_linger(Some(Duration::ZERO)).unwrap();
-}
-
 /// Connections that are reset, some of them before they are accepted.
 #[test]
 fn resets_cost_no_place() {
@@ -140,7 +135,7 @@ fn resets_cost_no_place() {
             2 => client.send("USER user\r\nPASS 12345\r\nPASV\r\n"),
             _ => client.send("NOOP"),
         }
-        reset(client);
+        reset(client.socket);
     }
     // All but that of the server itself.
     let mut clients = Vec::new();
@@ -200,7 +195,7 @@ fn who_is_reset_during_a_login() {
     client.expect(331, format!("USER {USER}"));
     client.send("PASS perhaps\r\n");
     let _answer = answers.recv_timeout(DEADLINE).unwrap();
-    reset(client);
+    reset(client.socket);
     let mut next = None;
     wait_for("its place", || {
         let mut client = server.client();
@@ -212,7 +207,7 @@ fn who_is_reset_during_a_login() {
     client.expect(331, format!("USER {USER}"));
     client.send("PASS wrong\r\n");
     assert!(answers.recv_timeout(DEADLINE).unwrap().is_none());
-    reset(client);
+    reset(client.socket);
     server.client().expect_reply(421);
 }
 
@@ -220,7 +215,7 @@ fn who_is_reset_during_a_login() {
 mod descriptors {
     use std::net::TcpStream;
 
-    use testkit::Program;
+    use testkit::{Client, Program};
 
     use super::*;
 
@@ -386,7 +381,7 @@ mod descriptors {
 #[cfg(feature = "cli")]
 mod processes {
     use super::*;
-    use testkit::Program;
+    use testkit::{Client, Program};
 
     fn login(program: &Program) -> Option<Client> {
         let mut client = program.client();

@@ -10,126 +10,32 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
-use testkit::{Client, PASSWORD, USER, certfile, parse_227, pattern, set_deadlines, wait_for};
+use testkit::{
+    Client, PASSWORD, Program, Socket, USER, address_in, certfile, parse_227, pattern,
+    set_deadlines, wait_for,
+};
 
-/// An example that runs, and ends with this value.
-struct Example {
-    address: SocketAddr,
-    home: TempDir,
-    child: Child,
-    log: Arc<Mutex<String>>,
+/// Starts an example with an empty directory to share.
+fn start(name: &str) -> Program {
+    start_at("127.0.0.1:0", name, &[])
 }
 
-impl Example {
-    /// With an empty directory to share.
-    fn start(name: &str) -> Self {
-        Self::start_at("127.0.0.1:0", name, &[])
-    }
-
-    fn start_at(address: &str, name: &str, more: &[&str]) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let mut child = Command::new(path_of(name))
-            .arg(address)
-            .arg(home.path())
-            .args(more)
-            .current_dir(home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let log = Arc::<Mutex<String>>::default();
-        let lines = Arc::clone(&log);
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                lines.lock().unwrap().push_str(&(line + "\n"));
-            }
-        });
-        let mut example = Self {
-            address: SocketAddr::from(([0; 4], 0)),
-            home,
-            child,
-            log,
-        };
-        example.address = address_in(|| example.log());
-        example
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    /// Waits for a line of the log.
-    #[track_caller]
-    fn expect_log(&self, text: &str) {
-        wait_for(text, || self.log().contains(text));
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(self.path(name), bytes).unwrap();
-    }
-
-    #[track_caller]
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
-    }
-
-    fn connect(&self) -> Client {
-        let mut client = Client::connect(self.address);
-        client.expect_reply(220);
-        client
-    }
-
-    fn login(&self) -> Client {
-        let mut client = self.connect();
-        client.login(USER, PASSWORD);
-        client.expect(200, "TYPE I");
-        client
-    }
-
-    /// As who runs it does: by SIGTERM.
-    #[track_caller]
-    fn stop(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        let status = self.wait();
-        assert_eq!(status.code(), Some(0), "{}", self.log());
-    }
-
-    #[track_caller]
-    fn wait(&mut self) -> ExitStatus {
-        let mut status = None;
-        wait_for("its end", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap()
-    }
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        // Not waited for, it still has the number of its group.
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-            let _ = self.child.wait();
-        }
-    }
+/// Starts an example on this address, with more arguments.
+fn start_at(address: &str, name: &str, more: &[&str]) -> Program {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(path_of(name));
+    command
+        .arg(address)
+        .arg(home.path())
+        .args(more)
+        .current_dir(home.path());
+    Program::spawn(command, home)
 }
 
 /// `target/debug/examples/NAME`, beside `target/debug/deps/recipes-..`, this program.
@@ -141,20 +47,8 @@ fn path_of(name: &str) -> PathBuf {
     path
 }
 
-/// Where a server listens, by its log.
-fn address_in(log: impl Fn() -> String) -> SocketAddr {
-    let mut address = None;
-    wait_for("the server", || {
-        let log = log();
-        let start = log.split("starting FTP server on ").nth(1);
-        address = start.and_then(|rest| rest.split_once(',')?.0.parse().ok());
-        address.is_some()
-    });
-    address.unwrap()
-}
-
 /// Begins an upload that is not ended, of which these bytes have come.
-fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> testkit::Socket {
+fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> Socket {
     let mut data = client.pasv();
     client.begin(command);
     data.write_all(bytes).unwrap();
@@ -169,7 +63,7 @@ fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> testkit::So
 
 #[test]
 fn basic_ftpd() {
-    let example = Example::start("basic_ftpd");
+    let example = start("basic_ftpd");
     let mut client = Client::connect(example.address);
     assert_eq!(client.expect_reply(220), "220 A basic server is ready.");
     client.login(USER, PASSWORD);
@@ -188,7 +82,7 @@ fn basic_ftpd() {
 
 #[test]
 fn anti_flood_ftpd() {
-    let example = Example::start("anti_flood_ftpd");
+    let example = start("anti_flood_ftpd");
     let mut client = example.connect();
     client.login("anonymous", "");
     client.expect(200, "NOOP");
@@ -204,7 +98,7 @@ fn anti_flood_ftpd() {
 
 #[test]
 fn md5_ftpd() {
-    let example = Example::start("md5_ftpd");
+    let example = start("md5_ftpd");
     let mut client = example.connect();
     client.expect(331, "USER user");
     // Commands behind it wait for the answer.
@@ -221,7 +115,7 @@ fn md5_ftpd() {
 
 #[test]
 fn throttled_ftpd() {
-    let example = Example::start("throttled_ftpd");
+    let example = start("throttled_ftpd");
     // It looks at the clock after each 300 KiB.
     let bytes = pattern(700 * 1024);
     example.write("file", &bytes);
@@ -236,7 +130,7 @@ fn throttled_ftpd() {
 fn tls_ftpd() {
     let certfile = certfile();
     let path = certfile.path().to_str().unwrap();
-    let example = Example::start_at("127.0.0.1:0", "tls_ftpd", &[path]);
+    let example = start_at("127.0.0.1:0", "tls_ftpd", &[path]);
     let mut client = example.connect();
     client.expect(550, "USER user");
     let [_, config] = testkit::each_version();
@@ -262,6 +156,17 @@ impl Daemon {
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    /// Returns where it listens, as its log says.
+    fn address(&self) -> SocketAddr {
+        let mut address = None;
+        wait_for("the daemon", || {
+            let log = fs::read_to_string(self.path("log")).unwrap_or_default();
+            address = address_in(&log);
+            address.is_some()
+        });
+        address.unwrap()
     }
 
     /// What came of a command, and what it said.
@@ -301,8 +206,7 @@ fn unix_daemon() {
     let pid = fs::read_to_string(daemon.path("pid")).unwrap();
     daemon.expect("status", &format!("running (pid {})", pid.trim_end()));
     assert!(!daemon.run("start").0);
-    let log = || fs::read_to_string(daemon.path("log")).unwrap_or_default();
-    let mut client = Client::connect(address_in(log));
+    let mut client = Client::connect(daemon.address());
     client.expect_reply(220);
     client.login(USER, PASSWORD);
     client.upload("STOR file", b"hello");
@@ -357,7 +261,7 @@ fn multi_thread_ftp() {
 /// Two clients at once, who are served by two.
 #[track_caller]
 fn each_has_its_own(name: &str, what: &str) {
-    let example = Example::start(name);
+    let example = start(name);
     let mut clients = [example.login(), example.login()];
     clients[0].upload("STOR file", b"hello");
     assert_eq!(clients[1].download("RETR file"), b"hello");
@@ -375,7 +279,7 @@ fn each_has_its_own(name: &str, what: &str) {
 
 #[test]
 fn callbacks() {
-    let example = Example::start("callbacks");
+    let example = start("callbacks");
     let mut client = example.login();
     client.upload("STOR whole", b"hello");
     client.download("RETR whole");
@@ -401,7 +305,7 @@ fn callbacks() {
 
 #[test]
 fn log_commands() {
-    let example = Example::start("log_commands");
+    let example = start("log_commands");
     let mut client = example.login();
     client.expect(257, "MKD new");
     let made = format!("command 4: MKD {}/new", example.home.path().display());
@@ -414,7 +318,7 @@ fn log_commands() {
 
 #[test]
 fn network() {
-    let example = Example::start_at("0.0.0.0:0", "network", &[]);
+    let example = start_at("0.0.0.0:0", "network", &[]);
     let port = example.address.port();
     let mut inside = Client::connect(([127, 0, 0, 1], port).into());
     inside.expect_reply(220);
@@ -445,7 +349,7 @@ fn network() {
 
 #[test]
 fn site_usage() {
-    let example = Example::start("site_usage");
+    let example = start("site_usage");
     let mut client = example.login();
     client.upload("STOR file", b"hello");
     client.download("RETR file");
@@ -461,7 +365,7 @@ fn site_usage() {
 
 #[test]
 fn xcrc() {
-    let example = Example::start("xcrc");
+    let example = start("xcrc");
     example.write("file", b"123456789");
     std::os::unix::fs::symlink("/etc/passwd", example.path("outside")).unwrap();
     fs::File::create(example.path("large"))
@@ -481,7 +385,7 @@ fn xcrc() {
 
 #[test]
 fn quota() {
-    let example = Example::start("quota");
+    let example = start("quota");
     let mut client = example.login();
     client.upload("STOU", b"hello");
     let half = pattern(512 * 1024);
@@ -503,7 +407,7 @@ fn quota() {
 
 #[test]
 fn quota_of_uploads_at_once() {
-    let example = Example::start("quota");
+    let example = start("quota");
     let (mut client, mut other) = (example.login(), example.login());
     let most = pattern(900_000);
     let first = begin_upload(&mut client, "STOR first", &most);
@@ -524,7 +428,7 @@ fn quota_of_uploads_at_once() {
 
 #[test]
 fn offload() {
-    let example = Example::start("offload");
+    let example = start("offload");
     let mut client = example.login();
     client.upload("STOR file", b"123456789");
     example.expect_log("has CRC CBF43926");
@@ -539,7 +443,7 @@ fn offload() {
 
 #[test]
 fn memory_fs() {
-    let example = Example::start("memory_fs");
+    let example = start("memory_fs");
     let mut client = example.login();
     client.expect(257, "MKD dir");
     client.expect(250, "CWD dir");
@@ -576,7 +480,7 @@ fn memory_fs() {
 
 #[test]
 fn memory_fs_is_bounded() {
-    let example = Example::start("memory_fs");
+    let example = start("memory_fs");
     let mut client = example.login();
     client.expect(200, "TYPE I");
     let mut data = client.pasv();
@@ -594,7 +498,7 @@ fn memory_fs_is_bounded() {
 
 #[test]
 fn atomic_upload() {
-    let example = Example::start("atomic_upload");
+    let example = start("atomic_upload");
     example.write("file", b"old");
     let (mut client, mut other) = (example.login(), example.login());
 
@@ -642,7 +546,7 @@ fn atomic_upload() {
 
 #[test]
 fn atomic_upload_outlives_a_second_start() {
-    let example = Example::start("atomic_upload");
+    let example = start("atomic_upload");
     let mut client = example.login();
     let data = begin_upload(&mut client, "STOR file", b"hello");
     let second = Command::new(path_of("atomic_upload"))
@@ -664,7 +568,7 @@ fn sqlite_authorizer() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("users.db");
     let arg = path.to_str().unwrap();
-    let example = Example::start_at("127.0.0.1:0", "sqlite_authorizer", &[arg]);
+    let example = start_at("127.0.0.1:0", "sqlite_authorizer", &[arg]);
     let mut client = example.login();
     client.upload("STOR file", b"hello");
 
@@ -705,7 +609,7 @@ fn sqlite_authorizer() {
 
 #[test]
 fn echo_server() {
-    let example = Example::start_at("127.0.0.1:0", "echo_server", &["0"]);
+    let example = start_at("127.0.0.1:0", "echo_server", &["0"]);
     let log = example.log();
     let address = log.split("echoing on ").nth(1).unwrap();
     let address: SocketAddr = address.lines().next().unwrap().parse().unwrap();
@@ -731,7 +635,7 @@ fn echo_server() {
 
 #[test]
 fn own_loop() {
-    let mut example = Example::start("own_loop");
+    let mut example = start("own_loop");
     let mut client = example.login();
     client.upload("STOR first", b"hello");
     example.expect_log("first\n");

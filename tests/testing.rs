@@ -18,6 +18,7 @@ use ftpdlib::{FTPConfig, FTPHandler, FTPSession, ThrottledDTPHandler, TlsConfig}
 use rustls::ClientConnection;
 use tempfile::TempDir;
 use testkit::authority::Pair;
+use testkit::pattern;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -122,10 +123,6 @@ impl Place {
 #[track_caller]
 fn reply<H: FTPHandler>(session: &mut Session<H>) -> String {
     session.reply().expect("a reply").to_string()
-}
-
-fn pattern(size: usize) -> Vec<u8> {
-    (0..=250).cycle().take(size).collect()
 }
 
 // --- commands

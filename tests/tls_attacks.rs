@@ -12,7 +12,7 @@ use ftpdlib::{TlsConfig, TlsVersion};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use testkit::{
-    Carried, Client, Hooks, Mode, PASSWORD, Server, Socket, USER, WAYS, Way, begin, certfile,
+    Carried, Client, Mode, PASSWORD, Server, Socket, USER, WAYS, Way, begin, certfile,
     client_config, each_version, fetch, next, parse_227, read_all, read_whole, serve,
     set_deadlines, store, with_tls,
 };
@@ -134,8 +134,7 @@ fn a_hello_behind_auth() {
 /// Under TLS nothing is taken in clear, nor what was changed on its way.
 #[test]
 fn records_that_are_none() {
-    let (told, events) = Hooks::channel();
-    let server = Server::with_handler(Mode::Clear, with_tls(|_| {}), move |_| Hooks(told.clone()));
+    let (server, events) = Server::with_hooks(Mode::Clear, with_tls(|_| {}));
     for config in each_version() {
         for spoiled in ["clear", "changed", "repeated", "cut", "too long"] {
             server.write("a", b"abc");
@@ -169,8 +168,7 @@ fn records_that_are_none() {
 #[test]
 fn control_connections_that_end_without_close_notify() {
     let lines = testkit::log::keep();
-    let (told, events) = Hooks::channel();
-    let server = Server::with_handler(Mode::Clear, with_tls(|_| {}), move |_| Hooks(told.clone()));
+    let (server, events) = Server::with_hooks(Mode::Clear, with_tls(|_| {}));
     for config in each_version() {
         for how in ["fin", "reset", "good"] {
             let client = server.login_over(&config);
@@ -252,9 +250,7 @@ fn what_is_no_handshake() -> Vec<Vec<u8>> {
 
 #[test]
 fn what_is_no_handshake_ends_the_session() {
-    let (told, events) = Hooks::channel();
-    let explicit =
-        Server::with_handler(Mode::Clear, with_tls(|_| {}), move |_| Hooks(told.clone()));
+    let (explicit, events) = Server::with_hooks(Mode::Clear, with_tls(|_| {}));
     let implicit = serve(|tls| tls.implicit = true);
     let mut other = explicit.login_over(&each_version()[1]);
     for bytes in what_is_no_handshake() {
@@ -459,12 +455,11 @@ fn delay(how: Delay, tcp: TcpStream, config: &Arc<ClientConfig>) {
 #[test]
 fn control_handshakes_have_their_time() {
     for implicit in [false, true] {
-        let (told, events) = Hooks::channel();
         let change = with_tls(move |tls| {
             tls.handshake_timeout = SHORT;
             tls.implicit = implicit;
         });
-        let server = Server::with_handler(Mode::Clear, change, move |_| Hooks(told.clone()));
+        let (server, events) = Server::with_hooks(Mode::Clear, change);
         for config in each_version() {
             let workers = DELAYS.map(|how| {
                 let tcp = if implicit {
@@ -501,11 +496,9 @@ fn a_handshake_that_is_finished_has_no_deadline() {
         // Its time begins with the transfer: who connects early has done nothing wrong.
         let address = parse_227(&client.expect(227, "PASV"));
         let tcp = TcpStream::connect(address).unwrap();
-        set_deadlines(&tcp);
         std::thread::park_timeout(2 * SHORT);
         client.begin("RETR a");
-        let mut data = Socket::new(tcp);
-        data.secure(Arc::clone(&config));
+        let mut data = Socket::under_tls(tcp, &config);
         assert_eq!(read_whole(&mut data), b"abc");
         client.expect_reply(226);
     }
@@ -667,8 +660,7 @@ fn hundreds_of_half_open_handshakes() {
 /// A server that ends does not wait for handshakes.
 #[test]
 fn a_server_that_ends_during_handshakes() {
-    let (told, events) = Hooks::channel();
-    let server = Server::with_handler(Mode::Clear, with_tls(|_| {}), move |_| Hooks(told.clone()));
+    let (server, events) = Server::with_hooks(Mode::Clear, with_tls(|_| {}));
     let mut control = server.connect();
     control.expect(234, "AUTH TLS");
     let mut client = server.login_over(&each_version()[1]);
@@ -743,17 +735,15 @@ fn alpn_of_data_connections() {
         let mut client = server.login_over(&Arc::new(config.clone()));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let address = parse_227(&client.expect(227, "PASV"));
-        let mut data = Socket::new(TcpStream::connect(address).unwrap());
-        set_deadlines(&data);
-        data.secure(Arc::new(config.clone()));
+        let tcp = TcpStream::connect(address).unwrap();
+        let data = Socket::under_tls(tcp, &Arc::new(config.clone()));
         client.begin("RETR a");
         data.handshake().unwrap_err();
         client.expect_reply(522);
         config.alpn_protocols = vec![b"ftp".to_vec()];
         let address = parse_227(&client.expect(227, "PASV"));
-        let mut data = Socket::new(TcpStream::connect(address).unwrap());
-        set_deadlines(&data);
-        data.secure(Arc::new(config));
+        let tcp = TcpStream::connect(address).unwrap();
+        let mut data = Socket::under_tls(tcp, &Arc::new(config));
         client.begin("RETR a");
         assert_eq!(read_whole(&mut data), b"abc");
         client.expect_reply(226);

@@ -391,13 +391,11 @@ fn prot_p_for_a_connection_of_before_auth() {
         let mut client = server.login();
         let address = parse_227(&client.expect(227, "PASV"));
         let tcp = TcpStream::connect(address).unwrap();
-        set_deadlines(&tcp);
         testkit::await_data(&mut client);
         client.auth(&config).unwrap();
         client.protect();
         client.begin("RETR a");
-        let mut data = Socket::new(tcp);
-        data.secure(Arc::clone(&config));
+        let mut data = Socket::under_tls(tcp, &config);
         assert_eq!(read_whole(&mut data), b"abc");
         client.expect_reply(226);
     }
@@ -414,12 +412,10 @@ fn prot_p_after_pasv() {
         client.expect(200, "PROT C");
         let address = parse_227(&client.expect(227, "PASV"));
         let tcp = TcpStream::connect(address).unwrap();
-        set_deadlines(&tcp);
         testkit::await_data(&mut client);
         client.expect(200, "PROT P");
         client.begin("RETR a");
-        let mut data = Socket::new(tcp);
-        data.secure(Arc::clone(&config));
+        let mut data = Socket::under_tls(tcp, &config);
         assert_eq!(read_whole(&mut data), b"abc");
         client.expect_reply(226);
     }

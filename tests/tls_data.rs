@@ -12,9 +12,9 @@ use ftpdlib::ThrottledDTPHandler;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use testkit::{
-    BIG, Carried, Client, Hooks, Mode, Server, Socket, WAYS, Way, await_data, begin, client_config,
+    BIG, Carried, Client, Mode, Server, Socket, WAYS, Way, await_data, begin, client_config,
     connect_data, drain, each_version, fetch, next, parse_227, pattern, port_listener, read_whole,
-    reset, serve, set_deadlines, store, wait_for, with_tls, write_big,
+    reset, serve, store, wait_for, with_tls, write_big,
 };
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -49,11 +49,11 @@ fn arrive(
         match (step, address) {
             (Step::Connect, Some(address)) => {
                 let tcp = TcpStream::connect(address).unwrap();
-                socket = Some(under_tls(tcp, config));
+                socket = Some(Socket::under_tls(tcp, config));
             }
             (Step::Connect, None) => {
                 client.expect(200, &port);
-                socket = Some(under_tls(listener.accept().unwrap().0, config));
+                socket = Some(Socket::under_tls(listener.accept().unwrap().0, config));
             }
             (Step::Handshake, _) => socket.as_ref().unwrap().handshake().unwrap(),
             // The reply does not wait for the handshake.
@@ -61,14 +61,6 @@ fn arrive(
         }
     }
     socket.unwrap()
-}
-
-fn under_tls(tcp: TcpStream, config: &Arc<ClientConfig>) -> Socket {
-    set_deadlines(&tcp);
-    tcp.set_nodelay(true).unwrap();
-    let mut socket = Socket::new(tcp);
-    socket.secure(Arc::clone(config));
-    socket
 }
 
 #[test]
@@ -258,9 +250,8 @@ fn the_end_of_a_download() {
 }
 
 fn hooked(strict: bool) -> (Server, Receiver<String>) {
-    let (told, events) = Hooks::channel();
     let change = with_tls(move |tls| tls.strict_eof = strict);
-    let server = Server::with_handler(Mode::Clear, change, move |_| Hooks(told.clone()));
+    let (server, events) = Server::with_hooks(Mode::Clear, change);
     (server, events)
 }
 
@@ -726,7 +717,7 @@ fn quit_during_transfers() {
         await_data(&mut client);
         client.begin("STOR b");
         client.expect(221, "QUIT");
-        let mut data = under_tls(tcp, &config);
+        let mut data = Socket::under_tls(tcp, &config);
         data.write_all(b"abc").unwrap();
         drop(data);
         client.expect_reply(226);

@@ -5,17 +5,17 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Once};
 
 use ftpdlib::handlers::{commands, data};
 use ftpdlib::{DTPHandler, DataChannel, FTPHandler, FTPSession};
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use testkit::{
-    Client, Hooks, Mode, Server, Socket, WAYS, client_config, each_version, fetch, next, parse_227,
-    read_all, set_deadlines, store, wait_for, with_tls,
+    Client, Mode, Server, Socket, WAYS, client_config, each_version, expect_events, fetch,
+    hide_planned_panics, next, parse_227, read_all, set_deadlines, store, wait_for, with_tls,
 };
 
 // --- when
@@ -91,13 +91,6 @@ fn told() -> (Server, Receiver<String>) {
     };
     let server = Server::with_handler(Mode::Clear, change, move |_| Told(sender.clone()));
     (server, events)
-}
-
-#[track_caller]
-fn expect_events(events: &Receiver<String>, expected: &[&str]) {
-    for event in expected {
-        assert_eq!(&next(events), event);
-    }
 }
 
 #[test]
@@ -219,25 +212,10 @@ impl DTPHandler for Fragile {
     }
 }
 
-/// The panics are meant: they need no space in the output.
-fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let payload = info.payload();
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            if !text.is_some_and(|text| text.starts_with("as planned")) {
-                usual(info);
-            }
-        }));
-    });
-}
-
 /// A server that panics once at `at` when it is armed.
 fn fragile(at: &'static str) -> (Server, Arc<AtomicUsize>, Receiver<String>) {
-    quiet();
-    let (events, told) = Hooks::channel();
+    hide_planned_panics();
+    let (events, told) = channel();
     let armed = Arc::new(AtomicUsize::new(0));
     let make = {
         let armed = Arc::clone(&armed);

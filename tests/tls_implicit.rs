@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::Read;
-use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{Shutdown, TcpListener};
 
 use testkit::{
     Client, Mode, PASSWORD, Server, USER, WAYS, begin, each_version, read_all, read_whole, serve,
@@ -17,20 +16,11 @@ fn implicit() -> Server {
     server
 }
 
-/// Under TLS from the first byte.
-fn connect_implicit(address: SocketAddr, config: &Arc<rustls::ClientConfig>) -> Client {
-    let mut client = Client::connect(address);
-    client.tls = Some(Arc::clone(config));
-    client.socket.secure(Arc::clone(config));
-    client.socket.handshake().unwrap();
-    client
-}
-
 #[test]
 fn implicit_tls() {
     let server = implicit();
     for config in each_version() {
-        let mut client = connect_implicit(server.address, &config);
+        let mut client = Client::connect_implicit(server.address, &config);
         let greeting = client.expect_reply(220);
         assert!(greeting.starts_with("220 ftpdlib"), "{greeting}");
         let reply = client.expect(503, "AUTH TLS");
@@ -80,7 +70,7 @@ fn implicit_tls_and_clients_without() {
         // An alert at the most.
         assert!(bytes.is_empty() || bytes[0] == 0x15, "{text}: {bytes:?}");
     }
-    connect_implicit(server.address, &each_version()[1]).expect_reply(220);
+    Client::connect_implicit(server.address, &each_version()[1]).expect_reply(220);
 }
 
 /// Whoever is too many gets no time for a handshake: it would hold a place of others
@@ -96,7 +86,7 @@ fn implicit_tls_and_too_many_connections() {
         for set_up in set_ups {
             let change = with_tls(|tls| tls.implicit = true);
             let server = Server::build(Mode::Clear, "127.0.0.1", change, set_up, stock);
-            let mut first = connect_implicit(server.address, &config);
+            let mut first = Client::connect_implicit(server.address, &config);
             first.expect_reply(220);
             let mut second = server.client();
             assert_eq!(read_all(&mut second.socket), b"");
@@ -112,7 +102,7 @@ fn implicit_tls_over_ipv6_in_active_mode() {
     let server = Server::build(Mode::Clear, "::1", change, |_| {}, stock);
     server.write("a", b"abc");
     for config in each_version() {
-        let mut client = connect_implicit(server.address, &config);
+        let mut client = Client::connect_implicit(server.address, &config);
         client.expect_reply(220);
         client.login(USER, PASSWORD);
         client.assume_private(true);

@@ -19,7 +19,7 @@ use rustls::{ClientConfig, HandshakeKind, NamedGroup, SupportedProtocolVersion};
 use std::io::Write;
 use testkit::{
     Client, PASSWORD, Server, Socket, USER, WAYS, begin, client_config, parse_227, pattern,
-    port_listener, read_all, read_whole, serve, set_deadlines, wait_for,
+    port_listener, read_all, read_whole, serve, wait_for,
 };
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -145,12 +145,10 @@ fn with_wallet(base: &ClientConfig, wallet: &Arc<Wallet>) -> ClientConfig {
     config
 }
 
+/// A connection under TLS whose handshake may have failed.
 fn under_tls(tcp: TcpStream, config: &Arc<ClientConfig>) -> Socket {
-    set_deadlines(&tcp);
-    tcp.set_nodelay(true).unwrap();
-    let mut socket = Socket::new(tcp);
-    socket.secure(Arc::clone(config));
-    // Whoever reads or writes will see.
+    let socket = Socket::under_tls(tcp, config);
+    // If it has failed, the next use of the connection fails.
     let _ = socket.handshake();
     socket
 }

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConnection, StreamOwned};
+use rustls::pki_types::CertificateDer;
 use testkit::authority::{Pair, client};
 use testkit::{Client, DEADLINE, Mode, Program, drain, set_deadlines, signal, sparse, wait_for};
 
@@ -39,21 +38,6 @@ fn starts(program: &Program) -> usize {
 
 fn kill(pid: u32) {
     assert!(signal("KILL", &pid.to_string()));
-}
-
-/// A client that is let in.
-#[track_caller]
-fn connect(program: &Program) -> Client {
-    let mut client = program.client();
-    client.expect_reply(220);
-    client
-}
-
-#[track_caller]
-fn expect_good_bye(client: &mut Client) {
-    let reply = client.expect_reply(421);
-    assert_eq!(reply, "421 Service is shutting down.");
-    client.expect_eof();
 }
 
 /// That the port can be had at once.
@@ -95,7 +79,7 @@ fn connections_are_spread_evenly() {
         };
         let pids = program.children();
         let before: Vec<_> = pids.iter().map(sockets).collect();
-        let clients: Vec<_> = (0..count).map(|_| connect(&program)).collect();
+        let clients: Vec<_> = (0..count).map(|_| program.connect()).collect();
         let held = pids.iter().map(sockets).zip(before);
         let held: Vec<_> = held.map(|(now, before)| now - before).collect();
         let share = count / workers;
@@ -192,7 +176,7 @@ fn a_worker_that_ends_alone_is_replaced() {
     assert!(signal("TERM", &first.to_string()));
     let line = format!("(pid {first}) exited normally, restarting");
     wait_for("its end", || program.log().contains(&line));
-    let clients: Vec<_> = (0..32).map(|_| connect(&program)).collect();
+    let clients: Vec<_> = (0..32).map(|_| program.connect()).collect();
     assert_eq!(program.children().len(), 2);
     drop(clients);
     program.signal("TERM");
@@ -258,9 +242,9 @@ fn all_end_when_the_master_is_told_to() {
     for name in ["TERM", "INT"] {
         let mut program = prefork(2, &[]);
         await_starts(&program, 2);
-        let mut clients: Vec<_> = (0..10).map(|_| connect(&program)).collect();
+        let mut clients: Vec<_> = (0..10).map(|_| program.connect()).collect();
         program.signal(name);
-        clients.iter_mut().for_each(expect_good_bye);
+        clients.iter_mut().for_each(Client::expect_shutdown);
         let workers = program.children();
         assert_eq!(program.wait().code(), Some(0), "{}", program.log());
         expect_free(program.address);
@@ -293,7 +277,7 @@ fn a_signal_to_all_cuts_nothing() {
             wait_for("its stop", || TcpStream::connect(program.address).is_err());
             assert_eq!(drain(&mut data), testkit::BIG);
             client.expect_reply(226);
-            expect_good_bye(&mut client);
+            client.expect_shutdown();
             assert_eq!(program.wait().code(), Some(0), "{}", program.log());
         }
     }
@@ -318,16 +302,16 @@ fn workers_notice_that_the_master_is_gone() {
     let mut program = prefork(2, &["--drain-timeout", "60"]);
     await_starts(&program, 2);
     sparse(&program.home.path().join("big"), testkit::BIG);
-    let mut idle: Vec<_> = (0..10).map(|_| connect(&program)).collect();
+    let mut idle: Vec<_> = (0..10).map(|_| program.connect()).collect();
     let mut client = program.login();
     let mut data = client.pasv();
     client.begin("RETR big");
     program.signal("KILL");
-    idle.iter_mut().for_each(expect_good_bye);
+    idle.iter_mut().for_each(Client::expect_shutdown);
     wait_for("its stop", || TcpStream::connect(program.address).is_err());
     assert_eq!(drain(&mut data), testkit::BIG);
     client.expect_reply(226);
-    expect_good_bye(&mut client);
+    client.expect_shutdown();
     // All of them, since nobody else waits for the workers.
     program.wait();
     expect_free(program.address);
@@ -357,12 +341,12 @@ fn a_second_signal_counts_once_the_master_is_gone() {
         let mut program = prefork(2, &["--drain-timeout", "600"]);
         await_starts(&program, 2);
         sparse(&program.home.path().join("big"), testkit::BIG);
-        let mut idle: Vec<_> = (0..10).map(|_| connect(&program)).collect();
+        let mut idle: Vec<_> = (0..10).map(|_| program.connect()).collect();
         let mut client = program.login();
         let _data = client.pasv();
         client.begin("RETR big");
         program.signal("KILL");
-        idle.iter_mut().for_each(expect_good_bye);
+        idle.iter_mut().for_each(Client::expect_shutdown);
         program.signal_all(name);
         program.wait();
         expect_free(program.address);
@@ -371,16 +355,9 @@ fn a_second_signal_counts_once_the_master_is_gone() {
 
 // --- TLS
 
-/// The certificate that somebody is shown.
+/// The certificate that a new client gets.
 fn shown(address: SocketAddr) -> CertificateDer<'static> {
-    let socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
-    set_deadlines(&socket);
-    let name = ServerName::try_from("localhost").unwrap();
-    let tls = ClientConnection::new(Arc::new(client(None)), name).unwrap();
-    let mut stream = StreamOwned::new(tls, socket);
-    stream.read_exact(&mut [0; 4]).unwrap();
-    let certificates = stream.conn.peer_certificates();
-    certificates.unwrap()[0].clone().into_owned()
+    Client::connect_implicit(address, &Arc::new(client(None))).certificate()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use ftpdlib::handlers::StockHandler;
 use ftpdlib::{FTPHandler, FTPSession};
 use socket2::SockRef;
 use testkit::{
-    Client, DEADLINE, PASSWORD, Server, USER, accept_data, connect_data, parse_227, read_all,
+    Client, DEADLINE, PASSWORD, Server, USER, accept_data, connect_data, parse_227, port_listener,
+    read_all, reset_when_dropped,
 };
 
 use super::{CUT, URGENT, skipped_over_tls};
@@ -23,13 +24,8 @@ use crate::MODE;
 fn port_race_condition() {
     let server = Server::start(MODE);
     let mut client = server.login();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    client.send(format!(
-        "PORT 127,0,0,1,{},{}\r\nLIST\r\n",
-        port / 256,
-        port % 256
-    ));
+    let (listener, command) = port_listener();
+    client.send(format!("{command}\r\nLIST\r\n"));
     let mut data = accept_data(&listener);
     client.expect_reply(200);
     client.expect_reply(125);
@@ -40,9 +36,7 @@ fn port_race_condition() {
 /// Connects and resets at once.
 fn reset(address: SocketAddr) {
     let socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
-    SockRef::from(&socket)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
+    reset_when_dropped(&socket);
 }
 
 #[test]

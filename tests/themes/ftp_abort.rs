@@ -7,8 +7,8 @@ use std::io::{Read, Write};
 use ftpdlib::ThrottledDTPHandler;
 use socket2::SockRef;
 use testkit::{
-    Hooks, Server, WAYS, await_data, begin, next, parse_227, pattern, port_listener, read_all,
-    sparse,
+    FullListener, Server, WAYS, await_data, begin, next, parse_227, pattern, port_command,
+    read_all, sparse,
 };
 
 use super::{URGENT, skipped_over_tls};
@@ -71,8 +71,7 @@ fn abor_before_the_data_connection_is_made() {
 
 #[test]
 fn abor_during_transfers() {
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(MODE, |_| {}, move |_| Hooks(sender.clone()));
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     sparse(&server.path("big"), 32 << 20);
     let mut client = server.login();
     for way in WAYS {
@@ -155,23 +154,12 @@ fn abor_while_throttled() {
 fn commands_while_a_connection_is_being_made() {
     let server = Server::start(MODE);
     let mut client = server.login();
-    // A listener whose queue is full answers no more.
-    let (listener, command) = port_listener();
-    SockRef::from(&listener).listen(0).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut fill = Vec::new();
-    for _ in 0..3 {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let _ = socket.connect(&address.into());
-        fill.push(socket);
-    }
+    let full = FullListener::new();
+    let command = port_command(full.address.port());
     client.send(format!("{command}\r\nNOOP\r\n").as_bytes());
     // NOOP is held behind PORT; a second session is not.
     server.login().expect(200, "NOOP");
-    drop(listener);
-    drop(fill);
+    drop(full);
     let code = client.reply().0;
     assert!(matches!(code, 200 | 425), "{code}");
     client.expect_reply(200);

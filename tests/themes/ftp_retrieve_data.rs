@@ -151,8 +151,7 @@ fn quit_during_transfer() {
 
 #[test]
 fn hooks_of_downloads() {
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(MODE, |_| {}, move |_| Hooks(sender.clone()));
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     server.write("a", b"abc");
     sparse(&server.path("big"), 16 << 20);
     let mut client = server.login();
@@ -182,12 +181,9 @@ fn unreadable_file_is_426_with_the_reason() {
         file.fails = Some((5000, libc::EIO));
         Ok(Box::new(file) as Box<dyn FSFile>)
     };
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(
-        MODE,
-        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
-        move |_| Hooks(sender.clone()),
-    );
+    let (server, events) = Server::with_hooks(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     server.write("a", pattern(10_000));
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "RETR a");
@@ -245,7 +241,7 @@ fn sendfile_from_a_socket_is_replaced() {
 fn socket_is_closed_before_the_file() {
     let (seen, may_close) = mpsc::channel::<()>();
     let may_close = std::sync::Arc::new(std::sync::Mutex::new(may_close));
-    let (sender, events) = Hooks::channel();
+    let (sender, events) = mpsc::channel();
     let told = sender.clone();
     let fs = move |path: &Path, mode| {
         let mut file = OwnFile::open(path, mode)?;

@@ -8,8 +8,8 @@ use std::net::Shutdown;
 
 use ftpdlib::FTPConfig;
 use testkit::{
-    Client, Hooks, MemoryFS, OwnFile, Server, WAYS, Way, Wrapper, begin, fetch, next, pattern,
-    reset, store,
+    Client, MemoryFS, OwnFile, Server, WAYS, Way, Wrapper, begin, fetch, next, pattern, reset,
+    store,
 };
 
 use crate::MODE;
@@ -214,8 +214,7 @@ fn empty_upload_that_is_closed_before_its_command() {
 
 #[test]
 fn hooks_of_uploads() {
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(MODE, |_| {}, move |_| Hooks(sender.clone()));
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     let mut client = server.login();
     for command in ["STOR a", "APPE a"] {
         store(&mut client, Way::Early, command, b"bytes");
@@ -251,8 +250,7 @@ fn reset_upload_is_426_without_splice() {
 /// When the control connection goes in the middle, so does the transfer.
 #[test]
 fn lost_control_connection_ends_the_upload() {
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(MODE, |_| {}, move |_| Hooks(sender.clone()));
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
     data.write_all(b"abc").unwrap();
@@ -269,12 +267,9 @@ fn full_disk() {
         file.fails = Some((5000, libc::ENOSPC));
         Ok(Box::new(file) as _)
     };
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(
-        MODE,
-        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
-        move |_| Hooks(sender.clone()),
-    );
+    let (server, events) = Server::with_hooks(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     for way in WAYS {
         let (mut data, _) = begin(&mut client, way, "STOR a");
@@ -298,12 +293,9 @@ fn full_disk_at_close() {
         file.finish_fails = Some(libc::EDQUOT);
         Ok(Box::new(file) as _)
     };
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(
-        MODE,
-        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
-        move |_| Hooks(sender.clone()),
-    );
+    let (server, events) = Server::with_hooks(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
     data.write_all(b"abc").unwrap();

@@ -4,16 +4,18 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::handlers::{TimerId, data};
 use ftpdlib::{DTPHandler, DataChannel, FSError, FTPHandler, FTPSession};
-use testkit::{Client, DEADLINE, Hooks, Server, connect_data, next, parse_227};
+use testkit::{
+    Client, DEADLINE, Hooks, Server, connect_data, hide_planned_panics, next, parse_227,
+};
 
 use crate::MODE;
 
@@ -81,28 +83,12 @@ impl FTPHandler for Fragile {
     }
 }
 
-/// The panics are meant: they need no space in the output.
-fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let payload = info.payload();
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let text = text.or(payload.downcast_ref::<&str>().copied());
-            if !text.is_some_and(|text| text.starts_with("as planned")) {
-                usual(info);
-            }
-        }));
-    });
-}
-
 /// A server whose next session is fragile at `at`, and every other one is not.
 fn fragile(
     at: &'static str,
     change: impl FnOnce(&mut ftpdlib::FTPConfig) + Send + 'static,
 ) -> (Server, Client, std::sync::mpsc::Receiver<String>) {
-    quiet();
+    hide_planned_panics();
     let (events, told) = channel();
     let armed = Arc::new(AtomicUsize::new(0));
     let server = Server::with_handler(MODE, change, move |_| Fragile {
@@ -331,8 +317,8 @@ fn file_system() {
 /// What makes the handler panics: the server still listens.
 #[test]
 fn factory() {
-    quiet();
-    let (sender, events) = Hooks::channel();
+    hide_planned_panics();
+    let (sender, events) = channel();
     let mut count = 0;
     let server = Server::with_handler(
         MODE,

@@ -10,8 +10,8 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use ftpdlib::FTPConfig;
 use ftpdlib::handlers::StockHandler;
 use testkit::{
-    Client, PASSWORD, Server, USER, accept_data, connect_data, connect_data_from, drain, parse_227,
-    parse_229, read_all,
+    Client, FullListener, PASSWORD, Server, USER, accept_data, connect_data, connect_data_from,
+    drain, parse_227, parse_229, port_command, read_all,
 };
 
 use crate::MODE;
@@ -38,10 +38,6 @@ fn listener(ip: &str) -> (TcpListener, u16) {
 /// A port that nobody listens on.
 fn closed_port(ip: &str) -> u16 {
     listener(ip).1
-}
-
-fn port_command(port: u16) -> String {
-    format!("PORT 127,0,0,1,{},{}", port / 256, port % 256)
 }
 
 /// What both kinds of addresses have in common.
@@ -408,30 +404,12 @@ fn two_sessions_in_active_mode() {
     second.expect_reply(226);
 }
 
-/// A listener whose queue is full: connecting takes long.
-fn full_listener() -> (TcpListener, u16, Vec<TcpStream>) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let listener: TcpListener = socket.into();
-    let address = listener.local_addr().unwrap();
-    let mut fillers = Vec::new();
-    for _ in 0..4 {
-        let filler =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        filler.set_nonblocking(true).unwrap();
-        let _ = filler.connect(&address.into());
-        fillers.push(filler.into());
-    }
-    (listener, address.port(), fillers)
-}
-
 #[test]
 fn commands_while_connecting() {
     let server = v4();
     // ABOR and QUIT are not held back by a connection that is being made.
-    let (_listener, port, _fillers) = full_listener();
+    let full = FullListener::new();
+    let port = full.address.port();
     let mut client = server.login();
     client.send(format!("{}\r\nABOR\r\n", port_command(port)));
     assert_eq!(client.expect_reply(425), CANNOT);

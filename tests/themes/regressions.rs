@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm};
@@ -17,8 +16,8 @@ use ftpdlib::handlers::{CmdArg, Command, Outgoing, commands, dispatch};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
 use ftpdlib::{FSError, FTPHandler, FTPSession};
 use testkit::{
-    BIG, Hooks, OwnFile, PASSWORD, Server, USER, Wrapper, connect_data, drain, next, parse_227,
-    read_all, write_big,
+    BIG, Hooks, OwnFile, PASSWORD, Server, USER, Wrapper, connect_data, drain, expect_events, next,
+    parse_227, read_all, write_big,
 };
 
 use super::{COSTLY, skipped_over_tls};
@@ -138,7 +137,7 @@ impl FTPHandler for Pushes {
 /// the other one waits for the next connection.
 #[test]
 fn a_custom_transfer_during_a_transfer() {
-    let (told, events) = Hooks::channel();
+    let (told, events) = std::sync::mpsc::channel();
     let server = Server::with_handler(
         MODE,
         |config| {
@@ -291,26 +290,11 @@ fn passwords_behind_other_blanks_are_not_logged() {
 
 // --- promised transfers
 
-fn hooked(
-    change: impl FnOnce(&mut ftpdlib::FTPConfig) + Send + 'static,
-) -> (Server, Receiver<String>) {
-    let (told, events) = Hooks::channel();
-    let server = Server::with_handler(MODE, change, move |_| Hooks(told.clone()));
-    (server, events)
-}
-
-#[track_caller]
-fn expect_events(events: &Receiver<String>, expected: &[&str]) {
-    for event in expected {
-        assert_eq!(&next(events), event);
-    }
-}
-
 /// With its connection goes the transfer that was promised for it: two replies
 /// are owed, and what comes on the next connection is what is asked for next.
 #[test]
 fn pasv_after_a_promised_download() {
-    let (server, events) = hooked(|_| {});
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     server.write("a", b"aaa");
     server.write("b", b"bbb");
     let mut client = server.login();
@@ -332,7 +316,7 @@ fn pasv_after_a_promised_download() {
 /// The same for each command that makes another connection.
 #[test]
 fn another_connection_after_a_promised_upload() {
-    let (server, events) = hooked(|_| {});
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     let mut client = server.login();
     let (listener, port) = testkit::port_listener();
     for (command, code) in [("PASV", 227), ("EPSV", 229), (&*port, 200)] {
@@ -352,7 +336,7 @@ fn another_connection_after_a_promised_upload() {
 /// A promise without any connection is for the one that comes next.
 #[test]
 fn pasv_for_a_promised_download() {
-    let (server, events) = hooked(|_| {});
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     server.write("a", b"aaa");
     let mut client = server.login();
     client.expect(150, "RETR a");
@@ -392,7 +376,7 @@ fn promised_transfers_are_ended() {
 
 #[track_caller]
 fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
-    let (told, events) = Hooks::channel();
+    let (told, events) = std::sync::mpsc::channel();
     let file_told = told.clone();
     let open = move |path: &Path, mode| {
         let mut file = OwnFile::open(path, mode)?;
@@ -436,7 +420,7 @@ fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
 /// Nobody comes in time: the 421 is the reply to the transfer too.
 #[test]
 fn a_promised_transfer_that_times_out() {
-    let (server, events) = hooked(|config| {
+    let (server, events) = Server::with_hooks(MODE, |config| {
         config.passive_dtp.timeout = Some(Duration::from_millis(200));
     });
     let mut client = server.login();

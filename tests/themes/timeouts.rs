@@ -3,14 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use ftpdlib::FTPConfig;
-use socket2::SockRef;
 use testkit::{
-    Client, Server, WAYS, Way, await_data, begin, connect_data, fetch, parse_227, port_listener,
-    read_all, sparse,
+    Client, FullListener, Server, WAYS, Way, await_data, begin, connect_data, fetch, parse_227,
+    port_command, read_all, sparse,
 };
 
 use crate::MODE;
@@ -162,26 +160,11 @@ fn pasv_timeout() {
     }
 }
 
-/// A listener whose queue is full, so that connecting takes forever.
-fn deaf() -> (TcpListener, Vec<socket2::Socket>, String) {
-    let (listener, command) = port_listener();
-    SockRef::from(&listener).listen(0).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut fill = Vec::new();
-    for _ in 0..4 {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let _ = socket.connect(&address.into());
-        fill.push(socket);
-    }
-    (listener, fill, command)
-}
-
 #[test]
 fn active_timeout() {
     let server = server(|config| config.active_dtp.timeout = SHORT);
-    let (_listener, _fill, command) = deaf();
+    let full = FullListener::new();
+    let command = port_command(full.address.port());
     let mut client = server.login();
     // What is pipelined behind it comes after its reply.
     client.send(format!("{command}\r\nNOOP\r\n"));
@@ -193,7 +176,8 @@ fn active_timeout() {
 #[test]
 fn abor_while_connecting() {
     let server = server(|_| {});
-    let (_listener, _fill, command) = deaf();
+    let full = FullListener::new();
+    let command = port_command(full.address.port());
     let mut client = server.login();
     client.send(format!("{command}\r\nABOR\r\nNOOP\r\n"));
     client.expect_reply(425);

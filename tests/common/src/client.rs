@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection};
 
 use crate::data::{
     DataPort, accept_data, bound_to, connect_data, parse_227, parse_229, port_listener,
@@ -50,6 +51,15 @@ impl Client {
     /// Connects from another address of this machine, such as `127.0.0.2`.
     pub fn connect_from(mode: Mode, source: &str, address: SocketAddr) -> Self {
         Self::from_socket(mode, bound_to(source, address))
+    }
+
+    /// Connects under TLS from the first byte, without reading the greeting.
+    pub fn connect_implicit(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
+        let mut client = Self::connect(address);
+        client.tls = Some(Arc::clone(config));
+        client.socket.secure(Arc::clone(config));
+        client.socket.handshake().unwrap();
+        client
     }
 
     fn from_socket(mode: Mode, socket: TcpStream) -> Self {
@@ -157,6 +167,14 @@ impl Client {
         );
     }
 
+    /// Checks that the server is shutting down: it says so and closes.
+    #[track_caller]
+    pub fn expect_shutdown(&mut self) {
+        let reply = self.expect_reply(421);
+        assert_eq!(reply, "421 Service is shutting down.");
+        self.expect_eof();
+    }
+
     /// Logs in.
     pub fn login(&mut self, user: &str, password: &str) {
         self.expect(331, format!("USER {user}"));
@@ -261,6 +279,15 @@ impl Client {
     /// Takes the bytes that have come after the last reply.
     pub fn take_buffer(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.buffer)
+    }
+
+    /// Returns the certificate of the server, after the handshake.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        let certificates = |tls: &mut ClientConnection| {
+            let certificates = tls.peer_certificates().unwrap();
+            certificates[0].clone().into_owned()
+        };
+        self.socket.ask(certificates)
     }
 
     /// Sets whether data connections are under TLS, where no reply says so.

@@ -5,19 +5,14 @@ use std::sync::Once;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use ftpdlib::handlers::TransferLog;
-use ftpdlib::{FTPHandler, FTPSession};
+use ftpdlib::{FTPConfig, FTPHandler, FTPSession};
 
-use crate::next;
+use crate::{Mode, Server, next};
 
 /// A handler that sends the name of each hook that is called, and of the file.
 pub struct Hooks(pub Sender<String>);
 
 impl Hooks {
-    /// Returns a channel for the events of such handlers.
-    pub fn channel() -> (Sender<String>, Receiver<String>) {
-        channel()
-    }
-
     fn report(&self, event: &str, path: &Path) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let _ = self.0.send(format!("{event} {name}"));
@@ -48,6 +43,18 @@ impl FTPHandler for Hooks {
     fn log_transfer(&mut self, s: &mut FTPSession, transfer: &TransferLog<'_>) {
         self.report("log", transfer.filename);
         ftpdlib::handlers::dispatch::log_transfer(s, transfer);
+    }
+}
+
+impl Server {
+    /// Starts a server with such handlers; returns their events, too.
+    pub fn with_hooks(
+        mode: Mode,
+        change: impl FnOnce(&mut FTPConfig) + Send + 'static,
+    ) -> (Self, Receiver<String>) {
+        let (sender, events) = channel();
+        let server = Self::with_handler(mode, change, move |_| Hooks(sender.clone()));
+        (server, events)
     }
 }
 

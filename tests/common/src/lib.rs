@@ -36,7 +36,7 @@ pub use self::data::{
 pub use self::files::{BIG, MemoryFS, OwnFile, Wrapper, pattern, sparse, write_big};
 pub use self::hooks::{Hooks, expect_events, hide_planned_panics};
 pub use self::mode::Mode;
-pub use self::program::{Program, signal, tls_args};
+pub use self::program::{Program, address_in, signal, tls_args};
 pub use self::server::{Server, config};
 pub use self::socket::{Socket, reset, reset_when_dropped, set_deadlines};
 pub use self::tls::{

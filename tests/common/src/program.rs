@@ -82,9 +82,7 @@ impl Program {
         };
         let mut address = None;
         wait_for("the program", || {
-            let text = program.log();
-            let start = text.split("starting FTP server on ").nth(1);
-            address = start.and_then(|rest| rest.split_once(',')?.0.parse().ok());
+            address = address_in(&program.log());
             address.is_some()
         });
         program.address = address.unwrap();
@@ -230,6 +228,12 @@ impl Drop for Program {
         }
         let _ = self.child.wait();
     }
+}
+
+/// Returns where a server listens, as its log says.
+pub fn address_in(log: &str) -> Option<SocketAddr> {
+    let (_, rest) = log.split_once("starting FTP server on ")?;
+    rest.split_once(',')?.0.parse().ok()
 }
 
 /// Sends a signal to a process, or to a group by its number after a minus. Returns whether
