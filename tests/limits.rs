@@ -380,8 +380,9 @@ mod descriptors {
 
 #[cfg(feature = "cli")]
 mod processes {
-    use super::*;
     use testkit::{Client, Program};
+
+    use super::*;
 
     fn login(program: &Program) -> Option<Client> {
         let mut client = program.client();

@@ -39,9 +39,7 @@ pub use self::mode::Mode;
 pub use self::program::{Program, address_in, signal, tls_args};
 pub use self::server::{Server, config};
 pub use self::socket::{Socket, reset, reset_when_dropped, set_deadlines};
-pub use self::tls::{
-    Carried, certfile, client_config, each_version, serve, server_config, with_tls,
-};
+pub use self::tls::{Carried, certfile, client_config, each_version, serve, with_tls};
 pub use self::transfers::{
     WAYS, Way, await_data, begin, drain, fetch, read_all, read_whole, store,
 };

@@ -26,7 +26,7 @@ static SERVER: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
 });
 
 /// The TLS configuration of a server of the tests.
-pub fn server_config() -> TlsConfig {
+pub(crate) fn server_config() -> TlsConfig {
     TlsConfig::with_context(Arc::clone(&SERVER))
 }
 
