@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    Client, Samples, Server, Speech, Table, Target, contestants, descriptors, home, micros, rounds,
+    Client, Samples, Server, Speech, Table, Target, descriptors, home, installed, micros, rounds,
     servers, setting, traced_calls, wanted, with_all_descriptors,
 };
 
@@ -123,7 +123,7 @@ fn calls(table: &mut Table, speech: Speech, home: &Path) {
     let mut logins = Vec::new();
     let mut files = Vec::new();
     let mut notes = Vec::new();
-    for which in contestants() {
+    for which in installed() {
         let trace = traces.path().join(format!("{which:?}"));
         let Some(server) = Server::start_traced(which, speech, home, &trace) else {
             table.note("strace is not there: system calls were not counted");
@@ -194,7 +194,7 @@ fn idle(table: &mut Table, speech: Speech, home: &Path) {
     let mut counts = vec![most.min(1000), most];
     counts.dedup();
     let mut samples = vec![Vec::new(); counts.len()];
-    for which in contestants() {
+    for which in installed() {
         let server = Server::start(which, speech, home);
         let mut clients = vec![server.login()];
         server.settle();
@@ -246,7 +246,7 @@ fn noops(server: &Server) -> Samples {
     let mut load = Command::new("nice")
         .args(["-n", "19"])
         .arg(env::current_exe().expect("this bench"))
-        .env(FETCH, server.address.to_string())
+        .env(FETCH, server.address().to_string())
         .spawn()
         .expect("nice");
     let mut client = server.login();

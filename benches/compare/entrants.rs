@@ -9,8 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::tls::Tls;
-use crate::common::{Speech, USER, Which, command, python};
+use crate::common::{Speech, Tls, USER, Which, python, words};
 use crate::packages::Package;
 
 /// Whose server.
@@ -62,8 +61,7 @@ pub fn entrants() -> (Vec<Entrant>, Vec<String>) {
 impl Entrant {
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Ours(Which::Ftpdlib) => "ftpdlib",
-            Self::Ours(Which::Pyftpdlib) => "pyftpdlib",
+            Self::Ours(which) => which.name(),
             Self::Vsftpd(_) => "vsftpd",
             Self::Proftpd(_) => "proftpd",
             Self::PureFtpd(_) => "pure-ftpd",
@@ -99,7 +97,7 @@ impl Entrant {
         let path = |package: &Package, path| package.path(path).into_os_string();
         match self {
             Self::Ours(which) => {
-                let words = command(*which, place.address, place.tls, place.home);
+                let words = words(*which, place.address, place.tls, place.home);
                 words.into_iter().map(OsString::from).collect()
             }
             Self::Bare => vec![env::current_exe().unwrap().into()],

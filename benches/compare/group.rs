@@ -30,7 +30,7 @@ impl Group {
     }
 
     /// The file that takes the number of a process that is to be in it.
-    pub fn entrance(&self) -> PathBuf {
+    pub fn members(&self) -> PathBuf {
         self.path.join("cgroup.procs")
     }
 
@@ -56,7 +56,7 @@ impl Group {
     }
 
     pub fn processes(&self) -> Vec<u32> {
-        let processes = fs::read_to_string(self.entrance()).unwrap();
+        let processes = fs::read_to_string(self.members()).unwrap();
         processes
             .lines()
             .map(|line| line.parse().unwrap())

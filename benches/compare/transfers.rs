@@ -10,8 +10,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::common::tls::Wire;
-use crate::common::{Client, DEADLINE};
+use crate::common::{Client, DEADLINE, Wire};
 use crate::tree::MIB;
 
 // --- one transfer

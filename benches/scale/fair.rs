@@ -30,9 +30,9 @@ pub fn run(table: &mut Table, home: &Path, options: &Options) {
     if !real_time {
         table.note("NOOPs without real-time priority: they wait for the other clients, too");
     }
-    let measure = || noops(server.address, scale, real_time);
+    let measure = || noops(server.address(), scale, real_time);
     tell(table, "alone", &measure(), Target::None);
-    let mut load = play(LOAD, server.address).spawn().expect("this bench");
+    let mut load = play(LOAD, server.address()).spawn().expect("this bench");
     thread::sleep(Duration::from_millis(500));
     let waits = measure();
     assert!(

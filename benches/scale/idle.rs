@@ -65,7 +65,7 @@ impl Crowd {
         let host = u8::try_from(host + 2).expect("one of 200");
         self.made += 1;
         let source = Ipv4Addr::new(127, 0, 0, host);
-        let mut client = Client::connect_from(source, server.address);
+        let mut client = Client::connect_from(source, server.address());
         client.login();
         client
     }

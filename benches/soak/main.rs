@@ -19,6 +19,8 @@
 #![allow(clippy::print_stdout, reason = "the table is for standard output")]
 
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod server;
 
 use std::collections::BTreeMap;
@@ -34,19 +36,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
-
 use client::{Client, Works};
-use server::{Fleet, Process, certificate};
+use common::Tls;
+use server::{Fleet, Process};
 
 fn main() -> ExitCode {
     let home = tempfile::tempdir().unwrap();
-    let certfile = home.path().join("server.pem");
-    let config = certificate(&certfile);
+    let tls = Tls::new();
     let share = home.path().join("share");
     fill(&share);
-    let mut fleet = Fleet::start(&share, &certfile, WORKERS, PLACES);
-    let churn = Churn::new(fleet.address, config);
+    let mut fleet = Fleet::start(&share, tls.certfile(), WORKERS, PLACES);
+    let churn = Churn::new(fleet.address, tls);
 
     println!(
         "soak: {} s of {CLIENTS} clients, {WORKERS} workers",
@@ -101,16 +101,16 @@ fn fill(share: &Path) {
 /// Clients that go on until they are told to stop.
 struct Churn {
     address: SocketAddr,
-    config: Arc<ClientConfig>,
+    tls: Arc<Tls>,
     done: Mutex<BTreeMap<&'static str, usize>>,
     failures: Mutex<Vec<String>>,
 }
 
 impl Churn {
-    fn new(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
+    fn new(address: SocketAddr, tls: Arc<Tls>) -> Self {
         Self {
             address,
-            config,
+            tls,
             done: Mutex::default(),
             failures: Mutex::default(),
         }
@@ -142,7 +142,7 @@ impl Churn {
 
     /// One client from its beginning to its end.
     fn visit(&self, number: u64, seed: usize) {
-        let tls = number.is_multiple_of(3).then_some(&self.config);
+        let tls = number.is_multiple_of(3).then_some(&self.tls);
         let works = Works::ALL;
         let (name, work) = works[usize::try_from(number / 3).unwrap() % works.len()];
         let visit = || -> io::Result<()> {

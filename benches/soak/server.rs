@@ -10,10 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
-
 use crate::DEADLINE;
+use crate::common::{Memory, PASSWORD, USER, children, signal};
 
 /// A master and its workers; all end with this value.
 pub(crate) struct Fleet {
@@ -32,22 +30,13 @@ pub(crate) struct Process {
 impl Fleet {
     pub(crate) fn start(share: &Path, certfile: &Path, workers: usize, places: usize) -> Self {
         // Those who wait for it hold a place, also when they are gone.
-        let settings = certfile.with_extension("toml");
+        let settings = share.with_extension("toml");
         fs::write(&settings, "[handler]\nauth_failed_timeout = 0.05\n").unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
             .arg("--config")
             .arg(settings)
-            .args([
-                "-i",
-                "127.0.0.1",
-                "-p",
-                "0",
-                "-w",
-                "-u",
-                "user",
-                "-P",
-                "12345",
-            ])
+            .args(["-i", "127.0.0.1", "-p", "0", "-w"])
+            .args(["-u", USER, "-P", PASSWORD])
             .args([
                 "--concurrency",
                 "pre-fork",
@@ -101,31 +90,21 @@ impl Fleet {
     pub(crate) fn processes(&self) -> Vec<Process> {
         let pids = std::iter::once(self.child.id()).chain(self.workers());
         let process = |pid| {
-            let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-            let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-            let kib =
-                private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
             Some(Process {
                 descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
-                memory: kib.sum::<u64>() * 1024,
+                memory: Memory::of(pid).ok()?.private,
             })
         };
         pids.filter_map(process).collect()
     }
 
     fn workers(&self) -> Vec<u32> {
-        let pid = self.child.id();
-        let path = format!("/proc/{pid}/task/{pid}/children");
-        let children = fs::read_to_string(path).unwrap();
-        children
-            .split_whitespace()
-            .map(|pid| pid.parse().unwrap())
-            .collect()
+        children(self.child.id())
     }
 
     /// Kills the oldest of the workers. Returns whether there was one.
     pub(crate) fn kill_oldest(&self) -> bool {
-        // They are listed by their age.
+        // The system lists them by age.
         let oldest = self.workers().into_iter().next();
         oldest.is_some_and(|pid| signal("KILL", &pid.to_string()))
     }
@@ -164,31 +143,12 @@ fn keep(log: &mut String, text: &str) {
     }
 }
 
-fn signal(name: &str, to: &str) -> bool {
-    let kill = format!("kill -s {name} -- {to}");
-    let status = Command::new("sh").args(["-c", &kill]).status();
-    status.unwrap().success()
-}
-
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !condition() {
         assert!(Instant::now() < end, "not in time: {what}");
         thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// Writes a certificate with its key, and returns what its clients go by.
-pub(crate) fn certificate(certfile: &Path) -> Arc<ClientConfig> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
-    fs::write(certfile, pem).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from(made.cert.der().to_vec()))
-        .unwrap();
-    let config = ClientConfig::builder().with_root_certificates(roots);
-    Arc::new(config.with_no_client_auth())
 }
 
 const STARTING: &str = ">>> starting FTP server on ";
