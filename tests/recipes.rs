@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "recipes/daemon.rs"]
+mod daemon;
+
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,11 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use daemon::Daemon;
 use rustix::fs::{FlockOperation, flock};
-use tempfile::TempDir;
 use testkit::{
-    Client, PASSWORD, Program, Socket, USER, address_in, certfile, parse_227, pattern,
-    set_deadlines, wait_for,
+    Client, PASSWORD, Program, Socket, USER, certfile, parse_227, pattern, set_deadlines, wait_for,
 };
 
 /// Starts an example with an empty directory to share.
@@ -142,60 +144,6 @@ fn tls_ftpd() {
     client.upload("STOR file", b"hello");
     assert_eq!(client.download("RETR file"), b"hello");
     example.stop();
-}
-
-/// A directory with a daemon, which ends with this value.
-struct Daemon(TempDir);
-
-impl Daemon {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("home")).unwrap();
-        Self(dir)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Returns where it listens, as its log says.
-    fn address(&self) -> SocketAddr {
-        let mut address = None;
-        wait_for("the daemon", || {
-            let log = fs::read_to_string(self.path("log")).unwrap_or_default();
-            address = address_in(&log);
-            address.is_some()
-        });
-        address.unwrap()
-    }
-
-    /// What came of a command, and what it said.
-    fn run(&self, command: &str) -> (bool, String) {
-        self.run_at("127.0.0.1:0", command)
-    }
-
-    fn run_at(&self, address: &str, command: &str) -> (bool, String) {
-        let run = Command::new(path_of("unix_daemon"))
-            .args(["-a", address, "-d", "home", "-p", "pid", "-l", "log"])
-            .arg(command)
-            .current_dir(self.0.path())
-            .output()
-            .unwrap();
-        let text = String::from_utf8(run.stderr).unwrap();
-        (run.status.success(), text.trim_end().to_owned())
-    }
-
-    #[track_caller]
-    fn expect(&self, command: &str, text: &str) {
-        let (done, said) = self.run(command);
-        assert!(done && said.starts_with(text), "{command}: {said}");
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.run("stop");
-    }
 }
 
 #[test]

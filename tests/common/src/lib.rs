@@ -39,7 +39,10 @@ pub use self::mode::Mode;
 pub use self::program::{Program, address_in, signal, tls_args};
 pub use self::server::{Server, config};
 pub use self::socket::{Socket, reset, reset_when_dropped, set_deadlines};
-pub use self::tls::{Carried, certfile, client_config, each_version, serve, with_tls};
+pub use self::tls::{
+    ALERT, Carried, certfile, client_config, client_hello, each_version, expect_tls_end, serve,
+    with_tls,
+};
 pub use self::transfers::{
     WAYS, Way, await_data, begin, drain, fetch, read_all, read_whole, store,
 };

@@ -1,7 +1,7 @@
 //! TLS in the tests: one certificate for each process, and the configurations of both sides.
 
-use std::io::{self, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, LazyLock};
 
 use ftpdlib::{FTPConfig, TlsConfig};
@@ -13,7 +13,7 @@ use rustls::{
 use tempfile::NamedTempFile;
 
 use crate::authority::Pair;
-use crate::{Client, Mode, PASSWORD, Server, USER, set_deadlines};
+use crate::{Client, Mode, PASSWORD, Server, USER, read_all, set_deadlines};
 
 /// The certificate of all servers of this process.
 static PAIR: LazyLock<Pair> = LazyLock::new(|| Pair::new(&["localhost"]));
@@ -134,4 +134,21 @@ impl Carried {
     pub fn stream(&mut self) -> rustls::Stream<'_, ClientConnection, TcpStream> {
         rustls::Stream::new(&mut self.tls, &mut self.tcp)
     }
+}
+
+/// The type of a TLS record that holds an alert.
+pub const ALERT: u8 = 0x15;
+
+/// Returns the ClientHello of such a client.
+pub fn client_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    Carried::new(tcp, config).outgoing()
+}
+
+/// Checks that the server sends at most an alert, and closes.
+#[track_caller]
+pub fn expect_tls_end(tcp: &mut impl Read) {
+    let bytes = read_all(tcp);
+    assert!(bytes.is_empty() || bytes[0] == ALERT, "{bytes:?}");
 }
