@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockRef;
 use testkit::{PASSWORD, Socket};
@@ -273,18 +273,8 @@ impl Client {
     fn accept(&mut self) -> io::Result<()> {
         let listener = self.listener.as_ref();
         let listener = listener.ok_or_else(|| io::Error::other("no listener"))?;
-        listener.set_nonblocking(true)?;
-        let end = Instant::now() + DEADLINE;
-        let socket = loop {
-            match listener.accept() {
-                Ok((socket, _)) => break socket,
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock && Instant::now() < end => {
-                    std::thread::park_timeout(Duration::from_millis(1));
-                }
-                Err(err) => return Err(err),
-            }
-        };
-        socket.set_nonblocking(false)?;
+        SockRef::from(listener).set_read_timeout(Some(DEADLINE))?;
+        let (socket, _) = listener.accept()?;
         self.data = Some(testkit::data_socket(socket, listener.local_addr()?.port()));
         Ok(())
     }

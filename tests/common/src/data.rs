@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use rustls::ClientConfig;
+use socket2::SockRef;
 
 use crate::DEADLINE;
 use crate::socket::{Socket, Tls, set_deadlines};
@@ -88,6 +89,9 @@ pub fn connect_data_from(source: &str, address: SocketAddr) -> Socket {
 /// Accepts a data connection. It is under TLS if the client that has sent the port of this
 /// listener has asked for that.
 pub fn accept_data(listener: &TcpListener) -> Socket {
+    // It holds for accepting, too.
+    let deadline = SockRef::from(listener).set_read_timeout(Some(DEADLINE));
+    deadline.unwrap();
     let (socket, _) = listener.accept().unwrap();
     data_socket(socket, listener.local_addr().unwrap().port())
 }

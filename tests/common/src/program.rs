@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::{NamedTempFile, TempDir};
 
@@ -204,8 +204,31 @@ impl Program {
         std::fs::read_dir(path).unwrap().count()
     }
 
+    /// Waits until it sleeps: until it has used no CPU time for a tenth of a second.
+    #[track_caller]
+    pub fn await_rest(&self) {
+        let mut last = (self.cpu_time(), Instant::now());
+        wait_for("the program to sleep", || {
+            let now = self.cpu_time();
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            last.1.elapsed() >= Duration::from_millis(100)
+        });
+    }
+
+    /// Returns the CPU time that it uses in this time.
+    pub fn cpu_time_of(&self, time: Duration) -> Duration {
+        let before = self.cpu_time();
+        let end = Instant::now() + time;
+        while let Some(rest) = end.checked_duration_since(Instant::now()) {
+            std::thread::park_timeout(rest);
+        }
+        self.cpu_time() - before
+    }
+
     /// Returns the CPU time that it has used so far.
-    pub fn cpu_time(&self) -> Duration {
+    fn cpu_time(&self) -> Duration {
         let path = format!("/proc/{}/stat", self.child.id());
         let status = std::fs::read_to_string(path).unwrap();
         // The name in parentheses may contain anything.
