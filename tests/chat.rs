@@ -1,4 +1,4 @@
-//! Conversations, and the channels that begin them: as pyftpdlib's `TestAsyncChat`.
+//! `AsyncChat` and the channels that start one: as pyftpdlib's `TestAsyncChat`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -15,7 +15,7 @@ use ftpdlib::producers::{More, Producer};
 use testkit::reactor::{MS, Thread};
 use testkit::{DEADLINE, FullListener, Socket, next, pattern, read_all};
 
-/// Tells what happens, and does what the pieces say.
+/// Reports what happens, and does what the pieces ask for.
 struct Chat {
     told: mpsc::Sender<String>,
 }
@@ -70,7 +70,7 @@ impl ChatHandler for Chat {
     }
 }
 
-/// Makes ones, some at a time, and every other time none.
+/// Produces ones, some at a time; every other time it produces nothing.
 struct Ones {
     left: usize,
     idle: bool,
@@ -121,7 +121,7 @@ fn terminators() {
         .unwrap();
     expect(&tells, &["connect", "a", "", "b", "count 5"]);
     expect(&tells, &["12345", "\r\n678"]);
-    // The count goes on: "until", then " ;\r\n" waits for one more.
+    // The count includes what follows: after "until", " ;\r\n" needs one more byte.
     expect(&tells, &["until"]);
     socket.write_all(b"x").unwrap();
     expect(&tells, &[" ;\r\nx"]);
@@ -143,7 +143,7 @@ fn terminators_change_in_the_middle() {
     }
 }
 
-/// As in asynchat, zero bytes stand for "whatever comes".
+/// As in asynchat, a count of zero bytes accepts whatever comes.
 #[test]
 fn a_count_of_zero() {
     let (_thread, address, tells) = chat();
@@ -169,7 +169,7 @@ fn limits() {
     }
 }
 
-/// While a peer does not take the output, its input waits.
+/// While a peer does not read the output, its input waits.
 #[test]
 fn back_pressure() {
     let (_thread, address, tells) = chat();
@@ -181,7 +181,7 @@ fn back_pressure() {
         .write_all(b"send 8388608\r\nafter\r\ndone\r\n")
         .unwrap();
     expect(&tells, &["connect", "send 8388608"]);
-    // Others are served meanwhile, and it is not.
+    // Other peers are served meanwhile; this one is not.
     let mut other = connect(address);
     other.write_all(b"other\r\n").unwrap();
     expect(&tells, &["connect", "other"]);
@@ -216,12 +216,12 @@ fn ends_of_conversations() {
         assert_eq!(read_all(&mut socket), b"");
         expect(&tells, &["connect", line, "disconnect"]);
     }
-    // The handler panics, and is told the end.
+    // The handler panics and is notified of the end.
     let mut socket = connect(address);
     socket.write_all(b"panic\r\n").unwrap();
     assert_eq!(read_all(&mut socket), b"");
     expect(&tells, &["connect", "disconnect"]);
-    // The peer goes, with a line that is not whole, and by a reset.
+    // The peer closes after an incomplete line, and with a reset.
     let mut socket = connect(address);
     socket.write_all(b"whole\r\nhalf").unwrap();
     drop(socket);
@@ -233,7 +233,7 @@ fn ends_of_conversations() {
         .unwrap();
     drop(socket);
     expect(&tells, &["disconnect"]);
-    // Half closed: what was asked for is sent.
+    // Half closed: the requested bytes are still sent.
     let mut socket = connect(address);
     socket.write_all(b"send 1000000\r\n").unwrap();
     socket.shutdown(Shutdown::Write).unwrap();
@@ -260,7 +260,7 @@ fn a_connector_gives_up_in_time() {
     assert_eq!(tells.iter().collect::<Vec<_>>(), ["disconnect"]);
 }
 
-/// A conversation is reached from other threads by its name.
+/// Other threads reach a conversation by its id.
 #[test]
 fn messages_to_a_conversation() {
     let (told, tells) = mpsc::channel();
@@ -284,7 +284,7 @@ fn messages_to_a_conversation() {
     assert!(thread.ask(|_| true));
 }
 
-/// Says hello in a moment, by a message to itself.
+/// Sends a greeting a moment later, by a message to itself.
 struct Later;
 
 impl ChatHandler for Later {

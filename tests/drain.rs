@@ -1,5 +1,5 @@
-//! The end of a server as a process, in each of its models: who is told, who may
-//! finish, and when it is over all the same.
+//! How a server process ends in each model: which sessions get a reply, which may finish, and
+//! when the end comes in any case.
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -22,8 +22,8 @@ const MODELS: [&[&str]; 4] = [
     &["--concurrency", "pre-fork", "--workers", "2"],
 ];
 
-/// One of each model, with a large file. Transfers may go on for ever, unless
-/// `args` say something else.
+/// Starts a program of each model, with a large file. Transfers may go on for 600 seconds, unless
+/// `args` say otherwise.
 fn programs(args: &[&str]) -> impl Iterator<Item = Program> {
     MODELS.into_iter().map(move |model| {
         let program = Program::start(
@@ -36,7 +36,7 @@ fn programs(args: &[&str]) -> impl Iterator<Item = Program> {
     })
 }
 
-/// Until nobody can connect any more.
+/// Waits until nobody can connect any more.
 #[track_caller]
 fn await_stop(program: &Program) {
     wait_for("its stop", || {
@@ -45,7 +45,7 @@ fn await_stop(program: &Program) {
     });
 }
 
-/// That it has ended well, with nothing left behind.
+/// Checks that the program has ended with this status and left nothing behind.
 #[track_caller]
 fn expect_end(mut program: Program, status: i32) {
     assert_eq!(program.wait().code(), Some(status), "{}", program.log());
@@ -77,7 +77,8 @@ fn sessions_at_rest_are_told() {
     }
 }
 
-/// Unread, they would have the system reset the connection, and the reply with it.
+/// Commands that the server has not read would make the system reset the connection, and drop the
+/// reply with it.
 #[test]
 fn unread_commands_do_not_cost_the_reply() {
     for program in programs(&[]) {
@@ -104,11 +105,11 @@ fn transfers_may_finish() {
         let mut upload = up.pasv();
         up.begin("STOR up");
         upload.write_all(b"half ").unwrap();
-        // Promised, but the data connection comes later.
+        // The transfer is promised, but its data connection comes later.
         let mut late = program.login();
         let promised = parse_227(&late.expect(227, "PASV"));
         late.expect(150, "STOR late");
-        // Who has said good-bye hears no other.
+        // A session after QUIT gets no second reply.
         let mut quit = program.login();
         let mut last = quit.pasv();
         quit.begin("RETR big");
@@ -159,8 +160,7 @@ fn what_takes_too_long_is_cut() {
     }
 }
 
-/// Sends commands until the server reads no more of them, since nobody reads its
-/// replies.
+/// Sends commands until the server reads no more of them because the client reads no replies.
 fn fill(client: &mut Client) {
     client.socket.set_nonblocking(true).unwrap();
     let commands = b"HELP\r\n".repeat(1000);
@@ -198,7 +198,7 @@ fn a_second_signal_ends_it_at_once() {
     }
 }
 
-/// As far as a transfer came.
+/// Reads what has come of a transfer.
 fn drain_cut(data: &mut testkit::Socket) -> u64 {
     testkit::read_all(data).len() as u64
 }
@@ -229,8 +229,8 @@ fn nobody_there_is_no_reason_to_wait() {
     }
 }
 
-/// Clients that are let in in the same turn of a loop, in which a signal may come.
-fn crowd(program: &Program, name: Option<&str>) -> Vec<Client> {
+/// Connects clients that one turn of a loop accepts, in which a signal may come.
+fn connect_many(program: &Program, name: Option<&str>) -> Vec<Client> {
     program.signal("STOP");
     let clients = (0..40).map(|_| program.client()).collect();
     name.into_iter().for_each(|name| program.signal(name));
@@ -238,13 +238,13 @@ fn crowd(program: &Program, name: Option<&str>) -> Vec<Client> {
     clients
 }
 
-/// The signal finds some on the way to a process or a thread of their own.
+/// When the signal comes, some connections are on their way to a process or a thread.
 #[test]
 fn newcomers_do_not_hold_it_up() {
     for program in programs(&["--max-cons", "0"]) {
-        let mut clients = crowd(&program, Some("TERM"));
+        let mut clients = connect_many(&program, Some("TERM"));
         for client in &mut clients {
-            // Some have been let in, others not.
+            // Some have been accepted, others not.
             while let Some((code, text)) = client.try_reply() {
                 assert!(matches!(code, 220 | 421), "{text}");
             }
@@ -254,12 +254,12 @@ fn newcomers_do_not_hold_it_up() {
     }
 }
 
-/// Who leaves is gone, whoever else has come at the same time.
+/// A client that quits is gone, even if others connect at the same time.
 #[test]
 fn good_byes_are_heard_in_a_crowd() {
     for program in programs(&["--max-cons", "0"]) {
-        let mut clients = crowd(&program, None);
-        // The last first: those before it are still there.
+        let mut clients = connect_many(&program, None);
+        // The last first: the ones before it are still connected.
         for client in clients.iter_mut().rev() {
             client.expect_reply(220);
             client.expect(221, "QUIT");

@@ -1,5 +1,4 @@
-//! The reactor by itself: as pyftpdlib's `TestCallLater`, `TestCallEvery` and
-//! the tests of its loops.
+//! The reactor alone: as pyftpdlib's `TestCallLater`, `TestCallEvery` and the tests of its loops.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,7 +11,7 @@ use ftpdlib::ioloop::{CallLater, IOLoop, Io};
 use testkit::reactor::{MS, Quiet, Thread, quiet};
 use testkit::{DEADLINE, next};
 
-/// Turns a loop on this thread until something is true.
+/// Turns a loop on this thread until a condition is true.
 #[track_caller]
 fn turn_until(ioloop: &mut IOLoop, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
@@ -22,7 +21,7 @@ fn turn_until(ioloop: &mut IOLoop, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// What was called, in order.
+/// The calls so far, in order.
 type Calls = Rc<RefCell<Vec<&'static str>>>;
 
 fn note(calls: &Calls, name: &'static str) -> impl FnMut(&mut Io<'_>) + 'static {
@@ -36,7 +35,7 @@ fn note(calls: &Calls, name: &'static str) -> impl FnMut(&mut Io<'_>) + 'static 
 fn call_later_order() {
     let mut ioloop = IOLoop::new().unwrap();
     let calls = Calls::default();
-    // Those of one deadline in the order they were set.
+    // Calls with one deadline come in the order in which they were set.
     for (delay, name) in [(20, "d"), (10, "b"), (0, "a"), (10, "c")] {
         ioloop.call_later(delay * MS, note(&calls, name));
     }
@@ -52,7 +51,7 @@ fn call_later_reset() {
     let calls = Calls::default();
     let first = ioloop.call_later(20 * MS, note(&calls, "reset"));
     ioloop.call_later(30 * MS, note(&calls, "other"));
-    // It is put off until the other one was called.
+    // It is called after the other one.
     while calls.borrow().is_empty() {
         first.reset();
         ioloop.turn(Some(MS)).unwrap();
@@ -77,7 +76,7 @@ fn call_later_cancel() {
     assert!(first.cancelled() && !second.cancelled());
     turn_until(&mut ioloop, || !calls.borrow().is_empty());
     assert_eq!(*calls.borrow(), ["second"]);
-    // Of one that was called, it changes nothing.
+    // Cancelling a call that was made changes nothing.
     second.cancel();
     assert_eq!(ioloop.turn(Some(MS)).unwrap(), None);
 }
@@ -120,7 +119,7 @@ fn call_later_from_within() {
         io.call_later(Duration::ZERO, note(&inner, "inner"));
     });
     turn_until(&mut ioloop, || !calls.borrow().is_empty());
-    // Far away is not an overflow.
+    // A very long delay does not overflow.
     let far = ioloop.call_later(Duration::MAX, note(&calls, "never"));
     let next = ioloop.turn(Some(Duration::ZERO)).unwrap();
     assert!(next.unwrap() > Duration::from_secs(86_400));
@@ -141,7 +140,7 @@ fn call_every() {
     assert!(!often.cancelled() && !rarely.cancelled());
 }
 
-/// One without a delay is called once a turn and starves nobody.
+/// A call without a delay is made once a turn and starves nothing else.
 #[test]
 fn call_every_without_delay() {
     let mut ioloop = IOLoop::new().unwrap();
@@ -162,7 +161,7 @@ fn call_every_cancel() {
     let mut ioloop = IOLoop::new().unwrap();
     let calls = Calls::default();
     let other = ioloop.call_every(MS, note(&calls, "other"));
-    // One that cancels itself at the third time.
+    // It cancels itself at the third call.
     let own = Rc::new(RefCell::new(None::<CallLater>));
     let (handle, count) = (Rc::clone(&own), Rc::new(Cell::new(0)));
     let counter = Rc::clone(&count);
@@ -211,7 +210,7 @@ fn remote_call_and_send_wake_a_sleeping_loop() {
         thread.remote.send(id, Box::new("hello"));
         assert_eq!(next(&hears), "hello");
     }
-    // From many threads at once, in the order of each.
+    // Many threads call at once; the order of each thread is kept.
     let senders: Vec<_> = (0..4)
         .map(|_| {
             let remote = thread.remote.clone();
@@ -224,19 +223,19 @@ fn remote_call_and_send_wake_a_sleeping_loop() {
     for _ in 0..4000 {
         assert_eq!(next(&hears), "x");
     }
-    // What is sent to channels from channels comes before the loop sleeps.
+    // A message from channel to channel arrives before the loop sleeps.
     thread.remote.send(id, Box::new("new"));
     assert_eq!(next(&hears), "from another");
     thread.remote.send(id, Box::new("again"));
     assert_eq!(next(&hears), "again");
     thread.remote.send(id, Box::new("timeout"));
     assert_eq!(next(&hears), "timeout");
-    // A function that panics is no reason to stop.
+    // A function that panics does not stop the loop.
     thread.remote.call(|_| panic!("a bug"));
     assert!(thread.ask(|_| true));
 }
 
-/// That a function is called in a while, on a loop that nothing else wakes.
+/// Checks that a delayed function is called on a loop that nothing else wakes.
 #[track_caller]
 fn assert_calls_later(thread: &Thread) {
     let (told, called) = mpsc::channel();
@@ -244,8 +243,8 @@ fn assert_calls_later(thread: &Thread) {
     assert_eq!(called.recv_timeout(DEADLINE), Ok(()));
 }
 
-/// Those that were cancelled are counted, so that the loop need not wake for
-/// them: one that counts twice, or after it is gone, would hide one that waits.
+/// Cancelled calls are counted, so that the loop does not wake for them. A call that counted
+/// twice, or after it was removed, would hide one that is due.
 #[test]
 fn call_every_cancelled_by_itself_in_a_panic() {
     let thread = Thread::start(|_| {});
@@ -267,13 +266,13 @@ fn call_every_cancelled_by_itself_in_a_panic() {
     assert_calls_later(&thread);
 }
 
-/// The same, while the loop throws away those that are cancelled.
+/// The same while the loop removes cancelled calls.
 #[test]
 fn cancel_from_another_thread() {
     const HANDLES: usize = 1500;
     let thread = Thread::start(|_| {});
     for _ in 0..100 {
-        // Without a delay: each turn of the loop looks whether there are too many.
+        // Without a delay, so that each turn of the loop checks whether there are too many.
         let (busy, handles) = thread.ask(|io| {
             let busy = io.call_every(Duration::ZERO, |_| {});
             let hour = Duration::from_secs(3600);
@@ -295,7 +294,7 @@ fn a_late_message_reaches_nobody() {
     let (old, heard_by_old) = quiet(&thread);
     thread.remote.send(old, Box::new("timeout"));
     thread.remote.send(old, Box::new("close"));
-    // In the place of the other one.
+    // It has the slot of the other one.
     let (new, heard_by_new) = quiet(&thread);
     assert_ne!(old, new);
     assert_eq!(
@@ -307,7 +306,7 @@ fn a_late_message_reaches_nobody() {
     thread.remote.send(new, Box::new("hello"));
     assert_eq!(next(&heard_by_new), "hello");
     assert!(heard_by_old.recv_timeout(DEADLINE).is_err(), "it is gone");
-    // Nor does the deadline of the old one.
+    // Neither does the deadline of the old one.
     let (other, _) = quiet(&thread);
     thread.remote.send(other, Box::new("timeout"));
     thread.remote.send(new, Box::new("timeout"));
@@ -329,7 +328,7 @@ fn a_panic_closes_its_channel_only() {
     assert_eq!(next(&heard_by_good), "closed");
 }
 
-/// What a message is made of may be anybody's.
+/// A message may be of any type.
 #[test]
 fn a_late_message_that_panics_when_dropped_harms_nobody() {
     struct Bomb;

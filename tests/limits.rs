@@ -1,4 +1,4 @@
-//! What happens at the limits: of connections, of users, and of descriptors.
+//! The limits of connections, of users and of descriptors.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -26,7 +26,7 @@ fn with_max_cons_per_user(most: usize) -> Server {
     )
 }
 
-/// Logs in, and is thrown out.
+/// Logs in and is refused.
 #[track_caller]
 fn expect_too_many(server: &Server, user: &str, password: &str) {
     let mut client = server.connect();
@@ -36,7 +36,7 @@ fn expect_too_many(server: &Server, user: &str, password: &str) {
     client.expect_eof();
 }
 
-/// Whether a login succeeds; a seat that was given up may not be free yet.
+/// Whether a login succeeds. A slot that was given up may not be free yet.
 fn may_log_in(server: &Server) -> bool {
     let mut client = server.connect();
     client.expect(331, format!("USER {USER}"));
@@ -50,12 +50,12 @@ fn max_connections_per_user() {
     // Data connections do not count.
     let _data = clients[0].pasv();
     expect_too_many(&server, USER, PASSWORD);
-    // Who does not know the password does not learn that the user is there.
+    // A client with a wrong password does not learn that the user is logged in.
     let mut guess = server.connect();
     guess.expect(331, format!("USER {USER}"));
     let reply = guess.expect(530, "PASS x");
     assert_eq!(reply, "530 Authentication failed.");
-    // Another user is not concerned.
+    // Other users are not affected.
     let mut anonymous = server.connect();
     anonymous.login("anonymous", "");
     anonymous.expect(200, "NOOP");
@@ -66,7 +66,7 @@ fn users_make_room_when_they_log_out() {
     let server = with_max_cons_per_user(1);
     let mut client = server.login();
     expect_too_many(&server, USER, PASSWORD);
-    // By REIN, by another USER, by QUIT, without a word.
+    // They log out with REIN, with another USER, with QUIT, and by closing.
     client.expect(230, "REIN");
     let mut client = server.login();
     client.expect(331, "USER anonymous");
@@ -115,7 +115,7 @@ impl FTPHandler for StaysOpen {
     }
 }
 
-/// Connections that are reset, some of them before they are accepted.
+/// Resets connections, some of them before they are accepted.
 #[test]
 fn resets_cost_no_place() {
     const MAX: usize = 30;
@@ -137,7 +137,7 @@ fn resets_cost_no_place() {
         }
         reset(client.socket);
     }
-    // All but that of the server itself.
+    // All slots but that of the server's own socket.
     let mut clients = Vec::new();
     wait_for("all places", || {
         let mut client = server.client();
@@ -150,7 +150,7 @@ fn resets_cost_no_place() {
     client.expect_reply(421);
 }
 
-/// Knows a wrong password, and has to think about others.
+/// Decides at once about one wrong password, and later about all others.
 struct Undecided {
     inner: DummyAuthorizer,
     asked: Sender<Option<LaterVerdict>>,
@@ -177,8 +177,8 @@ impl Authorizer for Undecided {
     }
 }
 
-/// Whoever waits for an answer makes room by leaving, but not whoever was refused:
-/// guesses are not to be faster than their pause.
+/// A client whose login is not decided yet makes room by leaving. One whose login has failed does
+/// not: guesses must not be faster than the delay.
 #[test]
 fn who_is_reset_during_a_login() {
     let (asked, answers) = mpsc::channel();
@@ -197,7 +197,7 @@ fn who_is_reset_during_a_login() {
     let _answer = answers.recv_timeout(DEADLINE).unwrap();
     reset(client.socket);
     let mut next = None;
-    wait_for("its place", || {
+    wait_for("its slot", || {
         let mut client = server.client();
         let admitted = client.reply().0 == 220;
         next = admitted.then_some(client);
@@ -258,11 +258,11 @@ mod descriptors {
             told("multi-thread", "100"),
             [", of which each connection takes 3 (ulimit -n)"]
         );
-        // Each process may have as many.
+        // Each process may open as many.
         assert!(told("multi-proc", "50000").is_empty());
     }
 
-    /// Clients that are let in, until one is turned away.
+    /// Connects clients until one is refused.
     fn fill(program: &Program) -> Vec<Client> {
         let mut clients = Vec::new();
         loop {
@@ -289,7 +289,7 @@ mod descriptors {
         std::fs::write(program.home.path().join("file"), "content").unwrap();
         let mut clients = fill(&program);
         assert!(clients.len() > 20, "{}", clients.len());
-        // Listener or connection, and file: for some at once.
+        // A listener or a connection, and a file: for some of them at once.
         let data: Vec<_> = clients[..5].iter_mut().map(Client::pasv).collect();
         for (client, mut data) in clients.iter_mut().zip(data) {
             client.begin("RETR file");
@@ -297,7 +297,7 @@ mod descriptors {
             client.expect_reply(226);
         }
         clients[20].upload("STOR new", "other");
-        // One goes, another may come.
+        // When one transfer ends, another one may begin.
         let mut last = clients.pop().unwrap();
         last.expect(221, "QUIT");
         last.expect_eof();
@@ -305,8 +305,8 @@ mod descriptors {
         assert_eq!(next.download("RETR new"), b"other");
     }
 
-    /// Each with a thread takes more than its socket, and a crowd is let in before the
-    /// first of them has begun.
+    /// A connection with a thread takes more descriptors than its socket, and many are accepted
+    /// before the first thread starts.
     #[test]
     fn the_last_ones_are_for_transfers_of_threads() {
         let program = Program::start_after(
@@ -320,7 +320,7 @@ mod descriptors {
         program.signal("STOP");
         let mut crowd: Vec<_> = (0..60).map(|_| program.client()).collect();
         program.signal("CONT");
-        // None is dropped without a word.
+        // None is closed without a reply.
         crowd.retain_mut(|newcomer| match newcomer.reply().0 {
             220 => true,
             code => {
@@ -336,14 +336,14 @@ mod descriptors {
         assert_eq!(program.log().matches("has no loop").count(), 0);
         // They make room.
         drop(crowd);
-        wait_for("a place", || program.client().reply().0 == 220);
+        wait_for("a slot", || program.client().reply().0 == 220);
     }
 
     #[test]
     fn without_any_it_neither_spins_nor_stops_listening() {
         let program = Program::start_after("ulimit -n 64", FTPDLIB, Mode::Clear, &[]);
         let mut clients = fill(&program);
-        // Listeners take what was kept back.
+        // Listeners take the reserve.
         let mut listening = 0;
         while clients[listening].command("PASV").0 == 227 {
             listening += 1;
@@ -352,15 +352,15 @@ mod descriptors {
         let crowd: Vec<_> = (0..30)
             .map(|_| TcpStream::connect(program.address).unwrap())
             .collect();
-        wait_for("the lack", || program.log().contains("cannot accept"));
+        wait_for("the error", || program.log().contains("cannot accept"));
         let spent = program.cpu_time_of(Duration::from_millis(500));
         assert!(spent <= Duration::from_millis(100), "{spent:?}");
         assert_eq!(program.log().matches("cannot accept").count(), 1);
-        // Whoever is in is served, and told what is not possible.
+        // Connected clients are served, and get errors for what is not possible.
         clients[0].expect(200, "NOOP");
         clients[listening].expect(425, "EPSV");
         clients[listening].expect(550, "MLST .");
-        // What was waited for comes, and goes on.
+        // The waiting connections are accepted, and leave.
         for client in &mut clients[..listening] {
             client.expect(225, "ABOR");
         }
@@ -368,7 +368,7 @@ mod descriptors {
         let mut last = clients.pop().unwrap();
         last.expect(221, "QUIT");
         last.expect_eof();
-        wait_for("a place", || {
+        wait_for("a slot", || {
             let mut late = program.client();
             late.reply().0 == 220
         });
@@ -396,7 +396,7 @@ mod processes {
         }
     }
 
-    /// Logins until one is too many.
+    /// Logs in until a login is refused.
     fn fill(program: &Program, most: usize) -> Vec<Client> {
         let clients: Vec<_> = std::iter::from_fn(|| login(program)).take(99).collect();
         assert_eq!(clients.len(), most);
@@ -429,13 +429,13 @@ mod processes {
         let mut clients = fill(&program, 12);
         kill(&workers(&program)[0]);
         wait_for("another worker", || workers(&program).len() == 4);
-        // Those of the others are still there.
+        // The clients of the other workers are still connected.
         clients.retain_mut(|client| {
             client.send("NOOP\r\n");
             client.try_reply().is_some()
         });
         let rest = fill(&program, 12 - clients.len());
-        // All that is left goes, and all of it can be had again.
+        // All slots are given back and can be taken again.
         drop((clients, rest));
         let mut clients = Vec::new();
         wait_for("all places", || {
@@ -453,7 +453,7 @@ mod processes {
         assert_eq!(clients[0].download("NLST"), b"");
         clients[0].expect(221, "QUIT");
         clients[0].expect_eof();
-        wait_for("a place", || {
+        wait_for("a slot", || {
             clients[0] = match login(&program) {
                 Some(client) => client,
                 None => return false,
@@ -461,7 +461,7 @@ mod processes {
             true
         });
         assert!(login(&program).is_none());
-        // Data connections of other processes count too.
+        // Data connections of other processes count, too.
         let program = Program::start(
             FTPDLIB,
             Mode::Clear,

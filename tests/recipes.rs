@@ -1,8 +1,8 @@
-//! The examples, as those who copy them run them: each is started, does one real job
-//! for a client, and is stopped; and `docs/RECIPES.md` shows what is in them.
+//! Each example is started as a user would start it, does one real job for a client, and is
+//! stopped; and the Rust in `docs/RECIPES.md` is compared with the examples.
 //!
-//! `cargo test` builds them; before `cargo test --test recipes` say
-//! `cargo build --examples`.
+//! `cargo test` builds the examples; before `cargo test --test recipes`, run `cargo build
+//! --examples`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -40,7 +40,8 @@ fn start_at(address: &str, name: &str, more: &[&str]) -> Program {
     Program::spawn(command, home)
 }
 
-/// `target/debug/examples/NAME`, beside `target/debug/deps/recipes-..`, this program.
+/// Returns `target/debug/examples/NAME`, next to `target/debug/deps/recipes-..`, which is this
+/// program.
 fn path_of(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let path = this.ancestors().nth(2).unwrap().join("examples").join(name);
@@ -49,7 +50,7 @@ fn path_of(name: &str) -> PathBuf {
     path
 }
 
-/// Begins an upload that is not ended, of which these bytes have come.
+/// Begins an upload without ending it, and waits until the server has these bytes.
 fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> Socket {
     let mut data = client.pasv();
     client.begin(command);
@@ -88,7 +89,7 @@ fn anti_flood_ftpd() {
     let mut client = example.connect();
     client.login("anonymous", "");
     client.expect(200, "NOOP");
-    // Even if some seconds pass meanwhile.
+    // Enough commands even if some seconds pass meanwhile.
     client.send("NOOP\r\n".repeat(3000));
     while client.line().is_some() {}
     example.expect_log("banned IP 127.0.0.1 for command flooding");
@@ -103,7 +104,7 @@ fn md5_ftpd() {
     let example = start("md5_ftpd");
     let mut client = example.connect();
     client.expect(331, "USER user");
-    // Commands behind it wait for the answer.
+    // Commands after it wait for the reply.
     client.send("PASS wrong\r\nUSER user\r\nPASS 12345\r\nPWD\r\n");
     for code in [530, 331, 230, 257] {
         client.expect_reply(code);
@@ -118,7 +119,7 @@ fn md5_ftpd() {
 #[test]
 fn throttled_ftpd() {
     let example = start("throttled_ftpd");
-    // It looks at the clock after each 300 KiB.
+    // The limit is checked after each 300 KiB.
     let bytes = pattern(700 * 1024);
     example.write("file", &bytes);
     let mut client = example.login();
@@ -172,12 +173,13 @@ fn unix_daemon() {
 #[test]
 fn unix_daemon_leaves_others_alone() {
     let daemon = Daemon::new();
-    // A daemon that is gone has left the number of a process that is not one.
+    // A daemon that is gone has left its number in the file, which now belongs to another
+    // process.
     let mut other = Command::new("sleep").arg("600").spawn().unwrap();
     let pidfile = daemon.path("pid");
     fs::write(&pidfile, format!("{}\n", other.id())).unwrap();
     let stopped = daemon.run("stop");
-    // While one starts, it is locked, and the number is there no more.
+    // While a daemon starts, it has locked the file, and has not written its number yet.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let started = daemon.run_at(&address, "start");
@@ -206,7 +208,7 @@ fn multi_thread_ftp() {
     each_has_its_own("multi_thread_ftp", "thread");
 }
 
-/// Two clients at once, who are served by two.
+/// Two clients at once are served by two threads or processes.
 #[track_caller]
 fn each_has_its_own(name: &str, what: &str) {
     let example = start(name);
@@ -274,14 +276,14 @@ fn network() {
     inside.upload("STOR file", b"hello");
     let address = parse_227(&inside.expect(227, "PASV"));
     assert!((60_000..=60_999).contains(&address.port()), "{address}");
-    // Other systems have no more than one address to themselves.
+    // Other systems have only one loopback address.
     if cfg!(target_os = "linux") {
         let mut outside = Client::connect(([127, 0, 0, 2], port).into());
         outside.expect_reply(220);
         outside.login(USER, PASSWORD);
         let gateway = parse_227(&outside.expect(227, "PASV"));
         assert_eq!(gateway.ip().to_string(), "203.0.113.7");
-        // For another server, which would listen there.
+        // The data connection goes to another host, which listens there.
         let friend = TcpListener::bind("127.0.0.3:0").unwrap();
         let [high, low] = friend.local_addr().unwrap().port().to_be_bytes();
         outside.expect(200, format!("PORT 127,0,0,3,{high},{low}"));
@@ -340,7 +342,7 @@ fn quota() {
     client.upload("STOR half", &half);
     let mut data = client.pasv();
     client.begin("STOR more");
-    // It is cut before all of it is sent.
+    // The server cuts it before all is sent.
     let _ = data.write_all(&pattern(8 << 20));
     assert_eq!(client.expect_reply(552), "552 Quota exceeded.");
     assert!(fs::metadata(example.path("more")).unwrap().len() <= 512 * 1024);
@@ -368,7 +370,7 @@ fn quota_of_uploads_at_once() {
     client.expect_reply(226);
     let sizes = ["first", "second"].map(|name| example.read(name).len());
     assert!(sizes.iter().sum::<usize>() <= 1 << 20, "{sizes:?}");
-    // Its own file may be replaced, however full the home is.
+    // A user's file may be replaced, however full the home is.
     client.upload("STOR first", &most);
     assert!(example.read("first") == most);
     example.stop();
@@ -450,7 +452,7 @@ fn atomic_upload() {
     example.write("file", b"old");
     let (mut client, mut other) = (example.login(), example.login());
 
-    // Not there before it is complete, and then it is whole.
+    // The file does not exist before it is complete.
     let first = begin_upload(&mut client, "STOR file", b"first");
     let second = begin_upload(&mut other, "STOR file", b"second one");
     assert_eq!(example.read("file"), b"old");
@@ -461,7 +463,7 @@ fn atomic_upload() {
     other.expect_reply(226);
     assert_eq!(example.read("file"), b"second one");
 
-    // Of what is cut nothing stays.
+    // Nothing is left of an upload that was cut.
     let cut = begin_upload(&mut client, "STOR file", b"third");
     client.expect(426, "ABOR");
     client.expect_reply(226);
@@ -520,7 +522,7 @@ fn sqlite_authorizer() {
     let mut client = example.login();
     client.upload("STOR file", b"hello");
 
-    // Who comes into the database may come in.
+    // A user that is added to the database may log in.
     let database = rusqlite::Connection::open(&path).unwrap();
     let copy = "INSERT INTO users SELECT 'guest', hash, home, 'elr' FROM users";
     database.execute(copy, []).unwrap();
@@ -534,7 +536,7 @@ fn sqlite_authorizer() {
         let copy = format!("{copy} '{name}', hash, {home}, {perm} FROM users LIMIT 1");
         database.execute(&copy, []).unwrap();
     }
-    // Refusals are held back, so that all wait for theirs together.
+    // Refusals are delayed, so these clients wait for theirs together.
     let refused = ["lost", "odd", "stranger", "' OR '1'='1"].map(|name| {
         let mut client = example.connect();
         client.expect(331, format!("USER {name}"));
@@ -547,7 +549,7 @@ fn sqlite_authorizer() {
         "530 Authentication failed.",
     ];
     assert_eq!(replies, [not_in_order, not_in_order, failed, failed]);
-    // What is wrong in the database is told at the login, and logged.
+    // An error in the database appears at the login, and in the log.
     example.expect_log("the database of users: lost: no absolute directory: none");
     example.expect_log("the database of users: odd: no such permission 'X'");
     example.stop();
@@ -594,7 +596,7 @@ fn own_loop() {
     assert!(TcpStream::connect(example.address).is_err());
 }
 
-// --- what is told of them
+// --- the documents
 
 #[test]
 fn each_example_has_its_test_and_its_recipe() {
@@ -633,7 +635,7 @@ fn each_example_has_its_test_and_its_recipe() {
     }
 }
 
-/// Line by line, however indented; `// ..` stands for what is left out.
+/// Compares line by line, without the indentation; `// ..` stands for lines that are left out.
 #[test]
 fn what_recipes_show_is_in_the_examples() {
     for section in recipes().split("\n## ").skip(1) {

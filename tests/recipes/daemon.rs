@@ -1,4 +1,4 @@
-//! The daemon of `unix_daemon`.
+//! The daemon of the example `unix_daemon`.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use testkit::{address_in, wait_for};
 
 use super::path_of;
 
-/// A directory with a daemon, which ends with this value.
+/// A directory with a daemon, which is stopped when this value is dropped.
 pub(super) struct Daemon(TempDir);
 
 impl Daemon {
@@ -35,7 +35,7 @@ impl Daemon {
         address.unwrap()
     }
 
-    /// What came of a command, and what it said.
+    /// Runs a command; returns whether it succeeded, and its error output.
     pub(super) fn run(&self, command: &str) -> (bool, String) {
         self.run_at("127.0.0.1:0", command)
     }
