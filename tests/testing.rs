@@ -1,4 +1,4 @@
-//! Sessions in memory: `ftpdlib::testing` at work.
+//! Sessions in memory, with `ftpdlib::testing`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -32,7 +32,7 @@ fn lines_and_replies() {
     let features = session.command("FEAT");
     assert_eq!(features.text(), "End FEAT.");
     assert!(features.lines().contains(&" UTF8".to_owned()));
-    // In pieces, and several at once.
+    // Lines may come in pieces, and several at once.
     session.send(b"NO");
     assert_eq!(session.reply(), None);
     session.send(b"OP\r\nSYST\r\n");
@@ -124,7 +124,7 @@ fn work_off_the_loop() {
     assert_eq!(reply(&mut session), "215 UNIX Type: L8");
 }
 
-/// Answers from another thread.
+/// Decides about a login in another thread.
 struct Later(DummyAuthorizer);
 
 impl Authorizer for Later {
@@ -179,7 +179,7 @@ fn commands_keep_a_session() {
     }
 }
 
-/// Bytes that make no line do not.
+/// Bytes that make no complete line do not keep it.
 #[test]
 fn half_a_line_does_not_keep_a_session() {
     let mut session = place().connect();
@@ -210,7 +210,7 @@ fn wrong_passwords() {
     assert_eq!(told.iter().filter(|x| x == "user failed").count(), 3);
 }
 
-/// Each at its time, however far the clock is moved at once.
+/// Each timer fires at its time, however far the clock is moved at once.
 #[test]
 fn timers() {
     let (mut session, told) = place().telling();
@@ -219,13 +219,13 @@ fn timers() {
     assert_eq!(session.reply(), None);
     session.advance(26 * SECOND);
     assert_eq!(told.try_iter().filter(|x| x == "timer").count(), 3);
-    // They do not keep the session.
+    // Timers do not keep the session.
     session.advance(10 * MINUTE);
     assert!(session.is_closed());
     assert_eq!(told.iter().filter(|x| x == "timer").count(), 27);
 }
 
-/// Those of the loop go by the same clock, and so do their handles.
+/// The timers of the loop use the same clock, and so do their handles.
 #[test]
 fn timers_of_the_loop() {
     let mut session = place().login();
@@ -257,7 +257,7 @@ fn timers_of_the_loop() {
     );
 }
 
-/// Each has a name, and a 65th is not set.
+/// Each timer has an id, and a 65th is refused.
 #[test]
 fn too_many_timers() {
     let mut session = place().login();

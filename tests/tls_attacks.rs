@@ -1,5 +1,4 @@
-//! What TLS is attacked with: by those in the middle, by those who take their time,
-//! and by those who speak something else.
+//! Attacks on TLS: changes on the way, and peers that speak another protocol.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,10 +17,10 @@ use testkit::{
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
-// --- in the middle
+// --- changes on the way
 
-/// Whoever is in the middle puts commands behind AUTH: they would be run as if they
-/// had come under TLS.
+/// An attacker on the way adds commands after AUTH. The server must not run them as if they had
+/// come under TLS.
 #[test]
 fn commands_in_clear_behind_auth() {
     let server = serve(|_| {});
@@ -43,7 +42,7 @@ fn commands_in_clear_behind_auth() {
             };
             client.send(format!("AUTH TLS\r\n{behind}"));
             client.expect_reply(234);
-            // The client knows nothing of it, and shakes hands.
+            // The client knows nothing of this, and shakes hands.
             let _ = client.socket.write_all(&client_hello(&each_version()[1]));
             let _ = client.socket.shutdown(Shutdown::Write);
             assert_not_answered(&mut client, behind);
@@ -60,7 +59,7 @@ fn assert_not_answered(client: &mut Client, what: &str) {
     assert!(rest.is_empty() || rest[0] == ALERT, "{what:?}: {rest:?}");
 }
 
-/// The same with a part of it in another segment.
+/// The same with a part of the command in another segment.
 #[test]
 fn commands_in_clear_in_pieces() {
     let server = serve(|_| {});
@@ -85,7 +84,7 @@ fn commands_in_clear_in_pieces() {
     }
 }
 
-/// A client that does not wait for 234 is not mistaken for one that is attacked.
+/// A client that does not wait for 234 is not mistaken for a victim of that attack.
 #[test]
 fn a_hello_behind_auth() {
     let server = serve(|_| {});
@@ -97,7 +96,7 @@ fn a_hello_behind_auth() {
         client.send([b"NOOP\r\nAUTH TLS\r\n", &hello[..]].concat());
         client.expect_reply(200);
         client.expect_reply(234);
-        // Part of what follows may have been read already.
+        // A part of what follows may have been read already.
         let mut early = &client.take_buffer()[..];
         carried.tls.read_tls(&mut early).unwrap();
         carried.tls.process_new_packets().unwrap();
@@ -109,7 +108,7 @@ fn a_hello_behind_auth() {
     }
 }
 
-/// Under TLS nothing is taken in clear, nor what was changed on its way.
+/// Under TLS the server accepts neither cleartext nor changed records.
 #[test]
 fn records_that_are_none() {
     let (server, events) = Server::with_hooks(Mode::Clear, with_tls(|_| {}));
@@ -134,7 +133,7 @@ fn records_that_are_none() {
             tcp.write_all(&record).unwrap();
             tcp.shutdown(Shutdown::Write).unwrap();
             read_all(&mut tcp);
-            // The first of two was good, and may have been carried out.
+            // The first of the two was good, and the server may have run it.
             let kept = server.path("a").exists();
             assert!(kept || spoiled == "repeated", "{spoiled}");
             assert_eq!(next(&events), "disconnect", "{spoiled}");
@@ -142,7 +141,7 @@ fn records_that_are_none() {
     }
 }
 
-/// The end of the control connection is the end of the session, also without a word.
+/// The end of the control connection ends the session, also without `close_notify`.
 #[test]
 fn control_connections_that_end_without_close_notify() {
     let lines = testkit::log::keep();
@@ -157,7 +156,7 @@ fn control_connections_that_end_without_close_notify() {
             }
             assert_eq!(next(&events), "disconnect");
         }
-        // The replies that are owed come first.
+        // The replies to earlier commands come first.
         let mut client = server.login_over(&config);
         client.send("NOOP\r\nPWD\r\n");
         let reader = client.socket.share();
@@ -174,14 +173,14 @@ fn control_connections_that_end_without_close_notify() {
     assert!(!lines.contain("panic"), "{:?}", lines.lock());
 }
 
-// --- what is no handshake
+// --- bytes that are no handshake
 
-/// A hello of this version (RFC 2246 §7.4.1.2), as old clients send it.
+/// The ClientHello of this version (RFC 2246 §7.4.1.2), as old clients send it.
 fn old_hello(minor: u8) -> Vec<u8> {
     let mut body = vec![3, minor];
     body.extend([0x42; 32]);
     body.push(0);
-    // What has been in use for the longest time.
+    // The oldest cipher suites.
     let suites = [
         0xc0_u8, 0x13, 0xc0, 0x09, 0x00, 0x2f, 0x00, 0x35, 0x00, 0x0a,
     ];
@@ -192,7 +191,7 @@ fn old_hello(minor: u8) -> Vec<u8> {
     [&[0x16, 3, minor, 0, length + 4, 1, 0, 0, length], &body[..]].concat()
 }
 
-/// As of SSL 2.0.
+/// A ClientHello of SSL 2.0.
 fn sslv2_hello() -> Vec<u8> {
     let body = [&[1, 0, 2, 0, 3, 0, 0, 0, 16, 7, 0, 0xc0][..], &[0x42; 16]].concat();
     [&[0x80, u8::try_from(body.len()).unwrap()], &body[..]].concat()
@@ -208,20 +207,20 @@ fn what_is_no_handshake() -> Vec<Vec<u8>> {
         old_hello(0),
         old_hello(1),
         old_hello(2),
-        // Records and messages that are longer than any.
+        // Records and messages that are longer than allowed.
         b"\x16\x03\x01\xff\xff".repeat(5000),
         [
             &b"\x16\x03\x01\x40\x00\x01\xff\xff\xff\x03\x03"[..],
             &[7; 16_378],
         ]
         .concat(),
-        // None at all, over and over.
+        // Empty records, again and again.
         b"\x16\x03\x01\x00\x00".repeat(5000),
-        // An alert, data, a change of ciphers, before anything was agreed on.
+        // An alert, data, and a change of ciphers, before any agreement.
         b"\x15\x03\x03\x00\x02\x02\x28".to_vec(),
         b"\x17\x03\x03\x00\x05hello".to_vec(),
         b"\x14\x03\x03\x00\x01\x01".repeat(100),
-        // A server's hello.
+        // A ServerHello.
         b"\x16\x03\x03\x00\x04\x02\x00\x00\x00".to_vec(),
     ]
 }
@@ -258,7 +257,7 @@ fn what_is_no_handshake_ends_the_session() {
     other.expect(200, "NOOP");
 }
 
-/// They are told why, so that whoever looks after them knows what to do.
+/// Old clients get an alert with the reason, so that their administrators know what to do.
 #[test]
 fn old_versions_get_an_alert() {
     let server = serve(|_| {});
@@ -295,7 +294,7 @@ fn the_oldest_version_that_is_accepted() {
     }
 }
 
-/// A hello that goes on forever is not kept forever.
+/// A ClientHello without end is not kept without end.
 #[test]
 fn an_endless_hello() {
     let server = serve(|_| {});
@@ -315,7 +314,7 @@ fn an_endless_hello() {
     server.login_over(&each_version()[1]).expect(200, "NOOP");
 }
 
-/// Hellos may be long, and come in small pieces.
+/// A ClientHello may be long, and come in small pieces.
 #[test]
 fn long_hellos() {
     let server = serve(|_| {});
@@ -334,8 +333,8 @@ fn long_hellos() {
 
 // --- another protocol
 
-/// A page in a browser could be made to talk to this server as if it were its own:
-/// whoever says what it speaks must say `ftp`.
+/// A web page could make a browser speak to this server as if it were a web server. So a client
+/// that offers protocols must offer `ftp`.
 #[test]
 fn alpn() {
     let server = serve(|_| {});
@@ -403,7 +402,7 @@ fn alpn_of_data_connections() {
     }
 }
 
-/// A browser that says nothing of what it speaks.
+/// A browser that offers no protocol.
 #[test]
 fn http_under_tls() {
     let server = serve(|tls| tls.implicit = true);

@@ -1,5 +1,4 @@
-//! Data connections under TLS: who comes when, what is transferred, and how it
-//! ends.
+//! Data connections under TLS: what is transferred, and how it ends.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,7 +17,7 @@ use testkit::{
 
 // --- how it ends
 
-/// First `close_notify`, then the end of the connection, and then 226.
+/// First comes `close_notify`, then the end of the connection, and then 226.
 #[test]
 fn the_end_of_a_download() {
     let server = serve(|_| {});
@@ -30,7 +29,7 @@ fn the_end_of_a_download() {
             for way in WAYS {
                 let (mut data, _) = begin(&mut client, way, command);
                 read_whole(&mut data);
-                // This is the end of TLS; and this is that of the connection.
+                // The first read was the end of TLS; this is the end of the connection.
                 let mut tcp = data.into_tcp();
                 assert_eq!(tcp.read(&mut [0]).unwrap(), 0, "{command} {way:?}");
                 client.expect_reply(226);
@@ -56,9 +55,9 @@ fn hooked(strict: bool) -> (Server, Receiver<String>) {
 enum End {
     /// With `close_notify` and FIN.
     Good,
-    /// With `close_notify`: the connection stays open until the server closes.
+    /// With `close_notify`; the connection stays open until the server closes.
     Open,
-    /// With FIN alone, as many clients do it.
+    /// With FIN alone, as many clients do.
     Bare,
     /// In the middle of a record.
     Cut,
@@ -96,7 +95,7 @@ fn the_end_of_an_upload() {
                 assert_eq!(next(&events), event, "{what}");
                 let stored = server.read("a");
                 assert!(bytes.starts_with(&stored), "{what}");
-                // What had come before a reset may be lost with it.
+                // A reset may lose bytes that came before it.
                 assert!(stored.len() == bytes.len() || end == End::Reset, "{what}");
             }
             client.expect(200, "NOOP");
@@ -138,7 +137,7 @@ fn finish_upload(data: Socket, end: End) -> Option<TcpStream> {
     }
 }
 
-/// An empty upload that ends without a word, after the handshake.
+/// An empty upload that ends without `close_notify`, after the handshake.
 #[test]
 fn empty_uploads() {
     for strict in [false, true] {
@@ -157,7 +156,7 @@ fn empty_uploads() {
     }
 }
 
-/// Records that were changed on the way are no end of a file.
+/// A changed record is not the end of a file.
 #[test]
 fn a_record_that_was_changed() {
     let (server, events) = hooked(false);
@@ -172,7 +171,7 @@ fn a_record_that_was_changed() {
         *record.last_mut().unwrap() ^= 1;
         let mut tcp = data.into_tcp();
         tcp.write_all(&record).unwrap();
-        // It may be taken for a part of the handshake.
+        // The record may count as a part of the handshake.
         let (code, reply) = client.reply();
         assert!(matches!(code, 426 | 522), "{reply}");
         assert_eq!(server.read("a"), b"");
@@ -184,7 +183,7 @@ fn a_record_that_was_changed() {
     }
 }
 
-/// A client that has nothing to say says so at once, and listens on.
+/// A client with nothing to send may send `close_notify` at once, and read on.
 #[test]
 fn downloads_to_who_has_said_good_bye() {
     let server = serve(|_| {});
@@ -231,7 +230,7 @@ fn downloads_that_are_cut() {
 
 #[test]
 fn files_of_all_sizes() {
-    // Around the size of a record.
+    // Sizes around that of a record.
     let files = [0, 1, 16_383, 16_384, 16_385, (5 << 20) + 13];
     for (buffer, most) in [(1, 4_000), (100, 16_385), (65_536, 6 << 20)] {
         let change = with_tls(|_| {});
@@ -303,7 +302,7 @@ fn long_listings() {
     }
 }
 
-/// Keys may be changed in the middle (TLS 1.3).
+/// Keys may be changed in the middle of a transfer (TLS 1.3).
 #[test]
 fn keys_that_are_changed() {
     let server = serve(|_| {});
@@ -328,7 +327,7 @@ fn keys_that_are_changed() {
     data.read_exact(&mut [0; 1000]).unwrap();
     for _ in 0..3 {
         change(&data);
-        // It goes out with what is written.
+        // The message goes out with the next bytes that are written.
         data.write_all(b"x").unwrap();
     }
     assert!(read_whole(&mut data) == bytes[1000..]);
@@ -337,7 +336,7 @@ fn keys_that_are_changed() {
 
 // --- slow and many
 
-/// The server's socket is full most of the time, and others do not wait.
+/// The server's socket is full most of the time, and other sessions do not wait.
 #[test]
 fn a_slow_reader() {
     let server = serve(|_| {});
@@ -354,7 +353,7 @@ fn a_slow_reader() {
             back.extend_from_slice(&chunk[..size]);
             if round % 50 == 0 {
                 other.expect(200, "NOOP");
-                // Its control connection is as quick as ever.
+                // The control connection is as fast as ever.
                 if back.len() < 1 << 20 {
                     slow.expect(200, "NOOP");
                 }
@@ -368,7 +367,7 @@ fn a_slow_reader() {
     }
 }
 
-/// What a client sends while it should only listen is of no use, and of no harm.
+/// What a client sends during a download is dropped and does no harm.
 #[test]
 fn a_talkative_reader() {
     let server = serve(|_| {});
@@ -412,7 +411,7 @@ fn throttled_transfers() {
     writer.join().unwrap();
     assert!(server.read("b") == bytes);
     assert!(start.elapsed() > std::time::Duration::from_millis(900));
-    // One that is aborted while it is held back.
+    // A transfer that is aborted while the limit holds it back.
     let (mut data, _) = begin(&mut client, Way::Early, "RETR a");
     data.read_exact(&mut [0; 1000]).unwrap();
     client.expect(426, "ABOR");
@@ -430,7 +429,7 @@ fn aborted_transfers() {
             data.read_exact(&mut [0; 1000]).unwrap();
             client.expect(426, "ABOR");
             client.expect_reply(226);
-            // What was cut does not look whole.
+            // A file that was cut does not look whole.
             let mut rest = Vec::new();
             let result = data.read_to_end(&mut rest);
             assert!(rest.len() < usize::try_from(BIG).unwrap());
@@ -493,7 +492,7 @@ fn many_transfers_at_once() {
     }
 }
 
-/// QUIT during a transfer: it is ended first.
+/// After QUIT a transfer is finished before the session ends.
 #[test]
 fn quit_during_transfers() {
     let server = serve(|_| {});
@@ -522,7 +521,7 @@ fn quit_during_transfers() {
     }
 }
 
-/// The passive listener takes who comes first; there is no room for another.
+/// The passive listener accepts the first connection only.
 #[test]
 fn a_second_connection_to_the_same_port() {
     let server = serve(|_| {});

@@ -15,7 +15,7 @@ use testkit::{
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
-/// What a client does, in the order in which it does it.
+/// The steps of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Connect,
@@ -28,7 +28,7 @@ const CONNECTS_FIRST: [Step; 3] = [Step::Connect, Step::Command, Step::Handshake
 /// The server waits a while for the command before it shakes hands.
 const COMMAND_LAST: [Step; 3] = [Step::Connect, Step::Handshake, Step::Command];
 
-/// A connection that was made in this order, on which the transfer has begun.
+/// Makes a data connection in this order, and begins the transfer.
 fn arrive(
     client: &mut Client,
     config: &Arc<ClientConfig>,
@@ -83,7 +83,7 @@ fn each_order() {
             let mut data = arrive(&mut client, "NLST");
             assert_eq!(read_whole(&mut data), b"a\r\nb\r\n");
             client.expect_reply(226);
-            // Nothing at all is something, too.
+            // An empty upload has a handshake, too.
             let data = arrive(&mut client, "STOR empty");
             drop(data);
             client.expect_reply(226);
@@ -93,8 +93,7 @@ fn each_order() {
     }
 }
 
-/// Clients that shake hands as soon as they are connected, and will not ask for
-/// anything before.
+/// Clients that shake hands as soon as they are connected, and send the command only after that.
 #[test]
 fn handshakes_before_the_command() {
     let server = serve(|_| {});
@@ -120,7 +119,7 @@ fn handshakes_before_the_command() {
     }
 }
 
-/// The end of the handshake, what is uploaded and the end of it, in one segment.
+/// The end of the handshake, the upload and its end come in one segment.
 #[test]
 fn all_at_once() {
     let server = serve(|_| {});
@@ -152,7 +151,7 @@ fn all_at_once() {
     }
 }
 
-/// The same for commands: none may be left lying that no event will come for.
+/// The same for commands: no event comes for them later, so none may be left unread.
 #[test]
 fn commands_with_the_end_of_the_handshake() {
     let server = serve(|_| {});
@@ -190,7 +189,7 @@ fn uploads_in_pieces() {
         assert!(server.read("a") == bytes, "{version:?}");
         assert!(fetch(&mut client, Way::Early, "RETR a") == bytes);
 
-        // A record for each byte,
+        // One record for each byte,
         let (mut data, _) = begin(&mut client, Way::Late, "STOR a");
         for byte in &bytes {
             data.write_all(&[*byte]).unwrap();
@@ -198,7 +197,7 @@ fn uploads_in_pieces() {
         drop(data);
         client.expect_reply(226);
         assert!(server.read("a") == bytes, "{version:?}");
-        // and a segment for each byte of the records.
+        // and one segment for each byte of the records.
         let address = parse_227(&client.expect(227, "PASV"));
         let mut data = Carried::new(TcpStream::connect(address).unwrap(), &config);
         client.begin("STOR a");

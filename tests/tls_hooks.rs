@@ -1,5 +1,4 @@
-//! The hooks of TLS: when they are called, and what becomes of a session in which one
-//! panics.
+//! The hooks of TLS: when they are called, and what happens to a session when one of them panics.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,9 +17,9 @@ use testkit::{
     hide_planned_panics, next, parse_227, read_all, set_deadlines, store, wait_for, with_tls,
 };
 
-// --- when
+// --- the calls
 
-/// Tells which hooks are called.
+/// A handler that reports its hooks.
 struct Told(Sender<String>);
 
 impl Told {
@@ -104,12 +103,12 @@ fn hooks_of_the_control_connection() {
         client.expect_eof();
         expect_events(&events, &["shutdown", "disconnect"]);
     }
-    // In clear there are none.
+    // In clear no hook is called.
     let mut client = server.login();
     client.expect(221, "QUIT");
     client.expect_eof();
     expect_events(&events, &["disconnect"]);
-    // What is no handshake.
+    // Bytes that are no handshake.
     let mut client = server.connect();
     client.expect(234, "AUTH TLS");
     client.send("this is no TLS at all\r\n");
@@ -155,7 +154,7 @@ fn hooks_of_data_connections() {
 
 // --- hooks that panic
 
-/// Panics in one of its methods, once.
+/// A handler that panics once, in one of its methods.
 struct Fragile {
     at: &'static str,
     armed: Arc<AtomicUsize>,
@@ -212,7 +211,7 @@ impl DTPHandler for Fragile {
     }
 }
 
-/// A server that panics once at `at` when it is armed.
+/// Starts a server that panics once at `at` when it is armed.
 fn fragile(at: &'static str) -> (Server, Arc<AtomicUsize>, Receiver<String>) {
     hide_planned_panics();
     let (events, told) = channel();
@@ -269,7 +268,7 @@ fn hooks_of_the_control_connection_that_panic() {
             let _ = client.socket.write_all(b"QUIT\r\n");
         }
         while client.line().is_some() {}
-        // The client sees the end before the hook of it is called.
+        // The client sees the end before the hook is called.
         wait_for(at, || armed.load(SeqCst) == 0);
         others_go_on(&server, before, &events);
     }

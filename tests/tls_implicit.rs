@@ -28,7 +28,7 @@ fn implicit_tls() {
         client.login(USER, PASSWORD);
         client.expect(200, "TYPE I");
         client.assume_private(true);
-        // Data connections are private without a word.
+        // Data connections are private without PROT P.
         for way in WAYS {
             let (mut data, _) = begin(&mut client, way, "RETR a");
             assert!(data.is_secure());
@@ -36,12 +36,12 @@ fn implicit_tls() {
             client.expect_reply(226);
             store(&mut client, way, "STOR b", b"xyz");
         }
-        // Who asks for it gets it otherwise, and back again.
+        // A client may switch to clear data connections, and back again.
         client.expect(200, "PROT C");
         assert_eq!(client.download("RETR a"), b"abc");
         client.protect();
         assert_eq!(client.download("RETR a"), b"abc");
-        // It is so for each who logs in.
+        // The same holds for each login.
         client.expect(200, "PROT C");
         client.expect(230, "REIN");
         client.login(USER, PASSWORD);
@@ -53,7 +53,7 @@ fn implicit_tls() {
     }
 }
 
-/// Nothing is said in clear to those who speak in clear.
+/// A client that speaks in clear gets nothing in clear.
 #[test]
 fn implicit_tls_and_clients_without() {
     let server = implicit();
@@ -67,14 +67,14 @@ fn implicit_tls_and_clients_without() {
         assert!(client.is_silent());
         client.send(text);
         let bytes = read_all(&mut client.socket);
-        // An alert at the most.
+        // At most an alert.
         assert!(bytes.is_empty() || bytes[0] == 0x15, "{text}: {bytes:?}");
     }
     Client::connect_implicit(server.address, &each_version()[1]).expect_reply(220);
 }
 
-/// Whoever is too many gets no time for a handshake: it would hold a place of others
-/// until then.
+/// A connection over the limit gets no time for a handshake, which would occupy a slot until
+/// then.
 #[test]
 fn implicit_tls_and_too_many_connections() {
     let set_ups: [fn(&mut ftpdlib::FTPServer); 2] = [
@@ -120,7 +120,7 @@ fn implicit_tls_over_ipv6_in_active_mode() {
     }
 }
 
-/// A reply on the way does not wait for the client's last byte.
+/// A long reply does not wait for the last byte of the client.
 #[test]
 fn a_half_closed_control_connection() {
     let server = serve(|_| {});

@@ -1,5 +1,5 @@
-//! What TLS is set up with: wrong files, certificates that are replaced, and one
-//! that is made for the occasion.
+//! The settings of TLS: wrong files, certificates that are replaced, and self-signed
+//! certificates.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,7 +18,7 @@ fn bind(address: &str, tls: TlsConfig) -> std::io::Result<FTPServer> {
     FTPServer::bind(address, config, |_peer| StockHandler)
 }
 
-/// What is wrong with TLS, from the only place that can tell.
+/// Returns the error of TLS that a server cannot be made with.
 fn wrong(address: &str, tls: TlsConfig) -> String {
     let err = bind(address, tls).unwrap_err();
     assert_eq!(err.kind(), ErrorKind::InvalidInput);
@@ -26,7 +26,7 @@ fn wrong(address: &str, tls: TlsConfig) -> String {
     err.to_string()
 }
 
-/// They are told before it listens: here it could not.
+/// The error comes before the server listens: here it could not listen.
 #[test]
 fn wrong_files_are_told_before_it_listens() {
     let dir = tempfile::tempdir().unwrap();
@@ -74,7 +74,7 @@ fn files_of_other_certificates_are_checked_too() {
         let text = wrong("127.0.0.1:0", tls);
         assert!(text.ends_with(expected), "{text}");
     }
-    // Of an authority, even such an old one is as good as any.
+    // A certificate of an authority may be of this old version.
     let mut tls = tls();
     tls.client_auth = ClientAuth::Optional;
     tls.client_ca = Some(dir.path().join("v1.pem"));

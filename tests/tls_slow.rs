@@ -63,7 +63,7 @@ const SHORT: Duration = Duration::from_millis(200);
 enum Delay {
     Silent,
     HalfHello,
-    /// Always a little more, never enough.
+    /// A byte now and then, never enough.
     Drips,
     /// All but the last flight.
     NeverFinishes,
@@ -76,7 +76,7 @@ const DELAYS: [Delay; 4] = [
     Delay::NeverFinishes,
 ];
 
-/// Until the server closes.
+/// Delays until the server closes.
 fn delay(how: Delay, tcp: TcpStream, config: &Arc<ClientConfig>) {
     let mut carried = Carried::new(tcp, config);
     match how {
@@ -88,7 +88,7 @@ fn delay(how: Delay, tcp: TcpStream, config: &Arc<ClientConfig>) {
         Delay::Drips => {
             let pause = Some(Duration::from_millis(10));
             carried.tcp.set_read_timeout(pause).unwrap();
-            // A record that is long enough for all the time there is.
+            // A record that is too long for the time.
             let bytes = [
                 &b"\x16\x03\x01\x3f\x00\x01\x00\x3e\xfc\x03\x03"[..],
                 &[7; 5000],
@@ -143,7 +143,7 @@ fn control_handshakes_have_their_time() {
     }
 }
 
-/// When it is finished in time, the time is forgotten.
+/// A handshake that is finished in time leaves no deadline behind.
 #[test]
 fn a_handshake_that_is_finished_has_no_deadline() {
     let server = serve(|tls| tls.handshake_timeout = SHORT);
@@ -156,7 +156,7 @@ fn a_handshake_that_is_finished_has_no_deadline() {
         data.write_all(b"abc").unwrap();
         drop(data);
         client.expect_reply(226);
-        // Its time begins with the transfer: who connects early has done nothing wrong.
+        // The time begins with the transfer, so a client may connect early.
         let address = parse_227(&client.expect(227, "PASV"));
         let tcp = TcpStream::connect(address).unwrap();
         std::thread::park_timeout(2 * SHORT);
@@ -167,8 +167,7 @@ fn a_handshake_that_is_finished_has_no_deadline() {
     }
 }
 
-/// The idle time-out counts during the handshake too; but the client that waits for
-/// a handshake cannot be told.
+/// The idle time-out counts during the handshake, too, but the client cannot get the reply then.
 #[test]
 fn idle_during_the_handshake() {
     let change = with_tls(|_| {});
@@ -196,7 +195,7 @@ fn data_handshakes_have_their_time() {
             .into_iter()
             .flat_map(|how| ["RETR a", "STOR up", "NLST"].map(|command| (how, command)))
             .map(|(how, command)| {
-                // Each with a memory of its own.
+                // Each client has its own store of tickets.
                 let mut config = ClientConfig::clone(&config);
                 config.resumption = rustls::client::Resumption::in_memory_sessions(8);
                 let config = Arc::new(config);
@@ -216,7 +215,7 @@ fn data_handshakes_have_their_time() {
             worker.join().unwrap();
         }
     }
-    // The session goes on as if nothing had been.
+    // The session goes on as before.
     let mut client = server.login_over(&each_version()[1]);
     let address = parse_227(&client.expect(227, "PASV"));
     let data = TcpStream::connect(address).unwrap();
@@ -229,7 +228,7 @@ fn data_handshakes_have_their_time() {
     }
 }
 
-/// Those who wait cost nothing, on either connection.
+/// Handshakes that wait use no CPU time, on both connections.
 #[cfg(feature = "cli")]
 #[test]
 fn waiting_costs_no_time_of_the_processor() {
@@ -274,7 +273,7 @@ fn waiting_costs_no_time_of_the_processor() {
     }
 }
 
-/// Many who have begun, and do not go on: everybody else is served.
+/// Hundreds of handshakes begin and do not go on; other clients are served.
 #[cfg(feature = "cli")]
 #[test]
 fn hundreds_of_half_open_handshakes() {
@@ -296,7 +295,7 @@ fn hundreds_of_half_open_handshakes() {
         match number % 3 {
             0 => {}
             1 => tcp.write_all(&hello[..hello.len() - 1]).unwrap(),
-            // The server has answered, and waits for the rest.
+            // The server has replied, and waits for the rest.
             _ => tcp.write_all(&hello).unwrap(),
         }
         half_open.push(tcp);

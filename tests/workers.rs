@@ -1,5 +1,5 @@
-//! Workers as processes: who gets which connections, what becomes of those that
-//! die, what they count together, and how they hear of signals.
+//! Workers as processes: how connections are spread, what happens when a worker dies, what the
+//! workers count together, and how signals reach them.
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -26,7 +26,7 @@ fn prefork(workers: usize, args: &[&str]) -> Program {
     Program::start(FTPDLIB, Mode::Clear, &[&prefork, args].concat())
 }
 
-/// Until so many workers have ever begun to serve.
+/// Waits until this many workers have begun to serve, dead ones included.
 #[track_caller]
 fn await_starts(program: &Program, count: usize) {
     wait_for("the workers", || starts(program) == count);
@@ -40,7 +40,7 @@ fn kill(pid: u32) {
     assert!(signal("KILL", &pid.to_string()));
 }
 
-/// That the port can be had at once.
+/// Checks that the port is free at once.
 #[track_caller]
 fn expect_free(address: SocketAddr) {
     drop(TcpListener::bind(address).unwrap());
@@ -59,11 +59,11 @@ fn there_are_as_many_as_were_asked_for() {
     }
 }
 
-// --- who gets whom
+// --- how connections are spread
 
 #[test]
 fn connections_are_spread_evenly() {
-    // As many as this process may have.
+    // As many as this process may open.
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let files = limits.split("Max open files").nth(1).unwrap();
     let files = files.split_whitespace().next().unwrap().parse::<usize>();
@@ -89,15 +89,15 @@ fn connections_are_spread_evenly() {
     }
 }
 
-/// What has become of a client.
+/// What happened to a client.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
     Served,
-    /// Cut by the end of its worker, or that worker's end came first.
+    /// The worker ended during the connection, or before it was accepted.
     Cut,
 }
 
-/// Connects, and leaves; returns the port of the client, too.
+/// Connects and quits; returns the port of the client, too.
 fn visit(address: SocketAddr) -> (Fate, u16) {
     let mut socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
     set_deadlines(&socket);
@@ -147,8 +147,8 @@ fn a_killed_worker_takes_its_own_clients_along_only() {
         let cut = storms.into_iter().map(|storm| storm.join().unwrap());
         cut.collect::<Vec<_>>().concat()
     });
-    // Each that was cut had been let in, but for the one that a worker may just
-    // have accepted when it died.
+    // Each client that was cut had been accepted, except for one that a worker may have just
+    // accepted when it died.
     let log = program.log();
     let is_unknown = |port: &&u16| {
         let line = format!("127.0.0.1:{port}-[] FTP session opened");
@@ -167,7 +167,7 @@ impl<F: Fn()> Drop for OnDrop<F> {
     }
 }
 
-/// Whoever connects to a worker that was told to end must not wait for ever.
+/// A client that connects to a worker that is ending must not wait for ever.
 #[test]
 fn a_worker_that_ends_alone_is_replaced() {
     let mut program = prefork(2, &[]);
@@ -185,7 +185,7 @@ fn a_worker_that_ends_alone_is_replaced() {
 
 // --- what they count together
 
-/// Until so many are let in, and one more is turned away.
+/// Connects this many clients, and checks that one more is refused.
 #[track_caller]
 fn fill(program: &Program, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
@@ -208,11 +208,11 @@ fn fill(program: &Program, count: usize) -> Vec<Client> {
 
 #[test]
 fn limits_are_those_of_all_workers() {
-    // One is that of the server.
+    // The server's own socket counts, too.
     let program = prefork(3, &["--max-cons", "9"]);
     await_starts(&program, 3);
     let mut clients = fill(&program, 8);
-    // Who is killed gives back what it had, and nobody else's.
+    // A worker that is killed gives back its own slots and no others.
     kill(program.children()[1]);
     await_starts(&program, 4);
     clients.retain_mut(|client| {
@@ -255,8 +255,8 @@ fn all_end_when_the_master_is_told_to() {
     }
 }
 
-/// A terminal sends SIGINT to workers as well, and those who stop services send
-/// SIGTERM: that is one signal, not two.
+/// A terminal sends SIGINT to the workers, too, and service managers send SIGTERM to all: that
+/// counts as one signal, not two.
 #[test]
 fn a_signal_to_all_cuts_nothing() {
     for name in ["INT", "TERM"] {
@@ -312,12 +312,12 @@ fn workers_notice_that_the_master_is_gone() {
     assert_eq!(drain(&mut data), testkit::BIG);
     client.expect_reply(226);
     client.expect_shutdown();
-    // All of them, since nobody else waits for the workers.
+    // All of them, since no other process waits for the workers.
     program.wait();
     expect_free(program.address);
 }
 
-/// Whoever has died before was not forced to.
+/// A worker that has died before does not count as forced to end.
 #[test]
 fn a_worker_killed_before_the_end_is_no_part_of_it() {
     let mut program = prefork(2, &[]);
@@ -334,7 +334,7 @@ fn a_worker_killed_before_the_end_is_no_part_of_it() {
     assert_eq!(program.wait().code(), Some(0), "{}", program.log());
 }
 
-/// Nobody else tells them any more.
+/// No other process ends them any more.
 #[test]
 fn a_second_signal_counts_once_the_master_is_gone() {
     for name in ["TERM", "INT"] {
@@ -378,7 +378,7 @@ fn certificates_are_read_again_by_all() {
     program.signal("HUP");
     let line = "TLS: certificates read again";
     wait_for("both", || program.log().matches(line).count() == 2);
-    // Those that come later have no others.
+    // Workers that start later have only the new one.
     let before: HashSet<_> = program.children().into_iter().collect();
     before.iter().for_each(|pid| kill(*pid));
     await_starts(&program, 4);
@@ -390,8 +390,8 @@ fn certificates_are_read_again_by_all() {
     assert_eq!(program.wait().code(), Some(0));
 }
 
-/// Without files there is nothing to read again, and it is the end, as of any
-/// program.
+/// Without files there is nothing to read again, so SIGHUP ends the program by the default
+/// action.
 #[test]
 fn sighup_without_files_ends_all() {
     let mut program = prefork(2, &[]);

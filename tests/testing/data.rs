@@ -57,7 +57,7 @@ fn passive_and_active() {
         assert!(data.is_closed());
         assert_eq!(reply(&mut session), "226 Transfer complete.");
     }
-    // The command first.
+    // The command comes first.
     let port = session.command("PASV").port().unwrap();
     assert_eq!(session.command("STOR b").code(), 150);
     let client = IpAddr::from([127, 0, 0, 1]);
@@ -67,7 +67,7 @@ fn passive_and_active() {
     data.close();
     assert_eq!(reply(&mut session), "226 Transfer complete.");
     assert_eq!(place.read("b"), b"hello");
-    // One connection is all that is accepted.
+    // Only one connection is accepted.
     assert!(session.connect(client, port).is_err());
 }
 
@@ -107,7 +107,7 @@ fn active_connections_that_are_not_made() {
     assert_eq!(session.command("EPRT |1|127.0.0.1|51201|"), refused);
     place.config.permit_foreign_addresses = true;
     let mut session = place.login();
-    // Nobody has this address: no answer comes.
+    // No host has this address, so no answer comes.
     session.send(b"PORT 192,0,2,1,200,1\r\nNOOP\r\n");
     session.advance(29 * SECOND);
     assert_eq!(session.reply(), None);
@@ -116,7 +116,7 @@ fn active_connections_that_are_not_made() {
     assert_eq!(session.reply().unwrap().code(), 200);
 }
 
-/// What [`FTPHandler::log_cmd`] is told of commands for data connections.
+/// Reports the commands for data connections that [`FTPHandler::log_cmd`] gets.
 struct Logging(Sender<String>);
 
 impl FTPHandler for Logging {
@@ -127,7 +127,7 @@ impl FTPHandler for Logging {
     }
 }
 
-/// Whenever they are made, or fail, or make way for another one.
+/// Whether the connection is made, fails, or is replaced by another one.
 #[test]
 fn commands_for_data_connections_are_logged_once() {
     let mut place = place();
@@ -141,7 +141,7 @@ fn commands_for_data_connections_are_logged_once() {
         session.receive();
         assert_eq!(told.try_iter().collect::<Vec<_>>(), expected, "{commands}");
     };
-    // Nobody listens there; then a transfer is given up for another connection.
+    // Nobody listens there; then a transfer is dropped for another connection.
     logged("PORT 127,0,0,1,200,1\r\n", &["PORT 127.0.0.1:51201 425"]);
     logged(
         "EPRT |1|127.0.0.1|51201|\r\n",
@@ -197,7 +197,7 @@ fn passive_ports() {
     assert!(session.command("PASV").port() > Some(5001));
 }
 
-/// 64 KiB wait on their way, as with a socket.
+/// 64 KiB may be on their way, as with a socket.
 #[test]
 fn back_pressure() {
     let mut place = place();
@@ -215,7 +215,7 @@ fn back_pressure() {
     session.advance(9 * SECOND);
     assert!(data.read_to_end() == bytes);
     assert_eq!(reply(&mut session), "226 Transfer complete.");
-    // Who does not read at all is not waited for.
+    // A client that does not read at all is not waited for.
     let _data = session.passive();
     assert_eq!(session.command("RETR a").code(), 125);
     session.advance(10 * SECOND);
@@ -229,13 +229,13 @@ fn transfers_that_are_cut() {
     place.write("big", &pattern(1_000_000));
     let (mut session, told) = place.telling();
     session.command("TYPE I");
-    // By ABOR.
+    // It is cut by ABOR.
     let mut data = session.passive();
     assert_eq!(session.command("RETR big").code(), 125);
     assert_eq!(session.command("ABOR"), "426 Transfer aborted via ABOR.");
     assert_eq!(reply(&mut session), "226 ABOR command successful.");
     assert_eq!(data.read_to_end().len(), 65_536);
-    // By the client.
+    // It is cut by the client.
     let mut data = session.active();
     assert_eq!(session.command("RETR big").code(), 125);
     data.close();
@@ -246,7 +246,7 @@ fn transfers_that_are_cut() {
     data.reset();
     assert_eq!(session.reply().unwrap().code(), 426);
     assert_eq!(told.try_iter().last().unwrap(), "incomplete cut");
-    // By the end of the session.
+    // It is cut by the end of the session.
     let mut data = session.passive();
     assert_eq!(session.command("STOR cut").code(), 125);
     data.write(b"abc");
@@ -258,7 +258,7 @@ fn transfers_that_are_cut() {
     assert_eq!(data.write(b"more"), 0);
 }
 
-/// Measured by the clock alone.
+/// Only the clock counts.
 #[test]
 fn throttled() {
     let mut place = place();
@@ -270,10 +270,10 @@ fn throttled() {
     let mut session = place.login();
     assert_eq!(session.stor("a", &bytes).code(), 226);
     assert_eq!(session.elapsed(), 10 * SECOND);
-    // The first second's worth is free, the last one is not full.
+    // The data of the first second is free, and the last second is not full.
     assert!(session.retr("a").unwrap() == bytes);
     assert_eq!(session.elapsed(), 14 * SECOND);
-    // By hand it goes on when the clock does.
+    // When the test moves the clock by hand, the transfer goes on with it.
     let mut data = session.passive();
     assert_eq!(session.command("RETR a").code(), 125);
     assert_eq!(data.read().len(), 2 * 16_384);
@@ -287,7 +287,7 @@ fn throttled() {
     assert_eq!(data.read_to_end().len(), 16_384);
 }
 
-/// A command of one's own with a data connection.
+/// A command of a user's handler that uses a data connection.
 #[test]
 fn data_of_one_s_own() {
     struct Own;

@@ -9,7 +9,7 @@ use ftpdlib::testing::Session;
 use ftpdlib::{FTPConfig, FTPHandler, FTPSession};
 use tempfile::TempDir;
 
-/// Tells what happens, and does some things on request.
+/// A handler that reports what happens, and does some things on request.
 pub(super) struct Telling(Sender<String>);
 
 impl Telling {
@@ -57,7 +57,7 @@ impl FTPHandler for Telling {
     }
 
     fn ftp_dele(&mut self, _s: &mut FTPSession, _path: &Path) {
-        // Without the text that a panic is told with.
+        // It panics without the usual message.
         std::panic::resume_unwind(Box::new("as planned"));
     }
 }
@@ -105,7 +105,7 @@ impl Place {
     }
 }
 
-/// The reply that has to be there.
+/// Returns the next reply, which must have come.
 #[track_caller]
 pub(super) fn reply<H: FTPHandler>(session: &mut Session<H>) -> String {
     session.reply().expect("a reply").to_string()
