@@ -1,5 +1,4 @@
-//! What the server is attacked with: each way in which pyftpdlib fell short is
-//! shut here.
+//! Attacks on the server. Each test covers a weakness that pyftpdlib has.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -38,7 +37,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     entries
 }
 
-/// A server, and a directory outside of its home with a secret in it.
+/// Starts a server; outside of its home is a directory with a secret.
 fn with_outside() -> (Server, TempDir, Client) {
     let server = Server::start(MODE);
     let outside = tempfile::tempdir().unwrap();
@@ -62,7 +61,7 @@ fn stou_makes_nothing_outside() {
         "outlink/../outlink/stou-outside",
     ] {
         let reply = client.command(format!("STOU {name}"));
-        // Above the root is the root.
+        // The directory above the root is the root.
         if reply.0 == 150 {
             client.expect(226, "ABOR");
         } else {
@@ -139,7 +138,7 @@ impl Swapper {
                 fs::rename(&dir, &link).unwrap();
                 fs::rename(&spare, &dir).unwrap();
                 swaps += 1;
-                // As fast as it can, but not at the cost of those it is to disturb.
+                // It yields, so that it does not starve the sessions that it disturbs.
                 std::thread::yield_now();
             }
             swaps
@@ -153,7 +152,7 @@ impl Swapper {
     }
 }
 
-/// Gives commands over and over, for as long as the attack lasts.
+/// Sends commands over and over, for as long as the attack lasts.
 fn repeat(server: &Server, commands: &'static [&'static str]) -> JoinHandle<()> {
     let mut client = server.login();
     std::thread::spawn(move || {
@@ -167,7 +166,7 @@ fn repeat(server: &Server, commands: &'static [&'static str]) -> JoinHandle<()> 
     })
 }
 
-/// Fetches and stores what lies in the directory that is swapped.
+/// Downloads and uploads files of the directory that is swapped.
 fn transfer(server: &Server, client: &mut Client) {
     server.write("own", b"own");
     for command in ["RETR dir/secret", "RETR dir/victim", "NLST dir", "MLSD dir"] {
@@ -176,7 +175,7 @@ fn transfer(server: &Server, client: &mut Client) {
             let bytes = read_all(&mut data);
             let holds = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
             assert!(!holds(b"SECRET"), "{command}");
-            // A name that is outside only: sessions make the others inside.
+            // This name exists only outside; sessions make the others inside.
             assert!(!holds(b"outsider"), "{command}");
             client.expect_reply(226);
         }
@@ -189,11 +188,11 @@ fn transfer(server: &Server, client: &mut Client) {
             client.expect_reply(226);
         }
     }
-    // What was stored inside is taken away again.
+    // The file that was stored inside is removed again.
     client.command("DELE dir/victim");
 }
 
-/// That nothing outside was made, changed or taken away.
+/// Checks that nothing outside was made, changed or removed.
 fn assert_untouched(outside: &Path) {
     let names: Vec<_> = entries(outside)
         .into_iter()
@@ -210,7 +209,7 @@ fn assert_untouched(outside: &Path) {
     }
 }
 
-/// Files that a session makes in `dir`, and takes away, while it is swapped.
+/// A session makes and removes files in `dir` while it is swapped.
 #[test]
 fn directory_swapped_for_a_link() {
     let server = Server::start(MODE);
@@ -233,7 +232,7 @@ fn directory_swapped_for_a_link() {
     assert_untouched(outside.path());
 }
 
-/// What sessions try in the directory that is swapped: one each, at the same time.
+/// The commands that sessions send for the swapped directory, one session each, at the same time.
 const MEDDLING: [&[&str]; 4] = [
     &[
         "DELE dir/victim",
@@ -284,7 +283,7 @@ fn stou_of_a_reader_leaves_no_trace() {
 
 // --- the log
 
-/// A logger of somebody else does not escape: what it gets is clean.
+/// A logger of the user does not escape control characters, so the lines that it gets are clean.
 #[test]
 fn lines_of_the_log_are_not_forged() {
     let lines = testkit::log::keep();
@@ -336,8 +335,8 @@ fn passwords_are_not_logged() {
     assert!(lines.contain("******") && !lines.contain("Pa55w0rd"));
 }
 
-/// The order at the end of a transfer: file, reply, log, hook - the socket
-/// being first is for `ftp_retrieve_data` to show.
+/// The order at the end of a transfer is: file, reply, log, hook. `ftp_retrieve_data` shows that
+/// the socket comes first.
 #[test]
 fn order_at_the_end_of_a_transfer() {
     let lines = testkit::log::keep();
@@ -413,7 +412,7 @@ fn stranger_on_a_passive_port() {
         let address = parse_227(&client.expect(227, "PASV"));
         let mut stranger = connect_data_from("127.0.0.2", address);
         assert_eq!(read_all(&mut stranger), b"");
-        // No reply came of it, and the owner is served.
+        // The other client caused no reply, and the owner is served.
         client.expect(200, "NOOP");
         let mut data = connect_data(address);
         client.send("RETR a\r\n");
@@ -423,7 +422,7 @@ fn stranger_on_a_passive_port() {
     }
 }
 
-/// More of them than are looked at in a turn, all before the owner.
+/// More foreign connections than the server checks in a turn, all before the owner.
 #[test]
 fn strangers_before_the_owner() {
     let server = Server::start(MODE);
@@ -431,7 +430,7 @@ fn strangers_before_the_owner() {
     let mut client = server.login();
     let port = parse_229(&client.expect(229, "EPSV"));
     let address = ([127, 0, 0, 1], port).into();
-    // They come while the server is busy: it sees all of them at once.
+    // They come while the server is busy, so that it sees all of them at once.
     let (go, wait) = std::sync::mpsc::channel::<()>();
     server.busy(move || {
         let _ = wait.recv_timeout(testkit::DEADLINE);
@@ -462,7 +461,7 @@ fn data_connection_that_is_reset_at_once() {
             let (code, text) = client.command(command);
             assert!(matches!(code, 125 | 150), "{command}: {text}");
             let (code, text) = client.reply();
-            // A short listing may be sent before the system tells.
+            // A short listing may be sent before the system reports the reset.
             assert!(code == CUT || code == 226, "{command}: {text}");
             if matches!(command, "RETR a" | "STOR b") {
                 assert_eq!(code, CUT, "{command}: {text}");
@@ -477,8 +476,7 @@ fn data_connection_that_is_reset_at_once() {
     }
 }
 
-/// Descriptors are used again at once: what belongs to one session never
-/// reaches another.
+/// The system reuses descriptors at once; a descriptor of one session never reaches another one.
 #[test]
 fn active_sessions_side_by_side() {
     let server = Server::start(MODE);
@@ -497,7 +495,7 @@ fn active_sessions_side_by_side() {
                     };
                     let bytes = testkit::fetch(&mut client, way, &format!("RETR f{number}"));
                     assert!(bytes == format!("file {number}").repeat(1000).as_bytes());
-                    // Opened and dropped in between.
+                    // A data connection is opened and dropped in between.
                     drop(client.port());
                     reset(client.pasv());
                     client.expect(225, "ABOR");
@@ -510,7 +508,7 @@ fn active_sessions_side_by_side() {
     }
 }
 
-// --- files that are none
+// --- files that are not regular
 
 #[test]
 fn what_is_no_regular_file_is_refused_at_once() {
@@ -530,7 +528,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
     }
     client.expect(200, "NOOP");
     assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
-    // A device, where the home is the one of all devices.
+    // A device, where the home is `/dev`.
     let server = Server::with(MODE, |config| {
         let mut authorizer = DummyAuthorizer::new();
         authorizer.add_user(USER, PASSWORD, "/dev", "elr").unwrap();
@@ -563,20 +561,20 @@ fn guesses_that_are_pipelined() {
     assert!(start.elapsed() >= Duration::from_millis(1200));
 }
 
-// --- the size of files
+// --- the limit of file sizes
 
-/// Beyond the limit of a file's size the system would kill the process.
+/// Beyond the limit of a file's size the system would kill the process with SIGXFSZ.
 #[cfg(feature = "cli")]
 #[test]
 fn a_file_beyond_the_limit_of_its_size_is_refused() {
     for extra in [&[][..], &["--disable-sendfile"]] {
-        // In blocks of 512 or 1,024 bytes, as the shell likes.
+        // The unit is 512 or 1,024 bytes, which depends on the shell.
         let program = Program::start_after("ulimit -f 100", FTPDLIB, MODE, extra);
         let mut client = program.login();
         let mut data = client.pasv();
         let code = client.command("STOR large").0;
         assert!(matches!(code, 125 | 150), "{code}");
-        // The server may have hung up before all is written.
+        // The server may have closed before all is written.
         let _ = std::io::Write::write_all(&mut data, &testkit::pattern(1 << 20));
         drop(data);
         let reply = client.expect_reply(426);

@@ -16,8 +16,8 @@ use testkit::{
 
 use crate::MODE;
 
-/// Notes each callback, and replies `299` in it, so that a client sees whether
-/// the reply of the command came before.
+/// Records each callback, and sends a reply 299 in it, so that a client sees whether the reply of
+/// the command came before.
 #[derive(Clone)]
 struct Recorder {
     events: Sender<String>,
@@ -29,7 +29,7 @@ impl Recorder {
         if self.replies {
             s.respond(&format!("299 {event}"));
         }
-        // The test may have seen enough.
+        // The test may be over.
         let _ = self.events.send(event);
     }
 
@@ -95,7 +95,7 @@ impl Events {
         }
     }
 
-    /// That the rest is this, when the server has ended.
+    /// Checks that these are the last events, after the server has ended.
     #[track_caller]
     fn expect_end(self, server: Server, events: &[&str]) {
         drop(server);
@@ -212,7 +212,7 @@ fn on_file_sent() {
     client.expect(200, "TYPE A");
     client.download("RETR file");
     events.expect(&["on_file_sent file"]);
-    // Listings are no files.
+    // Listings are not files.
     client.download("LIST");
     client.download("NLST");
     drop(client);
@@ -256,7 +256,7 @@ fn on_incomplete_file_sent() {
     events.expect_end(server, &[]);
 }
 
-/// Without its control connection a transfer ends.
+/// A transfer ends with its control connection.
 #[test]
 fn a_client_that_goes_during_a_transfer() {
     let (server, events) = recorded(false);
@@ -280,7 +280,7 @@ fn a_client_that_goes_during_a_transfer() {
     events.expect_end(server, &[]);
 }
 
-/// The server itself ends during a transfer.
+/// The server ends during a transfer.
 #[test]
 fn a_server_that_ends_during_a_transfer() {
     let (server, events) = recorded(false);
@@ -321,7 +321,7 @@ fn commands_during_a_transfer_wait_for_its_end() {
     events.expect_end(server, &[]);
 }
 
-/// A data connection that another takes the place of before a transfer.
+/// Another data connection replaces this one before a transfer.
 #[test]
 fn a_data_connection_that_is_replaced() {
     let (server, events) = recorded(false);
@@ -343,8 +343,8 @@ fn a_data_connection_that_is_replaced() {
     events.expect_end(server, &[]);
 }
 
-/// The reply comes before the callback - but for the greeting, which comes
-/// after `on_connect`, as in pyftpdlib.
+/// The reply comes before the callback, except for the greeting, which comes after `on_connect`,
+/// as in pyftpdlib.
 #[test]
 fn replies_come_before_callbacks() {
     let (server, _events) = recorded(true);
@@ -372,7 +372,7 @@ fn replies_come_before_callbacks() {
     client.expect_eof();
 }
 
-/// Closes the session in `on_connect`: nothing is said.
+/// Closes the session in `on_connect`: no greeting is sent.
 struct Closer(AtomicUsize);
 
 impl FTPHandler for Closer {
@@ -393,7 +393,7 @@ fn a_session_may_be_closed_at_once() {
     }
 }
 
-/// Panics where the client wants it to.
+/// Panics where the client asks for it.
 struct Panics(Sender<&'static str>);
 
 impl FTPHandler for Panics {
@@ -431,8 +431,7 @@ fn a_panic_ends_its_session_only() {
     assert!(events.try_recv().is_err());
 }
 
-/// A timer that goes off once, one that goes off until it is cancelled, and two
-/// that never do.
+/// Sets a timer that fires once, one that fires until it is cancelled, and two that never fire.
 #[derive(Default)]
 struct Timers {
     once: Option<TimerId>,
@@ -481,7 +480,7 @@ fn on_timer() {
     client.expect(200, "NOOP");
 }
 
-/// Notes the line of the log of each transfer.
+/// Records the log line of each transfer.
 struct Logged(Sender<(String, bool, bool, u64)>);
 
 impl FTPHandler for Logged {

@@ -1,5 +1,4 @@
-//! The settings: as pyftpdlib's `TestConfigurableOptions`. Those of time are
-//! tested elsewhere.
+//! The settings: as pyftpdlib's `TestConfigurableOptions`. `timeouts` tests the time-outs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,7 +22,7 @@ fn with_max_cons(max_cons: usize) -> Server {
     Server::build(MODE, "127.0.0.1", |_| {}, set_up, |_| StockHandler)
 }
 
-/// Whoever is too many is told, and is out.
+/// A connection over the limit gets 421 and is closed.
 #[track_caller]
 fn expect_refused(server: &Server, text: &str) {
     let mut client = server.client();
@@ -31,8 +30,7 @@ fn expect_refused(server: &Server, text: &str) {
     client.expect_eof();
 }
 
-/// All sockets count: that of the server, control and data connections, and
-/// passive listeners.
+/// All sockets count: that of the server, control and data connections, and passive listeners.
 #[test]
 fn max_connections() {
     let server = with_max_cons(3);
@@ -45,7 +43,7 @@ fn max_connections() {
     // A passive listener,
     let reply = first.expect(227, "PASV");
     expect_refused(&server, TOO_MANY);
-    // which a connection takes the place of.
+    // which a connection replaces.
     let data = connect_data(parse_227(&reply));
     expect_refused(&server, TOO_MANY);
     drop(data);
@@ -63,8 +61,8 @@ fn max_connections() {
 fn max_connections_hold_for_data_connections() {
     let server = with_max_cons(3);
     let mut clients = [server.login(), server.login()];
-    // As in pyftpdlib, one over the limit: what is about to be opened is not
-    // counted.
+    // As in pyftpdlib this is one over the limit: the socket that is about to be opened does not
+    // count.
     clients[0].expect(227, "PASV");
     let reply = clients[1].expect(425, "PASV");
     assert_eq!(reply, "425 Too many connections. Can't open data channel.");
@@ -72,7 +70,7 @@ fn max_connections_hold_for_data_connections() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     clients[1].expect(425, format!("EPRT |1|127.0.0.1|{port}|"));
-    // One's own makes room for another.
+    // A session's new listener replaces its old one.
     clients[0].expect(227, "PASV");
     clients[0].expect(225, "ABOR");
     clients[1].expect(227, "PASV");
@@ -98,7 +96,7 @@ fn max_connections_per_ip() {
             "421 Too many connections from the same IP address.",
         );
     }
-    // Another address is another client.
+    // A client at another address.
     let mut other = Client::connect_from(MODE, "127.0.0.2", server.address);
     other.expect_reply(220);
     let mut last = clients.pop().unwrap();
@@ -121,7 +119,7 @@ fn banner() {
     assert_eq!(greeting(&longest), format!("220 {longest}"));
     let longer = "x".repeat(76);
     assert_eq!(greeting(&longer), format!("220-{longer}\r\n220 "));
-    // What would end the line, or act on a terminal, does not.
+    // Characters that would end the line or control a terminal are replaced.
     assert_eq!(greeting("a\r\n230 b\x1b"), "220 a??230 b?");
     assert_eq!(greeting(""), "220 ");
 }
@@ -155,7 +153,7 @@ fn masquerade_address() {
         reply.starts_with("227 Entering passive mode (256,256,256,256,"),
         "{reply}"
     );
-    // EPSV names no address.
+    // The reply to EPSV contains no address.
     client.epsv();
 }
 
@@ -180,7 +178,7 @@ fn masquerade_address_map() {
 
 #[test]
 fn passive_ports() {
-    // More than anything else on this machine is likely to use.
+    // A range that other programs on this machine are unlikely to use.
     let ports: Vec<u16> = (21_000..21_200).collect();
     let server = Server::with(MODE, {
         let ports = ports.clone();
@@ -216,7 +214,7 @@ fn passive_ports_busy() {
 
 #[test]
 fn use_gmt_times() {
-    // 2020-11-05 12:00:00 in GMT, whatever the zone of the machine.
+    // 2020-11-05 12:00:00 in GMT, whatever the time zone of the machine.
     let time = std::time::UNIX_EPOCH + Duration::from_secs(1_604_577_600);
     let make = |gmt| {
         let server = Server::with(MODE, move |config| config.use_gmt_times = gmt);
@@ -281,7 +279,7 @@ fn log_prefix() {
     assert!(!lines.iter().any(|line| line.contains(PASSWORD)));
 }
 
-/// Strangers of a passive port are a line of the log.
+/// A foreign connection to a passive port is logged.
 #[test]
 fn foreign_addresses_are_logged() {
     let lines = testkit::log::keep();
@@ -297,8 +295,8 @@ fn foreign_addresses_are_logged() {
     });
 }
 
-/// A password in a line that is not quite PASS, and what clients send to
-/// confuse whoever reads the log.
+/// Passwords in lines that are not quite PASS, and commands that could confuse a reader of the
+/// log.
 #[test]
 fn no_passwords_and_no_forged_lines_in_the_log() {
     let lines = testkit::log::keep();

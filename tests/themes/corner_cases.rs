@@ -19,7 +19,7 @@ use super::{CUT, URGENT, skipped_over_tls};
 
 use crate::MODE;
 
-/// The data connection is there before the client has read the reply to PORT.
+/// The data connection exists before the client has read the reply to PORT.
 #[test]
 fn port_race_condition() {
     let server = Server::start(MODE);
@@ -50,7 +50,7 @@ fn quick_connect() {
         let address = parse_227(&client.expect(227, "PASV"));
         reset(address);
     }
-    // One that was reset before a transfer: it may have been noticed or not.
+    // This one is reset before a transfer: the server may have noticed it or not.
     let address = parse_227(&client.expect(227, "PASV"));
     reset(address);
     client.begin("LIST");
@@ -80,7 +80,7 @@ fn error_on_callback() {
     server.login();
 }
 
-/// What a session shows of itself.
+/// Sends what a session shows of its state.
 struct Shown(mpsc::Sender<String>);
 
 impl FTPHandler for Shown {
@@ -127,7 +127,7 @@ fn pipelined_commands_are_answered_in_order() {
     }
 }
 
-/// A client that has said all it has to say gets its replies.
+/// A client that has shut down its sending side still gets its replies.
 #[test]
 fn half_closed() {
     let server = Server::start(MODE);
@@ -138,7 +138,7 @@ fn half_closed() {
     client.expect_reply(200);
     client.expect_reply(257);
     client.expect_eof();
-    // A line without its end is none.
+    // A line without its end is not a command.
     let mut client = server.login();
     client.send("MKD dir");
     client.socket.shutdown(Shutdown::Write).unwrap();
@@ -146,8 +146,8 @@ fn half_closed() {
     assert!(!server.path("dir").exists());
 }
 
-/// A client that sends and does not read is not listened to any more, and
-/// others are; when it reads, nothing was lost.
+/// The server stops reading from a client that sends and does not read, and serves the others;
+/// when the client reads, no reply is missing.
 #[test]
 fn a_client_that_does_not_read() {
     let server = Server::start(MODE);
@@ -160,7 +160,7 @@ fn a_client_that_does_not_read() {
     let line = b"NOOP\r\n".repeat(1000);
     let mut sent = 0;
     let mut refusals = 0;
-    // Full is what stays full for a while.
+    // The connection is full when it stays full for a while.
     while refusals < 20 {
         let from = sent % line.len();
         match client.socket.write(&line[from..]) {
@@ -179,7 +179,7 @@ fn a_client_that_does_not_read() {
     client.socket.set_nonblocking(false).unwrap();
     let mut reader = client.socket.share();
     let writer = std::thread::spawn(move || {
-        // The rest of the last line, and a good-bye.
+        // The rest of the last line, and QUIT.
         let rest = (6 - sent % 6) % 6;
         client.send(&line[line.len() - rest..]);
         client.send("QUIT\r\n");
@@ -204,8 +204,8 @@ fn a_client_that_does_not_read() {
     assert_eq!(replies, sent / 6);
 }
 
-/// Urgent data comes in line with the rest (`SO_OOBINLINE`), as clients send it
-/// before ABOR: here it is a letter of the command itself.
+/// Urgent data comes in line with the rest (`SO_OOBINLINE`), as clients send it before ABOR. Here
+/// it is a letter of the command itself.
 #[test]
 fn urgent_data() {
     if skipped_over_tls(URGENT) {
@@ -220,7 +220,7 @@ fn urgent_data() {
         client.send("\r\n");
         client.expect_reply(200);
     }
-    // As Telnet has it: IP, and DM as urgent data.
+    // The Telnet signals: IP, and DM as urgent data.
     client.send(b"\xff\xf4\xff");
     let socket = SockRef::from(&client.socket);
     assert_eq!(socket.send_out_of_band(b"\xf2").unwrap(), 1);
@@ -230,14 +230,14 @@ fn urgent_data() {
     client.expect(200, "NOOP");
 }
 
-/// A transfer that was promised, and given up by closing the data connection.
+/// A promised transfer is given up by closing the data connection.
 #[test]
 fn a_data_connection_that_closes_before_the_transfer() {
     let server = Server::start(MODE);
     server.write("file", "x");
     let mut client = server.login();
     drop(client.port());
-    // Gone or not yet gone: the client hears how it ended.
+    // The server may have noticed it or not: the client gets the result in both cases.
     let (code, reply) = client.command("RETR file");
     assert!(matches!(code, 125 | 150), "{reply}");
     if code == 150 {

@@ -61,7 +61,7 @@ fn abor_before_the_data_connection_is_made() {
     let aborted = client.expect(226, "ABOR");
     assert_eq!(aborted, "226 ABOR command successful.");
     assert!(std::net::TcpStream::connect(parse_227(&reply)).is_err());
-    // The transfer is forgotten: the next connection is for the next one.
+    // The transfer is dropped: the next connection belongs to the next transfer.
     let mut data = client.pasv();
     await_data(&mut client);
     client.expect(125, "NLST");
@@ -96,8 +96,8 @@ fn abor_during_transfers() {
     client.expect(200, "NOOP");
 }
 
-/// As clients do it: Telnet's "interrupt process" and "synch" before it, the
-/// last byte of those as urgent data.
+/// As clients do: Telnet's "interrupt process" and "synch" come before it, with their last byte
+/// as urgent data.
 #[test]
 fn oob_abor() {
     if skipped_over_tls(URGENT) {
@@ -157,7 +157,7 @@ fn commands_while_a_connection_is_being_made() {
     let full = FullListener::new();
     let command = port_command(full.address.port());
     client.send(format!("{command}\r\nNOOP\r\n").as_bytes());
-    // NOOP is held behind PORT; a second session is not.
+    // NOOP waits for the reply to PORT; a second session does not.
     server.login().expect(200, "NOOP");
     drop(full);
     let code = client.reply().0;

@@ -54,7 +54,7 @@ fn auth_failed() {
         let reply = client.expect(530, format!("PASS {password}"));
         assert_eq!(reply, "530 Authentication failed.");
     }
-    // An empty password is one too.
+    // An empty password is a password.
     let mut client = server.connect();
     client.expect(331, format!("USER {USER}"));
     client.expect(530, "PASS");
@@ -69,7 +69,7 @@ fn wrong_cmds_order() {
     client.login(USER, PASSWORD);
     let reply = client.expect(503, format!("PASS {PASSWORD}"));
     assert_eq!(reply, "503 User already authenticated.");
-    // A wrong password takes the name with it.
+    // A wrong password resets the name.
     client.expect(230, "REIN");
     client.expect(331, format!("USER {USER}"));
     client.expect(530, "PASS wrong");
@@ -116,7 +116,7 @@ fn rein() {
     client.expect(530, "PWD");
     client.expect(503, format!("PASS {PASSWORD}"));
     client.login(USER, PASSWORD);
-    // Back to TYPE A, and nothing to rename.
+    // Back to TYPE A, and without a name to rename.
     client.expect(550, "SIZE file");
     client.expect(503, "RNTO other");
 }
@@ -168,7 +168,7 @@ fn user_during_transfer() {
     client.expect_reply(226);
 }
 
-/// Passes each question on, so that a test sees it before the answer.
+/// Sends each question to the test before it answers.
 struct Watched {
     inner: DummyAuthorizer,
     asked: Sender<String>,
@@ -220,7 +220,7 @@ fn pipelined_guesses_do_not_get_past_the_limit() {
 
 #[test]
 fn the_pause_holds_back_one_session_only() {
-    // Never over, as far as the test can see: what comes at once is a mistake.
+    // The delay does not end during the test: a reply before that is an error.
     let (server, questions) = watched(Duration::from_secs(3600));
     let mut slow = server.connect();
     slow.expect(331, format!("USER {USER}"));
@@ -252,7 +252,7 @@ fn the_pause_ends() {
     slow.login(USER, PASSWORD);
 }
 
-/// Hands the right to answer to the test.
+/// Hands the verdict over to the test.
 struct Asking {
     inner: DummyAuthorizer,
     questions: Sender<(String, LaterVerdict)>,
@@ -299,7 +299,7 @@ fn an_answer_may_come_later() {
     client.send("PASS x\r\nPWD\r\n");
     let (password, verdict) = asked.recv_timeout(DEADLINE).unwrap();
     assert_eq!(password, "x");
-    // Others go on meanwhile, this one waits.
+    // Other sessions go on meanwhile; this one waits.
     let mut other = server.connect();
     other.login(USER, "now");
     assert!(client.is_silent());
@@ -318,7 +318,7 @@ fn a_later_answer_may_be_no() {
     verdict.answer(Err(AuthenticationFailed::new("come back tomorrow")));
     let reply = client.expect_reply(530);
     assert_eq!(reply, "530 Come back tomorrow");
-    // Dropped without an answer: no as well, and counted.
+    // A verdict that is dropped is a refusal, too, and counts.
     client.expect(331, format!("USER {USER}"));
     client.send("PASS y\r\n");
     drop(asked.recv_timeout(DEADLINE).unwrap());
@@ -346,7 +346,7 @@ fn a_later_answer_to_a_session_that_is_gone_reaches_nobody() {
     other.login(USER, "now");
 }
 
-/// Notes what the hooks of logins are told.
+/// Records what the hooks of logins get.
 struct Failures(Sender<String>);
 
 impl FTPHandler for Failures {
@@ -369,7 +369,7 @@ fn a_client_that_does_not_wait_for_its_refusal_has_failed_too() {
     client.send(format!("USER {USER}\r\nPASS wrong\r\n"));
     client.expect_reply(331);
     drop(client);
-    // Nobody listens to that client; the server tells at its own end.
+    // That client reads no more; the hook is called when the server ends.
     drop(server);
     let failures: Vec<_> = failures.iter().collect();
     assert_eq!(failures, [format!("{USER} wrong false")]);

@@ -1,4 +1,4 @@
-//! What commands need - an argument, a login: as pyftpdlib's `TestFtpCmdsSemantic`.
+//! What commands require - an argument, a login: as pyftpdlib's `TestFtpCmdsSemantic`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -6,7 +6,7 @@ use testkit::Server;
 
 use crate::MODE;
 
-/// Those that need an argument.
+/// The commands that need an argument.
 const ARG: [&str; 24] = [
     "ALLO",
     "APPE",
@@ -34,12 +34,12 @@ const ARG: [&str; 24] = [
     "SITE CHMOD",
 ];
 
-/// Those that take none.
+/// The commands that take none.
 const NO_ARG: [&str; 12] = [
     "ABOR", "CDUP", "FEAT", "NOOP", "PASV", "PWD", "QUIT", "REIN", "SYST", "XCUP", "XPWD", "quit",
 ];
 
-/// Those that need a login, with what they need besides.
+/// The commands that need a login, with their arguments.
 const AUTH: [&str; 40] = [
     "ABOR",
     "ALLO 1",
@@ -83,7 +83,7 @@ const AUTH: [&str; 40] = [
     "OPTS x",
 ];
 
-/// Those that do not.
+/// The commands that need no login.
 const NO_AUTH: [&str; 9] = [
     "FEAT",
     "HELP",
@@ -151,7 +151,7 @@ fn no_auth_cmds() {
     client.expect(221, "QUIT");
 }
 
-/// The lists above and the table of commands tell the same.
+/// The lists above agree with the table of commands.
 #[test]
 fn every_command_is_looked_at() {
     use ftpdlib::proto::command::{Arg, ProtoCmds};

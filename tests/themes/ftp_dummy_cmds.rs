@@ -82,7 +82,7 @@ fn quit() {
     assert_eq!(client.expect(221, "QUIT"), "221 Goodbye.");
     client.expect_eof();
     let mut client = server.login();
-    // What comes after it is not looked at.
+    // The rest of the argument is ignored.
     client.send("QUIT\r\nMKD dir\r\n");
     assert_eq!(client.expect_reply(221), "221 Goodbye.");
     client.expect_eof();
@@ -105,7 +105,7 @@ fn help() {
     assert_eq!(reply, "214 Syntax: RETR <SP> file-name (retrieve a file).");
     let reply = client.expect(501, "HELP ?!?");
     assert_eq!(reply, "501 Unrecognized command.");
-    // Every command that is listed can be asked for.
+    // There is help for each command in the list.
     let reply = client.expect(214, "HELP");
     let cmds: Vec<_> = reply
         .lines()
@@ -238,7 +238,7 @@ fn opts_feat() {
     let reply = client.expect(200, "opts mLSt TypE;MODIFY;");
     assert_eq!(reply, "200 MLST OPTS type;modify;");
     assert!(facts(&mut client).starts_with("type*;perm;size;modify*;unique;"));
-    // What there is not is left out.
+    // Values that do not exist are left out.
     let reply = client.expect(200, "OPTS mlst unknown;size;");
     assert_eq!(reply, "200 MLST OPTS size;");
     let reply = client.expect(200, "OPTS mlst");
@@ -295,7 +295,7 @@ fn lines_that_are_no_commands() {
     let reply = client.expect(500, "x".repeat(100_000));
     assert_eq!(reply, "500 Command too long.");
     client.expect(200, "NOOP");
-    // What could act on a terminal does not come back.
+    // Characters that could control a terminal do not come back.
     let reply = client.expect(500, "a\x1b[2Jb\nc");
     assert_eq!(reply, "500 Command \"A?[2JB?C\" not understood.");
 }

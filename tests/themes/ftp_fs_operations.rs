@@ -1,5 +1,5 @@
-//! Files and directories: as pyftpdlib's `TestFtpFsOperations`; with names in
-//! all encodings, and permissions letter by letter.
+//! Files and directories: as pyftpdlib's `TestFtpFsOperations`; also names in all encodings, and
+//! each permission letter.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -81,7 +81,7 @@ fn cdup() {
     assert_eq!(reply, "250 \"/dir\" is the current directory.");
     let reply = client.expect(250, "XCUP");
     assert_eq!(reply, "250 \"/\" is the current directory.");
-    // Further up there is nothing.
+    // There is nothing above the root.
     let reply = client.expect(250, "CDUP");
     assert_eq!(reply, "250 \"/\" is the current directory.");
 }
@@ -133,7 +133,7 @@ fn dele() {
     assert!(!server.path("file").exists());
     client.expect(550, "DELE file");
     client.expect(550, "DELE dir");
-    // A link, not what it points to.
+    // The link is removed, not its target.
     client.expect(250, "DELE link");
     assert!(server.path("target").exists());
 }
@@ -150,7 +150,7 @@ fn rnfr_rnto() {
     assert_eq!(server.read("dir/other"), b"x");
     client.expect(350, "RNFR dir");
     client.expect(250, "RNTO newdir");
-    // Once only.
+    // RNFR counts once only.
     let reply = client.expect(503, "RNTO again");
     assert_eq!(reply, "503 Bad sequence of commands: use RNFR first.");
     client.expect(550, "RNFR none");
@@ -298,7 +298,7 @@ fn names_of_any_kind() {
     client.expect(550, format!("MKD {}", "x".repeat(300)));
 }
 
-/// Whoever makes a file with a line break in its name forges no reply.
+/// A name with a line break does not forge a reply.
 #[test]
 fn names_forge_no_replies() {
     let server = Server::start(MODE);
@@ -322,11 +322,11 @@ fn names_that_are_not_utf8() {
     assert_eq!(client.download("NLST"), b"caf?.txt\r\n");
     assert!(client.lines("LIST")[0].ends_with(" caf?.txt"));
     assert!(client.lines("MLSD")[0].ends_with(" caf?.txt"));
-    // By its bytes, and as it is listed.
+    // The client names it by its bytes, and as it is listed.
     assert_eq!(client.download(b"RETR caf\xe9.txt"), b"latin");
     assert_eq!(client.download("RETR caf?.txt"), b"latin");
     assert_eq!(client.expect(213, "SIZE caf?.txt"), "213 5");
-    // What makes a file takes its argument at its word.
+    // A command that makes a file takes the argument literally.
     client.upload("STOR caf?.txt", "new");
     assert_eq!(server.read("caf?.txt"), b"new");
     assert_eq!(client.download(b"RETR caf\xe9.txt"), b"latin");
@@ -335,13 +335,13 @@ fn names_that_are_not_utf8() {
     client.expect(250, b"RNTO th\xe9.txt");
     client.expect(250, "DELE th?.txt");
     client.expect(550, "DELE th?.txt");
-    // Two that are listed alike: neither is meant.
+    // Two names that are listed alike: neither is found.
     for name in [&b"\xe9"[..], b"\xe8"] {
         fs::write(server.home.path().join(OsStr::from_bytes(name)), name).unwrap();
     }
     client.expect(550, "RETR ?");
     assert_eq!(client.download(b"RETR \xe8"), b"\xe8");
-    // Unless one has that very name.
+    // Unless a file has exactly that name.
     server.write("?", "mark");
     assert_eq!(client.download("RETR ?"), b"mark");
 }
@@ -389,13 +389,12 @@ fn strict() {
     client.expect(257, "MKD café");
 }
 
-/// What a client of an old encoding sends becomes a name in UTF-8, and comes
-/// back as it was sent.
+/// A name from a client of an old encoding is stored in UTF-8, and comes back as it was sent.
 #[test]
 fn encodings() {
     for (encoding, name, wire) in [
         ("gbk", "中文", &b"\xd6\xd0\xce\xc4"[..]),
-        // The second byte of this one is a backslash.
+        // The second byte of this character is a backslash.
         ("gbk", "誠", b"\xd5\x5c"),
         ("cp1251", "мир", b"\xec\xe8\xf0"),
         ("latin-1", "café", b"caf\xe9"),
@@ -426,7 +425,7 @@ fn encodings() {
         let end = b"\" is the current directory.";
         assert_eq!(client.line().unwrap(), line(b"250 \"/", end));
         assert_eq!(client.line().unwrap(), line(b"257 \"/", end));
-        // What the encoding does not have is a mark, and found by that.
+        // A character outside of the encoding is replaced, and the name is found by that.
         server.write("\u{1f40d}", "snake");
         client.expect(250, "CWD /");
         let shown = client.download("NLST");
@@ -532,7 +531,7 @@ fn override_perm() {
             .unwrap();
     });
     let mut client = log_in(&server);
-    // More than elsewhere, in all that is below.
+    // More permissions than elsewhere, in all directories below.
     client.upload("STOR dir/new", "x");
     client.upload("APPE dir/sub/file", "y");
     client.expect(257, "MKD dir/sub/new");
@@ -543,14 +542,14 @@ fn override_perm() {
     );
     assert_eq!(client.expect(550, "DELE file"), DENIED);
     assert_eq!(client.expect(550, "DELE dir/../file"), DENIED);
-    // Less than elsewhere.
+    // Fewer permissions than elsewhere.
     assert_eq!(client.expect(550, "RETR other/file"), DENIED);
     assert_eq!(client.expect(550, "LIST other"), DENIED);
     client.expect(250, "CWD other");
     assert_eq!(client.expect(550, "RETR file"), DENIED);
     assert_eq!(client.expect(550, "STAT file"), DENIED);
     assert_eq!(client.expect(550, "STOR ../x"), DENIED);
-    // A file cannot be moved to where it could not be made.
+    // A file cannot be moved to a directory where it could not be made.
     client.expect(250, "CWD /dir");
     client.expect(350, "RNFR file");
     assert_eq!(client.expect(550, "RNTO ../stolen"), DENIED);

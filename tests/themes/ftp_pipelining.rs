@@ -19,8 +19,8 @@ fn listings_are_made_one_at_a_time() {
     let mut client = server.login();
     client.send("STAT /\r\n".repeat(COUNT));
     client.send("NOOP\r\n");
-    // The first fills the connection, until no more comes while others are
-    // served; those behind it hold no descriptors.
+    // The first listing fills the connection, until no more comes while other sessions are
+    // served; the listings after it hold no descriptors.
     let mut other = server.login();
     let mut arrived = vec![0; 16 << 20];
     let mut before = 0;

@@ -1,5 +1,5 @@
-//! RETR and REST before it: as pyftpdlib's `TestFtpRetrieveData` and its
-//! sisters without sendfile and with files of one's own.
+//! RETR, and REST before it: as pyftpdlib's `TestFtpRetrieveData` and its variants without
+//! sendfile and with custom file objects.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -71,7 +71,7 @@ fn retr_several_mib() {
 fn retr_ascii() {
     for (server_name, server) in servers() {
         let mut client = server.login();
-        // Line ends around the places where the file is cut.
+        // The line ends are around the places where the file is split.
         let mut text = Vec::new();
         let mut expected = Vec::new();
         for (before, after) in [
@@ -89,7 +89,7 @@ fn retr_ascii() {
             expected.extend(wire.bytes());
         }
         store(&mut client, Way::Early, "STOR a", &text);
-        // By the meaning of it, whatever was written above.
+        // The position counts in the file as it is on disk.
         let unix = String::from_utf8(text).unwrap().replace("\r\n", "\n");
         let expected = unix.replace('\n', "\r\n");
         client.expect(200, "TYPE A");
@@ -128,7 +128,7 @@ fn restore_on_retr() {
         client.expect(350, "REST 300001");
         let reply = client.expect(554, "RETR a");
         assert_eq!(reply, "554 REST position (300001) > file size (300000)");
-        // It was used up.
+        // REST counts once only.
         let back = fetch(&mut client, Way::Early, "RETR a");
         assert!(back == bytes, "{server_name}");
         client.expect(200, "TYPE A");
@@ -167,7 +167,7 @@ fn hooks_of_downloads() {
         assert_eq!(next(&events), "log big");
         assert_eq!(next(&events), "incomplete sent big");
     }
-    // A listing is no file.
+    // A listing is not a file.
     fetch(&mut client, Way::Early, "LIST");
     drop(client);
     assert_eq!(next(&events), "disconnect");
@@ -194,7 +194,7 @@ fn unreadable_file_is_426_with_the_reason() {
     assert_eq!(next(&events), "incomplete sent a");
 }
 
-/// Files of /proc may not be sent by the kernel, and say that they are empty.
+/// The kernel may refuse to send files of /proc, whose size is 0.
 #[test]
 fn sendfile_that_fails_at_first_is_replaced() {
     const SOURCE: &str = "/proc/version";
@@ -213,7 +213,7 @@ fn sendfile_that_fails_at_first_is_replaced() {
     }
 }
 
-/// A descriptor that cannot be sent from at all, though it can be read.
+/// `sendfile` fails with this descriptor, but it can be read.
 #[test]
 fn sendfile_from_a_socket_is_replaced() {
     use std::io::Write;
@@ -235,8 +235,8 @@ fn sendfile_from_a_socket_is_replaced() {
     }
 }
 
-/// The socket is closed before the file: the file's end waits until the client
-/// has seen that of the connection.
+/// The socket is closed before the file: the file waits in its `drop` until the client has seen
+/// the end of the connection.
 #[test]
 fn socket_is_closed_before_the_file() {
     let (seen, may_close) = mpsc::channel::<()>();
@@ -260,7 +260,7 @@ fn socket_is_closed_before_the_file() {
     server.write("a", b"abc");
     let mut client = server.login();
     let mut data = client.pasv();
-    // The replies are sent together, when all is over.
+    // The replies are sent together, when everything is closed.
     client.send("RETR a\r\n");
     assert_eq!(read_all(&mut data), b"abc");
     seen.send(()).unwrap();
@@ -272,7 +272,7 @@ fn socket_is_closed_before_the_file() {
     assert_eq!(next(&events), "sent a");
 }
 
-/// A file that is cut while it is sent ends the transfer; it never hangs it.
+/// A file that is truncated while it is sent ends the transfer, which never hangs.
 #[test]
 fn file_that_shrinks() {
     for sendfile in [true, false] {

@@ -1,5 +1,5 @@
-//! STOR, APPE, STOU and REST before them: as pyftpdlib's `TestFtpStoreData`
-//! and its sisters without sendfile and with files of one's own.
+//! STOR, APPE, STOU, and REST before them: as pyftpdlib's `TestFtpStoreData` and its variants
+//! without sendfile and with custom file objects.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -131,7 +131,7 @@ fn rest_on_stor() {
         client.expect(350, "REST 40000");
         store(&mut client, Way::Late, "STOR a", &bytes[40_000..]);
         assert!(stored(&mut client, "a") == bytes, "{server_name}");
-        // In the middle: what is behind it stays.
+        // In the middle: the bytes after it stay.
         client.expect(350, "REST 10");
         store(&mut client, Way::Early, "STOR a", b"XYZ");
         let back = stored(&mut client, "a");
@@ -153,7 +153,7 @@ fn failing_rest_on_stor() {
     let reply = client.expect(554, "STOR a");
     assert_eq!(reply, "554 REST position (6) > file size (5)");
     assert_eq!(server.read("a"), b"12345");
-    // It was used up.
+    // REST counts once only.
     store(&mut client, Way::Early, "STOR a", b"x");
     assert_eq!(server.read("a"), b"x");
 }
@@ -183,7 +183,7 @@ fn quit_during_transfer() {
     let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
     data.write_all(b"abcde").unwrap();
     client.expect(221, "QUIT");
-    // Commands after QUIT are not looked at any more.
+    // Commands after QUIT are ignored.
     client.send("DELE a\r\nNOOP\r\n");
     data.write_all(b"fgh").unwrap();
     drop(data);
@@ -192,7 +192,7 @@ fn quit_during_transfer() {
     assert_eq!(server.read("a"), b"abcdefgh");
 }
 
-/// The client connects and closes before its STOR is looked at.
+/// The client connects and closes before the server runs its STOR.
 #[test]
 fn empty_upload_that_is_closed_before_its_command() {
     let server = Server::start(MODE);
@@ -202,7 +202,7 @@ fn empty_upload_that_is_closed_before_its_command() {
     client.expect(125, "STOR a");
     client.expect_reply(226);
     assert_eq!(server.read("a"), b"");
-    // And with bytes.
+    // The same with bytes.
     let mut data = client.pasv();
     data.write_all(b"early").unwrap();
     drop(data);
@@ -221,7 +221,7 @@ fn hooks_of_uploads() {
         assert_eq!(next(&events), "log a");
         assert_eq!(next(&events), "received a");
     }
-    // RST is no end of a file.
+    // RST is not the end of a file.
     for way in WAYS {
         let (mut data, _) = begin(&mut client, way, "STOR b");
         data.write_all(&pattern(1000)).unwrap();
@@ -247,7 +247,7 @@ fn reset_upload_is_426_without_splice() {
     client.expect(200, "NOOP");
 }
 
-/// When the control connection goes in the middle, so does the transfer.
+/// When the control connection closes in the middle, the transfer ends.
 #[test]
 fn lost_control_connection_ends_the_upload() {
     let (server, events) = Server::with_hooks(MODE, |_| {});
@@ -284,7 +284,7 @@ fn full_disk() {
     client.expect(200, "NOOP");
 }
 
-/// Some file systems tell only when the file is closed.
+/// Some file systems report the error only when the file is closed.
 #[test]
 fn full_disk_at_close() {
     let fs = |path: &std::path::Path, mode| {
@@ -328,7 +328,7 @@ fn splice_that_fails_at_first_is_replaced() {
     }
 }
 
-/// The kernel's pipe is lent from transfer to transfer: none may leave bytes in it.
+/// Transfers share the kernel's pipe, one after the other: none may leave bytes in it.
 #[test]
 fn uploads_side_by_side_do_not_mix() {
     let server = Server::start(MODE);

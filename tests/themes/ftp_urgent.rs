@@ -1,4 +1,4 @@
-//! Urgent data (the Telnet Synch of RFC 959) in places where it does not belong.
+//! Urgent data (the Telnet Synch of RFC 959) where it does not belong.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -19,7 +19,7 @@ fn urgent_data_does_not_cut_an_upload() {
         data.write_all(&[b'a'; 1000]).unwrap();
         let sent = SockRef::from(&data).send_out_of_band(b"!");
         assert_eq!(sent.unwrap(), 1);
-        // More than the buffers hold, so that it has to be read on the way.
+        // More than the buffers hold, so that the server must read it on the way.
         data.write_all(&vec![b'b'; 8_000_000]).unwrap();
         drop(data);
         client.expect_reply(226);

@@ -1,4 +1,4 @@
-//! A panic in what users write ends one session, and the server goes on.
+//! A panic in a user's hook ends one session, and the server goes on.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -19,7 +19,7 @@ use testkit::{
 
 use crate::MODE;
 
-/// Panics where it is told to.
+/// A handler that panics in the hook of its name.
 struct Fragile {
     at: &'static str,
     events: Sender<String>,
@@ -83,7 +83,7 @@ impl FTPHandler for Fragile {
     }
 }
 
-/// A server whose next session is fragile at `at`, and every other one is not.
+/// Starts a server whose next session panics at `at`; the others do not.
 fn fragile(
     at: &'static str,
     change: impl FnOnce(&mut ftpdlib::FTPConfig) + Send + 'static,
@@ -100,12 +100,12 @@ fn fragile(
         events: events.clone(),
     });
     server.write("a", b"abc");
-    // Somebody was there before.
+    // A client that was connected before.
     let before = server.login();
     (server, before, told)
 }
 
-/// The one who was there before, and newcomers, are served; the fragile one was told to be gone.
+/// Checks that older and newer clients are served, and that the broken session has ended.
 #[track_caller]
 fn others_go_on(server: &Server, mut before: Client, events: &std::sync::mpsc::Receiver<String>) {
     assert_eq!(next(events), "disconnect");
@@ -122,7 +122,7 @@ fn others_go_on(server: &Server, mut before: Client, events: &std::sync::mpsc::R
 fn on_connect() {
     let (server, mut before, events) = fragile("on_connect", |_| {});
     server.client().expect_eof();
-    // There was no greeting, and so there is no farewell.
+    // There was no greeting, so `on_disconnect` is not called.
     before.expect(200, "NOOP");
     let mut newcomer = server.login();
     newcomer.expect(221, "QUIT");
@@ -137,7 +137,7 @@ fn on_login() {
     let mut client = server.connect();
     client.expect(331, "USER user");
     client.send("PASS 12345\r\n");
-    // The reply was given before.
+    // The reply was sent before.
     client.expect_reply(230);
     client.expect_eof();
     others_go_on(&server, before, &events);
@@ -195,7 +195,7 @@ fn callbacks_of_files() {
     }
 }
 
-/// It comes while the session is being ended already.
+/// The panic comes while the session ends already.
 #[test]
 fn callback_at_the_end() {
     let (server, before, events) = fragile("on_incomplete_file_received", |_| {});
@@ -225,7 +225,7 @@ fn on_disconnect() {
     others_go_on(&server, before, &events);
 }
 
-/// Panics in one of its methods, once.
+/// A handler that panics once, in one of its methods.
 struct FragileDTP(&'static str, Arc<AtomicBool>);
 
 impl FragileDTP {
@@ -314,7 +314,7 @@ fn file_system() {
     others_go_on(&server, before, &events);
 }
 
-/// What makes the handler panics: the server still listens.
+/// The factory of handlers panics; the server goes on listening.
 #[test]
 fn factory() {
     hide_planned_panics();

@@ -1,4 +1,4 @@
-//! What users override: commands, data handlers, file systems, authorizers.
+//! What users of the library override: commands, data handlers, file systems, authorizers.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -22,7 +22,7 @@ use testkit::{PASSWORD, Server, USER};
 
 use crate::MODE;
 
-/// pyftpdlib's demo: too many commands in a second, and one is out.
+/// pyftpdlib's demo: a client with too many commands in a second is refused.
 #[derive(Default)]
 struct AntiFlood {
     seen: u32,
@@ -58,7 +58,7 @@ fn process_command() {
     client.expect_eof();
 }
 
-/// Commands of one's own, and changed ones, with "super".
+/// A user's own commands, and changed ones that call the stock body.
 struct Custom;
 
 impl FTPHandler for Custom {
@@ -175,7 +175,7 @@ struct Counts {
     received: AtomicU64,
 }
 
-/// Counts, and makes everything upper case.
+/// Counts the calls, and makes everything upper case.
 struct Shouting(Arc<Counts>);
 
 impl DTPHandler for Shouting {
@@ -262,7 +262,7 @@ fn abstracted_fs() {
     assert_eq!(client.download("RETR file"), b"x");
 }
 
-/// Passwords are kept backwards; on Sundays (here: always) nobody may delete.
+/// Passwords are stored backwards; on Sundays (here: always) no user may delete.
 struct Backwards(DummyAuthorizer);
 
 impl Authorizer for Backwards {
@@ -343,7 +343,7 @@ fn messages() {
 
 // --- hooks and other threads
 
-/// Ends uploads that grow beyond a quota, and answers `SITE SUM` from a thread.
+/// Ends uploads that grow beyond a quota, and computes the reply to `SITE SUM` in a thread.
 #[derive(Default)]
 struct Hooked {
     events: Arc<Mutex<Vec<String>>>,
@@ -383,7 +383,7 @@ impl FTPHandler for Hooked {
 
     fn ftp_noop(&mut self, s: &mut FTPSession) {
         let (remote, id) = (s.remote(), s.id());
-        // Work for another thread, whose result comes back as a message.
+        // The thread sends its result back as a message.
         std::thread::spawn(move || remote.send(id, Box::new("sum: 42".to_owned())));
     }
 
@@ -413,7 +413,7 @@ fn a_hook_ends_a_transfer_with_its_own_reply() {
     let mut data = client.pasv();
     let code = client.command("STOR large").0;
     assert!(matches!(code, 125 | 150), "{code}");
-    // The server hangs up in the midst of it.
+    // The server closes in the middle of the upload.
     let _ = data.write_all(&testkit::pattern(1 << 20));
     assert_eq!(client.expect_reply(552), "552 Quota exceeded.");
     assert_eq!(*events.lock().unwrap(), ["incomplete"]);

@@ -1,4 +1,4 @@
-//! Faults that were found once, and must not come back: a test for each.
+//! Bugs that were found once, with a test for each.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -26,10 +26,10 @@ use crate::MODE;
 
 // --- one client does not hold the loop
 
-/// Counts the turns of the loop in which commands of this session were run: in
-/// each of them others could have been served too.
+/// Counts the turns of the loop in which commands of this session ran: other sessions could run
+/// in each of them, too.
 struct Turns {
-    /// Of the loop, so far.
+    /// The turns of the loop so far.
     all: Arc<AtomicU64>,
     last: u64,
     own: u64,
@@ -49,7 +49,7 @@ impl FTPHandler for Turns {
     }
 }
 
-/// That commands which take long are spread over many turns, and all answered.
+/// Checks that commands which take long are spread over many turns, and all get their replies.
 #[track_caller]
 fn commands_are_spread(files: &[String], command: &str) {
     const COMMANDS: usize = 400;
@@ -61,7 +61,7 @@ fn commands_are_spread(files: &[String], command: &str) {
         own: 0,
     };
     let count = move |server: &mut ftpdlib::FTPServer| {
-        // Without a delay: once in each turn.
+        // Without a delay it is called once a turn.
         let _ = server.ioloop().call_every(Duration::ZERO, move |_| {
             all.fetch_add(1, SeqCst);
         });
@@ -87,7 +87,7 @@ fn commands_are_spread(files: &[String], command: &str) {
     assert!(turns >= COMMANDS / 20, "{turns} turns");
 }
 
-/// A pattern whose stars try each name at each of its bytes.
+/// The stars of this pattern try each name at each of its bytes.
 #[test]
 fn costly_patterns_leave_turns_to_others() {
     if skipped_over_tls(COSTLY) {
@@ -100,7 +100,7 @@ fn costly_patterns_leave_turns_to_others() {
     commands_are_spread(&names, &command);
 }
 
-/// A `?` may stand for a byte that the encoding does not have: names are looked through.
+/// A `?` may stand for a byte that the encoding does not have, so names are searched.
 #[test]
 fn costly_names_leave_turns_to_others() {
     if skipped_over_tls(COSTLY) {
@@ -110,9 +110,9 @@ fn costly_names_leave_turns_to_others() {
     commands_are_spread(&names, "SIZE dir/zz?");
 }
 
-// --- commands of one's own
+// --- users' own commands
 
-/// Sends something on the data connection by a command of its own.
+/// A command that sends bytes on a data connection.
 struct Pushes(Hooks);
 
 impl FTPHandler for Pushes {
@@ -133,8 +133,8 @@ impl FTPHandler for Pushes {
     }
 }
 
-/// The connection is that of the transfer in progress, which goes on undisturbed;
-/// the other one waits for the next connection.
+/// The connection belongs to the transfer in progress, which goes on; the other one waits for the
+/// next connection.
 #[test]
 fn a_custom_transfer_during_a_transfer() {
     let (told, events) = std::sync::mpsc::channel();
@@ -161,7 +161,7 @@ fn a_custom_transfer_during_a_transfer() {
     let mut data = client.pasv();
     assert_eq!(read_all(&mut data), b"pushed");
     assert_eq!(client.expect_reply(226), "226 Transfer complete.");
-    // The next one has a connection of its own as ever.
+    // The next one has its own connection, as usual.
     assert_eq!(client.download("XPUSH"), b"pushed");
     client.expect(221, "QUIT");
     client.expect_eof();
@@ -170,7 +170,7 @@ fn a_custom_transfer_during_a_transfer() {
 
 // --- permissions
 
-/// The user of the tests with all permissions, but others in a directory.
+/// The user of the tests with all permissions, and other permissions in one directory.
 fn overridden(
     directory: &'static str,
     perm: &'static str,
@@ -190,8 +190,8 @@ fn overridden(
     }
 }
 
-/// What is asked about is the file that will be made: neither a directory that
-/// happens to have the first part of its name, nor anything else that is there.
+/// The permission of the new file counts: neither a directory whose name has the same beginning
+/// nor any existing file does.
 #[test]
 fn stou_does_not_get_round_an_override() {
     let server = Server::with(MODE, overridden("D", "elr", false));
@@ -209,13 +209,13 @@ fn stou_does_not_get_round_an_override() {
     }
     assert_eq!(fs::read_dir(server.path("D")).unwrap().count(), 2);
     assert_eq!(fs::read_dir(server.path("D/x.")).unwrap().count(), 0);
-    // Elsewhere it is permitted.
+    // In other directories it is permitted.
     client.expect(250, "CWD /");
     client.upload("STOU x", "");
 }
 
-/// Under another name, a directory would have other permissions: neither it nor
-/// one above may be renamed.
+/// Under another name a directory would have other permissions, so neither it nor a directory
+/// above it may be renamed.
 #[test]
 fn overridden_directories_are_not_renamed() {
     let home = tempfile::tempdir().unwrap();
@@ -237,7 +237,7 @@ fn overridden_directories_are_not_renamed() {
     for path in ["A/other", "A/secret/below", "A/secre", "A/secret2", "B"] {
         assert!(may(Perm::Rename, path), "{path}");
     }
-    // A link to it is as good as its name.
+    // A link to it counts as the directory.
     std::os::unix::fs::symlink(home.join("A"), home.join("link")).unwrap();
     assert!(!may(Perm::Rename, "link/secret"));
 }
@@ -252,7 +252,7 @@ fn rename_does_not_get_round_an_override() {
         assert_eq!(reply, "550 Not enough privileges.", "{path}");
         client.expect(503, "RNTO C");
     }
-    // Nor may another one take its place.
+    // Another directory may not replace it.
     client.expect(350, "RNFR B");
     let reply = client.expect(550, "RNTO A/secret");
     assert_eq!(reply, "550 Not enough privileges.");
@@ -263,8 +263,7 @@ fn rename_does_not_get_round_an_override() {
 
 // --- the log
 
-/// What follows PASS is no password to the parser where no blank comes first -
-/// but to the client who typed it, it is.
+/// Where no blank follows PASS, the parser sees no password, but the user who typed it meant one.
 #[test]
 fn passwords_behind_other_blanks_are_not_logged() {
     let lines = testkit::log::keep();
@@ -290,8 +289,8 @@ fn passwords_behind_other_blanks_are_not_logged() {
 
 // --- promised transfers
 
-/// With its connection goes the transfer that was promised for it: two replies
-/// are owed, and what comes on the next connection is what is asked for next.
+/// A promised transfer ends with its connection: it gets two replies, and the next connection
+/// belongs to the next transfer.
 #[test]
 fn pasv_after_a_promised_download() {
     let (server, events) = Server::with_hooks(MODE, |_| {});
@@ -333,7 +332,7 @@ fn another_connection_after_a_promised_upload() {
     expect_events(&events, &["disconnect"]);
 }
 
-/// A promise without any connection is for the one that comes next.
+/// A promise without any connection waits for the next one.
 #[test]
 fn pasv_for_a_promised_download() {
     let (server, events) = Server::with_hooks(MODE, |_| {});
@@ -348,15 +347,15 @@ fn pasv_for_a_promised_download() {
     expect_events(&events, &["disconnect"]);
 }
 
-/// How a promise may end before its connection comes.
+/// How a promised transfer may end before its connection comes.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Says(&'static str, u16),
     Leaves,
 }
 
-/// Each transfer that was begun with a reply of 150 is ended: its file is told,
-/// then the log, then the handler, and each of them once.
+/// Each transfer that began with a 150 is ended once: first the file is notified, then the log,
+/// then the handler.
 #[test]
 fn promised_transfers_are_ended() {
     let ends = [
@@ -405,7 +404,7 @@ fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
         client.expect(200, "NOOP");
         client.expect(221, "QUIT");
     }
-    // An end without a reply is one that the client has not asked for.
+    // The client has not asked for an end without a reply.
     while client.line().is_some() {}
     drop(server);
     let rest: Vec<_> = events.iter().collect();
@@ -417,7 +416,7 @@ fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
     );
 }
 
-/// Nobody comes in time: the 421 is the reply to the transfer too.
+/// No connection comes in time: the 421 is the reply to the transfer, too.
 #[test]
 fn a_promised_transfer_that_times_out() {
     let (server, events) = Server::with_hooks(MODE, |config| {
@@ -426,7 +425,7 @@ fn a_promised_transfer_that_times_out() {
     let mut client = server.login();
     client.send("PASV\r\nSTOR f\r\n");
     client.expect_reply(227);
-    // On a machine that stands still meanwhile, it has timed out before.
+    // On a machine that stops meanwhile, it may have timed out before.
     if client.reply().0 == 150 {
         client.expect_reply(421);
         expect_events(&events, &["log f", "incomplete received f"]);
@@ -468,8 +467,8 @@ impl AbstractedFS for BrokenFS {
     }
 }
 
-/// It is the directory that fails, not the control connection: the reply that was
-/// begun ends as each reply does.
+/// The directory fails, not the control connection: the reply that was begun ends as every reply
+/// does.
 #[test]
 fn stat_of_a_directory_that_fails_half_way() {
     let server = Server::with(MODE, |config| config.set_abstracted_fs(BrokenFS));
@@ -484,7 +483,7 @@ fn stat_of_a_directory_that_fails_half_way() {
         assert!(reply.lines().count() < 10, "{reply}");
     }
     client.expect_reply(200);
-    // On a data connection the end of it says so.
+    // On a data connection the final reply tells of the error.
     let mut data = client.pasv();
     client.begin("MLSD");
     read_all(&mut data);
@@ -494,7 +493,7 @@ fn stat_of_a_directory_that_fails_half_way() {
 
 // --- deadlines
 
-/// A time so long that the clock does not go so far is as good as none.
+/// A time-out that is too long for the clock counts as none.
 #[test]
 fn the_longest_timeouts() {
     const LONGEST: Duration = Duration::MAX;
@@ -505,7 +504,7 @@ fn the_longest_timeouts() {
         config.active_dtp.timeout = Some(LONGEST);
         config.auth_failed_timeout = LONGEST;
     });
-    // Who has a wrong password waits; the others do not.
+    // A client with a wrong password waits; the others do not.
     let mut wrong = server.connect();
     wrong.expect(331, "USER user");
     wrong.send("PASS wrong\r\nNOOP\r\n");
@@ -524,8 +523,7 @@ fn the_longest_timeouts() {
 
 // --- logins
 
-/// Whoever may enter without a password must not get more guesses by it: in
-/// between, the failed ones are not forgotten.
+/// A user who may log in without a password must not reset the failure counter by that.
 #[test]
 fn an_anonymous_login_does_not_give_more_guesses() {
     let server = Server::start(MODE);
@@ -543,7 +541,7 @@ fn an_anonymous_login_does_not_give_more_guesses() {
     client.expect_eof();
 }
 
-/// A good password does start the count anew.
+/// A correct password resets it.
 #[test]
 fn a_login_by_password_starts_the_count_anew() {
     let server = Server::start(MODE);

@@ -1,5 +1,5 @@
-//! The server as a whole: as pyftpdlib's `TestFTPServer`; on a loop with others,
-//! and as a process that ends.
+//! The server as a whole: as pyftpdlib's `TestFTPServer`; also on a loop with other channels, and
+//! as a process that ends.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -91,7 +91,7 @@ fn close_all() {
     client.expect_eof();
     assert!(TcpStream::connect(address).is_err());
     assert!(server.ioloop().is_empty());
-    // Once more, and then for nothing.
+    // Closing it again has no effect.
     server.close_all();
     server.turn(Some(Duration::ZERO)).unwrap();
 }
@@ -104,7 +104,7 @@ fn dropped() {
     assert!(TcpStream::connect(address).is_err());
 }
 
-/// In a loop of one's own, which is told when to come again.
+/// In the user's own loop, which learns when to turn next.
 #[test]
 fn turn() {
     let (mut server, _home) = bind("127.0.0.1");
@@ -117,12 +117,12 @@ fn turn() {
         client.download("LIST");
         client
     });
-    // The silence of the client is a deadline.
+    // The idle time-out of the client is a deadline.
     let next = server.turn(Some(Duration::ZERO)).unwrap().unwrap();
     assert!(next <= Duration::from_secs(300));
 }
 
-/// Sends back what comes, line by line.
+/// Sends each line back.
 struct Echo;
 
 impl ChatHandler for Echo {
@@ -166,7 +166,7 @@ fn another_protocol_on_the_same_loop() {
     client.expect(257, "PWD");
 }
 
-/// A client on the loop: tells the lines that come.
+/// A client on the loop, which reports the lines that come.
 struct Caller(mpsc::Sender<String>);
 
 impl ChatHandler for Caller {
@@ -213,7 +213,7 @@ fn connector_that_is_refused() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    // At once or by an event: the handler is told.
+    // At once or by an event: the handler is notified.
     if let Ok(caller) = Connector::connect("127.0.0.1", port, DEADLINE, Caller(told)) {
         server.ioloop().add(caller);
         let lines = turn_while(&mut server, move || lines.iter().collect::<Vec<_>>());
@@ -233,7 +233,7 @@ mod process {
     use crate::MODE;
     use crate::themes::FTPDLIB;
 
-    /// The program, and the address it has told.
+    /// The program, and the address in its log.
     struct Process {
         child: Child,
         address: SocketAddr,
@@ -308,7 +308,7 @@ mod process {
         }
     }
 
-    /// Whatever becomes of standard error, the program goes on.
+    /// The program goes on even when standard error is closed.
     #[test]
     fn a_log_that_nobody_reads() {
         let mut process = Process::start();

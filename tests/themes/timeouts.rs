@@ -21,7 +21,7 @@ fn server(change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> Server {
     Server::with(MODE, change)
 }
 
-/// Waits for a while and checks that the server has said nothing meanwhile.
+/// Waits for a while and checks that the server has sent nothing meanwhile.
 #[track_caller]
 fn silence(client: &mut Client, pause: Duration) {
     client.socket.set_read_timeout(Some(pause)).unwrap();
@@ -77,7 +77,7 @@ fn data_timeout_without_transfer() {
     client.expect_eof();
 }
 
-/// One that the client has closed without using it is no reason for a 421.
+/// A data connection that the client has closed without using it causes no 421.
 #[test]
 fn closed_data_connection_without_transfer() {
     let server = server(|config| config.dtp.timeout = SHORT);
@@ -114,7 +114,7 @@ fn idle_timeout_is_suspended_during_a_transfer() {
     let server = server(|config| config.timeout = Some(Duration::from_millis(300)));
     server.write("a", b"abc");
     let mut client = server.login();
-    // From the opening of the data connection, and with commands meanwhile.
+    // From the opening of the data connection on, and with commands meanwhile.
     let data = client.pasv();
     await_data(&mut client);
     silence(&mut client, LONGER);
@@ -125,7 +125,7 @@ fn idle_timeout_is_suspended_during_a_transfer() {
     silence(&mut client, LONGER);
     drop(data);
     client.expect_reply(226);
-    // It begins anew.
+    // The time begins anew.
     let start = Instant::now();
     client.expect_reply(421);
     assert!(start.elapsed() > Duration::from_millis(150));
@@ -166,7 +166,7 @@ fn active_timeout() {
     let full = FullListener::new();
     let command = port_command(full.address.port());
     let mut client = server.login();
-    // What is pipelined behind it comes after its reply.
+    // The reply to a pipelined command comes after its reply.
     client.send(format!("{command}\r\nNOOP\r\n"));
     let reply = client.expect_reply(421);
     assert_eq!(reply, "421 Active data channel timed out.");
@@ -222,14 +222,15 @@ fn each_may_be_disabled() {
     active.expect(200, "NOOP");
 }
 
-/// The last reply is not waited for forever, nor is it lost when all goes well.
+/// The server does not wait for ever until the last reply is read, but does not lose it when the
+/// client reads.
 #[test]
 fn a_client_that_reads_nothing_times_out() {
     let server = server(|config| config.timeout = SHORT);
     let mut client = server.login();
     client.send("HELP\r\n".repeat(20));
     silence(&mut server.connect(), Duration::from_millis(1));
-    // Its session ends, whether it reads or not.
+    // The session ends, whether the client reads or not.
     for _ in 0..20 {
         client.expect_reply(214);
     }

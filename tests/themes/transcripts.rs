@@ -1,5 +1,5 @@
-//! Replays the transcripts of `tests/transcripts`: what pyftpdlib answers, and
-//! ftpdlib must answer too. The `README.md` there describes the lines.
+//! Replays the transcripts of `tests/transcripts`, which hold the replies of pyftpdlib; those of
+//! ftpdlib must be the same. The `README.md` there describes the lines.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -29,10 +29,10 @@ use super::{URGENT, skipped_over_tls};
 
 use crate::MODE;
 
-/// Failures shown of one transcript.
+/// How many failures of one transcript are shown.
 const SHOWN: usize = 8;
 
-/// What these show is different with TLS: FEAT, HELP, and that there is no AUTH.
+/// These transcripts differ with TLS: they show FEAT, HELP, or a server without AUTH.
 const WITHOUT_TLS: [&str; 5] = ["features", "help", "latin_1", "not_logged_in", "parameters"];
 
 macro_rules! transcripts {
@@ -175,7 +175,7 @@ fn replay(name: &str) {
     assert!(count == 0, "{count} differences:\n{}", failures.join("\n"));
 }
 
-/// Both sides, the lines that the other does not have being marked.
+/// Shows both sides; lines that the other side does not have are marked.
 fn difference(place: &str, expected: &[String], seen: &[String], error: Option<&str>) -> String {
     let mut text = format!("{place}\n");
     for line in expected {
@@ -250,11 +250,11 @@ fn options<'a>(users: &'a mut [(String, UserOptions)], name: &str) -> &'a mut Us
     &mut found.unwrap().1
 }
 
-/// The modes of what clients create are those of the recording.
+/// Lets clients create files with the modes of the recording.
 #[allow(unsafe_code, reason = "std cannot set it")]
 fn set_umask() {
     static ONCE: Once = Once::new();
-    // SAFETY: takes and returns a number.
+    // SAFETY: `umask` takes and returns a number and cannot fail.
     ONCE.call_once(|| unsafe {
         libc::umask(0o022);
     });
