@@ -205,10 +205,10 @@ fn remote_call_and_send_wake_a_sleeping_loop() {
     for round in 0..100 {
         assert_eq!(thread.ask(move |_| round), round);
     }
-    let (id, hears) = quiet(&thread);
+    let (id, events) = quiet(&thread);
     for _ in 0..100 {
         thread.remote.send(id, Box::new("hello"));
-        assert_eq!(next(&hears), "hello");
+        assert_eq!(next(&events), "hello");
     }
     // Many threads call at once; the order of each thread is kept.
     let senders: Vec<_> = (0..4)
@@ -221,15 +221,15 @@ fn remote_call_and_send_wake_a_sleeping_loop() {
         sender.join().unwrap();
     }
     for _ in 0..4000 {
-        assert_eq!(next(&hears), "x");
+        assert_eq!(next(&events), "x");
     }
     // A message from channel to channel arrives before the loop sleeps.
     thread.remote.send(id, Box::new("new"));
-    assert_eq!(next(&hears), "from another");
+    assert_eq!(next(&events), "from another");
     thread.remote.send(id, Box::new("again"));
-    assert_eq!(next(&hears), "again");
+    assert_eq!(next(&events), "again");
     thread.remote.send(id, Box::new("timeout"));
-    assert_eq!(next(&hears), "timeout");
+    assert_eq!(next(&events), "timeout");
     // A function that panics does not stop the loop.
     thread.remote.call(|_| panic!("a bug"));
     assert!(thread.ask(|_| true));
@@ -238,8 +238,8 @@ fn remote_call_and_send_wake_a_sleeping_loop() {
 /// Checks that a delayed function is called on a loop that nothing else wakes.
 #[track_caller]
 fn assert_calls_later(thread: &Thread) {
-    let (told, called) = mpsc::channel();
-    thread.ask(move |io| drop(io.call_later(MS, move |_| told.send(()).unwrap())));
+    let (sender, called) = mpsc::channel();
+    thread.ask(move |io| drop(io.call_later(MS, move |_| sender.send(()).unwrap())));
     assert_eq!(called.recv_timeout(DEADLINE), Ok(()));
 }
 
@@ -249,13 +249,13 @@ fn assert_calls_later(thread: &Thread) {
 fn call_every_cancelled_by_itself_in_a_panic() {
     let thread = Thread::start(|_| {});
     for _ in 0..3 {
-        let (told, called) = mpsc::channel();
+        let (sender, called) = mpsc::channel();
         thread.ask(move |io| {
             let own = Rc::new(RefCell::new(None::<CallLater>));
             let handle = Rc::clone(&own);
             let every = io.call_every(MS, move |_| {
                 handle.borrow().as_ref().unwrap().cancel();
-                told.send(()).unwrap();
+                sender.send(()).unwrap();
                 panic!("a bug");
             });
             *own.borrow_mut() = Some(every);
@@ -291,11 +291,11 @@ fn cancel_from_another_thread() {
 #[test]
 fn a_late_message_reaches_nobody() {
     let thread = Thread::start(|_| {});
-    let (old, heard_by_old) = quiet(&thread);
+    let (old, old_events) = quiet(&thread);
     thread.remote.send(old, Box::new("timeout"));
     thread.remote.send(old, Box::new("close"));
     // It has the slot of the other one.
-    let (new, heard_by_new) = quiet(&thread);
+    let (new, new_events) = quiet(&thread);
     assert_ne!(old, new);
     assert_eq!(
         format!("{old:?}").split(',').next(),
@@ -304,28 +304,28 @@ fn a_late_message_reaches_nobody() {
     );
     thread.remote.send(old, Box::new("late"));
     thread.remote.send(new, Box::new("hello"));
-    assert_eq!(next(&heard_by_new), "hello");
-    assert!(heard_by_old.recv_timeout(DEADLINE).is_err(), "it is gone");
+    assert_eq!(next(&new_events), "hello");
+    assert!(old_events.recv_timeout(DEADLINE).is_err(), "it is gone");
     // Neither does the deadline of the old one.
     let (other, _) = quiet(&thread);
     thread.remote.send(other, Box::new("timeout"));
     thread.remote.send(new, Box::new("timeout"));
-    assert_eq!(next(&heard_by_new), "timeout");
-    assert!(heard_by_new.try_recv().is_err());
+    assert_eq!(next(&new_events), "timeout");
+    assert!(new_events.try_recv().is_err());
 }
 
 #[test]
 fn a_panic_closes_its_channel_only() {
     let thread = Thread::start(|_| {});
-    let (bad, heard_by_bad) = quiet(&thread);
-    let (good, heard_by_good) = quiet(&thread);
+    let (bad, bad_events) = quiet(&thread);
+    let (good, good_events) = quiet(&thread);
     thread.remote.send(bad, Box::new("panic"));
     thread.remote.send(good, Box::new("hello"));
-    assert_eq!(next(&heard_by_good), "hello");
-    assert_eq!(next(&heard_by_bad), "closed");
-    assert!(heard_by_bad.recv_timeout(DEADLINE).is_err(), "it is gone");
+    assert_eq!(next(&good_events), "hello");
+    assert_eq!(next(&bad_events), "closed");
+    assert!(bad_events.recv_timeout(DEADLINE).is_err(), "it is gone");
     drop(thread);
-    assert_eq!(next(&heard_by_good), "closed");
+    assert_eq!(next(&good_events), "closed");
 }
 
 /// A message may be of any type.
@@ -339,11 +339,11 @@ fn a_late_message_that_panics_when_dropped_harms_nobody() {
     }
     let thread = Thread::start(|_| {});
     let (gone, _) = quiet(&thread);
-    let (other, heard) = quiet(&thread);
+    let (other, events) = quiet(&thread);
     thread.remote.send(gone, Box::new("close"));
     thread.remote.send(gone, Box::new(Bomb));
     thread.remote.send(other, Box::new("hello"));
-    assert_eq!(next(&heard), "hello");
+    assert_eq!(next(&events), "hello");
 }
 
 #[test]

@@ -232,7 +232,7 @@ mod descriptors {
     }
 
     #[test]
-    fn more_connections_than_files_are_told() {
+    fn more_connections_than_files_are_warnings() {
         let program = Program::start_after(
             "ulimit -n 200",
             FTPDLIB,
@@ -245,7 +245,7 @@ mod descriptors {
 
     #[test]
     fn what_connections_take_depends_on_the_model() {
-        let told = |model: &str, max_cons: &str| {
+        let warnings = |model: &str, max_cons: &str| {
             let args = ["--max-cons", max_cons, "--concurrency", model];
             let program = Program::start_after("ulimit -n 200", FTPDLIB, Mode::Clear, &args);
             let log = program.log();
@@ -253,13 +253,13 @@ mod descriptors {
             let texts = lines.filter_map(|line| Some(line.split_once("files")?.1.to_owned()));
             texts.collect::<Vec<_>>()
         };
-        assert!(told("async", "100").is_empty());
+        assert!(warnings("async", "100").is_empty());
         assert_eq!(
-            told("multi-thread", "100"),
+            warnings("multi-thread", "100"),
             [", of which each connection takes 3 (ulimit -n)"]
         );
         // Each process may open as many.
-        assert!(told("multi-proc", "50000").is_empty());
+        assert!(warnings("multi-proc", "50000").is_empty());
     }
 
     /// Connects clients until one is refused.
@@ -318,24 +318,24 @@ mod descriptors {
         std::fs::write(program.home.path().join("file"), "content").unwrap();
         let mut client = program.login();
         program.signal("STOP");
-        let mut crowd: Vec<_> = (0..60).map(|_| program.client()).collect();
+        let mut waiting: Vec<_> = (0..60).map(|_| program.client()).collect();
         program.signal("CONT");
         // None is closed without a reply.
-        crowd.retain_mut(|newcomer| match newcomer.reply().0 {
+        waiting.retain_mut(|client| match client.reply().0 {
             220 => true,
             code => {
                 assert_eq!(code, 421);
-                newcomer.expect_eof();
+                client.expect_eof();
                 false
             }
         });
-        assert!((5..20).contains(&crowd.len()), "{}", crowd.len());
+        assert!((5..20).contains(&waiting.len()), "{}", waiting.len());
         assert_eq!(client.download("RETR file"), b"content");
-        crowd[0].login(USER, PASSWORD);
-        crowd[0].upload("STOR new", "other");
+        waiting[0].login(USER, PASSWORD);
+        waiting[0].upload("STOR new", "other");
         assert_eq!(program.log().matches("has no loop").count(), 0);
         // They make room.
-        drop(crowd);
+        drop(waiting);
         wait_for("a slot", || program.client().reply().0 == 220);
     }
 
@@ -349,7 +349,7 @@ mod descriptors {
             listening += 1;
         }
         // These wait to be accepted.
-        let crowd: Vec<_> = (0..30)
+        let waiting: Vec<_> = (0..30)
             .map(|_| TcpStream::connect(program.address).unwrap())
             .collect();
         wait_for("the error", || program.log().contains("cannot accept"));
@@ -364,7 +364,7 @@ mod descriptors {
         for client in &mut clients[..listening] {
             client.expect(225, "ABOR");
         }
-        drop(crowd);
+        drop(waiting);
         let mut last = clients.pop().unwrap();
         last.expect(221, "QUIT");
         last.expect_eof();

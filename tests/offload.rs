@@ -557,11 +557,11 @@ fn too_much_work_is_refused() {
     stage.expect_event("XWORK a 450 Too much work waits; try again later.");
     other.expect(200, "NOOP");
     assert!(clients[0].is_silent());
-    let mut stranger = login_from_elsewhere(&stage);
-    stranger.send("XWORK a\r\n");
+    let mut foreign = login_from_elsewhere(&stage);
+    foreign.send("XWORK a\r\n");
     drop(closed);
     stage.answer("a", "fine");
-    stranger.expect_reply(250);
+    foreign.expect_reply(250);
     for client in &mut clients {
         client.expect_reply(200);
     }

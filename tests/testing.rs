@@ -17,7 +17,7 @@ use ftpdlib::FTPSession;
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
 use ftpdlib::filesystems::local;
 use ftpdlib::testing::Session;
-use place::{Telling, place, reply};
+use place::{Reporter, place, reply};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ fn a_reply_that_does_not_come_is_not_waited_for() {
 
 #[test]
 fn hooks_of_the_end() {
-    type End = fn(&mut Session<Telling>);
+    type End = fn(&mut Session<Reporter>);
     let ends: [End; 4] = [
         |session| session.close(),
         |session| session.reset(),
@@ -68,41 +68,41 @@ fn hooks_of_the_end() {
         |session| drop(session.command("QUIT")),
     ];
     for end in ends {
-        let (mut session, told) = place().telling();
-        assert_eq!(told.recv().unwrap(), "connect 127.0.0.1");
+        let (mut session, events) = place().reporting();
+        assert_eq!(events.recv().unwrap(), "connect 127.0.0.1");
         end(&mut session);
-        assert_eq!(told.try_recv().as_deref(), Ok("disconnect"));
+        assert_eq!(events.try_recv().as_deref(), Ok("disconnect"));
         assert!(session.is_closed());
     }
-    let (session, told) = place().telling();
+    let (session, events) = place().reporting();
     drop(session);
-    assert_eq!(told.iter().last().unwrap(), "disconnect");
+    assert_eq!(events.iter().last().unwrap(), "disconnect");
 }
 
 #[test]
 fn a_panic_in_a_hook_ends_that_session() {
     let place = place();
     place.write("a", b"abc");
-    let (mut session, told) = place.telling();
+    let (mut session, events) = place.reporting();
     let mut other = place.login();
     session.send(b"DELE a\r\n");
     assert!(session.is_closed());
     assert_eq!(session.reply(), None);
-    assert_eq!(told.iter().take(2).last().unwrap(), "disconnect");
+    assert_eq!(events.iter().take(2).last().unwrap(), "disconnect");
     assert_eq!(other.command("NOOP").code(), 200);
 }
 
 #[test]
 fn hooks_by_hand() {
-    let (mut session, told) = place().telling();
+    let (mut session, events) = place().reporting();
     let name = session.with(|handler, s| {
-        handler.tell("by hand");
+        handler.report("by hand");
         s.respond("200 By hand.");
         s.username().to_owned()
     });
     assert_eq!(name, "user");
     assert_eq!(reply(&mut session), "200 By hand.");
-    assert_eq!(told.iter().nth(1).unwrap(), "by hand");
+    assert_eq!(events.iter().nth(1).unwrap(), "by hand");
     session.with(|_, s| s.close());
     assert!(session.is_closed());
 }
@@ -116,7 +116,7 @@ fn a_panic_of_the_test_is_not_the_session_s() {
 
 #[test]
 fn work_off_the_loop() {
-    let (mut session, _told) = place().telling();
+    let (mut session, _events) = place().reporting();
     assert_eq!(session.command("NOOP"), "200 42.");
     session.send(b"NOOP\r\nSYST\r\n");
     session.wait();
@@ -194,7 +194,7 @@ fn half_a_line_does_not_keep_a_session() {
 
 #[test]
 fn wrong_passwords() {
-    let (mut session, told) = place().telling();
+    let (mut session, events) = place().reporting();
     session.command("REIN");
     for guess in 1..=3 {
         assert_eq!(session.command("USER user").code(), 331);
@@ -207,29 +207,29 @@ fn wrong_passwords() {
         assert_eq!(reply(&mut session), refused);
     }
     assert!(session.is_closed());
-    assert_eq!(told.iter().filter(|x| x == "user failed").count(), 3);
+    assert_eq!(events.iter().filter(|x| x == "user failed").count(), 3);
 }
 
 /// Each timer fires at its time, however far the clock is moved at once.
 #[test]
 fn timers() {
-    let (mut session, told) = place().telling();
+    let (mut session, events) = place().reporting();
     session.with(|_, s| s.call_every(10 * SECOND));
     session.advance(9 * SECOND);
     assert_eq!(session.reply(), None);
     session.advance(26 * SECOND);
-    assert_eq!(told.try_iter().filter(|x| x == "timer").count(), 3);
+    assert_eq!(events.try_iter().filter(|x| x == "timer").count(), 3);
     // Timers do not keep the session.
     session.advance(10 * MINUTE);
     assert!(session.is_closed());
-    assert_eq!(told.iter().filter(|x| x == "timer").count(), 27);
+    assert_eq!(events.iter().filter(|x| x == "timer").count(), 27);
 }
 
 /// The timers of the loop use the same clock, and so do their handles.
 #[test]
 fn timers_of_the_loop() {
     let mut session = place().login();
-    let (ticks, told) = channel();
+    let (ticks, events) = channel();
     session.with(|_, s| {
         s.remote().call(move |io| {
             let put_off = io.call_later(30 * SECOND, {
@@ -248,10 +248,10 @@ fn timers_of_the_loop() {
         });
     });
     session.advance(50 * SECOND);
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), ["tick", "tick"]);
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), ["tick", "tick"]);
     session.advance(MINUTE);
     assert_eq!(
-        told.try_iter().count(),
+        events.try_iter().count(),
         3,
         "without the one that is put off"
     );

@@ -20,17 +20,17 @@ use testkit::{
 // --- the calls
 
 /// A handler that reports its hooks.
-struct Told(Sender<String>);
+struct Reporter(Sender<String>);
 
-impl Told {
-    fn tell(&self, what: &str) {
+impl Reporter {
+    fn report(&self, what: &str) {
         let _ = self.0.send(what.to_owned());
     }
 }
 
-impl FTPHandler for Told {
+impl FTPHandler for Reporter {
     fn secure_connection(&mut self, s: &mut FTPSession) {
-        self.tell("secure_connection");
+        self.report("secure_connection");
         assert!(!s.is_secure());
         commands::secure_connection(s);
         assert!(s.is_secure());
@@ -38,63 +38,63 @@ impl FTPHandler for Told {
 
     fn handle_ssl_established(&mut self, s: &mut FTPSession) {
         let version = s.tls_state().unwrap().protocol_version();
-        self.tell(match version.unwrap() {
+        self.report(match version.unwrap() {
             ProtocolVersion::TLSv1_3 => "established 1.3",
             _ => "established 1.2",
         });
     }
 
     fn handle_ssl_shutdown(&mut self, _s: &mut FTPSession) {
-        self.tell("shutdown");
+        self.report("shutdown");
     }
 
     fn handle_failed_ssl_handshake(&mut self, s: &mut FTPSession) {
-        self.tell("failed");
+        self.report("failed");
         commands::handle_failed_ssl_handshake(s);
     }
 
     fn on_disconnect(&mut self, _s: &mut FTPSession) {
-        self.tell("disconnect");
+        self.report("disconnect");
     }
 }
 
-impl DTPHandler for Told {
+impl DTPHandler for Reporter {
     fn secure_connection(&mut self, d: &mut DataChannel) {
         assert!(!d.is_secure());
         data::secure_connection(d);
         assert!(d.is_secure());
-        self.tell("data: secure_connection");
+        self.report("data: secure_connection");
     }
 
     fn handle_ssl_established(&mut self, d: &mut DataChannel) {
         assert!(d.is_secure());
-        self.tell("data: established");
+        self.report("data: established");
     }
 
     fn handle_ssl_shutdown(&mut self, d: &mut DataChannel) {
         assert!(d.is_secure());
-        self.tell("data: shutdown");
+        self.report("data: shutdown");
     }
 
     fn handle_failed_ssl_handshake(&mut self, _d: &mut DataChannel) {
-        self.tell("data: failed");
+        self.report("data: failed");
     }
 }
 
-fn told() -> (Server, Receiver<String>) {
+fn reporting() -> (Server, Receiver<String>) {
     let (sender, events) = channel();
-    let told = sender.clone();
+    let data_sender = sender.clone();
     let change = move |config: &mut ftpdlib::FTPConfig| {
-        config.set_dtp_handler(move || Told(told.clone()));
+        config.set_dtp_handler(move || Reporter(data_sender.clone()));
         with_tls(|_| {})(config);
     };
-    let server = Server::with_handler(Mode::Clear, change, move |_| Told(sender.clone()));
+    let server = Server::with_handler(Mode::Clear, change, move |_| Reporter(sender.clone()));
     (server, events)
 }
 
 #[test]
 fn hooks_of_the_control_connection() {
-    let (server, events) = told();
+    let (server, events) = reporting();
     for (version, name) in [(&TLS12, "established 1.2"), (&TLS13, "established 1.3")] {
         let mut client = server.connect();
         client.auth(&Arc::new(client_config(&[version]))).unwrap();
@@ -120,7 +120,7 @@ fn hooks_of_the_control_connection() {
 
 #[test]
 fn hooks_of_data_connections() {
-    let (server, events) = told();
+    let (server, events) = reporting();
     server.write("a", b"abc");
     for config in each_version() {
         let mut client = server.login_over(&config);
@@ -214,14 +214,14 @@ impl DTPHandler for Fragile {
 /// Starts a server that panics once at `at` when it is armed.
 fn fragile(at: &'static str) -> (Server, Arc<AtomicUsize>, Receiver<String>) {
     hide_planned_panics();
-    let (events, told) = channel();
+    let (sender, events) = channel();
     let armed = Arc::new(AtomicUsize::new(0));
     let make = {
         let armed = Arc::clone(&armed);
         move || Fragile {
             at,
             armed: Arc::clone(&armed),
-            events: events.clone(),
+            events: sender.clone(),
         }
     };
     let make_data = make.clone();
@@ -231,7 +231,7 @@ fn fragile(at: &'static str) -> (Server, Arc<AtomicUsize>, Receiver<String>) {
     };
     let server = Server::with_handler(Mode::Clear, change, move |_| make());
     server.write("a", b"abc");
-    (server, armed, told)
+    (server, armed, events)
 }
 
 #[track_caller]
@@ -239,10 +239,10 @@ fn others_go_on(server: &Server, mut before: Client, events: &Receiver<String>) 
     assert_eq!(next(events), "disconnect");
     before.expect(200, "NOOP");
     assert_eq!(before.download("RETR a"), b"abc");
-    let mut newcomer = server.login_over(&each_version()[1]);
-    assert_eq!(newcomer.download("RETR a"), b"abc");
-    newcomer.expect(221, "QUIT");
-    newcomer.expect_eof();
+    let mut newer = server.login_over(&each_version()[1]);
+    assert_eq!(newer.download("RETR a"), b"abc");
+    newer.expect(221, "QUIT");
+    newer.expect_eof();
     assert_eq!(next(events), "disconnect");
 }
 

@@ -77,12 +77,12 @@ impl Server {
         self.endpoint.settle(|| self.group().cpu(), at_rest);
     }
 
-    /// What some work costs, whose sessions end in it or do not end.
+    /// Returns what some work costs; its sessions may end in it or not.
     pub fn cost(&self, work: impl FnOnce(&mut Watch<'_>)) -> Cost {
         self.cost_down_to(self.group().processes().len(), work)
     }
 
-    /// What some work costs, until there are no more processes than these.
+    /// Returns what some work costs, until there are no more processes than these.
     pub fn cost_down_to(&self, processes: usize, work: impl FnOnce(&mut Watch<'_>)) -> Cost {
         let mut watch = Watch {
             server: self,
@@ -112,7 +112,7 @@ impl Server {
         self.endpoint.enter()
     }
 
-    /// Runs some work in a session that has begun before and ends after it.
+    /// Runs some work in a session that began before and ends after it.
     pub fn in_session<T>(&self, work: impl FnOnce(&mut Client) -> T) -> T {
         let before = self.group().processes().len();
         let mut client = self.session();
@@ -147,13 +147,13 @@ impl Drop for Server {
 pub struct Cost {
     pub cpu: Duration,
     pub wall: Duration,
-    /// Memory in the midst of it.
+    /// The memory in the middle of it.
     pub memory: Option<Memory>,
     /// How long each of its parts took, in microseconds.
     pub waits: Samples,
 }
 
-/// Looks at a server while it works.
+/// Looks at a server during some work.
 pub struct Watch<'a> {
     server: &'a Server,
     pauses: Duration,
@@ -170,7 +170,7 @@ impl Watch<'_> {
     }
 }
 
-/// As many processes as a server likes.
+/// No limit for the number of processes.
 pub const ANY: usize = usize::MAX;
 
 /// How long a server may live, in seconds.

@@ -1,5 +1,5 @@
-//! Clients that do what clients do, and what they should not; none of them takes a
-//! failure for its own.
+//! Clients that behave well and clients that do not. A visit that cannot go on returns an error
+//! instead of a panic.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -19,11 +19,11 @@ pub(crate) struct Client {
 
 type Work = fn(&mut Client, Option<&Arc<Tls>>, &str) -> io::Result<()>;
 
-/// What a client is for.
+/// The kinds of visits.
 pub(crate) struct Works;
 
 impl Works {
-    /// The clients get a name of their own to store by.
+    /// Each visit gets a name to store files under.
     pub(crate) const ALL: &[(&str, Work)] = &[
         ("log in", |client, tls, _| {
             client.enter(tls)?;
@@ -58,7 +58,7 @@ impl Works {
             let mut data = client.transfer("RETR large")?;
             data.read_exact(&mut [0; 1000])?;
             client.send("ABOR")?;
-            // The transfer may have been over.
+            // The transfer may already be over.
             client.reply()?;
             client.reply()?;
             client.expect("NOOP", 200)
@@ -109,7 +109,7 @@ impl Works {
         ("guess", |client, _, _| {
             client.expect_reply(220)?;
             client.expect("USER user", 331)?;
-            // Without waiting for the answer, which takes its time.
+            // The client does not wait for the reply, which is delayed.
             client.send("PASS wrong")
         }),
         ("break a handshake", |client, _, _| {
@@ -131,12 +131,12 @@ impl Client {
         })
     }
 
-    /// The code of the next reply.
+    /// Returns the code of the next reply.
     pub(crate) fn reply(&mut self) -> io::Result<u16> {
         Ok(self.read_reply()?.0)
     }
 
-    /// The next reply, which has one line.
+    /// Reads the next reply, which has one line.
     fn read_reply(&mut self) -> io::Result<(u16, String)> {
         let mut line = String::new();
         if self.wire.read_line(&mut line)? == 0 {
@@ -166,7 +166,7 @@ impl Client {
         self.expect_reply(code).map(drop)
     }
 
-    /// Logs in, under TLS if there is a configuration for it.
+    /// Logs in, under TLS if there are settings for that.
     fn enter(&mut self, tls: Option<&Arc<Tls>>) -> io::Result<()> {
         self.expect_reply(220)?;
         if let Some(tls) = tls {
@@ -192,7 +192,7 @@ impl Client {
         }
     }
 
-    /// A data connection that the server may not know of yet.
+    /// Makes a data connection, which the server may not have accepted yet.
     fn passive(&mut self) -> io::Result<TcpStream> {
         self.send("PASV")?;
         let reply = self.expect_reply(227)?;
@@ -205,7 +205,7 @@ impl Client {
         open(SocketAddr::from((Ipv4Addr::LOCALHOST, high * 256 + low)))
     }
 
-    /// The data connection of a transfer that has begun.
+    /// Begins a transfer; returns its data connection.
     fn transfer(&mut self, command: &str) -> io::Result<Wire> {
         let socket = self.passive()?;
         self.send(command)?;

@@ -1,4 +1,4 @@
-//! The server: a master with its workers, and what the system says of them.
+//! The server - a master with its workers - and what the system says of its processes.
 
 use std::fs;
 use std::io::Read;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::DEADLINE;
 use crate::common::{Memory, PASSWORD, USER, children, signal};
 
-/// A master and its workers; all end with this value.
+/// A master and its workers, which end when this value is dropped.
 pub(crate) struct Fleet {
     pub(crate) address: SocketAddr,
     child: Child,
@@ -23,13 +23,14 @@ pub(crate) struct Fleet {
 /// What the system says of a process.
 pub(crate) struct Process {
     pub(crate) descriptors: usize,
-    /// In bytes.
+    /// The private memory in bytes.
     pub(crate) memory: u64,
 }
 
 impl Fleet {
     pub(crate) fn start(share: &Path, certfile: &Path, workers: usize, places: usize) -> Self {
-        // Those who wait for it hold a place, also when they are gone.
+        // A session whose login was refused keeps its slot for the delay, even if the client has
+        // left.
         let settings = share.with_extension("toml");
         fs::write(&settings, "[handler]\nauth_failed_timeout = 0.05\n").unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
@@ -75,7 +76,7 @@ impl Fleet {
         fleet
     }
 
-    /// What it has logged that matters.
+    /// Returns the lines of the log that the soak counts.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -86,7 +87,7 @@ impl Fleet {
         lines.for_each(|line| println!("{line}"));
     }
 
-    /// Of the master and its workers.
+    /// Describes the master and its workers.
     pub(crate) fn processes(&self) -> Vec<Process> {
         let pids = std::iter::once(self.child.id()).chain(self.workers());
         let process = |pid| {
@@ -109,7 +110,7 @@ impl Fleet {
         oldest.is_some_and(|pid| signal("KILL", &pid.to_string()))
     }
 
-    /// The code that it ends with when it is told to.
+    /// Ends the server with SIGTERM; returns its exit status.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         assert!(signal("TERM", &self.child.id().to_string()));
         let mut status = None;
@@ -123,7 +124,7 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        // Not waited for yet, it keeps the number of the group.
+        // Until it is waited for, nothing else can get the number of its group.
         if matches!(self.child.try_wait(), Ok(None)) {
             signal("KILL", &format!("-{}", self.child.id()));
         }
@@ -131,9 +132,9 @@ impl Drop for Fleet {
     }
 }
 
-/// Keeps the lines that are counted, of thousands.
+/// Keeps the lines that are counted, out of thousands.
 fn keep(log: &mut String, text: &str) {
-    // The last line may be a part.
+    // The last line may be incomplete.
     let start = log.rfind('\n').map_or(0, |end| end + 1);
     let last = log.split_off(start) + text;
     for line in last.split_inclusive('\n') {

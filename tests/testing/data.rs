@@ -19,7 +19,7 @@ use super::{MINUTE, SECOND};
 fn files_and_listings() {
     let place = place();
     for size in [0, 1, 65_536, 500_000] {
-        let (mut session, told) = place.telling();
+        let (mut session, events) = place.reporting();
         let bytes = pattern(size);
         assert_eq!(session.stor("a", &bytes), "226 Transfer complete.");
         assert!(place.read("a") == bytes);
@@ -31,8 +31,8 @@ fn files_and_listings() {
                 .unwrap()
                 .contains(&format!("size={size};"))
         );
-        let told: Vec<_> = told.try_iter().skip(1).collect();
-        assert_eq!(told, ["received a", "sent a"]);
+        let events: Vec<_> = events.try_iter().skip(1).collect();
+        assert_eq!(events, ["received a", "sent a"]);
     }
     let mut session = place.login();
     assert_eq!(session.retr("b").unwrap_err().code(), 550);
@@ -133,13 +133,17 @@ fn commands_for_data_connections_are_logged_once() {
     let mut place = place();
     place.config.permit_foreign_addresses = true;
     place.write("file", b"");
-    let (lines, told) = channel();
+    let (lines, events) = channel();
     let mut session = Session::new(place.config.clone(), Logging(lines)).unwrap();
     session.login("user", "12345");
     let mut logged = |commands: &str, expected: &[&str]| {
         session.send(commands.as_bytes());
         session.receive();
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), expected, "{commands}");
+        assert_eq!(
+            events.try_iter().collect::<Vec<_>>(),
+            expected,
+            "{commands}"
+        );
     };
     // Nobody listens there; then a transfer is dropped for another connection.
     logged("PORT 127,0,0,1,200,1\r\n", &["PORT 127.0.0.1:51201 425"]);
@@ -151,25 +155,25 @@ fn commands_for_data_connections_are_logged_once() {
     logged("PASV\r\nRETR file\r\n", &["PASV  227"]);
     logged("PORT 192,0,2,1,200,1\r\n", &[]);
     session.advance(30 * SECOND);
-    let lines: Vec<_> = told.try_iter().collect();
+    let lines: Vec<_> = events.try_iter().collect();
     assert_eq!(lines, ["PORT 192.0.2.1:51201 421"]);
     let listener = session.listen(([127, 0, 0, 1], 51_201).into()).unwrap();
     session.send(b"PORT 127,0,0,1,200,1\r\n");
     session.receive();
     assert!(listener.accept().is_some());
-    let lines: Vec<_> = told.try_iter().collect();
+    let lines: Vec<_> = events.try_iter().collect();
     assert_eq!(lines, ["PORT 127.0.0.1:51201 200"]);
 }
 
 #[test]
 fn strangers() {
-    let stranger: IpAddr = [192, 0, 2, 1].into();
+    let foreign: IpAddr = [192, 0, 2, 1].into();
     let mut place = place();
     for permitted in [false, true] {
         place.config.permit_foreign_addresses = permitted;
         let mut session = place.login();
         let port = session.command("PASV").port().unwrap();
-        let mut data = session.connect(stranger, port).unwrap();
+        let mut data = session.connect(foreign, port).unwrap();
         assert_eq!(data.is_closed(), !permitted);
         if !permitted {
             data = session.connect([127, 0, 0, 1].into(), port).unwrap();
@@ -227,7 +231,7 @@ fn back_pressure() {
 fn transfers_that_are_cut() {
     let place = place();
     place.write("big", &pattern(1_000_000));
-    let (mut session, told) = place.telling();
+    let (mut session, events) = place.reporting();
     session.command("TYPE I");
     // It is cut by ABOR.
     let mut data = session.passive();
@@ -245,14 +249,14 @@ fn transfers_that_are_cut() {
     data.write(b"abc");
     data.reset();
     assert_eq!(session.reply().unwrap().code(), 426);
-    assert_eq!(told.try_iter().last().unwrap(), "incomplete cut");
+    assert_eq!(events.try_iter().last().unwrap(), "incomplete cut");
     // It is cut by the end of the session.
     let mut data = session.passive();
     assert_eq!(session.command("STOR cut").code(), 125);
     data.write(b"abc");
     session.close();
     assert_eq!(
-        told.try_iter().collect::<Vec<_>>(),
+        events.try_iter().collect::<Vec<_>>(),
         ["incomplete cut", "disconnect"]
     );
     assert_eq!(data.write(b"more"), 0);

@@ -10,44 +10,44 @@ use ftpdlib::{FTPConfig, FTPHandler, FTPSession};
 use tempfile::TempDir;
 
 /// A handler that reports what happens, and does some things on request.
-pub(super) struct Telling(Sender<String>);
+pub(super) struct Reporter(Sender<String>);
 
-impl Telling {
-    pub(super) fn tell(&self, event: impl Into<String>) {
+impl Reporter {
+    pub(super) fn report(&self, event: impl Into<String>) {
         let _ = self.0.send(event.into());
     }
 }
 
-impl FTPHandler for Telling {
+impl FTPHandler for Reporter {
     fn on_connect(&mut self, s: &mut FTPSession) {
-        self.tell(format!("connect {}", s.remote_ip()));
+        self.report(format!("connect {}", s.remote_ip()));
     }
 
     fn on_disconnect(&mut self, _s: &mut FTPSession) {
-        self.tell("disconnect");
+        self.report("disconnect");
     }
 
     fn on_login_failed(&mut self, _s: &mut FTPSession, username: &str, _password: &str) {
-        self.tell(format!("{username} failed"));
+        self.report(format!("{username} failed"));
     }
 
     fn on_file_sent(&mut self, _s: &mut FTPSession, file: &Path) {
-        self.tell(format!("sent {}", file.file_name().unwrap().display()));
+        self.report(format!("sent {}", file.file_name().unwrap().display()));
     }
 
     fn on_file_received(&mut self, _s: &mut FTPSession, file: &Path) {
-        self.tell(format!("received {}", file.file_name().unwrap().display()));
+        self.report(format!("received {}", file.file_name().unwrap().display()));
     }
 
     fn on_incomplete_file_received(&mut self, _s: &mut FTPSession, file: &Path) {
-        self.tell(format!(
+        self.report(format!(
             "incomplete {}",
             file.file_name().unwrap().display()
         ));
     }
 
     fn on_timer(&mut self, s: &mut FTPSession, _id: TimerId) {
-        self.tell("timer");
+        self.report("timer");
         s.respond("200 Timer.");
     }
 
@@ -97,11 +97,11 @@ impl Place {
         session
     }
 
-    pub(super) fn telling(&self) -> (Session<Telling>, Receiver<String>) {
-        let (events, told) = channel();
-        let mut session = Session::new(self.config.clone(), Telling(events)).unwrap();
+    pub(super) fn reporting(&self) -> (Session<Reporter>, Receiver<String>) {
+        let (sender, events) = channel();
+        let mut session = Session::new(self.config.clone(), Reporter(sender)).unwrap();
         session.login("user", "12345");
-        (session, told)
+        (session, events)
     }
 }
 

@@ -410,8 +410,8 @@ fn stranger_on_a_passive_port() {
     let mut client = server.login();
     for _ in 0..3 {
         let address = parse_227(&client.expect(227, "PASV"));
-        let mut stranger = connect_data_from("127.0.0.2", address);
-        assert_eq!(read_all(&mut stranger), b"");
+        let mut foreign = connect_data_from("127.0.0.2", address);
+        assert_eq!(read_all(&mut foreign), b"");
         // The other client caused no reply, and the owner is served.
         client.expect(200, "NOOP");
         let mut data = connect_data(address);
@@ -435,7 +435,7 @@ fn strangers_before_the_owner() {
     server.busy(move || {
         let _ = wait.recv_timeout(testkit::DEADLINE);
     });
-    let strangers: Vec<_> = (0..40)
+    let foreign: Vec<_> = (0..40)
         .map(|_| connect_data_from("127.0.0.2", address))
         .collect();
     let mut data = connect_data(address);
@@ -444,7 +444,7 @@ fn strangers_before_the_owner() {
     assert_eq!(read_all(&mut data), b"abc");
     assert!(matches!(client.reply().0, 125 | 150));
     client.expect_reply(226);
-    drop(strangers);
+    drop(foreign);
 }
 
 #[test]

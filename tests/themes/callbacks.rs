@@ -412,8 +412,8 @@ impl FTPHandler for Panics {
 
 #[test]
 fn a_panic_ends_its_session_only() {
-    let (told, events) = mpsc::channel();
-    let server = Server::with_handler(MODE, |_| {}, move |_| Panics(told.clone()));
+    let (sender, events) = mpsc::channel();
+    let server = Server::with_handler(MODE, |_| {}, move |_| Panics(sender.clone()));
     server.write("file", "x");
     let mut other = server.login();
     let mut client = server.connect();
@@ -500,8 +500,8 @@ impl FTPHandler for Logged {
 
 #[test]
 fn log_transfer() {
-    let (told, lines) = mpsc::channel();
-    let server = Server::with_handler(MODE, |_| {}, move |_| Logged(told.clone()));
+    let (sender, lines) = mpsc::channel();
+    let server = Server::with_handler(MODE, |_| {}, move |_| Logged(sender.clone()));
     let mut client = server.login();
     let next = || lines.recv_timeout(DEADLINE).unwrap();
     client.upload("STOR file", pattern(1000));

@@ -286,8 +286,8 @@ fn foreign_addresses_are_logged() {
     let server = Server::with(MODE, |config| config.log_prefix = "YYY".into());
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
-    let mut stranger = testkit::connect_data_from("127.0.0.2", address);
-    assert_eq!(read_all(&mut stranger), b"");
+    let mut foreign = testkit::connect_data_from("127.0.0.2", address);
+    assert_eq!(read_all(&mut foreign), b"");
     wait_for("the line", || {
         lines.lock().iter().any(|line| {
             line.starts_with("WARN YYY Rejected data connection from foreign address 127.0.0.2:")

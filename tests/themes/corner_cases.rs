@@ -91,8 +91,8 @@ impl FTPHandler for Shown {
 
 #[test]
 fn repr() {
-    let (told, shown) = mpsc::channel();
-    let server = Server::with_handler(MODE, |_| {}, move |_| Shown(told.clone()));
+    let (sender, shown) = mpsc::channel();
+    let server = Server::with_handler(MODE, |_| {}, move |_| Shown(sender.clone()));
     server.login();
     let shown = shown.recv_timeout(DEADLINE).unwrap();
     assert!(shown.contains("127.0.0.1:"), "{shown}");

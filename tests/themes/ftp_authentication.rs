@@ -359,11 +359,11 @@ impl FTPHandler for Failures {
 
 #[test]
 fn a_client_that_does_not_wait_for_its_refusal_has_failed_too() {
-    let (told, failures) = mpsc::channel();
+    let (sender, failures) = mpsc::channel();
     let server = Server::with_handler(
         MODE,
         |config| config.auth_failed_timeout = Duration::from_secs(3600),
-        move |_| Failures(told.clone()),
+        move |_| Failures(sender.clone()),
     );
     let mut client = server.connect();
     client.send(format!("USER {USER}\r\nPASS wrong\r\n"));

@@ -89,7 +89,7 @@ fn retr_ascii() {
             expected.extend(wire.bytes());
         }
         store(&mut client, Way::Early, "STOR a", &text);
-        // The position counts in the file as it is on disk.
+        // The expected bytes follow from the whole text, not from the pieces above.
         let unix = String::from_utf8(text).unwrap().replace("\r\n", "\n");
         let expected = unix.replace('\n', "\r\n");
         client.expect(200, "TYPE A");
@@ -242,13 +242,13 @@ fn socket_is_closed_before_the_file() {
     let (seen, may_close) = mpsc::channel::<()>();
     let may_close = std::sync::Arc::new(std::sync::Mutex::new(may_close));
     let (sender, events) = mpsc::channel();
-    let told = sender.clone();
+    let file_sender = sender.clone();
     let fs = move |path: &Path, mode| {
         let mut file = OwnFile::open(path, mode)?;
-        let (may_close, told) = (may_close.clone(), told.clone());
+        let (may_close, sender) = (may_close.clone(), file_sender.clone());
         file.dropped = Some(Box::new(move || {
             let seen = may_close.lock().unwrap().recv_timeout(DEADLINE / 4).is_ok();
-            let _ = told.send(format!("file closed {seen}"));
+            let _ = sender.send(format!("file closed {seen}"));
         }));
         Ok(Box::new(file) as Box<dyn FSFile>)
     };

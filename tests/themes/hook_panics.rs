@@ -89,7 +89,7 @@ fn fragile(
     change: impl FnOnce(&mut ftpdlib::FTPConfig) + Send + 'static,
 ) -> (Server, Client, std::sync::mpsc::Receiver<String>) {
     hide_planned_panics();
-    let (events, told) = channel();
+    let (sender, events) = channel();
     let armed = Arc::new(AtomicUsize::new(0));
     let server = Server::with_handler(MODE, change, move |_| Fragile {
         at: if armed.fetch_add(1, SeqCst) == 1 {
@@ -97,12 +97,12 @@ fn fragile(
         } else {
             ""
         },
-        events: events.clone(),
+        events: sender.clone(),
     });
     server.write("a", b"abc");
     // A client that was connected before.
     let before = server.login();
-    (server, before, told)
+    (server, before, events)
 }
 
 /// Checks that older and newer clients are served, and that the broken session has ended.
@@ -111,10 +111,10 @@ fn others_go_on(server: &Server, mut before: Client, events: &std::sync::mpsc::R
     assert_eq!(next(events), "disconnect");
     before.expect(200, "NOOP");
     assert_eq!(before.lines("NLST"), ["a"]);
-    let mut newcomer = server.login();
-    assert_eq!(newcomer.download("RETR a"), b"abc");
-    newcomer.expect(221, "QUIT");
-    newcomer.expect_eof();
+    let mut newer = server.login();
+    assert_eq!(newer.download("RETR a"), b"abc");
+    newer.expect(221, "QUIT");
+    newer.expect_eof();
     assert_eq!(next(events), "disconnect");
 }
 
@@ -124,9 +124,9 @@ fn on_connect() {
     server.client().expect_eof();
     // There was no greeting, so `on_disconnect` is not called.
     before.expect(200, "NOOP");
-    let mut newcomer = server.login();
-    newcomer.expect(221, "QUIT");
-    newcomer.expect_eof();
+    let mut newer = server.login();
+    newer.expect(221, "QUIT");
+    newer.expect_eof();
     let first = next(&events);
     assert_eq!(first, "disconnect");
 }

@@ -320,14 +320,14 @@ fn strangers_are_turned_away() {
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
     for _ in 0..20 {
-        let mut stranger = connect_data_from("127.0.0.2", address);
-        assert_eq!(read_all(&mut stranger), b"");
+        let mut foreign = connect_data_from("127.0.0.2", address);
+        assert_eq!(read_all(&mut foreign), b"");
     }
     assert!(client.is_silent());
     // The same while a transfer waits.
     client.expect(150, "RETR file");
-    let mut stranger = connect_data_from("127.0.0.2", address);
-    assert_eq!(read_all(&mut stranger), b"");
+    let mut foreign = connect_data_from("127.0.0.2", address);
+    assert_eq!(read_all(&mut foreign), b"");
     assert!(client.is_silent());
     let mut data = connect_data(address);
     assert_eq!(read_all(&mut data), b"x");

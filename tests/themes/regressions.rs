@@ -137,7 +137,7 @@ impl FTPHandler for Pushes {
 /// next connection.
 #[test]
 fn a_custom_transfer_during_a_transfer() {
-    let (told, events) = std::sync::mpsc::channel();
+    let (sender, events) = std::sync::mpsc::channel();
     let server = Server::with_handler(
         MODE,
         |config| {
@@ -149,7 +149,7 @@ fn a_custom_transfer_during_a_transfer() {
             };
             config.proto_cmds.insert("XPUSH", push);
         },
-        move |_| Pushes(Hooks(told.clone())),
+        move |_| Pushes(Hooks(sender.clone())),
     );
     write_big(&server, "big");
     let mut client = server.login();
@@ -375,20 +375,20 @@ fn promised_transfers_are_ended() {
 
 #[track_caller]
 fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
-    let (told, events) = std::sync::mpsc::channel();
-    let file_told = told.clone();
+    let (sender, events) = std::sync::mpsc::channel();
+    let file_sender = sender.clone();
     let open = move |path: &Path, mode| {
         let mut file = OwnFile::open(path, mode)?;
-        let told = file_told.clone();
+        let sender = file_sender.clone();
         file.finished = Some(Box::new(move |completed| {
-            let _ = told.send(format!("finish {completed}"));
+            let _ = sender.send(format!("finish {completed}"));
         }));
         Ok(Box::new(file) as _)
     };
     let server = Server::with_handler(
         MODE,
         |config| config.set_abstracted_fs(Wrapper(Box::new(open))),
-        move |_| Hooks(told.clone()),
+        move |_| Hooks(sender.clone()),
     );
     server.write("f", b"abc");
     let mut client = server.login();

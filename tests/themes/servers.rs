@@ -141,10 +141,10 @@ impl ChatHandler for Echo {
 
 #[test]
 fn another_protocol_on_the_same_loop() {
-    let (told, port) = mpsc::channel();
+    let (sender, port) = mpsc::channel();
     let set_up = move |server: &mut FTPServer| {
         let echo = Acceptor::bind("127.0.0.1", 0, |_peer| Echo).unwrap();
-        told.send(echo.local_addr().unwrap()).unwrap();
+        sender.send(echo.local_addr().unwrap()).unwrap();
         server.ioloop().add(echo);
     };
     let server = Server::build(MODE, "127.0.0.1", |_| {}, set_up, |_| StockHandler);
@@ -187,10 +187,10 @@ impl ChatHandler for Caller {
 
 #[test]
 fn connector() {
-    let (told, lines) = mpsc::channel();
+    let (sender, lines) = mpsc::channel();
     let (mut server, _home) = bind("127.0.0.1");
     let port = server.address().port();
-    let caller = Connector::connect("127.0.0.1", port, DEADLINE, Caller(told)).unwrap();
+    let caller = Connector::connect("127.0.0.1", port, DEADLINE, Caller(sender)).unwrap();
     server.ioloop().add(caller);
     let lines = turn_while(&mut server, move || {
         let mut all = Vec::new();
@@ -208,13 +208,13 @@ fn connector() {
 
 #[test]
 fn connector_that_is_refused() {
-    let (told, lines) = mpsc::channel();
+    let (sender, lines) = mpsc::channel();
     let (mut server, _home) = bind("127.0.0.1");
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
     // At once or by an event: the handler is notified.
-    if let Ok(caller) = Connector::connect("127.0.0.1", port, DEADLINE, Caller(told)) {
+    if let Ok(caller) = Connector::connect("127.0.0.1", port, DEADLINE, Caller(sender)) {
         server.ioloop().add(caller);
         let lines = turn_while(&mut server, move || lines.iter().collect::<Vec<_>>());
         assert_eq!(lines, ["gone"]);

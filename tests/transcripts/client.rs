@@ -13,7 +13,7 @@ use testkit::{PASSWORD, Socket};
 use super::normal::Normaliser;
 use super::script::{Action, Step, content, payload, unescape};
 
-/// How long anything may take before the replay has failed.
+/// How long anything may take before the replay fails.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub struct Client {
@@ -21,14 +21,14 @@ pub struct Client {
     normaliser: Normaliser,
     control: Option<testkit::Client>,
     listener: Option<TcpListener>,
-    /// Where a passive connection is to go.
+    /// Where the next passive connection goes.
     passive: Option<SocketAddr>,
     data: Option<Socket>,
     /// Whether the next passive connection waits for `D: connect`.
     late: bool,
-    /// The last command.
+    /// The last command that was sent.
     command: String,
-    /// Whether its reply was 1xx.
+    /// Whether the reply to it was 1xx.
     wanted: bool,
     seen: Vec<String>,
 }
@@ -53,7 +53,7 @@ impl Client {
         &self.normaliser
     }
 
-    /// The `S:` and `D<` lines since the last call.
+    /// Takes the `S:` and `D<` lines since the last call.
     pub fn take_seen(&mut self) -> Vec<String> {
         std::mem::take(&mut self.seen)
     }
@@ -82,7 +82,7 @@ impl Client {
         }
     }
 
-    /// That the server has said no more than was read.
+    /// Checks that the server has sent no more than was read.
     pub fn finish(&mut self) -> io::Result<()> {
         if self.control.is_none() {
             return Ok(());
@@ -121,7 +121,7 @@ impl Client {
                 self.data = None;
             } else {
                 self.connect_data()?;
-                // With its reply, the server has accepted.
+                // When this reply comes, the server has accepted.
                 self.unseen("NOOP", "200")?;
             }
         } else if listening && reply.starts_with('2') {
@@ -217,7 +217,7 @@ impl Client {
         Ok(())
     }
 
-    /// A command and a reply that are not shown.
+    /// Sends a command and reads its reply without showing them.
     fn unseen(&mut self, command: &str, code: &str) -> io::Result<()> {
         self.send(format!("{command}\r\n").as_bytes())?;
         let reply = self.read_reply()?;
@@ -240,7 +240,7 @@ impl Client {
         }
     }
 
-    /// Reads a reply; its last line as it came.
+    /// Reads a reply; returns its last line as it came.
     fn show_reply(&mut self) -> io::Result<String> {
         let reply = self.read_reply()?;
         self.show(&reply);
@@ -249,7 +249,7 @@ impl Client {
 
     // --- the data connection
 
-    /// Only the port of the reply counts: the address may be a masquerade.
+    /// Only the port of the reply counts, since the address may be a masquerade.
     fn passive_address(&self, reply: &str) -> io::Result<SocketAddr> {
         let numbers: Vec<u16> = reply[4..]
             .split(|char: char| !char.is_ascii_digit())
@@ -313,7 +313,7 @@ impl Client {
     }
 }
 
-/// Whether the other side has closed.
+/// Whether the error means that the other side has closed.
 fn is_end(err: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionReset, UnexpectedEof};
     matches!(err.kind(), ConnectionReset | UnexpectedEof)
