@@ -2,7 +2,7 @@
 //! of one example. The examples themselves are started by `tests/recipes.rs`; with `test = true`
 //! in `Cargo.toml`, Cargo would not build them as programs.
 
-#![allow(dead_code, reason = "nobody calls their `main` here")]
+#![allow(dead_code, reason = "their `main` is not called here")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../examples/anti_flood_ftpd.rs"]

@@ -483,7 +483,7 @@ fn stat_of_a_directory_that_fails_half_way() {
         assert!(reply.lines().count() < 10, "{reply}");
     }
     client.expect_reply(200);
-    // On a data connection the final reply tells of the error.
+    // On a data connection the final reply reports the error.
     let mut data = client.pasv();
     client.begin("MLSD");
     read_all(&mut data);

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use crate::{Client, Socket, connect_data, parse_227, wait_for};
 
-/// How the data connection of a transfer is made, and the reply that tells so.
+/// How the data connection of a transfer is made, and the first reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// With PASV, before the command: 125.
