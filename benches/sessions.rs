@@ -1,9 +1,9 @@
-//! Sessions: what a login, a small file and an idle session cost, and how long
-//! a command waits while others transfer.
+//! Sessions: what a login, a small file and an idle session cost, and how long a command waits
+//! while others transfer.
 //!
-//! FTPDLIB_BENCH_SESSIONS sets how many are idle at most, FTPDLIB_BENCH_ROUNDS
-//! the rounds. `cargo bench --bench sessions -- cpu calls idle latency` does
-//! these parts only, `cpu-tls` one of them with TLS.
+//! FTPDLIB_BENCH_SESSIONS sets the maximum of idle sessions, FTPDLIB_BENCH_ROUNDS the rounds.
+//! `cargo bench --bench sessions -- cpu calls idle latency` runs only these parts, `cpu-tls` only
+//! one of them with TLS.
 
 mod common;
 
@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    Client, Samples, Server, Speech, Table, Target, contestants, descriptors, home, micros, rounds,
+    Client, Samples, Server, Speech, Table, Target, descriptors, home, installed, micros, rounds,
     servers, setting, traced_calls, wanted, with_all_descriptors,
 };
 
@@ -82,7 +82,7 @@ fn cpu(table: &mut Table, speech: Speech, home: &Path) {
     table.handshakes("the logins and small files", &servers);
 }
 
-/// The CPU time of one of [`REPEATS`], and how many there are in a second.
+/// Returns the CPU time of one of [`REPEATS`] runs, and the number of runs in a second.
 fn measure(servers: &[Server], work: impl Fn(&Server)) -> (Vec<Samples>, Vec<Samples>) {
     let mut cpu = vec![Samples::default(); servers.len()];
     let mut rate = cpu.clone();
@@ -123,14 +123,14 @@ fn calls(table: &mut Table, speech: Speech, home: &Path) {
     let mut logins = Vec::new();
     let mut files = Vec::new();
     let mut notes = Vec::new();
-    for which in contestants() {
+    for which in installed() {
         let trace = traces.path().join(format!("{which:?}"));
         let Some(server) = Server::start_traced(which, speech, home, &trace) else {
             table.note("strace is not there: system calls were not counted");
             return;
         };
         let mut client = server.login();
-        // Once before, for what happens once.
+        // Once before, for what happens only once.
         login(&server);
         small_file(&mut client);
         let (count, list) = count(&server, &trace, || login(&server));
@@ -153,7 +153,7 @@ fn calls(table: &mut Table, speech: Speech, home: &Path) {
     notes.into_iter().for_each(|note| table.note(note));
 }
 
-/// System calls of some work, and which.
+/// Counts the system calls of some work; returns the number of each, too.
 fn count(server: &Server, trace: &Path, mut work: impl FnMut()) -> (Samples, String) {
     server.settle();
     let before = traced_calls(trace).len();
@@ -180,10 +180,10 @@ fn count(server: &Server, trace: &Path, mut work: impl FnMut()) -> (Samples, Str
 fn idle(table: &mut Table, speech: Speech, home: &Path) {
     let most = match speech {
         Speech::Clear => setting("FTPDLIB_BENCH_SESSIONS", 10_000),
-        // A client of these needs room, too.
+        // The clients under TLS need memory, too.
         Speech::Tls => setting("FTPDLIB_BENCH_SESSIONS", 10_000).min(1000),
     };
-    // Each is a descriptor here and one there.
+    // Each session takes a descriptor here and one in the server.
     let possible = descriptors().saturating_sub(200);
     if most > possible {
         table.note(format!(
@@ -194,7 +194,7 @@ fn idle(table: &mut Table, speech: Speech, home: &Path) {
     let mut counts = vec![most.min(1000), most];
     counts.dedup();
     let mut samples = vec![Vec::new(); counts.len()];
-    for which in contestants() {
+    for which in installed() {
         let server = Server::start(which, speech, home);
         let mut clients = vec![server.login()];
         server.settle();
@@ -240,13 +240,13 @@ fn latency(table: &mut Table, home: &Path) {
     table.row("NOOP during four RETRs: p99 ms", &p99, Target::AtMost(1.0));
 }
 
-/// How long NOOPs take while four clients fetch as fast as they can.
+/// Measures how long NOOPs take while four clients download as fast as they can.
 fn noops(server: &Server) -> Samples {
-    // In a process that gives way: real clients have processors of their own.
+    // In a process with low priority: real clients have their own CPUs.
     let mut load = Command::new("nice")
         .args(["-n", "19"])
         .arg(env::current_exe().expect("this bench"))
-        .env(FETCH, server.address.to_string())
+        .env(FETCH, server.address().to_string())
         .spawn()
         .expect("nice");
     let mut client = server.login();
@@ -259,13 +259,13 @@ fn noops(server: &Server) -> Samples {
         waits.push(asked.elapsed().as_secs_f64() * 1e3);
         thread::sleep(Duration::from_micros(500));
     }
-    // It would end with the server, too.
+    // It would also end with the server.
     let _ = load.kill();
     let _ = load.wait();
     waits
 }
 
-/// Four clients that fetch until they are killed, or the server is gone.
+/// Four clients that download until they are killed or the server is gone.
 fn fetch(address: SocketAddr) {
     let fetch = || {
         let mut client = Client::connect(address);
@@ -282,11 +282,11 @@ fn fetch(address: SocketAddr) {
     });
 }
 
-/// Tells this program to be the clients of [`fetch`].
+/// The variable that makes this program the clients of [`fetch`].
 const FETCH: &str = "FTPDLIB_BENCH_FETCH";
 
-/// Times that a small work is done in one measurement.
+/// How often a small piece of work is done in one measurement.
 const REPEATS: usize = 400;
 
-/// Times that it is done under strace.
+/// How often it is done under strace.
 const TRACED: usize = 50;

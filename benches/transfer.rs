@@ -1,11 +1,10 @@
-//! Large files: RETR and STOR of 1 GiB in TYPE I, in clear and with TLS, and of
-//! some less in TYPE A.
+//! Large files: RETR and STOR of 1 GiB in TYPE I, in clear and with TLS, and of a smaller file in
+//! TYPE A.
 //!
-//! FTPDLIB_BENCH_MIB sets the size, FTPDLIB_BENCH_ROUNDS the rounds,
-//! FTPDLIB_BENCH_DIR the file system (a disk's writing back is not the
-//! server's, but it takes its time: one in memory is calmer). `cargo bench --bench
-//! transfer -- retr` does the downloads only, `stor` the uploads, `retr-tls` the
-//! downloads with TLS.
+//! FTPDLIB_BENCH_MIB sets the size, FTPDLIB_BENCH_ROUNDS the rounds, FTPDLIB_BENCH_DIR the file
+//! system (write-back of a disk disturbs the figures, so a file system in memory is better).
+//! `cargo bench --bench transfer -- retr` runs only the downloads, `stor` only the uploads,
+//! `retr-tls` only the downloads with TLS.
 
 mod common;
 
@@ -94,7 +93,7 @@ fn secure(table: &mut Table, home: &Path, mib: usize) {
     table.handshakes("these transfers", &servers);
 }
 
-/// CPU time and wall time of some work, in milliseconds, in turn.
+/// Measures CPU time and wall time of some work, in milliseconds, in turns.
 fn run(
     table: &mut Table,
     servers: &[Server],
@@ -120,7 +119,7 @@ fn run(
 
 fn retr(server: &Server, home: &Path, kind: &str, name: &str) -> (f64, f64) {
     let mut buffer = vec![0; MIB];
-    // Into the page cache: the disk is not what is measured.
+    // Read it into the page cache, since the disk is not measured.
     let mut file = File::open(home.join(name)).expect("a file");
     io::copy(&mut file, &mut io::sink()).expect("its bytes");
     let mut client = server.login();

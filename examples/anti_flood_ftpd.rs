@@ -1,4 +1,4 @@
-//! Turns away for an hour whoever sends more than 300 commands in a second:
+//! Bans a client for an hour when it sends more than 300 commands in a second:
 //! `cargo run --example anti_flood_ftpd [ADDRESS] [DIRECTORY]`, then
 //! `yes NOOP | nc 127.0.0.1 2121`, twice.
 
@@ -14,7 +14,7 @@ use ftpdlib::{AuthorizerError, FTPConfig, FTPHandler, FTPServer, FTPSession};
 const COMMANDS_PER_SECOND: u32 = 300;
 const BAN: Duration = Duration::from_secs(3600);
 
-/// Who is banned, and until when: shared by all sessions.
+/// The banned addresses, and the end of each ban; all sessions share them.
 type Banned = Arc<Mutex<HashMap<IpAddr, Instant>>>;
 
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl FTPHandler for AntiFlood {
         }
     }
 
-    /// A second is over.
+    /// A second has passed.
     fn on_timer(&mut self, _s: &mut FTPSession, _id: TimerId) {
         self.seen = 0;
     }

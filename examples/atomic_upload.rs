@@ -1,17 +1,18 @@
-//! An upload appears under its name when it is complete, and not before:
+//! An upload gets its name when it is complete, and not before:
 //! `cargo run --example atomic_upload [ADDRESS] [DIRECTORY]`, then
 //! `curl -T FILE ftp://user:12345@127.0.0.1:2121/`.
 //!
-//! Until then it is in a file of its own in the same directory, `.upload.` and 8 random
-//! characters: listings show it, and clients are refused it. If it is cut, nothing of it
-//! stays, and a file of its name is as it was. Of two that have the same name, the one
-//! that ends last wins, and is whole. What is there already cannot be added to (APPE,
-//! REST).
+//! Until then it is in another file of the same directory, `.upload.` and 8 random
+//! characters. Listings show that file, but clients may not use it. If the upload is cut,
+//! that file is removed, and an existing file keeps its content. Of two uploads with the
+//! same name, the one that ends last wins, and is whole. Nothing can be added to an
+//! existing file (APPE, REST).
 //!
-//! A file that is replaced keeps its mode, but neither owner nor other names (hard
-//! links); of a link, it is the link that is replaced. What a crash has left, or a
-//! directory that was renamed meanwhile, is removed by nobody: `find -name '.upload.*'
-//! -mtime +1 -delete`. Who has an account on this machine can still link to such a file.
+//! A file that is replaced keeps its mode, but not its owner nor its other names (hard
+//! links); if the name is a link, the link is replaced. Files that a crash leaves, or
+//! that are in a directory that was renamed meanwhile, are not removed:
+//! `find -name '.upload.*' -mtime +1 -delete`. A user with an account on this machine can
+//! still make a link to such a file.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -24,15 +25,15 @@ use ftpdlib::handlers::StockHandler;
 use ftpdlib::{AuthorizerError, FSError, FTPConfig, FTPServer, FilesystemError};
 use rustix::io::Errno;
 
-/// How the names of those begin that are not complete.
+/// The beginning of the names of incomplete files.
 const PART: &str = ".upload.";
-/// Of new files.
+/// The mode of new files.
 const MODE: u32 = 0o644;
 
 struct AtomicFS;
 
 impl AbstractedFS for AtomicFS {
-    /// Clients have no business with what is not complete, by links neither.
+    /// Clients may not use incomplete files, not even through links.
     fn validpath(&self, fs: &FSState, path: &Path) -> bool {
         !is_part(path) && !is_part(&self.realpath(fs, path)) && local::validpath(fs, path)
     }
@@ -40,7 +41,7 @@ impl AbstractedFS for AtomicFS {
     fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
         match mode {
             OpenMode::Read => local::open(fs, path, mode), // super
-            // What would fail when it is complete is better refused now.
+            // Refuse now what would fail at the end.
             _ if self.isdir(fs, path) => Err(error(Errno::ISDIR)),
             OpenMode::Write => Upload::begin(fs, path, false),
             OpenMode::Append if !self.lexists(fs, path) => Upload::begin(fs, path, false),
@@ -50,7 +51,7 @@ impl AbstractedFS for AtomicFS {
         }
     }
 
-    /// Of STOU. Nothing has the new name until it is complete.
+    /// For STOU. No file has the new name until the upload is complete.
     fn mkstemp(
         &self,
         fs: &FSState,
@@ -61,7 +62,7 @@ impl AbstractedFS for AtomicFS {
     }
 }
 
-/// Whether it is the path of an upload that is not complete.
+/// Whether this is the path of an incomplete upload.
 fn is_part(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     name.as_encoded_bytes().starts_with(PART.as_bytes())
@@ -76,13 +77,13 @@ struct Upload {
     fs: FSState,
     part: PathBuf,
     name: PathBuf,
-    /// Whether no file may have its name.
+    /// Whether the name must not exist yet.
     unique: bool,
 }
 
 impl Upload {
-    /// If it is unique, the random characters of its part end its name. Nobody else has
-    /// the part, be it another server: it is made exclusively.
+    /// A unique name ends with the random characters of its part. No other server has the
+    /// part, since it is made exclusively.
     fn begin(fs: &FSState, path: &Path, unique: bool) -> Result<Box<dyn FSFile>, FSError> {
         if is_part(path) {
             return Err(error(Errno::PERM));
@@ -94,7 +95,7 @@ impl Upload {
         if unique {
             name.push(part.extension().unwrap_or_default());
         }
-        // Dropped, it leaves nothing: also if it is refused here.
+        // When it is dropped, the part is removed, also if the name is refused here.
         let upload = Self {
             file,
             fs: FSState::new(fs.root(), "/".into()),
@@ -114,7 +115,7 @@ impl Upload {
     }
 
     fn complete(&self) -> Result<(), FSError> {
-        // The client was told the name, and others may have used it.
+        // The client knows the name, so another client may have used it meanwhile.
         self.check_name()?;
         let old = local::stat(&self.fs, &self.name);
         let mode = old.map_or(MODE, |old| old.mode & 0o777);
@@ -124,7 +125,7 @@ impl Upload {
 }
 
 impl FSFile for Upload {
-    /// The name that it will have: for the log, and for callbacks.
+    /// The name after completion, for the log and for callbacks.
     fn name(&self) -> &Path {
         &self.name
     }
@@ -137,7 +138,7 @@ impl FSFile for Upload {
         self.file.size()
     }
 
-    /// An error here makes 426 of the reply.
+    /// An error here makes the reply 426.
     fn finish(&mut self, completed: bool) -> io::Result<()> {
         match completed {
             true => self.complete().map_err(io::Error::other),
@@ -148,7 +149,7 @@ impl FSFile for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // If it was complete, it is not there any more.
+        // After completion the part does not exist any more.
         let _ = local::remove(&self.fs, &self.part);
     }
 }
@@ -201,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    /// A server of its own, with the same home.
+    /// Another server with the same home.
     fn session(home: &Path) -> Session<StockHandler> {
         let config = config(home.to_str().unwrap()).unwrap();
         let mut session = Session::new(config, StockHandler).unwrap();

@@ -1,5 +1,6 @@
-//! A server with a user and anonymous: `cargo run --example basic_ftpd [ADDRESS] [DIRECTORY]`,
-//! then `curl ftp://user:12345@127.0.0.1:2121/`.
+//! A server with a user and anonymous:
+//! `cargo run --example basic_ftpd [ADDRESS] [DIRECTORY]`, then
+//! `curl ftp://user:12345@127.0.0.1:2121/`.
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::handlers::StockHandler;

@@ -6,7 +6,7 @@ use std::path::Path;
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
 
-/// One value per session: its fields are the session's own.
+/// There is one value for each session, so its fields belong to that session.
 #[derive(Default)]
 struct Callbacks {
     transfers: u32,
@@ -47,8 +47,8 @@ impl FTPHandler for Callbacks {
         s.log(format_args!("sent {} in part", file.display()));
     }
 
-    /// An upload that was cut short leaves nothing behind. Removed through the
-    /// file system of the session, which keeps inside the user's home.
+    /// Removes an upload that was cut, through the file system of the session, which
+    /// stays inside the user's home.
     fn on_incomplete_file_received(&mut self, s: &mut FTPSession, file: &Path) {
         let Some(state) = s.fs() else { return };
         if let Err(err) = s.config().abstracted_fs.remove(state, file) {

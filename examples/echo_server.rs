@@ -1,6 +1,6 @@
-//! Another protocol on the loop of the FTP server: it echoes lines, and tells how many
-//! FTP sessions there are. `cargo run --example echo_server [ADDRESS] [DIRECTORY] [PORT]`,
-//! then `nc 127.0.0.1 7777`; `status` asks for them, `quit` ends a conversation.
+//! Another protocol on the loop of the FTP server: it echoes lines, and says how many FTP
+//! sessions there are. `cargo run --example echo_server [ADDRESS] [DIRECTORY] [PORT]`,
+//! then `nc 127.0.0.1 7777`; `status` asks for the sessions, `quit` ends a conversation.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,9 +10,9 @@ use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, Io, Terminator};
 use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// No lock: all of them run on one thread.
+/// It needs no lock, since all of them run on one thread.
 type Sessions = Rc<Cell<u32>>;
 
 struct Counted(Sessions);
@@ -39,7 +39,7 @@ impl ChatHandler for Echo {
     }
 
     fn found_terminator(&mut self, chat: &mut AsyncChat, piece: &[u8]) {
-        self.deadline = Instant::now() + PATIENCE;
+        self.deadline = Instant::now() + IDLE_TIMEOUT;
         match piece.trim_ascii_end() {
             b"status" => {
                 chat.push(format!("{} FTP sessions.\r\n", self.sessions.get()).as_bytes());
@@ -62,8 +62,8 @@ impl ChatHandler for Echo {
     fn handle_timeout(&mut self, chat: &mut AsyncChat) {
         chat.push(b"You are silent. Good-bye.\r\n");
         chat.close_when_done();
-        // The last words are not waited for forever.
-        self.deadline = Instant::now() + PATIENCE;
+        // Do not wait forever until the last line is sent.
+        self.deadline = Instant::now() + IDLE_TIMEOUT;
     }
 }
 
@@ -85,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let acceptor = Acceptor::bind("127.0.0.1", port, move |_peer| Echo {
         sessions: Rc::clone(&sessions),
-        deadline: Instant::now() + PATIENCE,
+        deadline: Instant::now() + IDLE_TIMEOUT,
     })?;
     log::info!(target: "ftpdlib", "echoing on {}", acceptor.local_addr()?);
     server.ioloop().add(acceptor);

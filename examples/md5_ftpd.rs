@@ -1,7 +1,7 @@
-//! Passwords that are kept as hashes, as in pyftpdlib's demo of this name; but those
-//! of Argon2, which MD5 is no match for. They are slow to compute, and on purpose, so
-//! that other threads do it: `cargo run --example md5_ftpd [ADDRESS] [DIRECTORY]`,
-//! then `curl ftp://user:12345@127.0.0.1:2121/`.
+//! Passwords that are stored as hashes, as in pyftpdlib's demo of this name, but with
+//! Argon2, since MD5 is too weak. These hashes are slow to compute on purpose, so other
+//! threads do it: `cargo run --example md5_ftpd [ADDRESS] [DIRECTORY]`, then
+//! `curl ftp://user:12345@127.0.0.1:2121/`.
 
 use argon2::Argon2;
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
@@ -9,10 +9,10 @@ use ftpdlib::authorizers::{Authorizer, Client, DummyAuthorizer, LaterVerdict, Ve
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{AuthenticationFailed, FTPConfig, FTPServer};
 
-/// The passwords in its table are hashes.
+/// An authorizer whose table has hashes in place of passwords.
 struct Hashed {
     table: DummyAuthorizer,
-    /// To be compared with where there is no such user: it takes as long.
+    /// The hash to compare with if there is no such user: that takes as long.
     nobody: String,
 }
 
@@ -34,7 +34,7 @@ impl Authorizer for Hashed {
         let user = self.table.user(username);
         let hash = user.map_or(&self.nobody, |user| &user.password).clone();
         let password = password.to_owned();
-        // This client waits for the answer, the others do not.
+        // This client waits for the verdict, the others do not.
         later().offload(move || verify(&password, &hash))
     }
 }
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let home = args.next().unwrap_or_else(|| ".".to_owned());
     let mut table = DummyAuthorizer::new();
-    // In earnest the hash comes from a file, and the password is not here.
+    // A real server reads the hash from a file, and the password is not here.
     table.add_user("user", hash("12345")?, &home, "elradfmwMT")?;
     table.add_anonymous(&home)?;
     let nobody = hash("")?;

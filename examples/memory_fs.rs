@@ -1,9 +1,9 @@
-//! Files that are kept in memory, and are gone with the server:
+//! Files in memory, which are gone when the server ends:
 //! `cargo run --example memory_fs [ADDRESS]`, then
 //! `curl -T FILE ftp://user:12345@127.0.0.1:2121/`.
 //!
-//! It overrides every method that would touch the disk; those that it does not have -
-//! links, modes, times - it refuses.
+//! It overrides every method that would use the disk, and refuses what it does not have:
+//! links, modes, times.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,11 +20,11 @@ use ftpdlib::handlers::StockHandler;
 use ftpdlib::{AuthorizerError, FSError, FTPConfig, FTPServer, FilesystemError};
 use rustix::io::Errno;
 
-/// Bytes of all files, and how many files and directories there may be.
+/// The limits: bytes of all files, and the number of files and directories.
 const BYTES_MAX: u64 = 64 << 20;
 const ENTRIES_MAX: usize = 10_000;
 
-/// All users see the same files; a handle of them.
+/// A handle of the file system; all users see the same files.
 #[derive(Clone, Default)]
 struct MemoryFS {
     tree: Arc<Mutex<Tree>>,
@@ -37,14 +37,14 @@ enum Entry {
     File(Arc<Mutex<Content>>),
 }
 
-/// What was removed while it is read lives on until that is over.
+/// A file that is removed while it is read lives until that is over.
 struct Content {
     bytes: Vec<u8>,
     mtime: i64,
     used: Arc<AtomicU64>,
 }
 
-/// All that is there, by path, without the root.
+/// All files and directories by path, without the root.
 #[derive(Default)]
 struct Tree(BTreeMap<PathBuf, Entry>);
 
@@ -57,7 +57,7 @@ impl Tree {
         entry.ok_or_else(|| error(Errno::NOENT))
     }
 
-    /// Puts something in a new place, or in that of a file.
+    /// Adds an entry, or replaces a file.
     fn insert(&mut self, path: &Path, entry: Entry) -> Result<(), FSError> {
         if self.entry(path).is_err() {
             self.check_place(path)?;
@@ -107,7 +107,7 @@ impl AbstractedFS for MemoryFS {
     }
 
     fn open(&self, _: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
-        // One lock from looking to making, so that nobody comes between.
+        // One lock for looking up and making, so that no other session comes between.
         let mut tree = lock(&self.tree);
         let content = match (tree.entry(path), mode) {
             (Ok(Entry::Dir), _) => return Err(error(Errno::ISDIR)),
@@ -115,7 +115,7 @@ impl AbstractedFS for MemoryFS {
                 content
             }
             (Err(err), OpenMode::Read | OpenMode::Update) => return Err(err),
-            // Who reads the old one meanwhile reads it to its end.
+            // A session that reads the old file reads it to its end.
             (_, OpenMode::Write | OpenMode::Append) => {
                 let content = self.file();
                 tree.insert(path, Entry::File(Arc::clone(&content)))?;
@@ -196,7 +196,7 @@ impl AbstractedFS for MemoryFS {
         Ok(())
     }
 
-    /// With all that is below. A file takes the place of another one.
+    /// Moves everything below it, too. A file replaces another file.
     fn rename(&self, _: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
         let mut tree = lock(&self.tree);
         match (tree.entry(src)?, tree.entry(dst)) {
@@ -213,7 +213,7 @@ impl AbstractedFS for MemoryFS {
             .collect();
         for path in moved {
             let below = path.strip_prefix(src).unwrap_or(&path);
-            // Joined with nothing a path ends in a slash.
+            // Joining with an empty path would add a slash.
             let moved = dst.components().chain(below.components()).collect();
             if let Some(entry) = tree.0.remove(&path) {
                 tree.0.insert(moved, entry);
@@ -247,7 +247,7 @@ impl AbstractedFS for MemoryFS {
             size,
             mtime,
             nlink: 1,
-            // There are no links: a path tells one file from another.
+            // There are no links, so the path identifies the file.
             ino: BuildHasherDefault::<DefaultHasher>::default().hash_one(path),
             ..Stat::default()
         })
@@ -342,7 +342,7 @@ impl Seek for MemoryFile {
 }
 
 impl Content {
-    /// Makes it as long as that, if there is room.
+    /// Sets the length, if there is room.
     fn reserve(&mut self, end: usize) -> io::Result<()> {
         let more = end.saturating_sub(self.bytes.len());
         let taken = self.used.fetch_add(more as u64, Relaxed);
@@ -365,7 +365,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// With the text that clients know it by.
+/// The error with the text that clients know.
 fn error(errno: Errno) -> FSError {
     FSError::from_errno(errno.raw_os_error())
 }
@@ -381,7 +381,7 @@ fn now() -> i64 {
 
 fn config() -> Result<FTPConfig, AuthorizerError> {
     let mut authorizer = DummyAuthorizer::new();
-    // A directory that both have: that of the file system in memory is meant.
+    // This directory exists on the disk, too; the one in memory is meant.
     authorizer.add_user("user", "12345", "/", "elradfmwMT")?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);

@@ -1,4 +1,4 @@
-//! A process for each connection, so that a handler may block, and may even crash:
+//! A process for each connection, so that a handler may block, or even crash:
 //! `cargo run --example multi_proc_ftp [ADDRESS] [DIRECTORY]`, then
 //! `curl ftp://user:12345@127.0.0.1:2121/`.
 
@@ -12,7 +12,7 @@ use ftpdlib::{FTPConfig, FTPHandler, FTPSession, MultiprocessFTPServer};
 struct Blocking;
 
 impl FTPHandler for Blocking {
-    /// Asks somebody who takes his time: only this client waits for it.
+    /// Blocks for a while, as a slow service does: only this client waits for it.
     fn on_login(&mut self, s: &mut FTPSession, username: &str) {
         thread::sleep(Duration::from_millis(100));
         s.log(format_args!(

@@ -11,7 +11,7 @@ use ftpdlib::{FTPConfig, FTPHandler, FTPSession, ThreadedFTPServer};
 struct Blocking;
 
 impl FTPHandler for Blocking {
-    /// Asks somebody who takes his time: only this client waits for it.
+    /// Blocks for a while, as a slow service does: only this client waits for it.
     fn on_login(&mut self, s: &mut FTPSession, username: &str) {
         thread::sleep(Duration::from_millis(100));
         s.log(format_args!(

@@ -1,6 +1,6 @@
-//! A server behind a NAT gateway, and with friends: which addresses and ports data
-//! connections have. `cargo run --example network [ADDRESS] [DIRECTORY]`, then
-//! `curl -v ftp://user:12345@127.0.0.1:2121/`.
+//! A server behind a NAT gateway that also sends files to other servers: the addresses
+//! and ports of data connections. `cargo run --example network [ADDRESS] [DIRECTORY]`,
+//! then `curl -v ftp://user:12345@127.0.0.1:2121/`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -18,16 +18,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);
 
-    // PASV tells the address of the gateway, which hands these ports on ...
+    // The reply to PASV names the gateway, which forwards these ports ...
     config.masquerade_address = Some("203.0.113.7".to_owned());
     config.passive_ports = Some((60_000..=60_999).collect());
-    // ... but our own address to those who have connected to it from inside.
+    // ... but clients on the inside get the address that they have connected to.
     let inside = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let map = &mut config.masquerade_address_map;
     map.insert(inside, inside.to_string());
 
-    // PORT may name another host than the client, so that two servers can send files
-    // to each other; and a port below 1024. Only where you know your clients.
+    // PORT may name another host than the client, so that two servers can send files to
+    // each other, and a port below 1024. Permit that only to clients that you know.
     config.permit_foreign_addresses = true;
     config.permit_privileged_ports = true;
 

@@ -1,5 +1,5 @@
-//! Checksums of files of any size, made by other threads: XCRC, and each upload
-//! in the log. `cargo run --example offload [ADDRESS] [DIRECTORY]`, then
+//! Checksums of files of any size, computed by other threads: XCRC, and a log line for
+//! each upload. `cargo run --example offload [ADDRESS] [DIRECTORY]`, then
 //! `curl -T FILE -Q '-XCRC FILE' -v ftp://user:12345@127.0.0.1:2121/`.
 
 use std::io::{self, Read};
@@ -26,7 +26,7 @@ impl FTPHandler for Sums {
             Ok(file) => file,
             Err(err) => return s.respond(&format!("550 {err}.")),
         };
-        // This session's commands wait until it has replied, the others go on.
+        // The commands of this session wait until it has replied; other sessions go on.
         let given = s.offload_with(
             move || crc32(file),
             |handler: &mut Self, s, sum| match sum {
@@ -62,8 +62,8 @@ impl FTPHandler for Sums {
     }
 }
 
-/// Through the file system, which keeps inside the user's home: the work gets a
-/// file, and no path.
+/// Opens the file through the file system, which stays inside the user's home: the job
+/// gets a file, not a path.
 fn open(s: &FTPSession, path: &Path) -> Result<Box<dyn FSFile>, FSError> {
     let state = s.fs();
     let state = state.ok_or_else(|| FilesystemError::new("Not logged in"))?;

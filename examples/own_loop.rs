@@ -1,4 +1,4 @@
-//! The server in a loop of one's own: it takes files until one is called `done`.
+//! The server in the program's own loop: it accepts files until one is called `done`.
 //! `cargo run --example own_loop [ADDRESS] [DIRECTORY]`, then
 //! `curl -T FILE ftp://user:12345@127.0.0.1:2121/done`.
 
@@ -13,7 +13,7 @@ struct Inbox(Sender<PathBuf>);
 
 impl FTPHandler for Inbox {
     fn on_file_received(&mut self, _s: &mut FTPSession, file: &Path) {
-        // If nobody listens any more, the server ends.
+        // If the receiver is gone, the server ends.
         let _ = self.0.send(file.to_owned());
     }
 }
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while !done {
         // Waits until there is something to do, but no longer than this.
         server.turn(Some(Duration::from_millis(100)))?;
-        // What is not FTP; no session is looked at meanwhile.
+        // Other work of the program; no session runs meanwhile.
         for file in inbox.try_iter() {
             log::info!(target: "ftpdlib", "took {}", file.display());
             done |= file.ends_with("done");

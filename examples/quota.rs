@@ -2,11 +2,11 @@
 //! `cargo run --example quota [ADDRESS] [DIRECTORY]`, with a small directory, then
 //! `curl -T SOME-LARGE-FILE ftp://user:12345@127.0.0.1:2121/`.
 //!
-//! Its limits: what is deleted counts until no upload to the home is under way. What was
-//! deleted while it is downloaded does not count, nor do files that other programs make
-//! meanwhile. Users of one home share it. It counts for the sessions of one loop, and
-//! the compiler refuses threads; processes (workers, `MultiprocessFTPServer`) would each
-//! count for themselves.
+//! Its limits: a deleted file counts until no upload to the home is in progress. A file
+//! that is deleted while it is downloaded does not count, nor do files that other
+//! programs make meanwhile. Users with one home share its quota. It counts for the
+//! sessions of one loop, and the compiler refuses to share it with threads; processes
+//! (workers, `MultiprocessFTPServer`) would each count separately.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -26,11 +26,11 @@ use ftpdlib::{
 const QUOTA: u64 = 1 << 20;
 const EXCEEDED: &str = "552 Quota exceeded.";
 
-/// Of a home: all uploads to it take from the same.
+/// The account of a home, which all uploads to it share.
 #[derive(Default)]
 struct Account {
     left: Cell<u64>,
-    /// Uploads that are under way, and those that ever were.
+    /// The uploads in progress, and all uploads so far.
     open: Cell<u32>,
     begun: Cell<u64>,
 }
@@ -47,7 +47,7 @@ impl FTPHandler for Quota {
         self.account = Rc::clone(homes.entry(home(s)).or_default());
     }
 
-    /// APPE comes here, too.
+    /// APPE calls this, too.
     fn ftp_stor(&mut self, s: &mut FTPSession, file: &Path, mode: OpenMode) {
         let file = file.to_owned();
         let old = Some(file.clone());
@@ -68,7 +68,7 @@ impl FTPHandler for Quota {
 }
 
 impl Quota {
-    /// Measures the home anew, on another thread: files come and go in other ways, too.
+    /// Measures the home again, on another thread, since files also change in other ways.
     fn within_quota(
         &self,
         s: &mut FTPSession,
@@ -81,12 +81,12 @@ impl Quota {
         let given = s.offload(
             move || size_of(&home),
             move |s, used| {
-                // Of a home that changes meanwhile nobody knows what was measured: what
-                // uploads have taken is known, and stays taken.
+                // If the home changed during the measurement, the result is not reliable:
+                // the bytes that uploads have taken are known, and stay taken.
                 if was_quiet && account.begun.get() == begun {
                     account.left.set(QUOTA.saturating_sub(used));
                 }
-                // What others may still write to frees nothing.
+                // A file that another upload may still write to frees nothing.
                 let before = match account.open.get() {
                     0 => size(s, old.as_deref()),
                     _ => 0,
@@ -136,7 +136,7 @@ impl DTPHandler for QuotaDTP {
 }
 
 impl Drop for QuotaDTP {
-    /// The upload has ended, however it did.
+    /// The upload has ended, in any way.
     fn drop(&mut self) {
         if self.is_open {
             self.account.open.update(|open| open - 1);
@@ -156,7 +156,7 @@ fn size(s: &FTPSession, file: Option<&Path>) -> u64 {
     size.unwrap_or(0)
 }
 
-/// The bytes of all files in a directory, and below.
+/// Returns the bytes of all files in a directory and below.
 fn size_of(directory: &Path) -> u64 {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {
@@ -227,7 +227,7 @@ mod tests {
         let mut data = one.passive();
         one.command("STOR first");
         data.write(&half);
-        // Nobody sees it any more, but it is still there.
+        // It has no name any more, but it still exists.
         assert_eq!(other.command("DELE first").code(), 250);
         assert_eq!(other.stor("second", &half), EXCEEDED);
         data.shutdown();

@@ -1,4 +1,4 @@
-//! A command of one's own, SITE USAGE, with its help:
+//! A new command, SITE USAGE, with its help:
 //! `cargo run --example site_usage [ADDRESS] [DIRECTORY]`, then
 //! `curl -v -Q 'SITE USAGE' -Q 'SITE HELP SITE USAGE' ftp://user:12345@127.0.0.1:2121/`.
 

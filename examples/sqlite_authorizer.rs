@@ -1,11 +1,11 @@
-//! Users in a database of SQLite, with hashes for passwords. It is asked once for each
-//! login, by another thread:
+//! Users in an SQLite database, with hashes of their passwords. Another thread asks the
+//! database, once for each login:
 //! `cargo run --example sqlite_authorizer [ADDRESS] [DIRECTORY] [DATABASE]`, then
 //! `curl ftp://user:12345@127.0.0.1:2121/`.
 //!
-//! A connection to SQLite must not go through a fork: with workers or
-//! `MultiprocessFTPServer` each process has to open one of its own, when it is first
-//! asked.
+//! A connection to SQLite must not be used after a fork: with workers or
+//! `MultiprocessFTPServer` each process has to open its own connection at the first
+//! login.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ use rusqlite::{Connection, OptionalExtension};
 
 struct SqliteAuthorizer(Arc<Shared>);
 
-/// What the threads have in common.
+/// What the threads share.
 struct Shared {
     database: Mutex<Connection>,
-    /// Those who have logged in. Their permissions are asked for with each command,
-    /// and no command is to wait for the database.
+    /// The users that have logged in. Their permissions are needed for each command, and
+    /// no command may wait for the database.
     accounts: Mutex<HashMap<String, Account>>,
-    /// To be compared with where there is no such user: it takes as long.
+    /// The hash to compare with if there is no such user: that takes as long.
     nobody: String,
 }
 
@@ -35,14 +35,14 @@ struct Account {
     perms: Perms,
 }
 
-/// An account as the database has it.
+/// An account as it is in the database.
 struct Row {
     home: PathBuf,
     perm: String,
 }
 
 impl Row {
-    /// What is wrong is told at the login, and not by each command.
+    /// An error appears at the login, and not at each command.
     fn check(self) -> Result<Account, String> {
         let Self { home, perm } = self;
         if !home.is_absolute() || !home.is_dir() {
@@ -63,7 +63,7 @@ impl Authorizer for SqliteAuthorizer {
     ) -> Verdict {
         let shared = Arc::clone(&self.0);
         let (username, password) = (username.to_owned(), password.to_owned());
-        // This client waits for the answer, the others do not.
+        // This client waits for the verdict, the others do not.
         later().offload(move || shared.log_in(username, &password))
     }
 
@@ -134,7 +134,8 @@ fn hash(password: &str) -> password_hash::Result<String> {
         .to_string())
 }
 
-/// With the user of a first try. Homes are absolute, and have no links in them.
+/// Opens the database; a new one has a first user. Homes are absolute, and contain no
+/// links.
 fn open(path: &str, home: &str) -> Result<Connection, Box<dyn std::error::Error>> {
     let database = Connection::open(path)?;
     database.execute_batch(

@@ -1,4 +1,4 @@
-//! 300 KiB a second to each client, 30 KiB a second from it:
+//! 300 KiB a second to each client, 30 KiB a second from each client:
 //! `cargo run --example throttled_ftpd [ADDRESS] [DIRECTORY]`, then
 //! `curl -O ftp://user:12345@127.0.0.1:2121/SOME-LARGE-FILE`.
 

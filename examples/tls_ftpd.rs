@@ -1,9 +1,10 @@
-//! FTPS, for clients that say AUTH TLS:
+//! FTPS, for clients that send AUTH TLS:
 //! `cargo run --example tls_ftpd [ADDRESS] [DIRECTORY] [CERTFILE]`, then
 //! `curl --ssl-reqd --insecure ftp://user:12345@127.0.0.1:2121/`.
 //!
-//! `keycert.pem` has certificate and key. It is here, so that what is shared is another
-//! directory, `examples`. To make one for a try: `openssl req -x509 -newkey rsa:2048 -nodes
+//! `keycert.pem` contains certificate and key. It is in the current directory, so another
+//! one is shared, `examples`. To make a certificate for a try:
+//! `openssl req -x509 -newkey rsa:2048 -nodes
 //! -subj /CN=localhost -keyout keycert.pem -out keycert.pem`
 
 use ftpdlib::authorizers::DummyAuthorizer;
@@ -20,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
     authorizer.add_anonymous(&home)?;
     let mut tls = TlsConfig::new(certfile);
-    // Nobody logs in, and nothing is transferred, without TLS; both are false by default.
+    // Without TLS there are no logins and no transfers; both are false by default.
     tls.tls_control_required = true;
     tls.tls_data_required = true;
     let mut config = FTPConfig::default();

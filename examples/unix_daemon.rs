@@ -3,8 +3,8 @@
 //! Without any of these it stays in the foreground. Options before the command:
 //! `-a ADDRESS`, `-d DIRECTORY`, `-p PIDFILE`, `-l LOGFILE`.
 //!
-//! The pid file stays when the daemon has ended: what counts is whether it is locked.
-//! To remove it could hit the next daemon, which has just begun to use it.
+//! The pid file stays when the daemon has ended; what counts is whether it is locked.
+//! Removing it could remove the file of the next daemon, which has just begun to use it.
 
 use std::env;
 use std::error::Error;
@@ -78,10 +78,10 @@ fn serve(listener: TcpListener, home: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs this program anew as the daemon: its standard input is the socket that
-/// listens, its standard output the pid file, and locked for as long as it lives.
+/// Runs this program again as the daemon. Its standard input is the listening socket, its
+/// standard output is the pid file, which stays locked as long as the daemon lives.
 fn start(options: &Options) -> Result<()> {
-    // Emptied when it is locked, and not before: it may be that of another daemon.
+    // Empty the file only when it is locked: it may belong to another daemon.
     let pidfile = File::options()
         .create(true)
         .truncate(false)
@@ -89,7 +89,7 @@ fn start(options: &Options) -> Result<()> {
         .open(&options.pidfile)?;
     flock(&pidfile, FlockOperation::NonBlockingLockExclusive).map_err(|_| "already running")?;
     pidfile.set_len(0)?;
-    // Here, so that an address in use is told to the one who has started it.
+    // Bind here, so that the caller of `start` sees an error such as an address in use.
     let listener = TcpListener::bind(&options.address)?;
     let log = File::options()
         .create(true)
@@ -114,15 +114,16 @@ fn start(options: &Options) -> Result<()> {
     Err("it has ended at once: see the log".into())
 }
 
-/// In the daemon: leaves the terminal, and takes what `start` has handed over. What is
-/// printed goes to the log from now on.
+/// In the daemon: leaves the terminal, and takes over what `start` has prepared. Output
+/// goes to the log from now on.
 fn detach() -> Result<(TcpListener, File)> {
     setsid()?;
     let listener = io::stdin().as_fd().try_clone_to_owned()?;
     dup2_stdin(File::open("/dev/null")?)?;
     let mut pidfile = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     dup2_stdout(io::stderr())?;
-    // Written here, it is there as soon as this can be stopped, whatever becomes of `start`.
+    // Write it here, so that it exists as soon as `stop` works, even if `start` is
+    // killed.
     pidfile.write_all(format!("{}\n", process::id()).as_bytes())?;
     Ok((listener.into(), pidfile))
 }
@@ -133,7 +134,8 @@ enum State {
     Running(Pid),
 }
 
-/// Of the daemon. A pid file that is not locked was left by one that is gone.
+/// Returns the state of the daemon. A pid file that is not locked was left by a daemon
+/// that has ended.
 fn state(options: &Options) -> Result<State> {
     let pidfile = match File::open(&options.pidfile) {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(State::Stopped),
@@ -166,7 +168,7 @@ fn restart(options: &Options) -> Result<()> {
     start(options)
 }
 
-/// Asks it to end, which lets transfers finish for 3 s; then makes it.
+/// Sends SIGTERM, which lets transfers finish for 3 s, and SIGKILL after that.
 fn stop(options: &Options) -> Result<()> {
     let pid = match state(options)? {
         State::Stopped => return Err("not running".into()),
@@ -176,7 +178,7 @@ fn stop(options: &Options) -> Result<()> {
     for (signal, done) in [(Signal::TERM, "stopped"), (Signal::KILL, "killed")] {
         kill_process(pid, signal)?;
         for _ in 0..50 {
-            // Another one may have been started by now: its number is not this one.
+            // Another daemon may have started by now: its pid is not this one.
             if !matches!(state(options)?, State::Running(running) if running == pid) {
                 eprintln!("{done} (pid {pid})");
                 return Ok(());

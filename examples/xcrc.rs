@@ -1,4 +1,4 @@
-//! A command about a file, whose path is checked already: XCRC.
+//! A command about a file whose path is checked already: XCRC.
 //! `cargo run --example xcrc [ADDRESS] [DIRECTORY]`, then
 //! `curl -v -Q 'XCRC README.md' ftp://user:12345@127.0.0.1:2121/`.
 
@@ -21,7 +21,7 @@ struct Checksums;
 impl FTPHandler for Checksums {
     fn ftp_custom(&mut self, s: &mut FTPSession, cmd: &str, arg: CmdArg<'_>) {
         match (cmd, arg) {
-            // Inside of the home, and this user may read it.
+            // The path is inside the home, and this user may read it.
             ("XCRC", CmdArg::Path(path)) => match crc32(s, path) {
                 Ok(crc) => s.respond(&format!("250 {crc:08X}")),
                 Err(err) => s.respond(&format!("550 {err}.")),
@@ -31,7 +31,8 @@ impl FTPHandler for Checksums {
     }
 }
 
-/// Opens the file through the file system, so that no link leads it outside meanwhile.
+/// Opens the file through the file system, so that a link that was just made cannot lead
+/// outside.
 fn crc32(s: &FTPSession, path: &Path) -> Result<u32, FSError> {
     let state = s
         .fs()

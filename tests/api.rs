@@ -1,5 +1,6 @@
-//! What users of the crate rely on without naming it: threads, errors, and names for
-//! all that signatures speak of. That it compiles is the test.
+//! What users of the crate rely on without naming it: types that can go to other threads, errors
+//! that work with `?`, and public names for all types in signatures. These tests pass if they
+//! compile.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -30,10 +31,10 @@ fn what_a_server_shares_goes_through_threads() {
     shared::<Remote>();
     shared::<ChannelId>();
     shared::<LaterVerdict>();
-    fn of_one_s_own<T: Send + ?Sized>() {}
-    of_one_s_own::<dyn Authorizer>();
-    of_one_s_own::<dyn AbstractedFS>();
-    of_one_s_own::<dyn FSFile>();
+    fn owned<T: Send + ?Sized>() {}
+    owned::<dyn Authorizer>();
+    owned::<dyn AbstractedFS>();
+    owned::<dyn FSFile>();
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn errors_go_with_a_question_mark() {
     error::<TransferError>();
 }
 
-/// Of the versions that signatures have.
+/// The versions are those that the signatures use.
 #[test]
 fn other_crates_can_be_had_from_here() {
     let _ = mio::Interest::READABLE;

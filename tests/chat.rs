@@ -1,10 +1,6 @@
-//! Conversations, and the channels that begin them: as pyftpdlib's `TestAsyncChat`.
+//! `AsyncChat` and the channels that start one: as pyftpdlib's `TestAsyncChat`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-#[path = "common/thread.rs"]
-mod thread;
 
 use std::any::Any;
 use std::io::{self, Read, Write};
@@ -12,29 +8,28 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::socket::Socket;
-use common::{DEADLINE, pattern, read_all};
 use ftpdlib::ioloop::{
     Acceptor, AsyncChat, ChatChannel, ChatHandler, Connector, IOLoop, Io, Stream, Terminator,
 };
 use ftpdlib::producers::{More, Producer};
-use thread::{MS, Thread, next};
+use testkit::reactor::{MS, Thread};
+use testkit::{DEADLINE, FullListener, Socket, next, pattern, read_all};
 
-/// Tells what happens, and does what the pieces say.
+/// Reports what happens, and does what the pieces ask for.
 struct Chat {
-    told: mpsc::Sender<String>,
+    sender: mpsc::Sender<String>,
 }
 
 impl Chat {
-    fn tell(&self, text: impl Into<String>) {
-        let _ = self.told.send(text.into());
+    fn report(&self, text: impl Into<String>) {
+        let _ = self.sender.send(text.into());
     }
 }
 
 impl ChatHandler for Chat {
     fn on_connect(&mut self, chat: &mut AsyncChat, _io: &mut Io<'_>) {
         chat.set_limit(100);
-        self.tell("connect");
+        self.report("connect");
     }
 
     fn found_terminator(&mut self, chat: &mut AsyncChat, piece: &[u8]) {
@@ -59,11 +54,11 @@ impl ChatHandler for Chat {
             _ if piece == "done" => chat.close_when_done(),
             _ => {}
         }
-        self.tell(piece);
+        self.report(piece);
     }
 
     fn input_too_long(&mut self, _chat: &mut AsyncChat) {
-        self.tell("too long");
+        self.report("too long");
     }
 
     fn message(&mut self, chat: &mut AsyncChat, message: Box<dyn Any + Send>) {
@@ -71,11 +66,11 @@ impl ChatHandler for Chat {
     }
 
     fn on_disconnect(&mut self) {
-        self.tell("disconnect");
+        self.report("disconnect");
     }
 }
 
-/// Makes ones, some at a time, and every other time none.
+/// Produces ones, some at a time; every other time it produces nothing.
 struct Ones {
     left: usize,
     idle: bool,
@@ -95,89 +90,91 @@ impl Producer for Ones {
 }
 
 fn chat() -> (Thread, SocketAddr, mpsc::Receiver<String>) {
-    let (told, tells) = mpsc::channel();
+    let (sender, events) = mpsc::channel();
     let (bound, address) = mpsc::channel();
     let thread = Thread::start(move |ioloop| {
-        let acceptor =
-            Acceptor::bind("127.0.0.1", 0, move |_| Chat { told: told.clone() }).unwrap();
+        let acceptor = Acceptor::bind("127.0.0.1", 0, move |_| Chat {
+            sender: sender.clone(),
+        })
+        .unwrap();
         bound.send(acceptor.local_addr().unwrap()).unwrap();
         ioloop.add(acceptor);
     });
-    (thread, address.recv_timeout(DEADLINE).unwrap(), tells)
+    (thread, address.recv_timeout(DEADLINE).unwrap(), events)
 }
 
 fn connect(address: SocketAddr) -> Socket {
-    common::connect_data(address)
+    testkit::connect_data(address)
 }
 
 #[track_caller]
-fn expect(tells: &mpsc::Receiver<String>, texts: &[&str]) {
+fn expect(events: &mpsc::Receiver<String>, texts: &[&str]) {
     for text in texts {
-        assert_eq!(&next(tells), text);
+        assert_eq!(&next(events), text);
     }
 }
 
 #[test]
 fn terminators() {
-    let (_thread, address, tells) = chat();
+    let (_thread, address, events) = chat();
     let mut socket = connect(address);
     socket
         .write_all(b"a\r\n\r\nb\r\ncount 5\r\n12345\r\n678until ;\r\n")
         .unwrap();
-    expect(&tells, &["connect", "a", "", "b", "count 5"]);
-    expect(&tells, &["12345", "\r\n678"]);
-    // The count goes on: "until", then " ;\r\n" waits for one more.
-    expect(&tells, &["until"]);
+    expect(&events, &["connect", "a", "", "b", "count 5"]);
+    expect(&events, &["12345", "\r\n678"]);
+    // The count includes what follows: after "until", " ;\r\n" needs one more byte.
+    expect(&events, &["until"]);
     socket.write_all(b"x").unwrap();
-    expect(&tells, &[" ;\r\nx"]);
+    expect(&events, &[" ;\r\nx"]);
 }
 
 #[test]
 fn terminators_change_in_the_middle() {
-    let (_thread, address, tells) = chat();
+    let (_thread, address, events) = chat();
     let mut socket = connect(address);
     socket
         .write_all(b"until ;;\r\na;b;;until \r\n;;c\r\nany\r\nxyz")
         .unwrap();
-    expect(&tells, &["connect", "until ;;", "a;b", "until \r\n", "c"]);
-    expect(&tells, &["any", "xyz"]);
+    expect(&events, &["connect", "until ;;", "a;b", "until \r\n", "c"]);
+    expect(&events, &["any", "xyz"]);
     socket.write_all(b"more").unwrap();
     let mut rest = String::new();
     while rest != "more" {
-        rest.push_str(&next(&tells));
+        rest.push_str(&next(&events));
     }
 }
 
-/// As in asynchat, zero bytes stand for "whatever comes".
+/// As in asynchat, a count of zero bytes accepts whatever comes.
 #[test]
 fn a_count_of_zero() {
-    let (_thread, address, tells) = chat();
+    let (_thread, address, events) = chat();
     let mut socket = connect(address);
     socket.write_all(b"count 0\r\n").unwrap();
-    expect(&tells, &["connect", "count 0"]);
+    expect(&events, &["connect", "count 0"]);
     socket.write_all(b"x").unwrap();
-    expect(&tells, &["x"]);
+    expect(&events, &["x"]);
 }
 
 #[test]
 fn limits() {
-    let (_thread, address, tells) = chat();
+    let (_thread, address, events) = chat();
     let mut socket = connect(address);
     let longest = "x".repeat(100);
     socket.write_all(longest.as_bytes()).unwrap();
     socket.write_all(b"\r\n").unwrap();
-    expect(&tells, &["connect", &longest]);
+    expect(&events, &["connect", &longest]);
     for size in [101, 5000, 200_000] {
         socket.write_all(&b"y".repeat(size)).unwrap();
         socket.write_all(b"\r\nz\r\n").unwrap();
-        expect(&tells, &["too long", "z"]);
+        expect(&events, &["too long", "z"]);
     }
 }
 
-/// While a peer does not take the output, its input waits.
+/// While a peer does not read the output, its input waits.
 #[test]
 fn back_pressure() {
-    let (_thread, address, tells) = chat();
+    let (_thread, address, events) = chat();
     let mut socket = connect(address);
     socket2::SockRef::from(&socket)
         .set_recv_buffer_size(64 << 10)
@@ -185,22 +182,22 @@ fn back_pressure() {
     socket
         .write_all(b"send 8388608\r\nafter\r\ndone\r\n")
         .unwrap();
-    expect(&tells, &["connect", "send 8388608"]);
-    // Others are served meanwhile, and it is not.
+    expect(&events, &["connect", "send 8388608"]);
+    // Other peers are served meanwhile; this one is not.
     let mut other = connect(address);
     other.write_all(b"other\r\n").unwrap();
-    expect(&tells, &["connect", "other"]);
+    expect(&events, &["connect", "other"]);
     drop(other);
-    expect(&tells, &["disconnect"]);
-    assert!(tells.try_recv().is_err());
+    expect(&events, &["disconnect"]);
+    assert!(events.try_recv().is_err());
     let bytes = read_all(&mut socket);
     assert!(bytes == pattern(1 << 23));
-    expect(&tells, &["after", "done", "disconnect"]);
+    expect(&events, &["after", "done", "disconnect"]);
 }
 
 #[test]
 fn producers() {
-    let (_thread, address, tells) = chat();
+    let (_thread, address, events) = chat();
     let mut socket = connect(address);
     socket
         .write_all(b"produce 300000\r\nproduce 0\r\ndone\r\n")
@@ -208,81 +205,67 @@ fn producers() {
     let bytes = read_all(&mut socket);
     assert_eq!(bytes.len(), 300_000 + 4);
     assert!(bytes.starts_with(b"<11") && bytes.ends_with(b"11><>"));
-    expect(&tells, &["connect", "produce 300000", "produce 0", "done"]);
-    expect(&tells, &["disconnect"]);
+    expect(&events, &["connect", "produce 300000", "produce 0", "done"]);
+    expect(&events, &["disconnect"]);
 }
 
 #[test]
 fn ends_of_conversations() {
-    let (thread, address, tells) = chat();
+    let (thread, address, events) = chat();
     for line in ["close", "done"] {
         let mut socket = connect(address);
         socket.write_all(format!("{line}\r\n").as_bytes()).unwrap();
         assert_eq!(read_all(&mut socket), b"");
-        expect(&tells, &["connect", line, "disconnect"]);
+        expect(&events, &["connect", line, "disconnect"]);
     }
-    // The handler panics, and is told the end.
+    // The handler panics and is notified of the end.
     let mut socket = connect(address);
     socket.write_all(b"panic\r\n").unwrap();
     assert_eq!(read_all(&mut socket), b"");
-    expect(&tells, &["connect", "disconnect"]);
-    // The peer goes, with a line that is not whole, and by a reset.
+    expect(&events, &["connect", "disconnect"]);
+    // The peer closes after an incomplete line, and with a reset.
     let mut socket = connect(address);
     socket.write_all(b"whole\r\nhalf").unwrap();
     drop(socket);
-    expect(&tells, &["connect", "whole", "disconnect"]);
+    expect(&events, &["connect", "whole", "disconnect"]);
     let socket = connect(address);
-    expect(&tells, &["connect"]);
+    expect(&events, &["connect"]);
     socket2::SockRef::from(&socket)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
     drop(socket);
-    expect(&tells, &["disconnect"]);
-    // Half closed: what was asked for is sent.
+    expect(&events, &["disconnect"]);
+    // Half closed: the requested bytes are still sent.
     let mut socket = connect(address);
     socket.write_all(b"send 1000000\r\n").unwrap();
     socket.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_all(&mut socket).len(), 1_000_000);
-    expect(&tells, &["connect", "send 1000000", "disconnect"]);
+    expect(&events, &["connect", "send 1000000", "disconnect"]);
     // The loop ends.
     let mut socket = connect(address);
-    expect(&tells, &["connect"]);
+    expect(&events, &["connect"]);
     drop(thread);
-    expect(&tells, &["disconnect"]);
+    expect(&events, &["disconnect"]);
     assert_eq!(read_all(&mut socket), b"");
-    assert!(tells.recv().is_err());
+    assert!(events.recv().is_err());
 }
 
 #[test]
 fn a_connector_gives_up_in_time() {
-    // Somebody who does not accept, and whose queue is full.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let listener: TcpListener = socket.into();
-    let address = listener.local_addr().unwrap();
-    let mut fillers = Vec::new();
-    for _ in 0..4 {
-        let filler =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        filler.set_nonblocking(true).unwrap();
-        let _ = filler.connect(&address.into());
-        fillers.push(filler);
-    }
-    let (told, tells) = mpsc::channel();
+    let full = FullListener::new();
+    let (sender, events) = mpsc::channel();
     let mut ioloop = IOLoop::new().unwrap();
     let connector =
-        Connector::connect("127.0.0.1", address.port(), 20 * MS, Chat { told }).unwrap();
+        Connector::connect("127.0.0.1", full.address.port(), 20 * MS, Chat { sender }).unwrap();
     ioloop.add(connector);
     ioloop.run().unwrap();
-    assert_eq!(tells.iter().collect::<Vec<_>>(), ["disconnect"]);
+    assert_eq!(events.iter().collect::<Vec<_>>(), ["disconnect"]);
 }
 
-/// A conversation is reached from other threads by its name.
+/// Other threads reach a conversation by its id.
 #[test]
 fn messages_to_a_conversation() {
-    let (told, tells) = mpsc::channel();
+    let (sender, events) = mpsc::channel();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = connect(listener.local_addr().unwrap());
     let (mut peer, _) = listener.accept().unwrap();
@@ -290,20 +273,20 @@ fn messages_to_a_conversation() {
     let id = thread.ask(move |io| {
         socket.set_nonblocking(true).unwrap();
         let stream = Stream::new(mio::net::TcpStream::from_std(socket.into_tcp()));
-        io.add(ChatChannel::new(stream, Chat { told }))
+        io.add(ChatChannel::new(stream, Chat { sender }))
     });
-    expect(&tells, &["connect"]);
+    expect(&events, &["connect"]);
     thread.remote.send(id, Box::new("hello".to_owned()));
     let mut hello = [0; 5];
     peer.read_exact(&mut hello).unwrap();
     assert_eq!(&hello, b"hello");
     drop(peer);
-    expect(&tells, &["disconnect"]);
+    expect(&events, &["disconnect"]);
     thread.remote.send(id, Box::new("late".to_owned()));
     assert!(thread.ask(|_| true));
 }
 
-/// Says hello in a moment, by a message to itself.
+/// Sends a greeting a moment later, by a message to itself.
 struct Later;
 
 impl ChatHandler for Later {

@@ -4,15 +4,13 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "common/authority.rs"]
-mod authority;
-
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use self::authority::{Pair, write_wrong_files};
+use testkit::authority::Pair;
+use testkit::write_wrong_files;
 
 fn ftpdlib(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ftpdlib"))

@@ -1,19 +1,19 @@
-//! The end of a server as a process, in each of its models: who is told, who may
-//! finish, and when it is over all the same.
+//! How a server process ends in each model: which sessions get a reply, which may finish, and
+//! when the end comes in any case.
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-use common::authority::Pair;
-use common::{BIG, Client, PASSWORD, USER, connect_data, drain, parse_227, wait_for};
-use tools::{Program, sparse};
+use testkit::authority::Pair;
+use testkit::{
+    BIG, Client, Mode, PASSWORD, Program, USER, connect_data, drain, parse_227, sparse, wait_for,
+};
+
+/// The path of the program.
+const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
 const MODELS: [&[&str]; 4] = [
     &["--concurrency", "async"],
@@ -22,24 +22,21 @@ const MODELS: [&[&str]; 4] = [
     &["--concurrency", "pre-fork", "--workers", "2"],
 ];
 
-/// One of each model, with a large file. Transfers may go on for ever, unless
-/// `args` say something else.
+/// Starts a program of each model, with a large file. Transfers may go on for 600 seconds, unless
+/// `args` say otherwise.
 fn programs(args: &[&str]) -> impl Iterator<Item = Program> {
     MODELS.into_iter().map(move |model| {
-        let program =
-            Program::start(&[model, &["--drain-timeout", "600", "--debug"], args].concat());
+        let program = Program::start(
+            FTPDLIB,
+            Mode::Clear,
+            &[model, &["--drain-timeout", "600", "--debug"], args].concat(),
+        );
         sparse(&program.home.path().join("big"), BIG);
         program
     })
 }
 
-fn connect(program: &Program) -> Client {
-    let mut client = Client::connect(program.address);
-    client.expect_reply(220);
-    client
-}
-
-/// Until nobody can connect any more.
+/// Waits until nobody can connect any more.
 #[track_caller]
 fn await_stop(program: &Program) {
     wait_for("its stop", || {
@@ -48,14 +45,7 @@ fn await_stop(program: &Program) {
     });
 }
 
-#[track_caller]
-fn expect_good_bye(client: &mut Client) {
-    let reply = client.expect_reply(421);
-    assert_eq!(reply, "421 Service is shutting down.");
-    client.expect_eof();
-}
-
-/// That it has ended well, with nothing left behind.
+/// Checks that the program has ended with this status and left nothing behind.
 #[track_caller]
 fn expect_end(mut program: Program, status: i32) {
     assert_eq!(program.wait().code(), Some(status), "{}", program.log());
@@ -70,34 +60,35 @@ fn sessions_at_rest_are_told() {
         listening.expect(227, "PASV");
         let mut connected = program.login();
         let _data = connected.pasv();
-        let mut delayed = connect(&program);
+        let mut delayed = program.connect();
         delayed.expect(331, format!("USER {USER}"));
         delayed.send("PASS wrong\r\n");
         wait_for("the login", || program.log().contains("<- PASS"));
         let mut clients = [
-            connect(&program),
+            program.connect(),
             program.login(),
             listening,
             connected,
             delayed,
         ];
         program.signal("TERM");
-        clients.iter_mut().for_each(expect_good_bye);
+        clients.iter_mut().for_each(Client::expect_shutdown);
         expect_end(program, 0);
     }
 }
 
-/// Unread, they would have the system reset the connection, and the reply with it.
+/// Commands that the server has not read would make the system reset the connection, and drop the
+/// reply with it.
 #[test]
 fn unread_commands_do_not_cost_the_reply() {
     for program in programs(&[]) {
-        let mut delayed = connect(&program);
+        let mut delayed = program.connect();
         delayed.expect(331, format!("USER {USER}"));
         delayed.send("PASS wrong\r\n");
         wait_for("the login", || program.log().contains("<- PASS"));
         delayed.send("NOOP\r\n".repeat(5000));
         program.signal("TERM");
-        let reply = common::read_whole(&mut delayed.socket);
+        let reply = testkit::read_whole(&mut delayed.socket);
         assert_eq!(reply, b"421 Service is shutting down.\r\n");
         expect_end(program, 0);
     }
@@ -114,31 +105,31 @@ fn transfers_may_finish() {
         let mut upload = up.pasv();
         up.begin("STOR up");
         upload.write_all(b"half ").unwrap();
-        // Promised, but the data connection comes later.
+        // The transfer is promised, but its data connection comes later.
         let mut late = program.login();
         let promised = parse_227(&late.expect(227, "PASV"));
         late.expect(150, "STOR late");
-        // Who has said good-bye hears no other.
+        // A session after QUIT gets no second reply.
         let mut quit = program.login();
         let mut last = quit.pasv();
         quit.begin("RETR big");
         quit.expect(221, "QUIT");
 
         program.signal("TERM");
-        expect_good_bye(&mut idle);
+        idle.expect_shutdown();
         await_stop(&program);
         assert_eq!(drain(&mut download), BIG);
         down.expect_reply(226);
-        expect_good_bye(&mut down);
+        down.expect_shutdown();
         upload.write_all(b"and half").unwrap();
         upload.shutdown(Shutdown::Write).unwrap();
         up.expect_reply(226);
-        expect_good_bye(&mut up);
+        up.expect_shutdown();
         let mut data = connect_data(promised);
         data.write_all(b"here").unwrap();
         data.shutdown(Shutdown::Write).unwrap();
         late.expect_reply(226);
-        expect_good_bye(&mut late);
+        late.expect_shutdown();
         assert_eq!(drain(&mut last), BIG);
         quit.expect_reply(226);
         quit.expect_eof();
@@ -164,13 +155,12 @@ fn what_takes_too_long_is_cut() {
         await_stop(&program);
         // None of them does anything until the end.
         expect_end(program, 0);
-        assert!(common::read_all(&mut data).len() < usize::try_from(BIG).unwrap());
+        assert!(testkit::read_all(&mut data).len() < usize::try_from(BIG).unwrap());
         while client.try_reply().is_some() {}
     }
 }
 
-/// Sends commands until the server reads no more of them, since nobody reads its
-/// replies.
+/// Sends commands until the server reads no more of them because the client reads no replies.
 fn fill(client: &mut Client) {
     client.socket.set_nonblocking(true).unwrap();
     let commands = b"HELP\r\n".repeat(1000);
@@ -199,7 +189,7 @@ fn a_second_signal_ends_it_at_once() {
             let mut data = client.pasv();
             client.begin("RETR big");
             program.signal(name);
-            expect_good_bye(&mut idle);
+            idle.expect_shutdown();
             await_stop(&program);
             program.signal(name);
             expect_end(program, status);
@@ -208,9 +198,9 @@ fn a_second_signal_ends_it_at_once() {
     }
 }
 
-/// As far as a transfer came.
-fn drain_cut(data: &mut common::socket::Socket) -> u64 {
-    common::read_all(data).len() as u64
+/// Reads what has come of a transfer.
+fn drain_cut(data: &mut testkit::Socket) -> u64 {
+    testkit::read_all(data).len() as u64
 }
 
 #[test]
@@ -220,12 +210,12 @@ fn handshakes_are_not_waited_for() {
     std::fs::write(&certfile, Pair::new(&["localhost"]).both()).unwrap();
     let certfile = certfile.to_str().unwrap();
     for program in programs(&["--tls", "--certfile", certfile]) {
-        let mut client = connect(&program);
+        let mut client = program.connect();
         client.expect(234, "AUTH TLS");
         let mut idle = program.login();
         program.signal("TERM");
         client.expect_eof();
-        expect_good_bye(&mut idle);
+        idle.expect_shutdown();
         expect_end(program, 0);
     }
 }
@@ -239,22 +229,22 @@ fn nobody_there_is_no_reason_to_wait() {
     }
 }
 
-/// Clients that are let in in the same turn of a loop, in which a signal may come.
-fn crowd(program: &Program, name: Option<&str>) -> Vec<Client> {
+/// Connects clients that one turn of a loop accepts, in which a signal may come.
+fn connect_many(program: &Program, name: Option<&str>) -> Vec<Client> {
     program.signal("STOP");
-    let clients = (0..40).map(|_| Client::connect(program.address)).collect();
+    let clients = (0..40).map(|_| program.client()).collect();
     name.into_iter().for_each(|name| program.signal(name));
     program.signal("CONT");
     clients
 }
 
-/// The signal finds some on the way to a process or a thread of their own.
+/// When the signal comes, some connections are on their way to a process or a thread.
 #[test]
 fn newcomers_do_not_hold_it_up() {
     for program in programs(&["--max-cons", "0"]) {
-        let mut clients = crowd(&program, Some("TERM"));
+        let mut clients = connect_many(&program, Some("TERM"));
         for client in &mut clients {
-            // Some have been let in, others not.
+            // Some have been accepted, others not.
             while let Some((code, text)) = client.try_reply() {
                 assert!(matches!(code, 220 | 421), "{text}");
             }
@@ -264,21 +254,21 @@ fn newcomers_do_not_hold_it_up() {
     }
 }
 
-/// Who leaves is gone, whoever else has come at the same time.
+/// A client that quits is gone, even if others connect at the same time.
 #[test]
 fn good_byes_are_heard_in_a_crowd() {
     for program in programs(&["--max-cons", "0"]) {
-        let mut clients = crowd(&program, None);
-        // The last first: those before it are still there.
+        let mut clients = connect_many(&program, None);
+        // The last first: the ones before it are still connected.
         for client in clients.iter_mut().rev() {
             client.expect_reply(220);
             client.expect(221, "QUIT");
             client.expect_eof();
         }
-        let mut client = connect(&program);
+        let mut client = program.connect();
         client.login(USER, PASSWORD);
         program.signal("TERM");
-        expect_good_bye(&mut client);
+        client.expect_shutdown();
         expect_end(program, 0);
     }
 }

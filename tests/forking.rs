@@ -1,14 +1,10 @@
-//! Servers of one's own that fork, or have a thread for each session.
+//! Servers of library users that fork, or that have a thread for each session.
 //!
-//! This binary is each of them if it is told so, and else their tests. It does
-//! without the usual harness, whose processes have threads and cannot be forked.
+//! This binary plays each of these servers when it is started with a role, and runs their tests
+//! otherwise. It does without the usual harness, since a process with threads cannot be forked.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "tests tell how they went")]
-
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
 
 use std::env;
 use std::io::{self, Read};
@@ -18,7 +14,6 @@ use std::process::{Command, ExitCode, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Client, connect_from, test_config, wait_for};
 use ftpdlib::handlers::{CmdArg, commands};
 use ftpdlib::log::config_logging;
 use ftpdlib::prefork::{Role, fork_processes};
@@ -27,7 +22,7 @@ use ftpdlib::{
     FTPConfig, FTPHandler, FTPServer, FTPSession, MultiprocessFTPServer, ThreadedFTPServer,
 };
 use log::LevelFilter;
-use tools::{Program, signal};
+use testkit::{Client, Mode, Program, signal, wait_for};
 
 fn main() -> ExitCode {
     if let Some(role) = env::var_os(ROLE) {
@@ -86,9 +81,9 @@ const TESTS: &[(&str, fn())] = &[
     ("who_is_parked_is_waited_for", who_is_parked_is_waited_for),
 ];
 
-// --- the programs
+// --- the roles
 
-/// Names the program to be.
+/// The name of the role to play.
 const ROLE: &str = "FTPDLIB_TEST_ROLE";
 
 fn play(role: &str) -> ExitCode {
@@ -151,7 +146,7 @@ fn serve(role: &str) -> io::Result<u8> {
     Ok(server.exit_status())
 }
 
-/// Turns until there is a file of this name, and closes.
+/// Turns the loop until a file of this name exists, and closes the server.
 fn close(mut server: FTPServer) -> io::Result<u8> {
     eprintln!("starting FTP server on {}, here", server.address());
     while !home().join("close").exists() {
@@ -161,7 +156,7 @@ fn close(mut server: FTPServer) -> io::Result<u8> {
     Ok(0)
 }
 
-/// Has a child of its own, which ends before any other; its status is the result.
+/// Starts a child that ends before all others; its exit status is the result.
 fn serve_with_child(mut server: FTPServer) -> io::Result<u8> {
     let mut child = Command::new("sh").args(["-c", "exit 5"]).spawn()?;
     server.serve_forever()?;
@@ -174,7 +169,7 @@ fn home() -> PathBuf {
 }
 
 fn config() -> FTPConfig {
-    let mut config = test_config(&home());
+    let mut config = testkit::config(Mode::Clear, &home());
     for name in ["XWAIT", "XWORK", "XPID"] {
         let command = ProtoCmd {
             perm: None,
@@ -194,7 +189,7 @@ impl FTPHandler for Waiter {
         let arg = arg.to_text().into_owned();
         match cmd {
             "XPID" => s.respond(&format!("250 {}", std::process::id())),
-            // Both until the test lets go.
+            // Both wait until the test lets go.
             "XWAIT" => {
                 wait_at(&arg);
                 s.respond("250 Waited.");
@@ -208,7 +203,7 @@ impl FTPHandler for Waiter {
     }
 }
 
-/// Until somebody lets go at this address.
+/// Waits until the test lets go at this address.
 fn wait_at(address: &str) {
     let mut gate = TcpStream::connect(address).unwrap();
     let _ = gate.read(&mut [0]);
@@ -222,7 +217,7 @@ fn command(role: &str) -> Command {
     command
 }
 
-/// One that serves.
+/// Starts a role that serves.
 fn start(role: &str) -> Program {
     let home = tempfile::tempdir().unwrap();
     let mut command = command(role);
@@ -230,20 +225,14 @@ fn start(role: &str) -> Program {
     Program::spawn(command, home)
 }
 
-/// What one says that does not.
+/// Runs a role that does not serve; returns its output.
 fn run(role: &str) -> (Output, String) {
     let output = command(role).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (output, text)
 }
 
-fn connect(program: &Program) -> Client {
-    let mut client = Client::connect(program.address);
-    client.expect_reply(220);
-    client
-}
-
-/// Where sessions wait.
+/// The place where sessions wait for the test.
 struct Gate(TcpListener);
 
 impl Gate {
@@ -251,7 +240,7 @@ impl Gate {
         Self(TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
-    /// Has a session wait; it goes on when what is returned is dropped.
+    /// Makes a session wait; it goes on when the returned value is dropped.
     fn hold(&self, client: &mut Client, command: &str) -> TcpStream {
         let address = self.0.local_addr().unwrap();
         client.send(format!("{command} {address}\r\n"));
@@ -272,7 +261,7 @@ fn restarts_are_paused_and_bounded() {
     let (output, text) = run("crash");
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("too many restarts"), "{text}");
-    // At once, after 100 ms, after 200 ms.
+    // The restarts come at once, after 100 ms and after 200 ms.
     assert!(start.elapsed() >= Duration::from_millis(300));
     let log = String::from_utf8_lossy(&output.stderr);
     let deaths = |rest: &str| log.matches(&format!("exited with status 7{rest}")).count();
@@ -291,7 +280,7 @@ fn workers_have_numbers() {
 fn workers_of_ones_own_hear_signals() {
     for (name, status) in [("TERM", 0), ("INT", 0)] {
         let mut program = start("own");
-        let mut clients: Vec<_> = (0..8).map(|_| connect(&program)).collect();
+        let mut clients: Vec<_> = (0..8).map(|_| program.connect()).collect();
         program.signal(name);
         for client in &mut clients {
             client.expect_reply(421);
@@ -331,24 +320,24 @@ fn who_blocks_holds_up_nobody_else() {
     }
 }
 
-/// What the program itself would say of its number.
+/// The reply that the program itself would give to XPID.
 fn blocked_pid(program: &Program) -> String {
     format!("250 {}", program.pid())
 }
 
 fn limits_are_those_of_all() {
     for role in ["threads", "processes"] {
-        // One is that of the server.
+        // The server's own socket counts, too.
         let program = start(&format!("{role} max_cons=4"));
         turned_away_after(&program, 3);
         let program = start(&format!("{role} max_cons_per_ip=2"));
         let clients = turned_away_after(&program, 2);
-        let mut other = connect_from("127.0.0.2", program.address);
+        let mut other = Client::connect_from(Mode::Clear, "127.0.0.2", program.address);
         other.expect_reply(220);
-        // Whoever goes makes room.
+        // A client that leaves makes room.
         drop(clients);
         wait_for("room", || {
-            let mut client = Client::connect(program.address);
+            let mut client = program.client();
             client.reply().0 == 220
         });
     }
@@ -356,8 +345,8 @@ fn limits_are_those_of_all() {
 
 #[track_caller]
 fn turned_away_after(program: &Program, count: usize) -> Vec<Client> {
-    let clients: Vec<_> = (0..count).map(|_| connect(program)).collect();
-    let mut late = Client::connect(program.address);
+    let clients: Vec<_> = (0..count).map(|_| program.connect()).collect();
+    let mut late = program.client();
     late.expect_reply(421);
     late.expect_eof();
     clients
@@ -366,9 +355,9 @@ fn turned_away_after(program: &Program, count: usize) -> Vec<Client> {
 fn children_of_others_are_theirs() {
     let mut program = start("processes max_cons_per_ip=1 child=1");
     for _ in 0..3 {
-        // The one before makes room.
+        // The client before makes room.
         wait_for("room", || {
-            let mut client = Client::connect(program.address);
+            let mut client = program.client();
             client.reply().0 == 220
         });
     }
@@ -385,7 +374,7 @@ fn close_all_ends_them() {
         let _hold = gate.hold(&mut blocked, "XWAIT");
         std::fs::write(program.home.path().join("close"), "").unwrap();
         for client in &mut idle {
-            // Without waiting, but not without a word where there is time for it.
+            // The sessions end without waiting, but get a reply if there is time.
             while client.try_reply().is_some() {}
         }
         assert_eq!(program.wait().code(), Some(0), "{}", program.log());
@@ -403,7 +392,7 @@ fn who_blocks_does_not_hold_up_the_end() {
         // It had to be forced.
         assert_eq!(program.wait().code(), Some(128 + 15), "{}", program.log());
         blocked.expect_eof();
-        // The wait for it has a limit, and is not repeated.
+        // The wait for it is bounded, and is not repeated.
         let waits = || program.log().matches("remained alive").count();
         let expected = usize::from(role == "threads");
         wait_for("all of the log", || waits() >= expected);
@@ -411,14 +400,14 @@ fn who_blocks_does_not_hold_up_the_end() {
     }
 }
 
-/// The loop of an async server, or of a worker, does not hear them.
+/// The loop of an async server, or of a worker, does not handle the signals.
 fn two_signals_end_who_is_stuck() {
     for role in ["async", "async workers=2", "threads", "processes"] {
         let mut program = start(&format!("{role} drain_for_ever=1"));
         let gate = Gate::new();
         let mut blocked = program.login();
         let _hold = gate.hold(&mut blocked, "XWAIT");
-        // Of the same kind, two that wait to be heard would be one to the system.
+        // They differ, since the system merges two pending signals of one kind.
         program.signal("INT");
         program.signal("TERM");
         let code = program.wait().code();
@@ -431,7 +420,7 @@ fn two_signals_end_who_is_stuck() {
     }
 }
 
-/// They come after the fork.
+/// They are started after the fork.
 fn workers_have_threads_of_their_own() {
     let program = start("async workers=1");
     for _ in 0..2 {
@@ -443,7 +432,7 @@ fn workers_have_threads_of_their_own() {
         assert!(parked.is_silent());
         drop(hold);
         parked.expect_reply(250);
-        // The next one has them too.
+        // The next worker has threads, too.
         assert!(signal("KILL", &worker[4..]));
         other.expect_eof();
     }

@@ -1,6 +1,8 @@
 //! The themes over plain connections.
 
-mod common;
 mod themes;
-#[path = "common/tools.rs"]
-mod tools;
+
+use testkit::Mode;
+
+/// What the connections of this run are made with.
+const MODE: Mode = Mode::Clear;

@@ -1,22 +1,17 @@
-//! The reactor by itself: as pyftpdlib's `TestCallLater`, `TestCallEvery` and
-//! the tests of its loops.
+//! The reactor alone: as pyftpdlib's `TestCallLater`, `TestCallEvery` and the tests of its loops.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-#[path = "common/thread.rs"]
-mod thread;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::DEADLINE;
 use ftpdlib::ioloop::{CallLater, IOLoop, Io};
-use thread::{MS, Quiet, Thread, next, quiet};
+use testkit::reactor::{MS, Quiet, Thread, quiet};
+use testkit::{DEADLINE, next};
 
-/// Turns a loop on this thread until something is true.
+/// Turns a loop on this thread until a condition is true.
 #[track_caller]
 fn turn_until(ioloop: &mut IOLoop, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
@@ -26,7 +21,7 @@ fn turn_until(ioloop: &mut IOLoop, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// What was called, in order.
+/// The calls so far, in order.
 type Calls = Rc<RefCell<Vec<&'static str>>>;
 
 fn note(calls: &Calls, name: &'static str) -> impl FnMut(&mut Io<'_>) + 'static {
@@ -40,7 +35,7 @@ fn note(calls: &Calls, name: &'static str) -> impl FnMut(&mut Io<'_>) + 'static 
 fn call_later_order() {
     let mut ioloop = IOLoop::new().unwrap();
     let calls = Calls::default();
-    // Those of one deadline in the order they were set.
+    // Calls with one deadline come in the order in which they were set.
     for (delay, name) in [(20, "d"), (10, "b"), (0, "a"), (10, "c")] {
         ioloop.call_later(delay * MS, note(&calls, name));
     }
@@ -56,7 +51,7 @@ fn call_later_reset() {
     let calls = Calls::default();
     let first = ioloop.call_later(20 * MS, note(&calls, "reset"));
     ioloop.call_later(30 * MS, note(&calls, "other"));
-    // It is put off until the other one was called.
+    // It is called after the other one.
     while calls.borrow().is_empty() {
         first.reset();
         ioloop.turn(Some(MS)).unwrap();
@@ -81,7 +76,7 @@ fn call_later_cancel() {
     assert!(first.cancelled() && !second.cancelled());
     turn_until(&mut ioloop, || !calls.borrow().is_empty());
     assert_eq!(*calls.borrow(), ["second"]);
-    // Of one that was called, it changes nothing.
+    // Cancelling a call that was made changes nothing.
     second.cancel();
     assert_eq!(ioloop.turn(Some(MS)).unwrap(), None);
 }
@@ -95,7 +90,11 @@ fn call_later_cancels_another_that_is_due() {
     ioloop.call_later(MS, move |_| handle.take().unwrap().cancel());
     *second.borrow_mut() = Some(ioloop.call_later(MS, note(&calls, "second")));
     ioloop.call_later(2 * MS, note(&calls, "third"));
-    std::thread::park_timeout(5 * MS);
+    // All of them are due when the loop turns.
+    let due = Instant::now() + 2 * MS;
+    while Instant::now() <= due {
+        std::thread::yield_now();
+    }
     turn_until(&mut ioloop, || !calls.borrow().is_empty());
     assert_eq!(*calls.borrow(), ["third"]);
 }
@@ -120,7 +119,7 @@ fn call_later_from_within() {
         io.call_later(Duration::ZERO, note(&inner, "inner"));
     });
     turn_until(&mut ioloop, || !calls.borrow().is_empty());
-    // Far away is not an overflow.
+    // A very long delay does not overflow.
     let far = ioloop.call_later(Duration::MAX, note(&calls, "never"));
     let next = ioloop.turn(Some(Duration::ZERO)).unwrap();
     assert!(next.unwrap() > Duration::from_secs(86_400));
@@ -141,7 +140,7 @@ fn call_every() {
     assert!(!often.cancelled() && !rarely.cancelled());
 }
 
-/// One without a delay is called once a turn and starves nobody.
+/// A call without a delay is made once a turn and starves nothing else.
 #[test]
 fn call_every_without_delay() {
     let mut ioloop = IOLoop::new().unwrap();
@@ -162,7 +161,7 @@ fn call_every_cancel() {
     let mut ioloop = IOLoop::new().unwrap();
     let calls = Calls::default();
     let other = ioloop.call_every(MS, note(&calls, "other"));
-    // One that cancels itself at the third time.
+    // It cancels itself at the third call.
     let own = Rc::new(RefCell::new(None::<CallLater>));
     let (handle, count) = (Rc::clone(&own), Rc::new(Cell::new(0)));
     let counter = Rc::clone(&count);
@@ -206,12 +205,12 @@ fn remote_call_and_send_wake_a_sleeping_loop() {
     for round in 0..100 {
         assert_eq!(thread.ask(move |_| round), round);
     }
-    let (id, hears) = quiet(&thread);
+    let (id, events) = quiet(&thread);
     for _ in 0..100 {
         thread.remote.send(id, Box::new("hello"));
-        assert_eq!(next(&hears), "hello");
+        assert_eq!(next(&events), "hello");
     }
-    // From many threads at once, in the order of each.
+    // Many threads call at once; the order of each thread is kept.
     let senders: Vec<_> = (0..4)
         .map(|_| {
             let remote = thread.remote.clone();
@@ -222,41 +221,41 @@ fn remote_call_and_send_wake_a_sleeping_loop() {
         sender.join().unwrap();
     }
     for _ in 0..4000 {
-        assert_eq!(next(&hears), "x");
+        assert_eq!(next(&events), "x");
     }
-    // What is sent to channels from channels comes before the loop sleeps.
+    // A message from channel to channel arrives before the loop sleeps.
     thread.remote.send(id, Box::new("new"));
-    assert_eq!(next(&hears), "from another");
+    assert_eq!(next(&events), "from another");
     thread.remote.send(id, Box::new("again"));
-    assert_eq!(next(&hears), "again");
+    assert_eq!(next(&events), "again");
     thread.remote.send(id, Box::new("timeout"));
-    assert_eq!(next(&hears), "timeout");
-    // A function that panics is no reason to stop.
+    assert_eq!(next(&events), "timeout");
+    // A function that panics does not stop the loop.
     thread.remote.call(|_| panic!("a bug"));
     assert!(thread.ask(|_| true));
 }
 
-/// That a function is called in a while, on a loop that nothing else wakes.
+/// Checks that a delayed function is called on a loop that nothing else wakes.
 #[track_caller]
 fn assert_calls_later(thread: &Thread) {
-    let (told, called) = mpsc::channel();
-    thread.ask(move |io| drop(io.call_later(MS, move |_| told.send(()).unwrap())));
+    let (sender, called) = mpsc::channel();
+    thread.ask(move |io| drop(io.call_later(MS, move |_| sender.send(()).unwrap())));
     assert_eq!(called.recv_timeout(DEADLINE), Ok(()));
 }
 
-/// Those that were cancelled are counted, so that the loop need not wake for
-/// them: one that counts twice, or after it is gone, would hide one that waits.
+/// Cancelled calls are counted, so that the loop does not wake for them. A call that counted
+/// twice, or after it was removed, would hide one that is due.
 #[test]
 fn call_every_cancelled_by_itself_in_a_panic() {
     let thread = Thread::start(|_| {});
     for _ in 0..3 {
-        let (told, called) = mpsc::channel();
+        let (sender, called) = mpsc::channel();
         thread.ask(move |io| {
             let own = Rc::new(RefCell::new(None::<CallLater>));
             let handle = Rc::clone(&own);
             let every = io.call_every(MS, move |_| {
                 handle.borrow().as_ref().unwrap().cancel();
-                told.send(()).unwrap();
+                sender.send(()).unwrap();
                 panic!("a bug");
             });
             *own.borrow_mut() = Some(every);
@@ -267,13 +266,13 @@ fn call_every_cancelled_by_itself_in_a_panic() {
     assert_calls_later(&thread);
 }
 
-/// The same, while the loop throws away those that are cancelled.
+/// The same while the loop removes cancelled calls.
 #[test]
 fn cancel_from_another_thread() {
     const HANDLES: usize = 1500;
     let thread = Thread::start(|_| {});
     for _ in 0..100 {
-        // Without a delay: each turn of the loop looks whether there are too many.
+        // Without a delay, so that each turn of the loop checks whether there are too many.
         let (busy, handles) = thread.ask(|io| {
             let busy = io.call_every(Duration::ZERO, |_| {});
             let hour = Duration::from_secs(3600);
@@ -292,11 +291,11 @@ fn cancel_from_another_thread() {
 #[test]
 fn a_late_message_reaches_nobody() {
     let thread = Thread::start(|_| {});
-    let (old, heard_by_old) = quiet(&thread);
+    let (old, old_events) = quiet(&thread);
     thread.remote.send(old, Box::new("timeout"));
     thread.remote.send(old, Box::new("close"));
-    // In the place of the other one.
-    let (new, heard_by_new) = quiet(&thread);
+    // It has the slot of the other one.
+    let (new, new_events) = quiet(&thread);
     assert_ne!(old, new);
     assert_eq!(
         format!("{old:?}").split(',').next(),
@@ -305,31 +304,31 @@ fn a_late_message_reaches_nobody() {
     );
     thread.remote.send(old, Box::new("late"));
     thread.remote.send(new, Box::new("hello"));
-    assert_eq!(next(&heard_by_new), "hello");
-    assert!(heard_by_old.recv_timeout(DEADLINE).is_err(), "it is gone");
-    // Nor does the deadline of the old one.
+    assert_eq!(next(&new_events), "hello");
+    assert!(old_events.recv_timeout(DEADLINE).is_err(), "it is gone");
+    // Neither does the deadline of the old one.
     let (other, _) = quiet(&thread);
     thread.remote.send(other, Box::new("timeout"));
     thread.remote.send(new, Box::new("timeout"));
-    assert_eq!(next(&heard_by_new), "timeout");
-    assert!(heard_by_new.try_recv().is_err());
+    assert_eq!(next(&new_events), "timeout");
+    assert!(new_events.try_recv().is_err());
 }
 
 #[test]
 fn a_panic_closes_its_channel_only() {
     let thread = Thread::start(|_| {});
-    let (bad, heard_by_bad) = quiet(&thread);
-    let (good, heard_by_good) = quiet(&thread);
+    let (bad, bad_events) = quiet(&thread);
+    let (good, good_events) = quiet(&thread);
     thread.remote.send(bad, Box::new("panic"));
     thread.remote.send(good, Box::new("hello"));
-    assert_eq!(next(&heard_by_good), "hello");
-    assert_eq!(next(&heard_by_bad), "closed");
-    assert!(heard_by_bad.recv_timeout(DEADLINE).is_err(), "it is gone");
+    assert_eq!(next(&good_events), "hello");
+    assert_eq!(next(&bad_events), "closed");
+    assert!(bad_events.recv_timeout(DEADLINE).is_err(), "it is gone");
     drop(thread);
-    assert_eq!(next(&heard_by_good), "closed");
+    assert_eq!(next(&good_events), "closed");
 }
 
-/// What a message is made of may be anybody's.
+/// A message may be of any type.
 #[test]
 fn a_late_message_that_panics_when_dropped_harms_nobody() {
     struct Bomb;
@@ -340,11 +339,11 @@ fn a_late_message_that_panics_when_dropped_harms_nobody() {
     }
     let thread = Thread::start(|_| {});
     let (gone, _) = quiet(&thread);
-    let (other, heard) = quiet(&thread);
+    let (other, events) = quiet(&thread);
     thread.remote.send(gone, Box::new("close"));
     thread.remote.send(gone, Box::new(Bomb));
     thread.remote.send(other, Box::new("hello"));
-    assert_eq!(next(&heard), "hello");
+    assert_eq!(next(&events), "hello");
 }
 
 #[test]

@@ -1,23 +1,24 @@
-//! What happens at the limits: of connections, of users, and of descriptors.
+//! The limits of connections, of users and of descriptors.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
 
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use common::{Client, DEADLINE, PASSWORD, Server, USER, wait_for};
 use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::{FTPConfig, FTPHandler, FTPServer, FTPSession};
+use testkit::{DEADLINE, Mode, PASSWORD, Server, USER, reset, wait_for};
+
+/// The path of the program.
+#[cfg(feature = "cli")]
+const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
 const TOO_MANY_OF_USER: &str = "530 Too many connections of this user.";
 
 fn with_max_cons_per_user(most: usize) -> Server {
     let set_up = move |server: &mut FTPServer| server.set_max_cons_per_user(most);
     Server::build(
+        Mode::Clear,
         "127.0.0.1",
         |_| {},
         set_up,
@@ -25,7 +26,7 @@ fn with_max_cons_per_user(most: usize) -> Server {
     )
 }
 
-/// Logs in, and is thrown out.
+/// Logs in and is refused.
 #[track_caller]
 fn expect_too_many(server: &Server, user: &str, password: &str) {
     let mut client = server.connect();
@@ -35,7 +36,7 @@ fn expect_too_many(server: &Server, user: &str, password: &str) {
     client.expect_eof();
 }
 
-/// Whether a login succeeds; a seat that was given up may not be free yet.
+/// Whether a login succeeds. A slot that was given up may not be free yet.
 fn may_log_in(server: &Server) -> bool {
     let mut client = server.connect();
     client.expect(331, format!("USER {USER}"));
@@ -49,12 +50,12 @@ fn max_connections_per_user() {
     // Data connections do not count.
     let _data = clients[0].pasv();
     expect_too_many(&server, USER, PASSWORD);
-    // Who does not know the password does not learn that the user is there.
+    // A client with a wrong password does not learn that the user is logged in.
     let mut guess = server.connect();
     guess.expect(331, format!("USER {USER}"));
     let reply = guess.expect(530, "PASS x");
     assert_eq!(reply, "530 Authentication failed.");
-    // Another user is not concerned.
+    // Other users are not affected.
     let mut anonymous = server.connect();
     anonymous.login("anonymous", "");
     anonymous.expect(200, "NOOP");
@@ -65,7 +66,7 @@ fn users_make_room_when_they_log_out() {
     let server = with_max_cons_per_user(1);
     let mut client = server.login();
     expect_too_many(&server, USER, PASSWORD);
-    // By REIN, by another USER, by QUIT, without a word.
+    // They log out with REIN, with another USER, with QUIT, and by closing.
     client.expect(230, "REIN");
     let mut client = server.login();
     client.expect(331, "USER anonymous");
@@ -82,6 +83,7 @@ fn users_make_room_when_they_log_out() {
 #[test]
 fn too_many_connections_wash_no_guess_clean() {
     let server = Server::build(
+        Mode::Clear,
         "127.0.0.1",
         |config| config.max_login_attempts = 2,
         |server| server.set_max_cons_per_user(1),
@@ -113,46 +115,42 @@ impl FTPHandler for StaysOpen {
     }
 }
 
-fn reset(client: Client) {
-    let socket = socket2::SockRef::from(&client.socket);
-    socket.set_linger(Some(Duration::ZERO)).unwrap();
-}
-
-/// Connections that are reset, some of them before they are accepted.
+/// Resets connections, some of them before they are accepted.
 #[test]
 fn resets_cost_no_place() {
     const MAX: usize = 30;
     let set_up = |server: &mut FTPServer| server.set_max_cons(MAX);
     let server = Server::build(
+        Mode::Clear,
         "127.0.0.1",
         |_| {},
         set_up,
         |_| ftpdlib::handlers::StockHandler,
     );
     for turn in 0..600 {
-        let mut client = Client::connect(server.address);
+        let mut client = server.client();
         match turn % 4 {
             0 => {}
             1 => drop(client.try_reply()),
             2 => client.send("USER user\r\nPASS 12345\r\nPASV\r\n"),
             _ => client.send("NOOP"),
         }
-        reset(client);
+        reset(client.socket);
     }
-    // All but that of the server itself.
+    // All slots but that of the server's own socket.
     let mut clients = Vec::new();
     wait_for("all places", || {
-        let mut client = Client::connect(server.address);
+        let mut client = server.client();
         if client.reply().0 == 220 {
             clients.push(client);
         }
         clients.len() == MAX - 1
     });
-    let mut client = Client::connect(server.address);
+    let mut client = server.client();
     client.expect_reply(421);
 }
 
-/// Knows a wrong password, and has to think about others.
+/// Decides at once about one wrong password, and later about all others.
 struct Undecided {
     inner: DummyAuthorizer,
     asked: Sender<Option<LaterVerdict>>,
@@ -179,8 +177,8 @@ impl Authorizer for Undecided {
     }
 }
 
-/// Whoever waits for an answer makes room by leaving, but not whoever was refused:
-/// guesses are not to be faster than their pause.
+/// A client whose login is not decided yet makes room by leaving. One whose login has failed does
+/// not: guesses must not be faster than the delay.
 #[test]
 fn who_is_reset_during_a_login() {
     let (asked, answers) = mpsc::channel();
@@ -190,17 +188,17 @@ fn who_is_reset_during_a_login() {
         config.auth_failed_timeout = Duration::from_secs(3600);
     };
     let set_up = |server: &mut FTPServer| server.set_max_cons_per_ip(1);
-    let server = Server::build("127.0.0.1", change, set_up, |_| {
+    let server = Server::build(Mode::Clear, "127.0.0.1", change, set_up, |_| {
         ftpdlib::handlers::StockHandler
     });
     let mut client = server.connect();
     client.expect(331, format!("USER {USER}"));
     client.send("PASS perhaps\r\n");
     let _answer = answers.recv_timeout(DEADLINE).unwrap();
-    reset(client);
+    reset(client.socket);
     let mut next = None;
-    wait_for("its place", || {
-        let mut client = Client::connect(server.address);
+    wait_for("its slot", || {
+        let mut client = server.client();
         let admitted = client.reply().0 == 220;
         next = admitted.then_some(client);
         admitted
@@ -209,56 +207,66 @@ fn who_is_reset_during_a_login() {
     client.expect(331, format!("USER {USER}"));
     client.send("PASS wrong\r\n");
     assert!(answers.recv_timeout(DEADLINE).unwrap().is_none());
-    reset(client);
-    Client::connect(server.address).expect_reply(421);
+    reset(client.socket);
+    server.client().expect_reply(421);
 }
 
 #[cfg(feature = "cli")]
 mod descriptors {
     use std::net::TcpStream;
 
-    use crate::tools::Program;
+    use testkit::{Client, Program};
 
     use super::*;
 
     #[test]
     fn the_soft_limit_is_raised() {
-        let program = Program::start_after("ulimit -S -n 64; ulimit -H -n 640", &[]);
+        let program = Program::start_after(
+            "ulimit -S -n 64; ulimit -H -n 640",
+            FTPDLIB,
+            Mode::Clear,
+            &[],
+        );
         assert_eq!(program.descriptors_max(), 640);
         assert!(!program.log().contains("max_cons"), "{}", program.log());
     }
 
     #[test]
-    fn more_connections_than_files_are_told() {
-        let program = Program::start_after("ulimit -n 200", &["--max-cons", "50000"]);
+    fn more_connections_than_files_are_warnings() {
+        let program = Program::start_after(
+            "ulimit -n 200",
+            FTPDLIB,
+            Mode::Clear,
+            &["--max-cons", "50000"],
+        );
         let line = "max_cons is 50000, but the system allows 200 open files (ulimit -n)";
         assert_eq!(program.log().matches(line).count(), 1, "{}", program.log());
     }
 
     #[test]
     fn what_connections_take_depends_on_the_model() {
-        let told = |model: &str, max_cons: &str| {
+        let warnings = |model: &str, max_cons: &str| {
             let args = ["--max-cons", max_cons, "--concurrency", model];
-            let program = Program::start_after("ulimit -n 200", &args);
+            let program = Program::start_after("ulimit -n 200", FTPDLIB, Mode::Clear, &args);
             let log = program.log();
             let lines = log.lines().filter(|line| line.contains("max_cons is"));
             let texts = lines.filter_map(|line| Some(line.split_once("files")?.1.to_owned()));
             texts.collect::<Vec<_>>()
         };
-        assert!(told("async", "100").is_empty());
+        assert!(warnings("async", "100").is_empty());
         assert_eq!(
-            told("multi-thread", "100"),
+            warnings("multi-thread", "100"),
             [", of which each connection takes 3 (ulimit -n)"]
         );
-        // Each process may have as many.
-        assert!(told("multi-proc", "50000").is_empty());
+        // Each process may open as many.
+        assert!(warnings("multi-proc", "50000").is_empty());
     }
 
-    /// Clients that are let in, until one is turned away.
+    /// Connects clients until one is refused.
     fn fill(program: &Program) -> Vec<Client> {
         let mut clients = Vec::new();
         loop {
-            let mut client = Client::connect(program.address);
+            let mut client = program.client();
             match client.reply().0 {
                 220 => clients.push(client),
                 code => {
@@ -277,19 +285,19 @@ mod descriptors {
 
     #[test]
     fn the_last_ones_are_for_transfers() {
-        let program = Program::start_after("ulimit -n 64", &[]);
+        let program = Program::start_after("ulimit -n 64", FTPDLIB, Mode::Clear, &[]);
         std::fs::write(program.home.path().join("file"), "content").unwrap();
         let mut clients = fill(&program);
         assert!(clients.len() > 20, "{}", clients.len());
-        // Listener or connection, and file: for some at once.
+        // A listener or a connection, and a file: for some of them at once.
         let data: Vec<_> = clients[..5].iter_mut().map(Client::pasv).collect();
         for (client, mut data) in clients.iter_mut().zip(data) {
             client.begin("RETR file");
-            assert_eq!(common::read_all(&mut data), b"content");
+            assert_eq!(testkit::read_all(&mut data), b"content");
             client.expect_reply(226);
         }
         clients[20].upload("STOR new", "other");
-        // One goes, another may come.
+        // When one transfer ends, another one may begin.
         let mut last = clients.pop().unwrap();
         last.expect(221, "QUIT");
         last.expect_eof();
@@ -297,70 +305,71 @@ mod descriptors {
         assert_eq!(next.download("RETR new"), b"other");
     }
 
-    /// Each with a thread takes more than its socket, and a crowd is let in before the
-    /// first of them has begun.
+    /// A connection with a thread takes more descriptors than its socket, and many are accepted
+    /// before the first thread starts.
     #[test]
     fn the_last_ones_are_for_transfers_of_threads() {
-        let program = Program::start_after("ulimit -n 64", &["--concurrency", "multi-thread"]);
+        let program = Program::start_after(
+            "ulimit -n 64",
+            FTPDLIB,
+            Mode::Clear,
+            &["--concurrency", "multi-thread"],
+        );
         std::fs::write(program.home.path().join("file"), "content").unwrap();
         let mut client = program.login();
         program.signal("STOP");
-        let mut crowd: Vec<_> = (0..60).map(|_| Client::connect(program.address)).collect();
+        let mut waiting: Vec<_> = (0..60).map(|_| program.client()).collect();
         program.signal("CONT");
-        // None is dropped without a word.
-        crowd.retain_mut(|newcomer| match newcomer.reply().0 {
+        // None is closed without a reply.
+        waiting.retain_mut(|client| match client.reply().0 {
             220 => true,
             code => {
                 assert_eq!(code, 421);
-                newcomer.expect_eof();
+                client.expect_eof();
                 false
             }
         });
-        assert!((5..20).contains(&crowd.len()), "{}", crowd.len());
+        assert!((5..20).contains(&waiting.len()), "{}", waiting.len());
         assert_eq!(client.download("RETR file"), b"content");
-        crowd[0].login(USER, PASSWORD);
-        crowd[0].upload("STOR new", "other");
+        waiting[0].login(USER, PASSWORD);
+        waiting[0].upload("STOR new", "other");
         assert_eq!(program.log().matches("has no loop").count(), 0);
         // They make room.
-        drop(crowd);
-        wait_for("a place", || {
-            Client::connect(program.address).reply().0 == 220
-        });
+        drop(waiting);
+        wait_for("a slot", || program.client().reply().0 == 220);
     }
 
     #[test]
     fn without_any_it_neither_spins_nor_stops_listening() {
-        let program = Program::start_after("ulimit -n 64", &[]);
+        let program = Program::start_after("ulimit -n 64", FTPDLIB, Mode::Clear, &[]);
         let mut clients = fill(&program);
-        // Listeners take what was kept back.
+        // Listeners take the reserve.
         let mut listening = 0;
         while clients[listening].command("PASV").0 == 227 {
             listening += 1;
         }
         // These wait to be accepted.
-        let crowd: Vec<_> = (0..30)
+        let waiting: Vec<_> = (0..30)
             .map(|_| TcpStream::connect(program.address).unwrap())
             .collect();
-        wait_for("the lack", || program.log().contains("cannot accept"));
-        let before = program.cpu_time();
-        std::thread::park_timeout(Duration::from_millis(500));
-        let spent = program.cpu_time() - before;
+        wait_for("the error", || program.log().contains("cannot accept"));
+        let spent = program.cpu_time_of(Duration::from_millis(500));
         assert!(spent <= Duration::from_millis(100), "{spent:?}");
         assert_eq!(program.log().matches("cannot accept").count(), 1);
-        // Whoever is in is served, and told what is not possible.
+        // Connected clients are served, and get errors for what is not possible.
         clients[0].expect(200, "NOOP");
         clients[listening].expect(425, "EPSV");
         clients[listening].expect(550, "MLST .");
-        // What was waited for comes, and goes on.
+        // The waiting connections are accepted, and leave.
         for client in &mut clients[..listening] {
             client.expect(225, "ABOR");
         }
-        drop(crowd);
+        drop(waiting);
         let mut last = clients.pop().unwrap();
         last.expect(221, "QUIT");
         last.expect_eof();
-        wait_for("a place", || {
-            let mut late = Client::connect(program.address);
+        wait_for("a slot", || {
+            let mut late = program.client();
             late.reply().0 == 220
         });
         assert_eq!(clients[0].download("NLST"), b"");
@@ -369,11 +378,12 @@ mod descriptors {
 
 #[cfg(feature = "cli")]
 mod processes {
+    use testkit::{Client, Program};
+
     use super::*;
-    use crate::tools::Program;
 
     fn login(program: &Program) -> Option<Client> {
-        let mut client = Client::connect(program.address);
+        let mut client = program.client();
         client.expect_reply(220);
         client.expect(331, format!("USER {USER}"));
         match client.command(format!("PASS {PASSWORD}")) {
@@ -386,7 +396,7 @@ mod processes {
         }
     }
 
-    /// Logins until one is too many.
+    /// Logs in until a login is refused.
     fn fill(program: &Program, most: usize) -> Vec<Client> {
         let clients: Vec<_> = std::iter::from_fn(|| login(program)).take(99).collect();
         assert_eq!(clients.len(), most);
@@ -410,18 +420,22 @@ mod processes {
     #[test]
     fn workers_count_together_and_a_dead_one_gives_back() {
         let args = ["--concurrency", "pre-fork", "--workers", "3"];
-        let program = Program::start(&[&args[..], &["--max-cons-per-user", "12"]].concat());
+        let program = Program::start(
+            FTPDLIB,
+            Mode::Clear,
+            &[&args[..], &["--max-cons-per-user", "12"]].concat(),
+        );
         wait_for("the workers", || workers(&program).len() == 3);
         let mut clients = fill(&program, 12);
         kill(&workers(&program)[0]);
         wait_for("another worker", || workers(&program).len() == 4);
-        // Those of the others are still there.
+        // The clients of the other workers are still connected.
         clients.retain_mut(|client| {
             client.send("NOOP\r\n");
             client.try_reply().is_some()
         });
         let rest = fill(&program, 12 - clients.len());
-        // All that is left goes, and all of it can be had again.
+        // All slots are given back and can be taken again.
         drop((clients, rest));
         let mut clients = Vec::new();
         wait_for("all places", || {
@@ -434,12 +448,12 @@ mod processes {
     #[test]
     fn a_process_for_each_connection_counts_for_all() {
         let args = ["--concurrency", "multi-proc", "--max-cons-per-user", "3"];
-        let program = Program::start(&args);
+        let program = Program::start(FTPDLIB, Mode::Clear, &args);
         let mut clients = fill(&program, 3);
         assert_eq!(clients[0].download("NLST"), b"");
         clients[0].expect(221, "QUIT");
         clients[0].expect_eof();
-        wait_for("a place", || {
+        wait_for("a slot", || {
             clients[0] = match login(&program) {
                 Some(client) => client,
                 None => return false,
@@ -447,12 +461,16 @@ mod processes {
             true
         });
         assert!(login(&program).is_none());
-        // Data connections of other processes count too.
-        let program = Program::start(&["--concurrency", "multi-proc", "--max-cons", "4"]);
+        // Data connections of other processes count, too.
+        let program = Program::start(
+            FTPDLIB,
+            Mode::Clear,
+            &["--concurrency", "multi-proc", "--max-cons", "4"],
+        );
         let mut clients = [login(&program).unwrap(), login(&program).unwrap()];
         let _data = clients[0].pasv();
         clients[0].begin("STOR file");
-        let mut late = Client::connect(program.address);
+        let mut late = program.client();
         late.expect_reply(421);
     }
 }

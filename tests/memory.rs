@@ -1,10 +1,8 @@
-//! What sessions take of user space, by an allocator that counts: idle ones
-//! next to nothing, and no client can make one hold much.
+//! The user-space memory of sessions, measured by a counting allocator: idle sessions need next
+//! to none, and no client can make a session hold much.
 
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,10 +10,10 @@ use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{Client, Server, wait_for};
 use ftpdlib::handlers::StockHandler;
+use testkit::{Client, Mode, Server, wait_for};
 
-/// Counts what the threads take that want to be counted: servers, not clients.
+/// Counts the allocations of threads that have asked for it: servers, not clients.
 struct Counting;
 
 #[global_allocator]
@@ -29,7 +27,7 @@ thread_local! {
 }
 
 impl Counting {
-    /// As much as malloc of glibc takes for a block of that size.
+    /// The size of the block that glibc's malloc uses for such a request.
     fn taken(layout: Layout) -> usize {
         (layout.size() + 8).next_multiple_of(16).max(32)
     }
@@ -39,7 +37,8 @@ impl Counting {
     }
 }
 
-// SAFETY: all is left to the system's allocator.
+// SAFETY: every call goes to the system's allocator with the same arguments, so its guarantees
+// hold here.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if Self::is_on() {
@@ -47,7 +46,7 @@ unsafe impl GlobalAlloc for Counting {
             let live = LIVE.fetch_add(taken, Relaxed) + taken;
             PEAK.fetch_max(live, Relaxed);
         }
-        // SAFETY: as the caller of this.
+        // SAFETY: the caller keeps the contract of `alloc`, which is that of `System.alloc`.
         unsafe { System.alloc(layout) }
     }
 
@@ -55,22 +54,24 @@ unsafe impl GlobalAlloc for Counting {
         if Self::is_on() {
             LIVE.fetch_sub(Self::taken(layout), Relaxed);
         }
-        // SAFETY: as the caller of this.
+        // SAFETY: the caller keeps the contract of `dealloc`, and `System` has allocated the
+        // block.
         unsafe { System.dealloc(block, layout) }
     }
 }
 
-/// A server that is counted, and nobody else's meanwhile.
+/// Starts a server that is counted; no other server is counted meanwhile.
 fn counted() -> (Server, MutexGuard<'static, ()>) {
     static ONE: Mutex<()> = Mutex::new(());
     let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let server = Server::build(
+        Mode::Clear,
         "127.0.0.1",
         |config| config.timeout = Some(std::time::Duration::from_secs(300)),
         |server| {
             server.set_max_cons(0);
             COUNTED.set(true);
-            // Room for what is let go that was not counted when it was taken.
+            // Room for memory that was not counted when it was taken and is given back now.
             LIVE.store(1 << 20, Relaxed);
         },
         |_peer| StockHandler,
@@ -78,9 +79,9 @@ fn counted() -> (Server, MutexGuard<'static, ()>) {
     (server, one)
 }
 
-/// What is taken when all that was asked for before is done.
+/// Returns the memory in use when all earlier commands are done.
 fn live(client: &mut Client) -> usize {
-    // The second is answered in a later turn than the first.
+    // The second reply comes in a later turn than the first.
     client.expect(200, "NOOP");
     client.expect(200, "NOOP");
     LIVE.load(Relaxed)
@@ -128,7 +129,7 @@ fn replies_that_nobody_reads_do_not_pile_up() {
             server.write(&format!("file{number}"), "");
         }
         let mut first = server.login();
-        // Once before, for what happens once.
+        // Once before, for allocations that happen only once.
         first.expect(213, "STAT /");
         let before = live(&mut first);
         PEAK.store(before, Relaxed);
@@ -141,7 +142,7 @@ fn replies_that_nobody_reads_do_not_pile_up() {
                 Ok(_) => refused = 0,
                 Err(err) if err.kind() == ErrorKind::WouldBlock => {
                     refused += 1;
-                    // A turn of the server's, at least.
+                    // This takes at least one turn of the server.
                     first.expect(200, "NOOP");
                 }
                 Err(err) => panic!("{err}"),
@@ -155,7 +156,7 @@ fn replies_that_nobody_reads_do_not_pile_up() {
     }
 }
 
-/// Those that were held back come when the client reads: each command has one.
+/// The replies that were held back come when the client reads: there is one for each command.
 #[test]
 fn replies_that_are_read_late_all_come() {
     let (server, _one) = counted();
@@ -175,8 +176,7 @@ fn replies_that_are_read_late_all_come() {
     }
 }
 
-/// A promised listing waits with the little it has read for a connection that
-/// may never come.
+/// A listing that waits for a data connection, which may never come, holds little.
 #[test]
 fn promised_listings_hold_little() {
     let (server, _one) = counted();
@@ -193,7 +193,7 @@ fn promised_listings_hold_little() {
         "NLST dir",
         "MLSD dir",
     ] {
-        // Once before, for what happens once.
+        // Once before, for allocations that happen only once.
         once.expect(150, command);
         let before = live(&mut first);
         let mut client = server.login();
@@ -204,7 +204,7 @@ fn promised_listings_hold_little() {
     }
 }
 
-/// Long lines do not make the part of a listing long that is made at once.
+/// Long lines do not make the part of a listing that is made at once longer.
 #[test]
 fn listings_of_long_lines_hold_little() {
     let (server, _one) = counted();
@@ -219,7 +219,7 @@ fn listings_of_long_lines_hold_little() {
     let before = live(&mut first);
     let mut client = server.login();
     client.send("STAT dir\r\n".repeat(10));
-    // Until the connection is full: no more comes while others are served.
+    // Until the connection is full: nothing more is read while others are served.
     let mut arrived = vec![0; 16 << 20];
     let mut seen = 0;
     wait_for("a full connection", || {

@@ -1,10 +1,6 @@
-//! Work off the loop: its session waits for it, the others do not.
+//! Jobs on the pool: their session waits for them, the others do not.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
 
 use std::any::Any;
 use std::io::{BufRead, BufReader, Write};
@@ -17,9 +13,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use common::authority;
-use common::socket::Socket;
-use common::{Client, DEADLINE, PASSWORD, Server, USER, drain, wait_for, write_big};
 use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::handlers::{CmdArg, StockHandler, TimerId, commands};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
@@ -27,13 +20,16 @@ use ftpdlib::{
     AuthenticationFailed, FTPConfig, FTPHandler, FTPServer, FTPSession, PoolFull, TlsConfig,
 };
 use rustls::{ClientConnection, StreamOwned};
-use tools::{Way, begin, next, reset};
+use testkit::{
+    Client, DEADLINE, Mode, PASSWORD, Server, Socket, USER, Way, authority, begin, drain, next,
+    reset, wait_for, write_big,
+};
 
-/// Gives work to others, which asks the test what its result is.
+/// A handler that gives jobs to the pool; each job asks the test for its result.
 struct Giver {
     questions: Sender<Question>,
     events: Sender<String>,
-    /// That no work gets past before the test lets go.
+    /// No job passes it while the test keeps it closed.
     gate: Arc<Gate>,
     results: Vec<String>,
 }
@@ -44,7 +40,7 @@ struct Gate {
     arrived: AtomicUsize,
 }
 
-/// What a work is called, and where its result goes; `panic` is one too.
+/// The name of a job, and where its result goes; the result `panic` makes it panic.
 type Question = (String, Sender<&'static str>);
 
 impl Giver {
@@ -70,7 +66,7 @@ impl Giver {
             "XWORK" => s.offload(self.work(arg), |s, result| {
                 s.respond(&format!("250 {result}"));
             }),
-            // The last of them replies.
+            // The last one of them replies.
             "XSOME" => {
                 for name in arg.split(' ') {
                     s.offload_with(self.work(name), |h: &mut Self, _, result| {
@@ -158,8 +154,8 @@ impl FTPHandler for Giver {
     }
 }
 
-/// A server, what it asks, and what it tells. One test at a time has the threads
-/// that all would share.
+/// A server, the questions of its jobs and the events of its handler. Only one test at a time
+/// uses the pool, which all servers of the process share.
 struct Stage {
     server: Server,
     questions: Receiver<Question>,
@@ -209,7 +205,7 @@ impl Stage {
             }
             change(config);
         };
-        let server = Server::build("127.0.0.1", change, set_up, move |_| Giver {
+        let server = Server::build(Mode::Clear, "127.0.0.1", change, set_up, move |_| Giver {
             questions: ask.clone(),
             events: tell.clone(),
             gate: Arc::clone(&closed),
@@ -224,7 +220,7 @@ impl Stage {
         }
     }
 
-    /// The next question, whose work is being done then.
+    /// Returns the next question; its job runs until the test answers.
     #[track_caller]
     fn question(&self, name: &str) -> Sender<&'static str> {
         let (asked, answer) = self.questions.recv_timeout(DEADLINE).unwrap();
@@ -247,7 +243,7 @@ impl Stage {
         assert_eq!(self.events.try_recv().ok(), None);
     }
 
-    /// That others are served.
+    /// Checks that other sessions are served.
     #[track_caller]
     fn others_go_on(&self) {
         let mut other = self.login();
@@ -257,9 +253,9 @@ impl Stage {
         self.expect_event("disconnect");
     }
 
-    /// That there is somebody to do the work of others.
+    /// Checks that a thread of the pool is free for jobs of others.
     #[track_caller]
-    fn others_work(&self) {
+    fn pool_is_free(&self) {
         let mut other = self.login();
         other.send("XWORK x\r\nQUIT\r\n");
         self.answer("x", "fine");
@@ -341,7 +337,7 @@ fn results_of_one_session_come_in_the_order_of_its_works() {
     answers.sort_by(|one, other| one.0.cmp(&other.0));
     let [(_, a), (_, b)] = answers;
     b.send("b").unwrap();
-    // When that of another one is back, which is begun later, so is this.
+    // When the job of another session is done, which began later, so is this one.
     let mut other = stage.login();
     other.send("XWORK c\r\n");
     stage.answer("c", "c");
@@ -363,7 +359,7 @@ fn a_result_may_be_reason_for_more_work() {
     client.expect_reply(200);
 }
 
-/// Its end is noticed although nothing is read; the work goes on to its own.
+/// The end of the session is noticed although nothing is read; the job runs to its end.
 #[test]
 fn a_session_may_end_before_its_work() {
     let stage = Stage::new();
@@ -373,10 +369,10 @@ fn a_session_may_end_before_its_work() {
     reset(client.socket);
     stage.expect_event("disconnect");
     answer.send("too late").unwrap();
-    stage.others_work();
+    stage.pool_is_free();
 }
 
-/// Who only stops to send may still want to hear.
+/// A client that has only shut down its sending side still gets its replies.
 #[test]
 fn a_client_that_sends_no_more_is_answered() {
     let stage = Stage::new();
@@ -391,7 +387,7 @@ fn a_client_that_sends_no_more_is_answered() {
     client.expect_eof();
     stage.expect_event("XWORK a 250 fine");
     stage.expect_event("disconnect");
-    // The one who has left meanwhile is noticed at the latest when it is done.
+    // A client that has closed meanwhile is noticed at the latest when the job is done.
     let mut client = stage.login();
     client.send("XWORK b\r\n");
     let answer = stage.question("b");
@@ -401,16 +397,15 @@ fn a_client_that_sends_no_more_is_answered() {
     stage.expect_event("disconnect");
 }
 
-/// A client at another address, who is logged in.
-fn elsewhere(server: &Server) -> Client {
-    let mut client = common::connect_from("127.0.0.2", server.address);
+/// Connects a client from another address, which is logged in.
+fn login_from_elsewhere(server: &Server) -> Client {
+    let mut client = Client::connect_from(Mode::Clear, "127.0.0.2", server.address);
     client.expect_reply(220);
     client.login(USER, PASSWORD);
     client
 }
 
-/// Somebody who asks for work and leaves, again and again, has no more of it than
-/// connections.
+/// A client that asks for jobs and leaves, again and again, has no more jobs than connections.
 #[test]
 fn work_keeps_the_seat_of_a_session_that_has_gone() {
     let set_up = |server: &mut FTPServer| {
@@ -426,19 +421,19 @@ fn work_keeps_the_seat_of_a_session_that_has_gone() {
         reset(client.socket);
         stage.expect_event("disconnect");
     }
-    Client::connect(stage.address).expect_reply(421);
-    let mut other = elsewhere(&stage);
-    let mut late = common::connect_from("127.0.0.2", stage.address);
+    stage.client().expect_reply(421);
+    let mut other = login_from_elsewhere(&stage);
+    let mut late = Client::connect_from(Mode::Clear, "127.0.0.2", stage.address);
     late.expect_reply(220);
     late.expect(331, format!("USER {USER}"));
     late.expect(530, format!("PASS {PASSWORD}"));
     late.expect_eof();
     stage.expect_event("disconnect");
-    // One is done, one may come.
+    // One job is done, so one connection may come.
     works.pop().unwrap().send("too late").unwrap();
     let mut next = None;
     wait_for("a place", || {
-        let mut client = Client::connect(stage.address);
+        let mut client = stage.client();
         let admitted = client.reply().0 == 220;
         next = admitted.then_some(client);
         admitted
@@ -447,7 +442,7 @@ fn work_keeps_the_seat_of_a_session_that_has_gone() {
     other.expect(200, "NOOP");
 }
 
-/// Asks others, as [`Giver`] does, whether a login is good.
+/// An authorizer that asks the test, as [`Giver`] does, whether a login is good.
 struct Asking {
     inner: DummyAuthorizer,
     questions: Mutex<Sender<Sender<()>>>,
@@ -475,7 +470,7 @@ impl Authorizer for Asking {
     }
 }
 
-/// A login that is decided elsewhere, too.
+/// A login that is decided later waits in the same way.
 #[test]
 fn a_login_keeps_the_seat_of_its_session() {
     let (ask, questions) = channel();
@@ -493,14 +488,12 @@ fn a_login_keeps_the_seat_of_its_session() {
     let answer = questions.recv_timeout(DEADLINE).unwrap();
     reset(client.socket);
     stage.expect_event("disconnect");
-    Client::connect(stage.address).expect_reply(421);
+    stage.client().expect_reply(421);
     drop(answer);
-    wait_for("its place", || {
-        Client::connect(stage.address).reply().0 == 220
-    });
+    wait_for("its place", || stage.client().reply().0 == 220);
 }
 
-/// What is begun when a session ends is done all the same.
+/// A job that was given when the session ended is done all the same.
 #[test]
 fn work_may_be_a_farewell() {
     let stage = Stage::new();
@@ -509,7 +502,7 @@ fn work_may_be_a_farewell() {
     drop(client);
     stage.expect_event("disconnect");
     stage.answer("farewell", "dropped");
-    stage.others_work();
+    stage.pool_is_free();
 }
 
 #[test]
@@ -534,11 +527,11 @@ fn a_panic_ends_its_session_only() {
         }
         client.expect_eof();
         stage.expect_event("disconnect");
-        stage.others_work();
+        stage.pool_is_free();
     }
 }
 
-/// So many may wait; more are refused, and their session is not parked.
+/// A bounded number of jobs may wait; more are refused, and their session is not parked.
 #[test]
 fn too_much_work_is_refused() {
     let stage = Stage::new();
@@ -550,25 +543,25 @@ fn too_much_work_is_refused() {
     for client in &mut clients {
         let reply = client.expect(450, "XFILL");
         assert_eq!(reply, "450 Too much work waits; try again later.");
-        let works = stage.events.iter().take_while(|event| event == "work");
-        count += works.count() - 1;
-        // They have room for some more when each thread has taken one.
+        let jobs = stage.events.iter().take_while(|event| event == "work");
+        count += jobs.count() - 1;
+        // When each thread has taken a job, there is room for that many more.
         let arrived = || stage.gate.arrived.load(SeqCst);
         wait_for("the threads", || arrived() == threads);
         client.send("NOOP\r\n");
     }
-    // Half of what there is, for one address.
+    // One address may have half of the queue.
     assert_eq!(count, 512 + threads);
     let mut other = stage.login();
     other.expect(450, "XWORK a");
     stage.expect_event("XWORK a 450 Too much work waits; try again later.");
     other.expect(200, "NOOP");
     assert!(clients[0].is_silent());
-    let mut stranger = elsewhere(&stage);
-    stranger.send("XWORK a\r\n");
+    let mut foreign = login_from_elsewhere(&stage);
+    foreign.send("XWORK a\r\n");
     drop(closed);
     stage.answer("a", "fine");
-    stranger.expect_reply(250);
+    foreign.expect_reply(250);
     for client in &mut clients {
         client.expect_reply(200);
     }
@@ -605,7 +598,7 @@ fn work_on_a_file_that_was_received() {
     stage.expect_event("hash");
 }
 
-/// As long as that lasts, QUIT before the end of the transfer has to wait too.
+/// While a job runs, QUIT before the end of a transfer waits, too.
 #[test]
 fn quit_waits_for_work_on_a_file() {
     let stage = Stage::new();
@@ -623,7 +616,7 @@ fn quit_waits_for_work_on_a_file() {
     stage.expect_event("disconnect");
 }
 
-/// The timer proves that more time has gone by than a client may be silent.
+/// The timer proves that more time has passed than a client may be silent.
 #[test]
 fn timers_and_messages_come_and_no_time_out() {
     let stage = Stage::with(|config| config.timeout = Some(Duration::from_millis(100)));
@@ -671,7 +664,7 @@ fn under_tls() {
     expect(&mut tls, "250 fine\r\n");
     expect(&mut tls, "200 ");
     let answer = stage.question("b");
-    // It leaves, with a good-bye; that is noticed when the work is done.
+    // It leaves with QUIT, which is noticed when the job is done.
     tls.get_mut().conn.send_close_notify();
     tls.get_mut().flush().unwrap();
     drop(tls);

@@ -1,6 +1,8 @@
-//! The themes over TLS 1.3: `common` knows by the name of this binary.
+//! The themes over TLS 1.3.
 
-mod common;
 mod themes;
-#[path = "common/tools.rs"]
-mod tools;
+
+use testkit::Mode;
+
+/// What the connections of this run are made with.
+const MODE: Mode = Mode::Tls13;

@@ -1,141 +1,47 @@
-//! The examples, as those who copy them run them: each is started, does one real job
-//! for a client, and is stopped; and `docs/RECIPES.md` shows what is in them.
+//! Each example is started as a user would start it, does one real job for a client, and is
+//! stopped; and the Rust in `docs/RECIPES.md` is compared with the examples.
 //!
-//! `cargo test` builds them; before `cargo test --test recipes` say
-//! `cargo build --examples`.
+//! `cargo test` builds the examples; before `cargo test --test recipes`, run `cargo build
+//! --examples`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
+#[path = "recipes/daemon.rs"]
+mod daemon;
 
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::tls::certfile;
-use common::{Client, PASSWORD, USER, parse_227, pattern, set_deadlines, wait_for};
+use daemon::Daemon;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tempfile::TempDir;
+use testkit::{
+    Client, PASSWORD, Program, Socket, USER, certfile, parse_227, pattern, set_deadlines, wait_for,
+};
 
-/// An example that runs, and ends with this value.
-struct Example {
-    address: SocketAddr,
-    home: TempDir,
-    child: Child,
-    log: Arc<Mutex<String>>,
+/// Starts an example with an empty directory to share.
+fn start(name: &str) -> Program {
+    start_at("127.0.0.1:0", name, &[])
 }
 
-impl Example {
-    /// With an empty directory to share.
-    fn start(name: &str) -> Self {
-        Self::start_at("127.0.0.1:0", name, &[])
-    }
-
-    fn start_at(address: &str, name: &str, more: &[&str]) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let mut child = Command::new(path_of(name))
-            .arg(address)
-            .arg(home.path())
-            .args(more)
-            .current_dir(home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let log = Arc::<Mutex<String>>::default();
-        let lines = Arc::clone(&log);
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                lines.lock().unwrap().push_str(&(line + "\n"));
-            }
-        });
-        let mut example = Self {
-            address: SocketAddr::from(([0; 4], 0)),
-            home,
-            child,
-            log,
-        };
-        example.address = address_in(|| example.log());
-        example
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    /// Waits for a line of the log.
-    #[track_caller]
-    fn expect_log(&self, text: &str) {
-        wait_for(text, || self.log().contains(text));
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(self.path(name), bytes).unwrap();
-    }
-
-    #[track_caller]
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap()
-    }
-
-    fn connect(&self) -> Client {
-        let mut client = Client::connect(self.address);
-        client.expect_reply(220);
-        client
-    }
-
-    fn login(&self) -> Client {
-        let mut client = self.connect();
-        client.login(USER, PASSWORD);
-        client.expect(200, "TYPE I");
-        client
-    }
-
-    /// As who runs it does: by SIGTERM.
-    #[track_caller]
-    fn stop(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        let status = self.wait();
-        assert_eq!(status.code(), Some(0), "{}", self.log());
-    }
-
-    #[track_caller]
-    fn wait(&mut self) -> ExitStatus {
-        let mut status = None;
-        wait_for("its end", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap()
-    }
+/// Starts an example on this address, with more arguments.
+fn start_at(address: &str, name: &str, more: &[&str]) -> Program {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(path_of(name));
+    command
+        .arg(address)
+        .arg(home.path())
+        .args(more)
+        .current_dir(home.path());
+    Program::spawn(command, home)
 }
 
-impl Drop for Example {
-    fn drop(&mut self) {
-        // Not waited for, it still has the number of its group.
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-            let _ = self.child.wait();
-        }
-    }
-}
-
-/// `target/debug/examples/NAME`, beside `target/debug/deps/recipes-..`, this program.
+/// Returns `target/debug/examples/NAME`, next to `target/debug/deps/recipes-..`, which is this
+/// program.
 fn path_of(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let path = this.ancestors().nth(2).unwrap().join("examples").join(name);
@@ -144,20 +50,8 @@ fn path_of(name: &str) -> PathBuf {
     path
 }
 
-/// Where a server listens, by its log.
-fn address_in(log: impl Fn() -> String) -> SocketAddr {
-    let mut address = None;
-    wait_for("the server", || {
-        let log = log();
-        let start = log.split("starting FTP server on ").nth(1);
-        address = start.and_then(|rest| rest.split_once(',')?.0.parse().ok());
-        address.is_some()
-    });
-    address.unwrap()
-}
-
-/// Begins an upload that is not ended, of which these bytes have come.
-fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> common::socket::Socket {
+/// Begins an upload without ending it, and waits until the server has these bytes.
+fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> Socket {
     let mut data = client.pasv();
     client.begin(command);
     data.write_all(bytes).unwrap();
@@ -172,7 +66,7 @@ fn begin_upload(client: &mut Client, command: &str, bytes: &[u8]) -> common::soc
 
 #[test]
 fn basic_ftpd() {
-    let example = Example::start("basic_ftpd");
+    let example = start("basic_ftpd");
     let mut client = Client::connect(example.address);
     assert_eq!(client.expect_reply(220), "220 A basic server is ready.");
     client.login(USER, PASSWORD);
@@ -191,11 +85,11 @@ fn basic_ftpd() {
 
 #[test]
 fn anti_flood_ftpd() {
-    let example = Example::start("anti_flood_ftpd");
+    let example = start("anti_flood_ftpd");
     let mut client = example.connect();
     client.login("anonymous", "");
     client.expect(200, "NOOP");
-    // Even if some seconds pass meanwhile.
+    // Enough commands even if some seconds pass meanwhile.
     client.send("NOOP\r\n".repeat(3000));
     while client.line().is_some() {}
     example.expect_log("banned IP 127.0.0.1 for command flooding");
@@ -207,10 +101,10 @@ fn anti_flood_ftpd() {
 
 #[test]
 fn md5_ftpd() {
-    let example = Example::start("md5_ftpd");
+    let example = start("md5_ftpd");
     let mut client = example.connect();
     client.expect(331, "USER user");
-    // Commands behind it wait for the answer.
+    // Commands after it wait for the reply.
     client.send("PASS wrong\r\nUSER user\r\nPASS 12345\r\nPWD\r\n");
     for code in [530, 331, 230, 257] {
         client.expect_reply(code);
@@ -224,8 +118,8 @@ fn md5_ftpd() {
 
 #[test]
 fn throttled_ftpd() {
-    let example = Example::start("throttled_ftpd");
-    // It looks at the clock after each 300 KiB.
+    let example = start("throttled_ftpd");
+    // The limit is checked after each 300 KiB.
     let bytes = pattern(700 * 1024);
     example.write("file", &bytes);
     let mut client = example.login();
@@ -238,10 +132,11 @@ fn throttled_ftpd() {
 #[test]
 fn tls_ftpd() {
     let certfile = certfile();
-    let example = Example::start_at("127.0.0.1:0", "tls_ftpd", &[certfile.to_str().unwrap()]);
+    let path = certfile.path().to_str().unwrap();
+    let example = start_at("127.0.0.1:0", "tls_ftpd", &[path]);
     let mut client = example.connect();
     client.expect(550, "USER user");
-    let [_, config] = common::tls::both();
+    let [_, config] = testkit::each_version();
     client.auth(&config).unwrap();
     client.login(USER, PASSWORD);
     client.expect(550, "PASV");
@@ -252,49 +147,6 @@ fn tls_ftpd() {
     example.stop();
 }
 
-/// A directory with a daemon, which ends with this value.
-struct Daemon(TempDir);
-
-impl Daemon {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("home")).unwrap();
-        Self(dir)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// What came of a command, and what it said.
-    fn run(&self, command: &str) -> (bool, String) {
-        self.run_at("127.0.0.1:0", command)
-    }
-
-    fn run_at(&self, address: &str, command: &str) -> (bool, String) {
-        let run = Command::new(path_of("unix_daemon"))
-            .args(["-a", address, "-d", "home", "-p", "pid", "-l", "log"])
-            .arg(command)
-            .current_dir(self.0.path())
-            .output()
-            .unwrap();
-        let text = String::from_utf8(run.stderr).unwrap();
-        (run.status.success(), text.trim_end().to_owned())
-    }
-
-    #[track_caller]
-    fn expect(&self, command: &str, text: &str) {
-        let (done, said) = self.run(command);
-        assert!(done && said.starts_with(text), "{command}: {said}");
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.run("stop");
-    }
-}
-
 #[test]
 fn unix_daemon() {
     let daemon = Daemon::new();
@@ -303,8 +155,7 @@ fn unix_daemon() {
     let pid = fs::read_to_string(daemon.path("pid")).unwrap();
     daemon.expect("status", &format!("running (pid {})", pid.trim_end()));
     assert!(!daemon.run("start").0);
-    let log = || fs::read_to_string(daemon.path("log")).unwrap_or_default();
-    let mut client = Client::connect(address_in(log));
+    let mut client = Client::connect(daemon.address());
     client.expect_reply(220);
     client.login(USER, PASSWORD);
     client.upload("STOR file", b"hello");
@@ -322,12 +173,13 @@ fn unix_daemon() {
 #[test]
 fn unix_daemon_leaves_others_alone() {
     let daemon = Daemon::new();
-    // A daemon that is gone has left the number of a process that is not one.
+    // A daemon that is gone has left its number in the file, which now belongs to another
+    // process.
     let mut other = Command::new("sleep").arg("600").spawn().unwrap();
     let pidfile = daemon.path("pid");
     fs::write(&pidfile, format!("{}\n", other.id())).unwrap();
     let stopped = daemon.run("stop");
-    // While one starts, it is locked, and the number is there no more.
+    // While a daemon starts, it has locked the file, and has not written its number yet.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let started = daemon.run_at(&address, "start");
@@ -356,10 +208,10 @@ fn multi_thread_ftp() {
     each_has_its_own("multi_thread_ftp", "thread");
 }
 
-/// Two clients at once, who are served by two.
+/// Two clients at once are served by two threads or processes.
 #[track_caller]
 fn each_has_its_own(name: &str, what: &str) {
-    let example = Example::start(name);
+    let example = start(name);
     let mut clients = [example.login(), example.login()];
     clients[0].upload("STOR file", b"hello");
     assert_eq!(clients[1].download("RETR file"), b"hello");
@@ -377,7 +229,7 @@ fn each_has_its_own(name: &str, what: &str) {
 
 #[test]
 fn callbacks() {
-    let example = Example::start("callbacks");
+    let example = start("callbacks");
     let mut client = example.login();
     client.upload("STOR whole", b"hello");
     client.download("RETR whole");
@@ -403,7 +255,7 @@ fn callbacks() {
 
 #[test]
 fn log_commands() {
-    let example = Example::start("log_commands");
+    let example = start("log_commands");
     let mut client = example.login();
     client.expect(257, "MKD new");
     let made = format!("command 4: MKD {}/new", example.home.path().display());
@@ -416,7 +268,7 @@ fn log_commands() {
 
 #[test]
 fn network() {
-    let example = Example::start_at("0.0.0.0:0", "network", &[]);
+    let example = start_at("0.0.0.0:0", "network", &[]);
     let port = example.address.port();
     let mut inside = Client::connect(([127, 0, 0, 1], port).into());
     inside.expect_reply(220);
@@ -424,14 +276,14 @@ fn network() {
     inside.upload("STOR file", b"hello");
     let address = parse_227(&inside.expect(227, "PASV"));
     assert!((60_000..=60_999).contains(&address.port()), "{address}");
-    // Other systems have no more than one address to themselves.
+    // Other systems have only one loopback address.
     if cfg!(target_os = "linux") {
         let mut outside = Client::connect(([127, 0, 0, 2], port).into());
         outside.expect_reply(220);
         outside.login(USER, PASSWORD);
         let gateway = parse_227(&outside.expect(227, "PASV"));
         assert_eq!(gateway.ip().to_string(), "203.0.113.7");
-        // For another server, which would listen there.
+        // The data connection goes to another host, which listens there.
         let friend = TcpListener::bind("127.0.0.3:0").unwrap();
         let [high, low] = friend.local_addr().unwrap().port().to_be_bytes();
         outside.expect(200, format!("PORT 127,0,0,3,{high},{low}"));
@@ -447,7 +299,7 @@ fn network() {
 
 #[test]
 fn site_usage() {
-    let example = Example::start("site_usage");
+    let example = start("site_usage");
     let mut client = example.login();
     client.upload("STOR file", b"hello");
     client.download("RETR file");
@@ -463,7 +315,7 @@ fn site_usage() {
 
 #[test]
 fn xcrc() {
-    let example = Example::start("xcrc");
+    let example = start("xcrc");
     example.write("file", b"123456789");
     std::os::unix::fs::symlink("/etc/passwd", example.path("outside")).unwrap();
     fs::File::create(example.path("large"))
@@ -483,14 +335,14 @@ fn xcrc() {
 
 #[test]
 fn quota() {
-    let example = Example::start("quota");
+    let example = start("quota");
     let mut client = example.login();
     client.upload("STOU", b"hello");
     let half = pattern(512 * 1024);
     client.upload("STOR half", &half);
     let mut data = client.pasv();
     client.begin("STOR more");
-    // It is cut before all of it is sent.
+    // The server cuts it before all is sent.
     let _ = data.write_all(&pattern(8 << 20));
     assert_eq!(client.expect_reply(552), "552 Quota exceeded.");
     assert!(fs::metadata(example.path("more")).unwrap().len() <= 512 * 1024);
@@ -505,7 +357,7 @@ fn quota() {
 
 #[test]
 fn quota_of_uploads_at_once() {
-    let example = Example::start("quota");
+    let example = start("quota");
     let (mut client, mut other) = (example.login(), example.login());
     let most = pattern(900_000);
     let first = begin_upload(&mut client, "STOR first", &most);
@@ -518,7 +370,7 @@ fn quota_of_uploads_at_once() {
     client.expect_reply(226);
     let sizes = ["first", "second"].map(|name| example.read(name).len());
     assert!(sizes.iter().sum::<usize>() <= 1 << 20, "{sizes:?}");
-    // Its own file may be replaced, however full the home is.
+    // A user's file may be replaced, however full the home is.
     client.upload("STOR first", &most);
     assert!(example.read("first") == most);
     example.stop();
@@ -526,7 +378,7 @@ fn quota_of_uploads_at_once() {
 
 #[test]
 fn offload() {
-    let example = Example::start("offload");
+    let example = start("offload");
     let mut client = example.login();
     client.upload("STOR file", b"123456789");
     example.expect_log("has CRC CBF43926");
@@ -541,7 +393,7 @@ fn offload() {
 
 #[test]
 fn memory_fs() {
-    let example = Example::start("memory_fs");
+    let example = start("memory_fs");
     let mut client = example.login();
     client.expect(257, "MKD dir");
     client.expect(250, "CWD dir");
@@ -578,7 +430,7 @@ fn memory_fs() {
 
 #[test]
 fn memory_fs_is_bounded() {
-    let example = Example::start("memory_fs");
+    let example = start("memory_fs");
     let mut client = example.login();
     client.expect(200, "TYPE I");
     let mut data = client.pasv();
@@ -596,11 +448,11 @@ fn memory_fs_is_bounded() {
 
 #[test]
 fn atomic_upload() {
-    let example = Example::start("atomic_upload");
+    let example = start("atomic_upload");
     example.write("file", b"old");
     let (mut client, mut other) = (example.login(), example.login());
 
-    // Not there before it is complete, and then it is whole.
+    // The file does not exist before it is complete.
     let first = begin_upload(&mut client, "STOR file", b"first");
     let second = begin_upload(&mut other, "STOR file", b"second one");
     assert_eq!(example.read("file"), b"old");
@@ -611,7 +463,7 @@ fn atomic_upload() {
     other.expect_reply(226);
     assert_eq!(example.read("file"), b"second one");
 
-    // Of what is cut nothing stays.
+    // Nothing is left of an upload that was cut.
     let cut = begin_upload(&mut client, "STOR file", b"third");
     client.expect(426, "ABOR");
     client.expect_reply(226);
@@ -644,7 +496,7 @@ fn atomic_upload() {
 
 #[test]
 fn atomic_upload_outlives_a_second_start() {
-    let example = Example::start("atomic_upload");
+    let example = start("atomic_upload");
     let mut client = example.login();
     let data = begin_upload(&mut client, "STOR file", b"hello");
     let second = Command::new(path_of("atomic_upload"))
@@ -666,11 +518,11 @@ fn sqlite_authorizer() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("users.db");
     let arg = path.to_str().unwrap();
-    let example = Example::start_at("127.0.0.1:0", "sqlite_authorizer", &[arg]);
+    let example = start_at("127.0.0.1:0", "sqlite_authorizer", &[arg]);
     let mut client = example.login();
     client.upload("STOR file", b"hello");
 
-    // Who comes into the database may come in.
+    // A user that is added to the database may log in.
     let database = rusqlite::Connection::open(&path).unwrap();
     let copy = "INSERT INTO users SELECT 'guest', hash, home, 'elr' FROM users";
     database.execute(copy, []).unwrap();
@@ -684,7 +536,7 @@ fn sqlite_authorizer() {
         let copy = format!("{copy} '{name}', hash, {home}, {perm} FROM users LIMIT 1");
         database.execute(&copy, []).unwrap();
     }
-    // Refusals are held back, so that all wait for theirs together.
+    // Refusals are delayed, so these clients wait for theirs together.
     let refused = ["lost", "odd", "stranger", "' OR '1'='1"].map(|name| {
         let mut client = example.connect();
         client.expect(331, format!("USER {name}"));
@@ -697,7 +549,7 @@ fn sqlite_authorizer() {
         "530 Authentication failed.",
     ];
     assert_eq!(replies, [not_in_order, not_in_order, failed, failed]);
-    // What is wrong in the database is told at the login, and logged.
+    // An error in the database appears at the login, and in the log.
     example.expect_log("the database of users: lost: no absolute directory: none");
     example.expect_log("the database of users: odd: no such permission 'X'");
     example.stop();
@@ -707,7 +559,7 @@ fn sqlite_authorizer() {
 
 #[test]
 fn echo_server() {
-    let example = Example::start_at("127.0.0.1:0", "echo_server", &["0"]);
+    let example = start_at("127.0.0.1:0", "echo_server", &["0"]);
     let log = example.log();
     let address = log.split("echoing on ").nth(1).unwrap();
     let address: SocketAddr = address.lines().next().unwrap().parse().unwrap();
@@ -733,7 +585,7 @@ fn echo_server() {
 
 #[test]
 fn own_loop() {
-    let mut example = Example::start("own_loop");
+    let mut example = start("own_loop");
     let mut client = example.login();
     client.upload("STOR first", b"hello");
     example.expect_log("first\n");
@@ -744,7 +596,7 @@ fn own_loop() {
     assert!(TcpStream::connect(example.address).is_err());
 }
 
-// --- what is told of them
+// --- the documents
 
 #[test]
 fn each_example_has_its_test_and_its_recipe() {
@@ -787,7 +639,7 @@ fn each_example_has_its_test_and_its_recipe() {
     }
 }
 
-/// Line by line, however indented; `// ..` stands for what is left out.
+/// Compares line by line, without the indentation; `// ..` stands for lines that are left out.
 #[test]
 fn what_recipes_show_is_in_the_examples() {
     for section in recipes().split("\n## ").skip(1) {

@@ -1,8 +1,8 @@
-//! The unit tests that some of the examples have, without sockets. `cargo test --example
-//! NAME` runs those of one; the examples themselves, which `tests/recipes.rs` starts,
-//! would not be built if `Cargo.toml` had them tested.
+//! The unit tests of some examples, which need no sockets. `cargo test --example NAME` runs those
+//! of one example. The examples themselves are started by `tests/recipes.rs`; with `test = true`
+//! in `Cargo.toml`, Cargo would not build them as programs.
 
-#![allow(dead_code, reason = "nobody calls their `main` here")]
+#![allow(dead_code, reason = "their `main` is not called here")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../examples/anti_flood_ftpd.rs"]

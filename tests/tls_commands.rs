@@ -1,27 +1,23 @@
-//! AUTH, PBSZ and PROT, and what TLS asks of other commands: as
-//! pyftpdlib's `TestTLS_FTPHandler`, with RFC 4217 in hand.
+//! AUTH, PBSZ and PROT, and what TLS requires of other commands: as pyftpdlib's
+//! `TestTLS_FTPHandler`, by RFC 4217.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
-use common::socket::Socket;
-use common::tls::{both, serve};
-use common::{PASSWORD, Server, USER, connect_data, parse_227, read_whole, set_deadlines};
-use tools::{WAYS, begin, fetch, port_listener, store};
+use testkit::{
+    Mode, PASSWORD, Server, Socket, USER, WAYS, begin, connect_data, each_version, fetch,
+    parse_227, port_listener, read_whole, serve, set_deadlines, store,
+};
 
 // --- AUTH
 
 #[test]
 fn auth_in_each_form() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         for arg in [
             "TLS", "tls", "TLS-C", "tls-c", "SSL", "ssl", "sSl", "TLS-P", "Tls-P",
         ] {
@@ -34,7 +30,7 @@ fn auth_in_each_form() {
             client.expect(200, "NOOP");
             client.login(USER, PASSWORD);
             client.expect(221, "QUIT");
-            // The end is a good one: this is not the network's doing.
+            // The connection ends properly, so that the client does not blame the network.
             assert_eq!(read_whole(&mut client.socket), b"");
         }
     }
@@ -61,15 +57,15 @@ fn auth_that_is_unknown() {
     }
     let reply = client.expect(501, "AUTH");
     assert_eq!(reply, "501 Syntax error: command needs an argument.");
-    // It is in clear still, and can be secured.
+    // It is still in clear, and can be secured.
     client.login(USER, PASSWORD);
-    client.auth(&both()[0]).unwrap();
+    client.auth(&each_version()[0]).unwrap();
 }
 
 #[test]
 fn auth_once_more() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for arg in ["TLS", "SSL", "XXX"] {
             let reply = client.expect(503, format!("AUTH {arg}"));
@@ -80,8 +76,8 @@ fn auth_once_more() {
     }
 }
 
-/// Who was logged in before is so still, as in pyftpdlib; what was sent in clear
-/// before AUTH is answered in clear.
+/// A user who was logged in stays logged in, as in pyftpdlib; commands that came in clear before
+/// AUTH get their replies in clear.
 #[test]
 fn auth_after_login() {
     let server = serve(|_| {});
@@ -90,13 +86,13 @@ fn auth_after_login() {
     for code in [200, 257, 234] {
         client.expect_reply(code);
     }
-    client.socket.secure(both()[1].clone());
+    client.socket.secure(each_version()[1].clone());
     client.expect(257, "PWD");
 }
 
 #[test]
 fn without_tls_there_is_no_auth() {
-    let server = Server::start();
+    let server = Server::start(Mode::Clear);
     let mut client = server.connect();
     for command in ["AUTH TLS", "PBSZ 0", "PROT P", "CCC"] {
         let verb = command.split(' ').next().unwrap();
@@ -120,7 +116,7 @@ fn feat_and_help() {
     let mut client = server.connect();
     for secure in [false, true] {
         if secure {
-            client.auth(&both()[1]).unwrap();
+            client.auth(&each_version()[1]).unwrap();
         }
         let reply = client.expect(211, "FEAT");
         let features: Vec<_> = reply
@@ -163,7 +159,7 @@ fn pbsz() {
         "503 PBSZ not allowed on insecure control connection."
     );
     client.expect(501, "PBSZ");
-    client.auth(&both()[1]).unwrap();
+    client.auth(&each_version()[1]).unwrap();
     for size in ["0", "1024", "x", "-1"] {
         let reply = client.expect(200, format!("PBSZ {size}"));
         assert_eq!(reply, "200 PBSZ=0 successful.");
@@ -178,7 +174,7 @@ fn prot() {
     let insecure = "503 PROT not allowed on insecure control connection.";
     assert_eq!(client.expect(503, "PROT P"), insecure);
     assert_eq!(client.expect(503, "PROT C"), insecure);
-    client.auth(&both()[1]).unwrap();
+    client.auth(&each_version()[1]).unwrap();
     for arg in ["P", "C", "S", "X"] {
         let reply = client.expect(503, format!("PROT {arg}"));
         assert_eq!(reply, "503 You must issue the PBSZ command prior to PROT.");
@@ -198,7 +194,7 @@ fn prot() {
         assert_eq!(client.command(format!("PROT {arg}")).1, reply);
     }
     client.expect(501, "PROT");
-    // What was refused has changed nothing: P is what was taken last.
+    // A refused level changes nothing: P is the last one that was accepted.
     client.login(USER, PASSWORD);
     let mut data = client.pasv();
     assert!(data.is_secure());
@@ -207,12 +203,12 @@ fn prot() {
     client.expect_reply(226);
 }
 
-/// It takes effect with the next data connection, back and forth.
+/// It takes effect with the next data connection, in both directions.
 #[test]
 fn prot_is_changed_between_transfers() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for private in [true, false, false, true, false, true] {
             client.expect(200, if private { "PROT P" } else { "PROT C" });
@@ -228,12 +224,12 @@ fn prot_is_changed_between_transfers() {
     }
 }
 
-/// Whoever comes next has not asked for anything yet.
+/// The next user of the connection starts without them.
 #[test]
 fn a_new_user_begins_in_clear() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for flush in ["REIN", "USER user"] {
             assert_eq!(client.download("RETR a"), b"abc");
@@ -245,7 +241,7 @@ fn a_new_user_begins_in_clear() {
                 client.expect(331, flush);
                 client.expect(230, format!("PASS {PASSWORD}"));
             }
-            // PROT alone is refused, and so data connections are in clear.
+            // PROT without PBSZ is refused, so data connections are in clear.
             let reply = client.expect(503, "PROT P");
             assert_eq!(reply, "503 You must issue the PBSZ command prior to PROT.");
             client.expect(200, "TYPE I");
@@ -262,7 +258,7 @@ fn a_new_user_begins_in_clear() {
 #[test]
 fn ccc_is_refused() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for command in ["CCC", "ccc", "CDC", "MIC x", "ENC x", "CONF x", "ADAT x"] {
             let (code, reply) = client.command(command);
@@ -273,25 +269,25 @@ fn ccc_is_refused() {
     }
 }
 
-// --- TLS that is demanded
+// --- required TLS
 
 #[test]
 fn tls_control_required() {
     let server = serve(|tls| tls.tls_control_required = true);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.connect();
         let required = "550 SSL/TLS required on the control channel.";
         for command in ["USER user", "PASS 12345", "USER anonymous", "pass x"] {
             assert_eq!(client.expect(550, command), required, "{command}");
         }
-        // Others are as ever.
+        // Other commands work as before.
         client.expect(200, "NOOP");
         client.expect(211, "FEAT");
         client.expect(530, "PWD");
         client.auth(&config).unwrap();
         client.login(USER, PASSWORD);
         client.expect(257, "PWD");
-        // Data connections are the client's choice.
+        // The client chooses for data connections.
         client.expect(200, "TYPE I");
         assert_eq!(client.download("NLST"), b"");
     }
@@ -305,7 +301,7 @@ fn tls_data_required() {
     let server = serve(|tls| tls.tls_data_required = true);
     server.write("a", b"abc");
     let (_listener, port) = port_listener();
-    for config in both() {
+    for config in each_version() {
         let mut client = server.connect();
         for secure in [false, true] {
             if secure {
@@ -328,13 +324,13 @@ fn tls_data_required() {
     }
 }
 
-/// PASV was right when it was given; what counts is what is when something is to
-/// be sent. Nothing of it may have been touched.
+/// PASV was allowed when it came, but what counts is the state when the transfer begins. A
+/// refused transfer must not have touched a file.
 #[test]
 fn tls_data_required_at_the_transfer() {
     let server = serve(|tls| tls.tls_data_required = true);
     server.write("a", b"abc");
-    let mut client = server.login_over(&both()[1]);
+    let mut client = server.login_over(&each_version()[1]);
     for command in [
         "RETR a", "STOR a", "APPE a", "STOU a", "STOU", "LIST", "NLST", "MLSD",
     ] {
@@ -342,13 +338,13 @@ fn tls_data_required_at_the_transfer() {
             let address = parse_227(&client.expect(227, "PASV"));
             let data = connected.then(|| connect_data(address));
             if connected {
-                tools::await_data(&mut client);
+                testkit::await_data(&mut client);
             }
             client.expect(200, "PROT C");
             assert_eq!(client.expect(521, command), AT_TRANSFER, "{command}");
             client.expect(200, "NOOP");
             client.expect(200, "PROT P");
-            // It is for the next one still, which may be asked for.
+            // The connection is still there for the next transfer.
             let mut data = data.unwrap_or_else(|| connect_data(address));
             client.begin("RETR a");
             assert_eq!(read_whole(&mut data), b"abc", "{command}");
@@ -357,17 +353,17 @@ fn tls_data_required_at_the_transfer() {
     }
     assert_eq!(server.read("a"), b"abc");
     assert_eq!(std::fs::read_dir(server.home.path()).unwrap().count(), 1);
-    // Without any data connection it is no different.
+    // Without any data connection the reply is the same.
     client.expect(200, "PROT C");
     assert_eq!(client.expect(521, "RETR a"), AT_TRANSFER);
 }
 
-/// What is promised with 150 is sent as it was asked for: PROT waits for its end.
+/// A transfer that was promised with 150 is sent as it was asked for: PROT waits for its end.
 #[test]
 fn prot_c_after_the_transfer_was_promised() {
     let server = serve(|tls| tls.tls_data_required = true);
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let address = parse_227(&client.expect(227, "PASV"));
         client.send("RETR a\r\nPROT C\r\nNOOP\r\n");
@@ -386,44 +382,40 @@ fn prot_c_after_the_transfer_was_promised() {
     }
 }
 
-/// One that was made before AUTH has nothing of TLS yet.
+/// A data connection that was made before AUTH is not under TLS yet.
 #[test]
 fn prot_p_for_a_connection_of_before_auth() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login();
         let address = parse_227(&client.expect(227, "PASV"));
         let tcp = TcpStream::connect(address).unwrap();
-        set_deadlines(&tcp);
-        tools::await_data(&mut client);
+        testkit::await_data(&mut client);
         client.auth(&config).unwrap();
         client.protect();
         client.begin("RETR a");
-        let mut data = Socket::new(tcp);
-        data.secure(Arc::clone(&config));
+        let mut data = Socket::under_tls(tcp, &config);
         assert_eq!(read_whole(&mut data), b"abc");
         client.expect_reply(226);
     }
 }
 
-/// A connection of the time before is in clear, when PROT P has come since; it is
-/// secured before anything is sent.
+/// A data connection that was made before PROT P is in clear; it is secured before anything is
+/// sent.
 #[test]
 fn prot_p_after_pasv() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         client.expect(200, "PROT C");
         let address = parse_227(&client.expect(227, "PASV"));
         let tcp = TcpStream::connect(address).unwrap();
-        set_deadlines(&tcp);
-        tools::await_data(&mut client);
+        testkit::await_data(&mut client);
         client.expect(200, "PROT P");
         client.begin("RETR a");
-        let mut data = Socket::new(tcp);
-        data.secure(Arc::clone(&config));
+        let mut data = Socket::under_tls(tcp, &config);
         assert_eq!(read_whole(&mut data), b"abc");
         client.expect_reply(226);
     }
@@ -431,7 +423,7 @@ fn prot_p_after_pasv() {
 
 // --- data handshakes that fail
 
-/// How a data connection spoils its handshake.
+/// How a client spoils the handshake of a data connection.
 #[derive(Debug, Clone, Copy)]
 enum Spoiled {
     Garbage,
@@ -440,7 +432,7 @@ enum Spoiled {
     HalfClosed,
     Reset,
     HalfHello,
-    /// The client likes nothing that the server says.
+    /// The client trusts no certificate.
     Distrust,
 }
 
@@ -454,7 +446,7 @@ const SPOILED: [Spoiled; 7] = [
     Spoiled::Distrust,
 ];
 
-/// What has to be kept open is returned.
+/// Spoils the handshake; returns the socket if it must stay open.
 fn spoil(how: Spoiled, tcp: TcpStream) -> Option<TcpStream> {
     let mut socket = Socket::new(tcp);
     set_deadlines(&socket);
@@ -464,7 +456,7 @@ fn spoil(how: Spoiled, tcp: TcpStream) -> Option<TcpStream> {
         Spoiled::Closed => return None,
         Spoiled::HalfClosed => socket.shutdown(Shutdown::Write).unwrap(),
         Spoiled::Reset => {
-            tools::reset(socket);
+            testkit::reset(socket);
             return None;
         }
         Spoiled::HalfHello => {
@@ -474,8 +466,8 @@ fn spoil(how: Spoiled, tcp: TcpStream) -> Option<TcpStream> {
             socket.shutdown(Shutdown::Write).unwrap();
         }
         Spoiled::Distrust => {
-            // It trusts certificates of others.
-            let other = common::authority::Pair::new(&["localhost"]);
+            // It trusts only another certificate.
+            let other = testkit::authority::Pair::new(&["localhost"]);
             let mut roots = rustls::RootCertStore::empty();
             roots.add(other.der).unwrap();
             let config = rustls::ClientConfig::builder()
@@ -488,17 +480,17 @@ fn spoil(how: Spoiled, tcp: TcpStream) -> Option<TcpStream> {
     Some(socket.into_tcp())
 }
 
-/// 522 is the final reply of the transfer, whether it was asked for before or after;
-/// the session goes on.
+/// 522 is the final reply of the transfer, whether the command came before or after the
+/// handshake; the session goes on.
 #[test]
 fn failed_data_handshakes() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for how in SPOILED {
             for command in ["RETR a", "STOR up", "NLST"] {
-                // After the command,
+                // The handshake fails after the command,
                 let address = parse_227(&client.expect(227, "PASV"));
                 let data = TcpStream::connect(address).unwrap();
                 client.begin(command);
@@ -506,7 +498,7 @@ fn failed_data_handshakes() {
                 let reply = client.expect_reply(522);
                 assert_eq!(reply, "522 SSL handshake failed.", "{how:?} {command}");
                 drop(data);
-                // and before it.
+                // or before it.
                 let address = parse_227(&client.expect(227, "PASV"));
                 let data = spoil(how, TcpStream::connect(address).unwrap());
                 client.begin(command);
@@ -516,7 +508,7 @@ fn failed_data_handshakes() {
                 client.expect(200, "NOOP");
             }
         }
-        // In active mode, too, where the server is that of TLS still.
+        // In active mode, too, where the server is still the server of TLS.
         for how in SPOILED {
             let (listener, port) = port_listener();
             client.expect(200, port);
@@ -531,16 +523,16 @@ fn failed_data_handshakes() {
     assert_eq!(server.read("up"), b"");
 }
 
-/// Something is said where nothing was asked for.
+/// A handshake fails when no transfer was asked for.
 #[test]
 fn a_failed_data_handshake_without_a_transfer() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for how in SPOILED {
             let address = parse_227(&client.expect(227, "PASV"));
             let data = spoil(how, TcpStream::connect(address).unwrap());
-            // No reply comes that nobody waits for.
+            // No extra reply comes.
             client.expect(200, "NOOP");
             drop(data);
             client.expect(200, "NOOP");

@@ -1,254 +1,35 @@
-//! Data connections under TLS: who comes when, what is transferred, and how it
-//! ends.
+//! Data connections under TLS: what is transferred, and how it ends.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use common::socket::Socket;
-use common::tls::{Carried, both, client_config, serve, with_tls};
-use common::{
-    BIG, Client, Server, connect_data, drain, parse_227, pattern, read_whole, set_deadlines,
-    wait_for, write_big,
-};
 use ftpdlib::ThrottledDTPHandler;
-use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, SupportedProtocolVersion};
-use tools::{Hooks, WAYS, Way, await_data, begin, fetch, next, port_listener, reset, store};
-
-const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
-
-// --- the order of things
-
-/// What a client does, in the order in which it does it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Connect,
-    Command,
-    Handshake,
-}
-
-const COMMAND_FIRST: [Step; 3] = [Step::Command, Step::Connect, Step::Handshake];
-const CONNECTS_FIRST: [Step; 3] = [Step::Connect, Step::Command, Step::Handshake];
-/// The server waits a while for the command before it shakes hands.
-const COMMAND_LAST: [Step; 3] = [Step::Connect, Step::Handshake, Step::Command];
-
-/// A connection that was made in this order, on which the transfer has begun.
-fn arrive(
-    client: &mut Client,
-    config: &Arc<ClientConfig>,
-    order: [Step; 3],
-    passive: bool,
-    command: &str,
-) -> Socket {
-    let (listener, port) = port_listener();
-    let address = passive.then(|| parse_227(&client.expect(227, "PASV")));
-    let mut socket = None;
-    for step in order {
-        match (step, address) {
-            (Step::Connect, Some(address)) => {
-                let tcp = TcpStream::connect(address).unwrap();
-                socket = Some(under_tls(tcp, config));
-            }
-            (Step::Connect, None) => {
-                client.expect(200, &port);
-                socket = Some(under_tls(listener.accept().unwrap().0, config));
-            }
-            (Step::Handshake, _) => socket.as_ref().unwrap().handshake().unwrap(),
-            // The reply does not wait for the handshake.
-            (Step::Command, _) => drop(client.begin(command)),
-        }
-    }
-    socket.unwrap()
-}
-
-fn under_tls(tcp: TcpStream, config: &Arc<ClientConfig>) -> Socket {
-    set_deadlines(&tcp);
-    tcp.set_nodelay(true).unwrap();
-    let mut socket = Socket::new(tcp);
-    socket.secure(Arc::clone(config));
-    socket
-}
-
-#[test]
-fn each_order() {
-    let server = serve(|_| {});
-    let bytes = pattern(100_000);
-    server.write("a", &bytes);
-    for config in both() {
-        let mut client = server.login_over(&config);
-        for (order, passive) in [
-            (COMMAND_FIRST, true),
-            (CONNECTS_FIRST, true),
-            (CONNECTS_FIRST, false),
-        ] {
-            let arrive = |client: &mut Client, command: &str| {
-                arrive(client, &config, order, passive, command)
-            };
-            let mut data = arrive(&mut client, "RETR a");
-            assert!(read_whole(&mut data) == bytes, "{order:?} {passive}");
-            client.expect_reply(226);
-            let mut data = arrive(&mut client, "STOR b");
-            data.write_all(&bytes).unwrap();
-            drop(data);
-            client.expect_reply(226);
-            assert!(server.read("b") == bytes, "{order:?} {passive}");
-            let mut data = arrive(&mut client, "NLST");
-            assert_eq!(read_whole(&mut data), b"a\r\nb\r\n");
-            client.expect_reply(226);
-            // Nothing at all is something, too.
-            let data = arrive(&mut client, "STOR empty");
-            drop(data);
-            client.expect_reply(226);
-            assert_eq!(server.read("empty"), b"");
-            std::fs::remove_file(server.path("empty")).unwrap();
-        }
-    }
-}
-
-/// Clients that shake hands as soon as they are connected, and will not ask for
-/// anything before.
-#[test]
-fn handshakes_before_the_command() {
-    let server = serve(|_| {});
-    let bytes = pattern(100_000);
-    server.write("a", &bytes);
-    let workers = both().map(|config| {
-        let mut client = server.login_over(&config);
-        let bytes = bytes.clone();
-        std::thread::spawn(move || {
-            for passive in [true, false] {
-                let mut data = arrive(&mut client, &config, COMMAND_LAST, passive, "RETR a");
-                assert!(read_whole(&mut data) == bytes);
-                client.expect_reply(226);
-                let mut data = arrive(&mut client, &config, COMMAND_LAST, passive, "STOU");
-                data.write_all(&bytes).unwrap();
-                drop(data);
-                client.expect_reply(226);
-            }
-        })
-    });
-    for worker in workers {
-        worker.join().unwrap();
-    }
-}
-
-/// The end of the handshake, what is uploaded and the end of it, in one segment.
-#[test]
-fn all_at_once() {
-    let server = serve(|_| {});
-    for version in VERSIONS {
-        let config = Arc::new(client_config(&[version]));
-        let mut client = server.login_over(&config);
-        for size in [0, 1, 5000, 60_000] {
-            let bytes = pattern(size);
-            for before in [false, size == 5000] {
-                let address = parse_227(&client.expect(227, "PASV"));
-                let mut data = Carried::new(TcpStream::connect(address).unwrap(), &config);
-                if !before {
-                    client.begin("STOR a");
-                }
-                let mut flight = data.almost_shake_hands();
-                data.tls.writer().write_all(&bytes).unwrap();
-                data.tls.send_close_notify();
-                flight.extend(data.outgoing());
-                data.tcp.write_all(&flight).unwrap();
-                data.tcp.shutdown(Shutdown::Write).unwrap();
-                if before {
-                    await_data(&mut client);
-                    client.begin("STOR a");
-                }
-                client.expect_reply(226);
-                assert!(server.read("a") == bytes, "{version:?} {size} {before}");
-            }
-        }
-    }
-}
-
-/// The same for commands: none may be left lying that no event will come for.
-#[test]
-fn commands_with_the_end_of_the_handshake() {
-    let server = serve(|_| {});
-    for config in both() {
-        let mut client = server.connect();
-        client.expect(234, "AUTH TLS");
-        let mut carried = Carried::new(client.socket.into_tcp(), &config);
-        let mut flight = carried.almost_shake_hands();
-        let commands = "USER user\r\nPASS 12345\r\nNOOP\r\n".to_owned() + &"PWD\r\n".repeat(1000);
-        carried.tls.writer().write_all(commands.as_bytes()).unwrap();
-        flight.extend(carried.outgoing());
-        carried.tcp.write_all(&flight).unwrap();
-        let mut replies = Vec::new();
-        let mut stream = carried.stream();
-        while replies.iter().filter(|byte| **byte == b'\n').count() < 1003 {
-            let mut chunk = [0; 4096];
-            let size = stream.read(&mut chunk).unwrap();
-            assert_ne!(size, 0, "the server has closed");
-            replies.extend_from_slice(&chunk[..size]);
-        }
-    }
-}
-
-#[test]
-fn uploads_in_pieces() {
-    let server = serve(|_| {});
-    let bytes = pattern(3000);
-    for version in VERSIONS {
-        // The smallest records that rustls makes.
-        let mut config = client_config(&[version]);
-        config.max_fragment_size = Some(32);
-        let config = Arc::new(config);
-        let mut client = server.login_over(&config);
-        store(&mut client, Way::Late, "STOR a", &bytes);
-        assert!(server.read("a") == bytes, "{version:?}");
-        assert!(fetch(&mut client, Way::Early, "RETR a") == bytes);
-
-        // A record for each byte,
-        let (mut data, _) = begin(&mut client, Way::Late, "STOR a");
-        for byte in &bytes {
-            data.write_all(&[*byte]).unwrap();
-        }
-        drop(data);
-        client.expect_reply(226);
-        assert!(server.read("a") == bytes, "{version:?}");
-        // and a segment for each byte of the records.
-        let address = parse_227(&client.expect(227, "PASV"));
-        let mut data = Carried::new(TcpStream::connect(address).unwrap(), &config);
-        client.begin("STOR a");
-        let mut flight = data.almost_shake_hands();
-        data.tls.writer().write_all(&bytes).unwrap();
-        data.tls.send_close_notify();
-        flight.extend(data.outgoing());
-        for byte in flight {
-            data.tcp.write_all(&[byte]).unwrap();
-        }
-        client.expect_reply(226);
-        assert!(server.read("a") == bytes, "{version:?}");
-    }
-}
+use rustls::version::TLS13;
+use testkit::{
+    BIG, Mode, Server, Socket, WAYS, Way, await_data, begin, client_config, connect_data, drain,
+    each_version, fetch, next, parse_227, pattern, read_whole, reset, serve, store, wait_for,
+    with_tls, write_big,
+};
 
 // --- how it ends
 
-/// First `close_notify`, then the end of the connection, and then 226.
+/// First comes `close_notify`, then the end of the connection, and then 226.
 #[test]
 fn the_end_of_a_download() {
     let server = serve(|_| {});
     server.write("a", pattern(100_000));
     write_big(&server, "big");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for command in ["RETR a", "NLST", "LIST", "MLSD"] {
             for way in WAYS {
                 let (mut data, _) = begin(&mut client, way, command);
                 read_whole(&mut data);
-                // This is the end of TLS; and this is that of the connection.
+                // The first read was the end of TLS; this is the end of the connection.
                 let mut tcp = data.into_tcp();
                 assert_eq!(tcp.read(&mut [0]).unwrap(), 0, "{command} {way:?}");
                 client.expect_reply(226);
@@ -264,9 +45,8 @@ fn the_end_of_a_download() {
 }
 
 fn hooked(strict: bool) -> (Server, Receiver<String>) {
-    let (told, events) = Hooks::channel();
     let change = with_tls(move |tls| tls.strict_eof = strict);
-    let server = Server::with_handler(change, move |_| Hooks(told.clone()));
+    let (server, events) = Server::with_hooks(Mode::Clear, change);
     (server, events)
 }
 
@@ -275,9 +55,9 @@ fn hooked(strict: bool) -> (Server, Receiver<String>) {
 enum End {
     /// With `close_notify` and FIN.
     Good,
-    /// With `close_notify`: the connection stays open until the server closes.
+    /// With `close_notify`; the connection stays open until the server closes.
     Open,
-    /// With FIN alone, as many clients do it.
+    /// With FIN alone, as many clients do.
     Bare,
     /// In the middle of a record.
     Cut,
@@ -291,7 +71,7 @@ fn the_end_of_an_upload() {
     let bytes = pattern(50_000);
     for strict in [false, true] {
         let (server, events) = hooked(strict);
-        for config in both() {
+        for config in each_version() {
             let mut client = server.login_over(&config);
             for (end, way) in ENDS.into_iter().flat_map(|end| WAYS.map(|way| (end, way))) {
                 let (mut data, _) = begin(&mut client, way, "STOR a");
@@ -315,7 +95,7 @@ fn the_end_of_an_upload() {
                 assert_eq!(next(&events), event, "{what}");
                 let stored = server.read("a");
                 assert!(bytes.starts_with(&stored), "{what}");
-                // What had come before a reset may be lost with it.
+                // A reset may lose bytes that came before it.
                 assert!(stored.len() == bytes.len() || end == End::Reset, "{what}");
             }
             client.expect(200, "NOOP");
@@ -332,7 +112,7 @@ fn finish_upload(data: Socket, end: End) -> Option<TcpStream> {
             None
         }
         End::Open => {
-            data.say_good_bye();
+            data.send_close_notify();
             Some(data.into_tcp())
         }
         End::Bare => {
@@ -357,12 +137,12 @@ fn finish_upload(data: Socket, end: End) -> Option<TcpStream> {
     }
 }
 
-/// An empty upload that ends without a word, after the handshake.
+/// An empty upload that ends without `close_notify`, after the handshake.
 #[test]
 fn empty_uploads() {
     for strict in [false, true] {
         let (server, _events) = hooked(strict);
-        for config in both() {
+        for config in each_version() {
             let mut client = server.login_over(&config);
             for end in [End::Good, End::Open, End::Bare] {
                 let (data, _) = begin(&mut client, Way::Late, "STOR a");
@@ -376,11 +156,11 @@ fn empty_uploads() {
     }
 }
 
-/// Records that were changed on the way are no end of a file.
+/// A changed record is not the end of a file.
 #[test]
 fn a_record_that_was_changed() {
     let (server, events) = hooked(false);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let (data, _) = begin(&mut client, Way::Late, "STOR a");
         let mut record = Vec::new();
@@ -391,7 +171,7 @@ fn a_record_that_was_changed() {
         *record.last_mut().unwrap() ^= 1;
         let mut tcp = data.into_tcp();
         tcp.write_all(&record).unwrap();
-        // It may be taken for a part of the handshake.
+        // The record may count as a part of the handshake.
         let (code, reply) = client.reply();
         assert!(matches!(code, 426 | 522), "{reply}");
         assert_eq!(server.read("a"), b"");
@@ -403,13 +183,13 @@ fn a_record_that_was_changed() {
     }
 }
 
-/// A client that has nothing to say says so at once, and listens on.
+/// A client with nothing to send may send `close_notify` at once, and read on.
 #[test]
 fn downloads_to_who_has_said_good_bye() {
     let server = serve(|_| {});
     let bytes = pattern(3 << 20);
     server.write("a", &bytes);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for way in WAYS {
             let (mut data, _) = begin(&mut client, way, "RETR a");
@@ -424,7 +204,7 @@ fn downloads_to_who_has_said_good_bye() {
 fn downloads_that_are_cut() {
     let (server, events) = hooked(false);
     write_big(&server, "big");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for closed in [false, true] {
             for way in WAYS {
@@ -450,16 +230,16 @@ fn downloads_that_are_cut() {
 
 #[test]
 fn files_of_all_sizes() {
-    // Around the size of a record.
+    // Sizes around that of a record.
     let files = [0, 1, 16_383, 16_384, 16_385, (5 << 20) + 13];
     for (buffer, most) in [(1, 4_000), (100, 16_385), (65_536, 6 << 20)] {
         let change = with_tls(|_| {});
-        let server = Server::with(move |config| {
+        let server = Server::with(Mode::Clear, move |config| {
             change(config);
             config.dtp.ac_in_buffer_size = buffer;
             config.dtp.ac_out_buffer_size = buffer;
         });
-        for config in both() {
+        for config in each_version() {
             let mut client = server.login_over(&config);
             for file in files {
                 let bytes = pattern(file.min(most));
@@ -478,14 +258,14 @@ fn files_of_all_sizes() {
 fn ascii_and_restarts() {
     for size in [1, 100, 65_536] {
         let change = with_tls(|_| {});
-        let server = Server::with(move |config| {
+        let server = Server::with(Mode::Clear, move |config| {
             change(config);
             config.dtp.ac_in_buffer_size = size;
             config.dtp.ac_out_buffer_size = size;
         });
         let wire = b"one\r\ntwo\n\rthree\r\r\n\xff\x00four".repeat(200);
         let stored = b"one\ntwo\n\rthree\r\n\xff\x00four".repeat(200);
-        for config in both() {
+        for config in each_version() {
             let mut client = server.login_over(&config);
             client.expect(200, "TYPE A");
             store(&mut client, Way::Late, "STOR a", &wire);
@@ -511,7 +291,7 @@ fn long_listings() {
         server.write(&format!("{number:0>60}"), "");
     }
     let mut plain = server.login();
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for command in ["LIST", "NLST", "MLSD"] {
             let expected = plain.download(command);
@@ -522,7 +302,7 @@ fn long_listings() {
     }
 }
 
-/// Keys may be changed in the middle (TLS 1.3).
+/// Keys may be changed in the middle of a transfer (TLS 1.3).
 #[test]
 fn keys_that_are_changed() {
     let server = serve(|_| {});
@@ -547,7 +327,7 @@ fn keys_that_are_changed() {
     data.read_exact(&mut [0; 1000]).unwrap();
     for _ in 0..3 {
         change(&data);
-        // It goes out with what is written.
+        // The message goes out with the next bytes that are written.
         data.write_all(b"x").unwrap();
     }
     assert!(read_whole(&mut data) == bytes[1000..]);
@@ -556,13 +336,13 @@ fn keys_that_are_changed() {
 
 // --- slow and many
 
-/// The server's socket is full most of the time, and others do not wait.
+/// The server's socket is full most of the time, and other sessions do not wait.
 #[test]
 fn a_slow_reader() {
     let server = serve(|_| {});
     let bytes = pattern(6 << 20);
     server.write("a", &bytes);
-    for config in both() {
+    for config in each_version() {
         let mut slow = server.login_over(&config);
         let mut other = server.login_over(&config);
         let (mut data, _) = begin(&mut slow, Way::Early, "RETR a");
@@ -573,7 +353,7 @@ fn a_slow_reader() {
             back.extend_from_slice(&chunk[..size]);
             if round % 50 == 0 {
                 other.expect(200, "NOOP");
-                // Its control connection is as quick as ever.
+                // The control connection is as fast as ever.
                 if back.len() < 1 << 20 {
                     slow.expect(200, "NOOP");
                 }
@@ -587,13 +367,13 @@ fn a_slow_reader() {
     }
 }
 
-/// What a client sends while it should only listen is of no use, and of no harm.
+/// What a client sends during a download is dropped and does no harm.
 #[test]
 fn a_talkative_reader() {
     let server = serve(|_| {});
     let bytes = pattern(3 << 20);
     server.write("a", &bytes);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let (mut data, _) = begin(&mut client, Way::Early, "RETR a");
         let mut back = vec![0; bytes.len()];
@@ -610,7 +390,7 @@ fn a_talkative_reader() {
 #[test]
 fn throttled_transfers() {
     let change = with_tls(|_| {});
-    let server = Server::with(|config| {
+    let server = Server::with(Mode::Clear, |config| {
         change(config);
         config.set_dtp_handler(|| {
             ThrottledDTPHandler::new()
@@ -619,7 +399,7 @@ fn throttled_transfers() {
         });
     });
     let bytes = pattern(120_000);
-    let [config, other] = both();
+    let [config, other] = each_version();
     let mut client = server.login_over(&config);
     let start = std::time::Instant::now();
     let writer = std::thread::spawn({
@@ -631,7 +411,7 @@ fn throttled_transfers() {
     writer.join().unwrap();
     assert!(server.read("b") == bytes);
     assert!(start.elapsed() > std::time::Duration::from_millis(900));
-    // One that is aborted while it is held back.
+    // A transfer that is aborted while the limit holds it back.
     let (mut data, _) = begin(&mut client, Way::Early, "RETR a");
     data.read_exact(&mut [0; 1000]).unwrap();
     client.expect(426, "ABOR");
@@ -642,14 +422,14 @@ fn throttled_transfers() {
 fn aborted_transfers() {
     let (server, events) = hooked(false);
     write_big(&server, "big");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         for way in WAYS {
             let (mut data, _) = begin(&mut client, way, "RETR big");
             data.read_exact(&mut [0; 1000]).unwrap();
             client.expect(426, "ABOR");
             client.expect_reply(226);
-            // What was cut does not look whole.
+            // A file that was cut does not look whole.
             let mut rest = Vec::new();
             let result = data.read_to_end(&mut rest);
             assert!(rest.len() < usize::try_from(BIG).unwrap());
@@ -692,7 +472,7 @@ fn many_transfers_at_once() {
     }
     let workers: Vec<_> = (0..6_u8)
         .map(|number| {
-            let mut client = server.login_over(&both()[usize::from(number) % 2]);
+            let mut client = server.login_over(&each_version()[usize::from(number) % 2]);
             std::thread::spawn(move || {
                 let expected = vec![b'0' + number; 2 << 20];
                 for way in WAYS {
@@ -712,13 +492,13 @@ fn many_transfers_at_once() {
     }
 }
 
-/// QUIT during a transfer: it is ended first.
+/// After QUIT a transfer is finished before the session ends.
 #[test]
 fn quit_during_transfers() {
     let server = serve(|_| {});
     let bytes = pattern(3 << 20);
     server.write("a", &bytes);
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let (mut data, _) = begin(&mut client, Way::Late, "RETR a");
         client.expect(221, "QUIT");
@@ -732,7 +512,7 @@ fn quit_during_transfers() {
         await_data(&mut client);
         client.begin("STOR b");
         client.expect(221, "QUIT");
-        let mut data = under_tls(tcp, &config);
+        let mut data = Socket::under_tls(tcp, &config);
         data.write_all(b"abc").unwrap();
         drop(data);
         client.expect_reply(226);
@@ -741,12 +521,12 @@ fn quit_during_transfers() {
     }
 }
 
-/// The passive listener takes who comes first; there is no room for another.
+/// The passive listener accepts the first connection only.
 #[test]
 fn a_second_connection_to_the_same_port() {
     let server = serve(|_| {});
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         let address = parse_227(&client.expect(227, "PASV"));
         let mut data = connect_data(address);

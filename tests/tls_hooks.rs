@@ -1,41 +1,36 @@
-//! The hooks of TLS: when they are called, and what becomes of a session in which one
-//! panics.
+//! The hooks of TLS: when they are called, and what happens to a session when one of them panics.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Once};
 
-use common::socket::Socket;
-use common::tls::{both, client_config, with_tls};
-use common::{Client, Server, parse_227, read_all, set_deadlines, wait_for};
 use ftpdlib::handlers::{commands, data};
 use ftpdlib::{DTPHandler, DataChannel, FTPHandler, FTPSession};
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
-use tools::{Hooks, WAYS, fetch, next, store};
+use testkit::{
+    Client, Mode, Server, Socket, WAYS, client_config, each_version, expect_events, fetch,
+    hide_planned_panics, next, parse_227, read_all, set_deadlines, store, wait_for, with_tls,
+};
 
-// --- when
+// --- the calls
 
-/// Tells which hooks are called.
-struct Told(Sender<String>);
+/// A handler that reports its hooks.
+struct Reporter(Sender<String>);
 
-impl Told {
-    fn tell(&self, what: &str) {
+impl Reporter {
+    fn report(&self, what: &str) {
         let _ = self.0.send(what.to_owned());
     }
 }
 
-impl FTPHandler for Told {
+impl FTPHandler for Reporter {
     fn secure_connection(&mut self, s: &mut FTPSession) {
-        self.tell("secure_connection");
+        self.report("secure_connection");
         assert!(!s.is_secure());
         commands::secure_connection(s);
         assert!(s.is_secure());
@@ -43,70 +38,63 @@ impl FTPHandler for Told {
 
     fn handle_ssl_established(&mut self, s: &mut FTPSession) {
         let version = s.tls_state().unwrap().protocol_version();
-        self.tell(match version.unwrap() {
+        self.report(match version.unwrap() {
             ProtocolVersion::TLSv1_3 => "established 1.3",
             _ => "established 1.2",
         });
     }
 
     fn handle_ssl_shutdown(&mut self, _s: &mut FTPSession) {
-        self.tell("shutdown");
+        self.report("shutdown");
     }
 
     fn handle_failed_ssl_handshake(&mut self, s: &mut FTPSession) {
-        self.tell("failed");
+        self.report("failed");
         commands::handle_failed_ssl_handshake(s);
     }
 
     fn on_disconnect(&mut self, _s: &mut FTPSession) {
-        self.tell("disconnect");
+        self.report("disconnect");
     }
 }
 
-impl DTPHandler for Told {
+impl DTPHandler for Reporter {
     fn secure_connection(&mut self, d: &mut DataChannel) {
         assert!(!d.is_secure());
         data::secure_connection(d);
         assert!(d.is_secure());
-        self.tell("data: secure_connection");
+        self.report("data: secure_connection");
     }
 
     fn handle_ssl_established(&mut self, d: &mut DataChannel) {
         assert!(d.is_secure());
-        self.tell("data: established");
+        self.report("data: established");
     }
 
     fn handle_ssl_shutdown(&mut self, d: &mut DataChannel) {
         assert!(d.is_secure());
-        self.tell("data: shutdown");
+        self.report("data: shutdown");
     }
 
     fn handle_failed_ssl_handshake(&mut self, _d: &mut DataChannel) {
-        self.tell("data: failed");
+        self.report("data: failed");
     }
 }
 
-fn told() -> (Server, Receiver<String>) {
+fn reporting() -> (Server, Receiver<String>) {
     let (sender, events) = channel();
-    let told = sender.clone();
+    let data_sender = sender.clone();
     let change = move |config: &mut ftpdlib::FTPConfig| {
-        config.set_dtp_handler(move || Told(told.clone()));
+        config.set_dtp_handler(move || Reporter(data_sender.clone()));
         with_tls(|_| {})(config);
     };
-    let server = Server::with_handler(change, move |_| Told(sender.clone()));
+    let server = Server::with_handler(Mode::Clear, change, move |_| Reporter(sender.clone()));
     (server, events)
-}
-
-#[track_caller]
-fn expect_events(events: &Receiver<String>, expected: &[&str]) {
-    for event in expected {
-        assert_eq!(&next(events), event);
-    }
 }
 
 #[test]
 fn hooks_of_the_control_connection() {
-    let (server, events) = told();
+    let (server, events) = reporting();
     for (version, name) in [(&TLS12, "established 1.2"), (&TLS13, "established 1.3")] {
         let mut client = server.connect();
         client.auth(&Arc::new(client_config(&[version]))).unwrap();
@@ -115,12 +103,12 @@ fn hooks_of_the_control_connection() {
         client.expect_eof();
         expect_events(&events, &["shutdown", "disconnect"]);
     }
-    // In clear there are none.
+    // In clear no hook is called.
     let mut client = server.login();
     client.expect(221, "QUIT");
     client.expect_eof();
     expect_events(&events, &["disconnect"]);
-    // What is no handshake.
+    // Bytes that are no handshake.
     let mut client = server.connect();
     client.expect(234, "AUTH TLS");
     client.send("this is no TLS at all\r\n");
@@ -132,9 +120,9 @@ fn hooks_of_the_control_connection() {
 
 #[test]
 fn hooks_of_data_connections() {
-    let (server, events) = told();
+    let (server, events) = reporting();
     server.write("a", b"abc");
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         expect_events(&events, &["secure_connection"]);
         assert!(next(&events).starts_with("established"));
@@ -166,7 +154,7 @@ fn hooks_of_data_connections() {
 
 // --- hooks that panic
 
-/// Panics in one of its methods, once.
+/// A handler that panics once, in one of its methods.
 struct Fragile {
     at: &'static str,
     armed: Arc<AtomicUsize>,
@@ -223,32 +211,17 @@ impl DTPHandler for Fragile {
     }
 }
 
-/// The panics are meant: they need no space in the output.
-fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let payload = info.payload();
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            if !text.is_some_and(|text| text.starts_with("as planned")) {
-                usual(info);
-            }
-        }));
-    });
-}
-
-/// A server that panics once at `at` when it is armed.
+/// Starts a server that panics once at `at` when it is armed.
 fn fragile(at: &'static str) -> (Server, Arc<AtomicUsize>, Receiver<String>) {
-    quiet();
-    let (events, told) = Hooks::channel();
+    hide_planned_panics();
+    let (sender, events) = channel();
     let armed = Arc::new(AtomicUsize::new(0));
     let make = {
         let armed = Arc::clone(&armed);
         move || Fragile {
             at,
             armed: Arc::clone(&armed),
-            events: events.clone(),
+            events: sender.clone(),
         }
     };
     let make_data = make.clone();
@@ -256,9 +229,9 @@ fn fragile(at: &'static str) -> (Server, Arc<AtomicUsize>, Receiver<String>) {
         with_tls(|_| {})(config);
         config.set_dtp_handler(make_data);
     };
-    let server = Server::with_handler(change, move |_| make());
+    let server = Server::with_handler(Mode::Clear, change, move |_| make());
     server.write("a", b"abc");
-    (server, armed, told)
+    (server, armed, events)
 }
 
 #[track_caller]
@@ -266,10 +239,10 @@ fn others_go_on(server: &Server, mut before: Client, events: &Receiver<String>) 
     assert_eq!(next(events), "disconnect");
     before.expect(200, "NOOP");
     assert_eq!(before.download("RETR a"), b"abc");
-    let mut newcomer = server.login_over(&both()[1]);
-    assert_eq!(newcomer.download("RETR a"), b"abc");
-    newcomer.expect(221, "QUIT");
-    newcomer.expect_eof();
+    let mut newer = server.login_over(&each_version()[1]);
+    assert_eq!(newer.download("RETR a"), b"abc");
+    newer.expect(221, "QUIT");
+    newer.expect_eof();
     assert_eq!(next(events), "disconnect");
 }
 
@@ -282,7 +255,7 @@ fn hooks_of_the_control_connection_that_panic() {
         "handle_failed_ssl_handshake",
     ] {
         let (server, armed, events) = fragile(at);
-        let before = server.login_over(&both()[1]);
+        let before = server.login_over(&each_version()[1]);
         armed.store(1, SeqCst);
         let mut client = server.connect();
         client.send("AUTH TLS\r\n");
@@ -290,12 +263,12 @@ fn hooks_of_the_control_connection_that_panic() {
         if at == "handle_failed_ssl_handshake" {
             let _ = client.socket.write_all(b"what is no handshake");
         } else {
-            client.socket.secure(both()[1].clone());
+            client.socket.secure(each_version()[1].clone());
             let _ = client.socket.handshake();
             let _ = client.socket.write_all(b"QUIT\r\n");
         }
         while client.line().is_some() {}
-        // The client sees the end before the hook of it is called.
+        // The client sees the end before the hook is called.
         wait_for(at, || armed.load(SeqCst) == 0);
         others_go_on(&server, before, &events);
     }
@@ -311,8 +284,8 @@ fn hooks_of_data_connections_that_panic() {
     ] {
         for command in ["RETR a", "STOR up"] {
             let (server, armed, events) = fragile(at);
-            let before = server.login_over(&both()[1]);
-            let mut client = server.login_over(&both()[1]);
+            let before = server.login_over(&each_version()[1]);
+            let mut client = server.login_over(&each_version()[1]);
             armed.store(1, SeqCst);
             let address = parse_227(&client.expect(227, "PASV"));
             let tcp = TcpStream::connect(address).unwrap();

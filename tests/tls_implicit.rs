@@ -2,17 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
-
 use std::io::Read;
-use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{Shutdown, TcpListener};
 
-use common::tls::{both, serve, with_tls};
-use common::{Client, PASSWORD, Server, USER, read_all, read_whole};
-use tools::{WAYS, begin, store};
+use testkit::{
+    Client, Mode, PASSWORD, Server, USER, WAYS, begin, each_version, read_all, read_whole, serve,
+    store, with_tls,
+};
 
 fn implicit() -> Server {
     let server = serve(|tls| tls.implicit = true);
@@ -20,20 +16,11 @@ fn implicit() -> Server {
     server
 }
 
-/// Under TLS from the first byte.
-fn connect_implicit(address: SocketAddr, config: &Arc<rustls::ClientConfig>) -> Client {
-    let mut client = Client::connect(address);
-    client.tls = Some(Arc::clone(config));
-    client.socket.secure(Arc::clone(config));
-    client.socket.handshake().unwrap();
-    client
-}
-
 #[test]
 fn implicit_tls() {
     let server = implicit();
-    for config in both() {
-        let mut client = connect_implicit(server.address, &config);
+    for config in each_version() {
+        let mut client = Client::connect_implicit(server.address, &config);
         let greeting = client.expect_reply(220);
         assert!(greeting.starts_with("220 ftpdlib"), "{greeting}");
         let reply = client.expect(503, "AUTH TLS");
@@ -41,7 +28,7 @@ fn implicit_tls() {
         client.login(USER, PASSWORD);
         client.expect(200, "TYPE I");
         client.assume_private(true);
-        // Data connections are private without a word.
+        // Data connections are private without PROT P.
         for way in WAYS {
             let (mut data, _) = begin(&mut client, way, "RETR a");
             assert!(data.is_secure());
@@ -49,12 +36,12 @@ fn implicit_tls() {
             client.expect_reply(226);
             store(&mut client, way, "STOR b", b"xyz");
         }
-        // Who asks for it gets it otherwise, and back again.
+        // A client may switch to clear data connections, and back again.
         client.expect(200, "PROT C");
         assert_eq!(client.download("RETR a"), b"abc");
         client.protect();
         assert_eq!(client.download("RETR a"), b"abc");
-        // It is so for each who logs in.
+        // The same holds for each login.
         client.expect(200, "PROT C");
         client.expect(230, "REIN");
         client.login(USER, PASSWORD);
@@ -66,7 +53,7 @@ fn implicit_tls() {
     }
 }
 
-/// Nothing is said in clear to those who speak in clear.
+/// A client that speaks in clear gets nothing in clear.
 #[test]
 fn implicit_tls_and_clients_without() {
     let server = implicit();
@@ -76,18 +63,18 @@ fn implicit_tls_and_clients_without() {
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "\r\n",
     ] {
-        let mut client = Client::connect(server.address);
+        let mut client = server.client();
         assert!(client.is_silent());
         client.send(text);
         let bytes = read_all(&mut client.socket);
-        // An alert at the most.
+        // At most an alert.
         assert!(bytes.is_empty() || bytes[0] == 0x15, "{text}: {bytes:?}");
     }
-    connect_implicit(server.address, &both()[1]).expect_reply(220);
+    Client::connect_implicit(server.address, &each_version()[1]).expect_reply(220);
 }
 
-/// Whoever is too many gets no time for a handshake: it would hold a place of others
-/// until then.
+/// A connection over the limit gets no time for a handshake, which would occupy a slot until
+/// then.
 #[test]
 fn implicit_tls_and_too_many_connections() {
     let set_ups: [fn(&mut ftpdlib::FTPServer); 2] = [
@@ -95,13 +82,13 @@ fn implicit_tls_and_too_many_connections() {
         |server| server.set_max_cons(2),
     ];
     let stock = |_| ftpdlib::handlers::StockHandler;
-    for config in both() {
+    for config in each_version() {
         for set_up in set_ups {
             let change = with_tls(|tls| tls.implicit = true);
-            let server = Server::build("127.0.0.1", change, set_up, stock);
-            let mut first = connect_implicit(server.address, &config);
+            let server = Server::build(Mode::Clear, "127.0.0.1", change, set_up, stock);
+            let mut first = Client::connect_implicit(server.address, &config);
             first.expect_reply(220);
-            let mut second = Client::connect(server.address);
+            let mut second = server.client();
             assert_eq!(read_all(&mut second.socket), b"");
             first.expect(200, "NOOP");
         }
@@ -112,17 +99,17 @@ fn implicit_tls_and_too_many_connections() {
 fn implicit_tls_over_ipv6_in_active_mode() {
     let change = with_tls(|tls| tls.implicit = true);
     let stock = |_| ftpdlib::handlers::StockHandler;
-    let server = Server::build("::1", change, |_| {}, stock);
+    let server = Server::build(Mode::Clear, "::1", change, |_| {}, stock);
     server.write("a", b"abc");
-    for config in both() {
-        let mut client = connect_implicit(server.address, &config);
+    for config in each_version() {
+        let mut client = Client::connect_implicit(server.address, &config);
         client.expect_reply(220);
         client.login(USER, PASSWORD);
         client.assume_private(true);
         let listener = TcpListener::bind("[::1]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         client.expect(200, format!("EPRT |2|::1|{port}|"));
-        let mut data = common::accept_data(&listener);
+        let mut data = testkit::accept_data(&listener);
         client.expect(125, "RETR a");
         assert_eq!(read_whole(&mut data), b"abc");
         client.expect_reply(226);
@@ -133,11 +120,11 @@ fn implicit_tls_over_ipv6_in_active_mode() {
     }
 }
 
-/// A reply on the way does not wait for the client's last byte.
+/// A long reply does not wait for the last byte of the client.
 #[test]
 fn a_half_closed_control_connection() {
     let server = serve(|_| {});
-    for config in both() {
+    for config in each_version() {
         let mut client = server.login_over(&config);
         client.send("NOOP\r\n".repeat(100) + "PWD\r\n");
         client.socket.shutdown(Shutdown::Write).unwrap();

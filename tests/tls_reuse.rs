@@ -1,23 +1,13 @@
-//! Data connections that resume the session of their control connection, and
-//! those that do not: nobody else is to get what is meant for its owner.
+//! Data connections that resume the TLS session of their control connection, and those that do
+//! not: only the owner may get a transfer.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use common::socket::Socket;
-use common::tls::{client_config, serve};
-use common::{
-    Client, PASSWORD, Server, USER, parse_227, pattern, read_all, read_whole, set_deadlines,
-    wait_for,
-};
 use ftpdlib::SessionReuse;
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls12Resumption,
@@ -27,11 +17,14 @@ use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, NamedGroup, SupportedProtocolVersion};
 use std::io::Write;
-use tools::{WAYS, begin, port_listener};
+use testkit::{
+    Client, PASSWORD, Server, Socket, USER, WAYS, begin, client_config, parse_227, pattern,
+    port_listener, read_all, read_whole, serve, wait_for,
+};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
-/// What a client remembers, and which of it it offers.
+/// The tickets of a client, and which of them it offers.
 #[derive(Debug, Default)]
 struct Wallet {
     tls12: Mutex<Option<Tls12ClientSessionValue>>,
@@ -40,7 +33,7 @@ struct Wallet {
 }
 
 impl Wallet {
-    /// How many tickets have come so far.
+    /// The number of tickets that have come.
     fn received(&self) -> usize {
         self.received.load(SeqCst)
     }
@@ -75,13 +68,13 @@ impl ClientSessionStore for Wallet {
         self.tls13.lock().unwrap().push_back(value);
     }
 
-    /// The newest.
+    /// Offers the newest ticket.
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         self.tls13.lock().unwrap().pop_back()
     }
 }
 
-/// A client with a wallet of its own.
+/// A client with its own wallet.
 struct Owner {
     client: Client,
     wallet: Arc<Wallet>,
@@ -89,7 +82,7 @@ struct Owner {
 }
 
 impl Owner {
-    /// Logged in over TLS, with `base` but for the wallet.
+    /// Logs in over TLS, with the settings of `base` and this wallet.
     fn login(server: &Server, base: &ClientConfig) -> Self {
         let wallet = Arc::new(Wallet::default());
         let config = Arc::new(with_wallet(base, &wallet));
@@ -100,8 +93,8 @@ impl Owner {
         }
     }
 
-    /// A data connection that offers what is in the wallet of `config`, for a
-    /// command; shakes hands after its reply.
+    /// Makes a data connection for a command that offers what is in the wallet of `config`; the
+    /// handshake comes after the reply.
     fn begin(&mut self, config: &Arc<ClientConfig>, command: &str) -> Socket {
         let address = parse_227(&self.client.expect(227, "PASV"));
         let tcp = TcpStream::connect(address).unwrap();
@@ -109,7 +102,7 @@ impl Owner {
         under_tls(tcp, config)
     }
 
-    /// Fetches `a` with the wallet of `config`.
+    /// Downloads `a` with the wallet of `config`.
     #[track_caller]
     fn fetch(&mut self, config: &Arc<ClientConfig>) -> HandshakeKind {
         let mut data = self.begin(config, "RETR a");
@@ -118,7 +111,7 @@ impl Owner {
         kind(&data)
     }
 
-    /// Tries to fetch `a` with the wallet of `config`.
+    /// Tries to download `a` with the wallet of `config`.
     #[track_caller]
     fn fetch_in_vain(&mut self, config: &Arc<ClientConfig>, why: &str) {
         let mut data = self.begin(config, "RETR a");
@@ -152,12 +145,10 @@ fn with_wallet(base: &ClientConfig, wallet: &Arc<Wallet>) -> ClientConfig {
     config
 }
 
+/// A connection under TLS whose handshake may have failed.
 fn under_tls(tcp: TcpStream, config: &Arc<ClientConfig>) -> Socket {
-    set_deadlines(&tcp);
-    tcp.set_nodelay(true).unwrap();
-    let mut socket = Socket::new(tcp);
-    socket.secure(Arc::clone(config));
-    // Whoever reads or writes will see.
+    let socket = Socket::under_tls(tcp, config);
+    // If it has failed, the next use of the connection fails.
     let _ = socket.handshake();
     socket
 }
@@ -166,7 +157,7 @@ fn kind(socket: &Socket) -> HandshakeKind {
     socket.ask(|tls| tls.handshake_kind().unwrap())
 }
 
-/// One that offers nothing.
+/// Settings of a client that offers no ticket.
 fn forgetful(base: &ClientConfig) -> Arc<ClientConfig> {
     let mut config = base.clone();
     config.resumption = Resumption::disabled();
@@ -185,7 +176,7 @@ const ALL: [SessionReuse; 3] = [
     SessionReuse::Require,
 ];
 
-// --- who resumes is served
+// --- connections that resume
 
 #[test]
 fn resumed_connections_work_under_each_policy() {
@@ -215,7 +206,7 @@ fn resumed_connections_work_under_each_policy() {
     }
 }
 
-/// Before the command and after it.
+/// The handshake comes before the command, or after it.
 #[test]
 fn resumed_before_the_command() {
     let server = server(SessionReuse::Require);
@@ -232,8 +223,8 @@ fn resumed_before_the_command() {
     }
 }
 
-/// As often as one likes, by the number of the session (RFC 5246 §7.3): without
-/// any ticket on the client's side.
+/// In TLS 1.2 a client may resume any number of times, by the id of the session (RFC 5246 §7.3)
+/// and without a ticket.
 #[test]
 fn tls12_resumes_by_session_id() {
     let server = server(SessionReuse::Require);
@@ -256,7 +247,7 @@ fn tls12_resumes_by_session_id() {
     }
 }
 
-/// The session of TLS outlives that of a user.
+/// The TLS session outlives the login.
 #[test]
 fn a_new_user_resumes_as_well() {
     let server = server(SessionReuse::Require);
@@ -272,7 +263,7 @@ fn a_new_user_resumes_as_well() {
     }
 }
 
-// --- who does not is not
+// --- connections that do not resume
 
 #[test]
 fn require_and_no_ticket() {
@@ -294,7 +285,7 @@ fn require_and_no_ticket() {
     }
 }
 
-/// The same when the handshake came before the command: then it says so.
+/// The same when the handshake came before the command: the command gets the error.
 #[test]
 fn require_and_no_ticket_before_the_command() {
     let server = server(SessionReuse::Require);
@@ -305,7 +296,7 @@ fn require_and_no_ticket_before_the_command() {
         for command in ["RETR a", "STOR up", "NLST"] {
             let address = parse_227(&owner.client.expect(227, "PASV"));
             let mut data = under_tls(TcpStream::connect(address).unwrap(), &forgetful(&base));
-            tools::await_data(&mut owner.client);
+            testkit::await_data(&mut owner.client);
             owner.client.begin(command);
             assert_eq!(read_all(&mut data), b"");
             let reply = owner.client.expect_reply(522);
@@ -315,7 +306,7 @@ fn require_and_no_ticket_before_the_command() {
     }
 }
 
-/// Each has a session; the one has the ticket of the other.
+/// Both clients have a session; one offers the ticket of the other.
 #[test]
 fn require_and_a_ticket_of_another_session() {
     let server = server(SessionReuse::Require);
@@ -325,23 +316,23 @@ fn require_and_a_ticket_of_another_session() {
         let mut thief = Owner::login(&server, &base);
         let (own, stolen) = (Arc::clone(&owner.config), Arc::clone(&thief.config));
         let mut steal_in_vain = |thief: &Owner| {
-            // Clients forget a session of TLS 1.2 that was not taken.
+            // Clients forget a session of TLS 1.2 that was refused.
             let session = thief.wallet.tls12.lock().unwrap().clone();
             owner.fetch_in_vain(&stolen, "a ticket of another session");
             *thief.wallet.tls12.lock().unwrap() = session;
             assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
         };
         steal_in_vain(&thief);
-        // Its own are as good as ever, where they belong.
+        // Its own tickets still work on its own connections.
         assert_eq!(thief.fetch(&stolen), HandshakeKind::Resumed);
-        // What a download has given is no better.
+        // A ticket from a download of another session is refused, too.
         steal_in_vain(&thief);
         thief.fetch(&stolen);
         steal_in_vain(&thief);
     }
 }
 
-/// One of a session that is over, on a new one of the same user.
+/// A ticket of a session that has ended, offered in a new session of the same user.
 #[test]
 fn a_ticket_of_a_session_that_is_over() {
     let server = server(SessionReuse::Require);
@@ -354,7 +345,7 @@ fn a_ticket_of_a_session_that_is_over() {
         before.client.expect_eof();
         let mut owner = Owner::login(&server, &base);
         owner.fetch_in_vain(&old, "a ticket of another session");
-        // On a control connection it does not count: all begins anew.
+        // On a control connection the ticket is ignored: the handshake is a full one.
         drop(Owner {
             client: server.login_over(&old),
             wallet: before.wallet,
@@ -365,7 +356,7 @@ fn a_ticket_of_a_session_that_is_over() {
     }
 }
 
-/// A session of each kind beside each other: neither does the other any harm.
+/// Two sessions, one of each kind, do not affect each other.
 #[test]
 fn prefer_takes_all_until_one_has_resumed() {
     let server = server(SessionReuse::Prefer);
@@ -384,7 +375,7 @@ fn prefer_takes_all_until_one_has_resumed() {
             assert_eq!(plain.fetch(&none), HandshakeKind::Full);
             assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
         }
-        // Uploads are guarded as downloads are.
+        // Uploads are protected as downloads are.
         let mut data = owner.begin(&none, "STOR up");
         let _ = data.write_all(b"by somebody else");
         let reply = owner.client.expect_reply(522);
@@ -401,7 +392,7 @@ fn prefer_and_a_ticket_of_another_session() {
         let mut owner = Owner::login(&server, &base);
         let thief = Owner::login(&server, &base);
         let own = Arc::clone(&owner.config);
-        // The first one may be anybody's.
+        // Any client may make the first one.
         assert_eq!(owner.fetch(&thief.config), HandshakeKind::Full);
         assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
         let thief = Owner::login(&server, &base);
@@ -410,8 +401,8 @@ fn prefer_and_a_ticket_of_another_session() {
     }
 }
 
-/// Who comes first to the port of another, from the same address, with TLS of its
-/// own and a good login: it is not served, and the owner hears of it.
+/// A client from the same address connects to the data port of another client, with TLS and a
+/// good login. It is not served, and the owner gets an error.
 #[test]
 fn a_thief_at_the_passive_port() {
     for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
@@ -458,7 +449,7 @@ fn steal(
 
 #[test]
 fn refusals_are_logged_with_their_reason() {
-    let lines = common::log::keep();
+    let lines = testkit::log::keep();
     let server = server(SessionReuse::Require);
     let base = client_config(&[&TLS13]);
     let mut owner = Owner::login(&server, &base);
@@ -484,7 +475,7 @@ fn tickets_by_direction() {
         let off = reuse == SessionReuse::Off;
         for way in WAYS {
             let mut owner = Owner::login(&server, &client_config(&[&TLS13]));
-            // Several, and all there with the first reply.
+            // Several tickets, which have all come with the first reply.
             let given = owner.wallet.received();
             let expected = if off { 0..=0 } else { 2..=8 };
             assert!(expected.contains(&given), "{given}");
@@ -501,8 +492,8 @@ fn tickets_by_direction() {
                 let before = owner.wallet.received();
                 let (mut data, _) = begin(&mut owner.client, way, command);
                 data.write_all(SECRET).unwrap();
-                data.say_good_bye();
-                // To the very end: none came.
+                data.send_close_notify();
+                // No ticket comes up to the very end.
                 assert_eq!(read_whole(&mut data), b"");
                 owner.client.expect_reply(226);
                 assert_eq!(owner.wallet.received(), before, "{reuse:?} {command}");
@@ -511,7 +502,7 @@ fn tickets_by_direction() {
     }
 }
 
-/// With one, it would be taken for the owner the next time.
+/// With a ticket, it would count as the owner the next time.
 #[test]
 fn who_does_not_resume_gets_no_ticket() {
     let server = server(SessionReuse::Prefer);
@@ -536,8 +527,8 @@ fn who_does_not_resume_gets_no_ticket() {
     }
 }
 
-/// A client that uploads and never reads: with tickets on its way that it has not
-/// read, its close would be a reset, and what it has sent would be lost.
+/// A client that uploads may never read. If tickets were on their way to it, its close would
+/// become a reset, and the upload would be lost.
 #[test]
 fn uploads_by_who_never_reads() {
     let server = server(SessionReuse::Prefer);
@@ -549,7 +540,7 @@ fn uploads_by_who_never_reads() {
                 true => Arc::clone(&owner.config),
                 false => forgetful(&base),
             };
-            // One that begins before it has asked waits for a while.
+            // When the handshake comes before the command, it waits a while for it.
             for before in [resumes, false] {
                 let address = parse_227(&owner.client.expect(227, "PASV"));
                 let tcp = TcpStream::connect(address).unwrap();
@@ -571,9 +562,9 @@ fn uploads_by_who_never_reads() {
     }
 }
 
-/// As rustls does it (RFC 8446 §C.4): what is used is gone. Uploads bring none, so
-/// that it runs out of them; that is no reason to refuse it. As long as there is one
-/// that was not used, nobody without gets a file.
+/// rustls uses each ticket once (RFC 8446 §C.4). Uploads bring no tickets, so it runs out of
+/// them, which is no reason to refuse the client. While it still has an unused ticket, no client
+/// without one gets a file.
 #[test]
 fn a_client_that_uses_each_ticket_once() {
     let server = server(SessionReuse::Prefer);
@@ -597,8 +588,7 @@ fn a_client_that_uses_each_ticket_once() {
     }
 }
 
-/// A ticket from the control connection is good to the end, whatever else was given
-/// since.
+/// A ticket from the control connection is good until the end, whatever tickets came later.
 #[test]
 fn the_first_tickets_outlive_many_downloads() {
     for reuse in [SessionReuse::Prefer, SessionReuse::Require] {
@@ -617,7 +607,7 @@ fn the_first_tickets_outlive_many_downloads() {
     }
 }
 
-/// Transfers that failed leave the session as it was.
+/// Failed transfers leave the session as it was.
 #[test]
 fn failed_transfers_cost_no_session() {
     for version in VERSIONS {
@@ -628,7 +618,7 @@ fn failed_transfers_cost_no_session() {
         assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
         for _ in 0..5 {
             let data = owner.begin(&own, "RETR big");
-            tools::reset(data);
+            testkit::reset(data);
             assert!(matches!(owner.client.reply().0, 426 | 522));
         }
         let (listener, port) = port_listener();
@@ -640,7 +630,7 @@ fn failed_transfers_cost_no_session() {
     }
 }
 
-/// Early data (0-RTT) could be sent twice by somebody else: no ticket allows it.
+/// An attacker could send early data (0-RTT) again, so no ticket allows it.
 #[test]
 fn no_early_data() {
     let server = server(SessionReuse::Prefer);

@@ -1,10 +1,7 @@
-//! What TLS is set up with: wrong files, certificates that are replaced, and one
-//! that is made for the occasion.
+//! The settings of TLS: wrong files, certificates that are replaced, and self-signed
+//! certificates.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[path = "common/authority.rs"]
-mod authority;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,8 +9,8 @@ use std::net::TcpListener;
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{CertFiles, ClientAuth, FTPConfig, FTPServer, TlsConfig, TlsError};
-
-use self::authority::{Pair, write_wrong_files};
+use testkit::authority::Pair;
+use testkit::write_wrong_files;
 
 fn bind(address: &str, tls: TlsConfig) -> std::io::Result<FTPServer> {
     let mut config = FTPConfig::default();
@@ -21,7 +18,7 @@ fn bind(address: &str, tls: TlsConfig) -> std::io::Result<FTPServer> {
     FTPServer::bind(address, config, |_peer| StockHandler)
 }
 
-/// What is wrong with TLS, from the only place that can tell.
+/// Returns the error of TLS that a server cannot be made with.
 fn wrong(address: &str, tls: TlsConfig) -> String {
     let err = bind(address, tls).unwrap_err();
     assert_eq!(err.kind(), ErrorKind::InvalidInput);
@@ -29,7 +26,7 @@ fn wrong(address: &str, tls: TlsConfig) -> String {
     err.to_string()
 }
 
-/// They are told before it listens: here it could not.
+/// The error comes before the server listens: here it could not listen.
 #[test]
 fn wrong_files_are_told_before_it_listens() {
     let dir = tempfile::tempdir().unwrap();
@@ -77,7 +74,7 @@ fn files_of_other_certificates_are_checked_too() {
         let text = wrong("127.0.0.1:0", tls);
         assert!(text.ends_with(expected), "{text}");
     }
-    // Of an authority, even such an old one is as good as any.
+    // A certificate of an authority may be of this old version.
     let mut tls = tls();
     tls.client_auth = ClientAuth::Optional;
     tls.client_ca = Some(dir.path().join("v1.pem"));
@@ -100,128 +97,68 @@ fn what_is_wrong_with_new_files_is_returned() {
     assert!(plain.unwrap().reload_tls().is_ok());
 }
 
-/// The program as a process.
+/// The program in its own process.
 #[cfg(feature = "cli")]
 mod program {
     use std::fs;
-    use std::io::{BufRead, BufReader, Write};
-    use std::net::{SocketAddr, TcpStream};
-    use std::path::Path;
-    use std::process::{Child, ChildStderr, Command, Stdio};
+    use std::net::SocketAddr;
+    use std::process::Command;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use ftpdlib::fingerprint;
-    use rustls::pki_types::{CertificateDer, ServerName};
-    use rustls::{ClientConnection, StreamOwned};
+    use tempfile::TempDir;
+    use testkit::authority::{Pair, client};
+    use testkit::{Client, Program, wait_for};
 
-    use super::authority::{Pair, client};
-
-    struct Process {
-        child: Child,
-        address: SocketAddr,
-        /// The log up to where it listens.
-        start: String,
-        log: BufReader<ChildStderr>,
+    /// Starts the program in a directory.
+    fn start(dir: TempDir, args: &[&str]) -> Program {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ftpdlib"));
+        command
+            .args(["-i", "127.0.0.1", "-p", "0"])
+            .args(args)
+            .current_dir(dir.path());
+        Program::spawn(command, dir)
     }
 
-    impl Process {
-        /// In a directory, on a port of the system's choice.
-        fn start(dir: &Path, args: &[&str]) -> Self {
-            let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
-                .args(["-i", "127.0.0.1", "-p", "0"])
-                .args(args)
-                .current_dir(dir)
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut log = BufReader::new(child.stderr.take().unwrap());
-            let mut start = String::new();
-            let address = loop {
-                let before = start.len();
-                assert_ne!(log.read_line(&mut start).unwrap(), 0, "{start}");
-                let line = start[before..].split_once(">>> starting FTP server on ");
-                if let Some((_, rest)) = line {
-                    break rest.split(',').next().unwrap().parse().unwrap();
-                }
-            };
-            Self {
-                child,
-                address,
-                start,
-                log,
-            }
-        }
-
-        fn signal(&self, name: &str) {
-            let kill = format!("kill -{name} {}", self.child.id());
-            let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
-            assert!(status.success());
-        }
-
-        /// The next line of the log that speaks of TLS.
-        fn tls_line(&mut self) -> String {
-            loop {
-                let mut line = String::new();
-                assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it has ended");
-                if let Some((_, text)) = line.trim_end().split_once("] TLS: ") {
-                    return format!("{} {text}", &line[1..2]);
-                }
-            }
-        }
+    /// Returns the level and the text of a line about TLS that the program logs after it has
+    /// started, by its number.
+    fn tls_line(program: &Program, number: usize) -> String {
+        let mut found = None;
+        wait_for("a line about TLS", || {
+            let log = program.log();
+            let (_, log) = log.split_once("starting FTP server").unwrap();
+            let whole = log.split_inclusive('\n');
+            let mut lines = whole.filter_map(|line| {
+                let (_, text) = line.strip_suffix('\n')?.split_once("] TLS: ")?;
+                Some(format!("{} {text}", &line[1..2]))
+            });
+            found = lines.nth(number);
+            found.is_some()
+        });
+        found.unwrap()
     }
 
-    impl Drop for Process {
-        fn drop(&mut self) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
-
-    /// A connection with TLS from its first byte.
-    struct Client(BufReader<StreamOwned<ClientConnection, TcpStream>>);
-
-    impl Client {
-        fn connect(address: SocketAddr) -> Self {
-            let socket = TcpStream::connect(address).unwrap();
-            socket
-                .set_read_timeout(Some(Duration::from_secs(20)))
-                .unwrap();
-            let name = ServerName::try_from("localhost").unwrap();
-            let tls = ClientConnection::new(Arc::new(client(None)), name).unwrap();
-            let mut client = Self(BufReader::new(StreamOwned::new(tls, socket)));
-            client.expect("220 ");
-            client
-        }
-
-        fn expect(&mut self, reply: &str) {
-            let mut line = String::new();
-            self.0.read_line(&mut line).unwrap();
-            assert!(line.starts_with(reply), "{line}");
-        }
-
-        fn certificate(&self) -> CertificateDer<'static> {
-            let certificates = self.0.get_ref().conn.peer_certificates();
-            certificates.unwrap()[0].clone().into_owned()
-        }
-
-        fn still_works(&mut self) {
-            self.0.get_mut().write_all(b"QUIT\r\n").unwrap();
-            self.expect("221 ");
-        }
+    /// Connects a client that accepts any certificate and has read the greeting.
+    fn connect(address: SocketAddr) -> Client {
+        let mut client = Client::connect_implicit(address, &Arc::new(client(None)));
+        client.expect_reply(220);
+        client
     }
 
     #[test]
     fn a_self_signed_certificate_has_the_printed_fingerprint() {
         let dir = tempfile::tempdir().unwrap();
-        let process = Process::start(dir.path(), &["--tls-self-signed", "--tls-implicit"]);
-        let (_, printed) = process.start.split_once(" SHA-256 fingerprint ").unwrap();
+        let program = start(dir, &["--tls-self-signed", "--tls-implicit"]);
+        let log = program.log();
+        let (_, printed) = log.split_once(" SHA-256 fingerprint ").unwrap();
         let printed = printed.lines().next().unwrap();
-        let url = format!(" on ftps://127.0.0.1:{}/\n", process.address.port());
-        assert!(process.start.contains(&url), "{}", process.start);
-        let mut client = Client::connect(process.address);
+        program.expect_log(&format!(
+            " on ftps://127.0.0.1:{}/\n",
+            program.address.port()
+        ));
+        let mut client = connect(program.address);
         assert_eq!(fingerprint(&client.certificate()), printed);
-        client.still_works();
+        client.expect(221, "QUIT");
     }
 
     #[test]
@@ -232,52 +169,47 @@ mod program {
         fs::write(&certfile, old.both()).unwrap();
         let toml = "[tls]\ncertfile = 'both.pem'\nimplicit = true\n";
         fs::write(dir.path().join("ftpd.toml"), toml).unwrap();
-        let mut process = Process::start(dir.path(), &["--config", "ftpd.toml"]);
-        let mut open = Client::connect(process.address);
+        let mut program = start(dir, &["--config", "ftpd.toml"]);
+        let mut open = connect(program.address);
 
         fs::write(&certfile, &new.certificate).unwrap();
-        process.signal("HUP");
+        program.signal("HUP");
         assert_eq!(
-            process.tls_line(),
+            tls_line(&program, 0),
             "W certificates not replaced: both.pem: holds no private key in PEM, \
              and there is no keyfile"
         );
-        assert!(Client::connect(process.address).certificate() == old.der);
+        assert!(connect(program.address).certificate() == old.der);
 
         fs::write(&certfile, new.both()).unwrap();
-        process.signal("HUP");
-        assert_eq!(process.tls_line(), "I certificates read again");
-        let mut client = Client::connect(process.address);
+        program.signal("HUP");
+        assert_eq!(tls_line(&program, 1), "I certificates read again");
+        let mut client = connect(program.address);
         assert!(client.certificate() == new.der);
-        open.still_works();
-        client.still_works();
+        open.expect(221, "QUIT");
+        client.expect(221, "QUIT");
 
-        process.signal("TERM");
-        assert_eq!(process.child.wait().unwrap().code(), Some(0));
+        program.signal("TERM");
+        assert_eq!(program.wait().code(), Some(0));
     }
 
-    /// Without TLS SIGHUP ends it, as any program; that is for the
-    /// system to do.
+    /// Without TLS, SIGHUP ends the program by the default action of the system.
     #[cfg(target_os = "linux")]
     #[test]
     fn sighup_is_caught_where_there_is_tls() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(
-            dir.path().join("both.pem"),
-            Pair::new(&["localhost"]).both(),
-        )
-        .unwrap();
         for (args, expected) in [
             ([].as_slice(), false),
             (&["--tls-self-signed"], true),
             (&["--tls", "--certfile", "both.pem"], true),
         ] {
-            let process = Process::start(dir.path(), args);
-            let status = format!("/proc/{}/status", process.child.id());
-            let status = fs::read_to_string(status).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let both = Pair::new(&["localhost"]).both();
+            fs::write(dir.path().join("both.pem"), both).unwrap();
+            let program = start(dir, args);
+            let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
             let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
-            // Bit 0 is of signal 1.
+            // Bit 0 is for signal 1, SIGHUP.
             assert_eq!(caught & 1 == 1, expected, "{args:?}");
         }
     }

@@ -1,12 +1,8 @@
-//! Workers as processes: who gets which connections, what becomes of those that
-//! die, what they count together, and how they hear of signals.
+//! Workers as processes: how connections are spread, what happens when a worker dies, what the
+//! workers count together, and how signals reach them.
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod common;
-#[path = "common/tools.rs"]
-mod tools;
 
 use std::collections::HashSet;
 use std::fs;
@@ -17,19 +13,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use common::authority::{Pair, client};
-use common::{Client, DEADLINE, drain, set_deadlines, wait_for};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConnection, StreamOwned};
-use tools::{Program, signal, sparse};
+use rustls::pki_types::CertificateDer;
+use testkit::authority::{Pair, client};
+use testkit::{Client, DEADLINE, Mode, Program, drain, set_deadlines, signal, sparse, wait_for};
+
+/// The path of the program.
+const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
 fn prefork(workers: usize, args: &[&str]) -> Program {
     let workers = workers.to_string();
     let prefork = ["--concurrency", "pre-fork", "--workers", &workers];
-    Program::start(&[&prefork, args].concat())
+    Program::start(FTPDLIB, Mode::Clear, &[&prefork, args].concat())
 }
 
-/// Until so many workers have ever begun to serve.
+/// Waits until this many workers have begun to serve, dead ones included.
 #[track_caller]
 fn await_starts(program: &Program, count: usize) {
     wait_for("the workers", || starts(program) == count);
@@ -43,22 +40,7 @@ fn kill(pid: u32) {
     assert!(signal("KILL", &pid.to_string()));
 }
 
-/// A client that is let in.
-#[track_caller]
-fn connect(program: &Program) -> Client {
-    let mut client = Client::connect(program.address);
-    client.expect_reply(220);
-    client
-}
-
-#[track_caller]
-fn expect_good_bye(client: &mut Client) {
-    let reply = client.expect_reply(421);
-    assert_eq!(reply, "421 Service is shutting down.");
-    client.expect_eof();
-}
-
-/// That the port can be had at once.
+/// Checks that the port is free at once.
 #[track_caller]
 fn expect_free(address: SocketAddr) {
     drop(TcpListener::bind(address).unwrap());
@@ -77,11 +59,11 @@ fn there_are_as_many_as_were_asked_for() {
     }
 }
 
-// --- who gets whom
+// --- how connections are spread
 
 #[test]
 fn connections_are_spread_evenly() {
-    // As many as this process may have.
+    // As many as this process may open.
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let files = limits.split("Max open files").nth(1).unwrap();
     let files = files.split_whitespace().next().unwrap().parse::<usize>();
@@ -97,7 +79,7 @@ fn connections_are_spread_evenly() {
         };
         let pids = program.children();
         let before: Vec<_> = pids.iter().map(sockets).collect();
-        let clients: Vec<_> = (0..count).map(|_| connect(&program)).collect();
+        let clients: Vec<_> = (0..count).map(|_| program.connect()).collect();
         let held = pids.iter().map(sockets).zip(before);
         let held: Vec<_> = held.map(|(now, before)| now - before).collect();
         let share = count / workers;
@@ -107,15 +89,15 @@ fn connections_are_spread_evenly() {
     }
 }
 
-/// What has become of a client.
+/// What happened to a client.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
     Served,
-    /// Cut by the end of its worker, or that worker's end came first.
+    /// The worker ended during the connection, or before it was accepted.
     Cut,
 }
 
-/// Connects, and leaves; returns the port of the client, too.
+/// Connects and quits; returns the port of the client, too.
 fn visit(address: SocketAddr) -> (Fate, u16) {
     let mut socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
     set_deadlines(&socket);
@@ -165,8 +147,8 @@ fn a_killed_worker_takes_its_own_clients_along_only() {
         let cut = storms.into_iter().map(|storm| storm.join().unwrap());
         cut.collect::<Vec<_>>().concat()
     });
-    // Each that was cut had been let in, but for the one that a worker may just
-    // have accepted when it died.
+    // Each client that was cut had been accepted, except for one that a worker may have just
+    // accepted when it died.
     let log = program.log();
     let is_unknown = |port: &&u16| {
         let line = format!("127.0.0.1:{port}-[] FTP session opened");
@@ -185,7 +167,7 @@ impl<F: Fn()> Drop for OnDrop<F> {
     }
 }
 
-/// Whoever connects to a worker that was told to end must not wait for ever.
+/// A client that connects to a worker that is ending must not wait for ever.
 #[test]
 fn a_worker_that_ends_alone_is_replaced() {
     let mut program = prefork(2, &[]);
@@ -194,7 +176,7 @@ fn a_worker_that_ends_alone_is_replaced() {
     assert!(signal("TERM", &first.to_string()));
     let line = format!("(pid {first}) exited normally, restarting");
     wait_for("its end", || program.log().contains(&line));
-    let clients: Vec<_> = (0..32).map(|_| connect(&program)).collect();
+    let clients: Vec<_> = (0..32).map(|_| program.connect()).collect();
     assert_eq!(program.children().len(), 2);
     drop(clients);
     program.signal("TERM");
@@ -203,12 +185,12 @@ fn a_worker_that_ends_alone_is_replaced() {
 
 // --- what they count together
 
-/// Until so many are let in, and one more is turned away.
+/// Connects this many clients, and checks that one more is refused.
 #[track_caller]
 fn fill(program: &Program, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     wait_for("places", || {
-        let mut client = Client::connect(program.address);
+        let mut client = program.client();
         match client.reply() {
             (220, _) => clients.push(client),
             (code, text) => {
@@ -218,7 +200,7 @@ fn fill(program: &Program, count: usize) -> Vec<Client> {
         }
         clients.len() == count
     });
-    let mut late = Client::connect(program.address);
+    let mut late = program.client();
     late.expect_reply(421);
     late.expect_eof();
     clients
@@ -226,11 +208,11 @@ fn fill(program: &Program, count: usize) -> Vec<Client> {
 
 #[test]
 fn limits_are_those_of_all_workers() {
-    // One is that of the server.
+    // The server's own socket counts, too.
     let program = prefork(3, &["--max-cons", "9"]);
     await_starts(&program, 3);
     let mut clients = fill(&program, 8);
-    // Who is killed gives back what it had, and nobody else's.
+    // A worker that is killed gives back its own slots and no others.
     kill(program.children()[1]);
     await_starts(&program, 4);
     clients.retain_mut(|client| {
@@ -247,7 +229,7 @@ fn an_address_has_its_limit_over_all_workers() {
     let program = prefork(3, &["--max-cons-per-ip", "6"]);
     await_starts(&program, 3);
     let clients = fill(&program, 6);
-    let mut other = common::connect_from("127.0.0.2", program.address);
+    let mut other = Client::connect_from(Mode::Clear, "127.0.0.2", program.address);
     other.expect_reply(220);
     drop(clients);
     fill(&program, 6);
@@ -260,9 +242,9 @@ fn all_end_when_the_master_is_told_to() {
     for name in ["TERM", "INT"] {
         let mut program = prefork(2, &[]);
         await_starts(&program, 2);
-        let mut clients: Vec<_> = (0..10).map(|_| connect(&program)).collect();
+        let mut clients: Vec<_> = (0..10).map(|_| program.connect()).collect();
         program.signal(name);
-        clients.iter_mut().for_each(expect_good_bye);
+        clients.iter_mut().for_each(Client::expect_shutdown);
         let workers = program.children();
         assert_eq!(program.wait().code(), Some(0), "{}", program.log());
         expect_free(program.address);
@@ -273,8 +255,8 @@ fn all_end_when_the_master_is_told_to() {
     }
 }
 
-/// A terminal sends SIGINT to workers as well, and those who stop services send
-/// SIGTERM: that is one signal, not two.
+/// A terminal sends SIGINT to the workers, too, and service managers send SIGTERM to all: that
+/// counts as one signal, not two.
 #[test]
 fn a_signal_to_all_cuts_nothing() {
     for name in ["INT", "TERM"] {
@@ -282,16 +264,20 @@ fn a_signal_to_all_cuts_nothing() {
             ["--concurrency", "pre-fork", "--workers", "2"].as_slice(),
             &["--concurrency", "multi-proc"],
         ] {
-            let mut program = Program::start(&[model, &["--drain-timeout", "60"]].concat());
-            sparse(&program.home.path().join("big"), common::BIG);
+            let mut program = Program::start(
+                FTPDLIB,
+                Mode::Clear,
+                &[model, &["--drain-timeout", "60"]].concat(),
+            );
+            sparse(&program.home.path().join("big"), testkit::BIG);
             let mut client = program.login();
             let mut data = client.pasv();
             client.begin("RETR big");
             program.signal_all(name);
             wait_for("its stop", || TcpStream::connect(program.address).is_err());
-            assert_eq!(drain(&mut data), common::BIG);
+            assert_eq!(drain(&mut data), testkit::BIG);
             client.expect_reply(226);
-            expect_good_bye(&mut client);
+            client.expect_shutdown();
             assert_eq!(program.wait().code(), Some(0), "{}", program.log());
         }
     }
@@ -315,23 +301,23 @@ fn a_worker_that_does_not_end_is_killed() {
 fn workers_notice_that_the_master_is_gone() {
     let mut program = prefork(2, &["--drain-timeout", "60"]);
     await_starts(&program, 2);
-    sparse(&program.home.path().join("big"), common::BIG);
-    let mut idle: Vec<_> = (0..10).map(|_| connect(&program)).collect();
+    sparse(&program.home.path().join("big"), testkit::BIG);
+    let mut idle: Vec<_> = (0..10).map(|_| program.connect()).collect();
     let mut client = program.login();
     let mut data = client.pasv();
     client.begin("RETR big");
     program.signal("KILL");
-    idle.iter_mut().for_each(expect_good_bye);
+    idle.iter_mut().for_each(Client::expect_shutdown);
     wait_for("its stop", || TcpStream::connect(program.address).is_err());
-    assert_eq!(drain(&mut data), common::BIG);
+    assert_eq!(drain(&mut data), testkit::BIG);
     client.expect_reply(226);
-    expect_good_bye(&mut client);
-    // All of them, since nobody else waits for the workers.
+    client.expect_shutdown();
+    // All of them, since no other process waits for the workers.
     program.wait();
     expect_free(program.address);
 }
 
-/// Whoever has died before was not forced to.
+/// A worker that has died before does not count as forced to end.
 #[test]
 fn a_worker_killed_before_the_end_is_no_part_of_it() {
     let mut program = prefork(2, &[]);
@@ -348,19 +334,19 @@ fn a_worker_killed_before_the_end_is_no_part_of_it() {
     assert_eq!(program.wait().code(), Some(0), "{}", program.log());
 }
 
-/// Nobody else tells them any more.
+/// No other process ends them any more.
 #[test]
 fn a_second_signal_counts_once_the_master_is_gone() {
     for name in ["TERM", "INT"] {
         let mut program = prefork(2, &["--drain-timeout", "600"]);
         await_starts(&program, 2);
-        sparse(&program.home.path().join("big"), common::BIG);
-        let mut idle: Vec<_> = (0..10).map(|_| connect(&program)).collect();
+        sparse(&program.home.path().join("big"), testkit::BIG);
+        let mut idle: Vec<_> = (0..10).map(|_| program.connect()).collect();
         let mut client = program.login();
         let _data = client.pasv();
         client.begin("RETR big");
         program.signal("KILL");
-        idle.iter_mut().for_each(expect_good_bye);
+        idle.iter_mut().for_each(Client::expect_shutdown);
         program.signal_all(name);
         program.wait();
         expect_free(program.address);
@@ -369,16 +355,9 @@ fn a_second_signal_counts_once_the_master_is_gone() {
 
 // --- TLS
 
-/// The certificate that somebody is shown.
+/// The certificate that a new client gets.
 fn shown(address: SocketAddr) -> CertificateDer<'static> {
-    let socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
-    set_deadlines(&socket);
-    let name = ServerName::try_from("localhost").unwrap();
-    let tls = ClientConnection::new(Arc::new(client(None)), name).unwrap();
-    let mut stream = StreamOwned::new(tls, socket);
-    stream.read_exact(&mut [0; 4]).unwrap();
-    let certificates = stream.conn.peer_certificates();
-    certificates.unwrap()[0].clone().into_owned()
+    Client::connect_implicit(address, &Arc::new(client(None))).certificate()
 }
 
 #[test]
@@ -399,7 +378,7 @@ fn certificates_are_read_again_by_all() {
     program.signal("HUP");
     let line = "TLS: certificates read again";
     wait_for("both", || program.log().matches(line).count() == 2);
-    // Those that come later have no others.
+    // Workers that start later have only the new one.
     let before: HashSet<_> = program.children().into_iter().collect();
     before.iter().for_each(|pid| kill(*pid));
     await_starts(&program, 4);
@@ -411,8 +390,8 @@ fn certificates_are_read_again_by_all() {
     assert_eq!(program.wait().code(), Some(0));
 }
 
-/// Without files there is nothing to read again, and it is the end, as of any
-/// program.
+/// Without files there is nothing to read again, so SIGHUP ends the program by the default
+/// action.
 #[test]
 fn sighup_without_files_ends_all() {
     let mut program = prefork(2, &[]);

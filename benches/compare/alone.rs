@@ -1,4 +1,4 @@
-//! One client at a time, the servers in turns.
+//! One client at a time, with the servers in turns.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use crate::servers::{Cost, Server, Watch};
 use crate::transfers::{retr, stor};
 use crate::tree::Tree;
 
-/// Some work that servers are compared by.
+/// A kind of work that servers are compared by.
 struct Job {
     /// Its name as an option.
     row: &'static str,
     title: String,
-    /// How much of it is one measurement.
+    /// How much work one measurement contains.
     amount: usize,
     unit: Unit,
     run: Run,
@@ -25,13 +25,13 @@ struct Job {
 enum Run {
     /// All of it at once, in a session.
     Transfer(fn(&mut Client, &Tree, usize)),
-    /// Once, in a session.
+    /// Again and again, in one session.
     Session(fn(&mut Client)),
-    /// Once, with a session of its own.
+    /// Again and again, each time in a new session.
     Server(fn(&Server)),
 }
 
-/// What one of it is measured in.
+/// The unit of one piece of work.
 #[derive(Clone, Copy)]
 enum Unit {
     Millis,
@@ -59,7 +59,7 @@ pub fn run(
     };
     let servers: Vec<_> = entrants.iter().map(start).collect();
     for job in jobs {
-        // The first round is to warm up.
+        // The first round only warms up.
         for round in 0..=options.scale.rounds {
             for turn in 0..entrants.len() {
                 let index = (round + turn) % entrants.len();
@@ -169,7 +169,7 @@ fn listing(client: &mut Client, command: &str) {
 }
 
 impl Job {
-    /// What so much of it costs, or what there is time for in a turn.
+    /// Measures this much work, or what is done in the time of a turn.
     fn measure(&self, server: &Server, tree: &Tree, amount: usize, turn: Duration) -> Cost {
         let repeat = |watch: &mut Watch<'_>, work: &mut dyn FnMut()| {
             let begin = Instant::now();

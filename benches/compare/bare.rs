@@ -1,5 +1,5 @@
-//! What the kernel alone costs: a blocking loop, one session after the other,
-//! that believes all it is told and checks nothing.
+//! What the kernel alone costs: a blocking loop that serves one session after the other, trusts
+//! all input and checks nothing.
 
 use std::env;
 use std::fs::File;
@@ -16,7 +16,7 @@ pub fn serve_if_asked() {
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     for client in listener.incoming() {
-        // It may end as it likes.
+        // A session may end in any way.
         let _ = session(client.unwrap());
     }
 }
@@ -82,7 +82,7 @@ fn stor(data: &TcpStream, path: &str) -> io::Result<()> {
     }
 }
 
-/// Says which port to listen on.
+/// The variable with the port to listen on.
 pub const PORT: &str = "FTPDLIB_BENCH_BARE";
 
 const PIPE: usize = 1 << 20;

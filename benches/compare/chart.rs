@@ -1,5 +1,5 @@
-//! The figures as a picture: of each row, how many times what ftpdlib spends
-//! the others do, on a logarithmic scale. One for light pages, one for dark.
+//! The figures as a chart: for each row, how many times the cost of ftpdlib the others have, on a
+//! logarithmic scale. There is one for light pages and one for dark pages.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,9 +25,9 @@ struct Theme {
     ink: &'static str,
     faint: &'static str,
     grid: &'static str,
-    /// Behind where others are ahead.
+    /// The background where others are ahead.
     shade: &'static str,
-    /// One for each server behind ftpdlib.
+    /// The colours, one for each server after ftpdlib.
     marks: [&'static str; 4],
 }
 
@@ -52,9 +52,9 @@ const DARK: Theme = Theme {
 struct Chart<'a> {
     figures: &'a Figures,
     theme: &'a Theme,
-    /// Its lines: headings, and rows in clear and with TLS.
+    /// The lines: headings, and rows in clear and with TLS.
     lines: Vec<Line<'a>>,
-    /// The least and the most on the scale.
+    /// The least and the greatest value on the scale.
     range: (f64, f64),
 }
 
@@ -90,7 +90,7 @@ impl<'a> Chart<'a> {
         let mut titles: Vec<&str> = Vec::new();
         for speech in SPEECHES {
             for row in self.figures.of(speech, kind) {
-                // Of what the client waits for, what is no work of its own.
+                // Of the waiting times, only those in which the client itself does no work.
                 let shown = kind != Kind::Wall || row.title.starts_with("NOOP");
                 if shown && !titles.contains(&row.title.as_str()) {
                     titles.push(&row.title);
@@ -151,7 +151,7 @@ impl<'a> Chart<'a> {
         );
     }
 
-    /// The scale of a panel, and its grid.
+    /// Draws the scale of a panel, and its grid.
     fn panel(&self, svg: &mut String, panel: usize, name: &str, height: f64) {
         let Theme {
             faint,
@@ -207,7 +207,7 @@ impl<'a> Chart<'a> {
         }
     }
 
-    /// Of each server its own shape, too: not everybody tells colours apart.
+    /// Each server has its own shape, too, for readers who cannot tell the colours apart.
     fn mark(&self, svg: &mut String, server: usize, (x, y): (f64, f64)) {
         let place = MARKED
             .iter()
@@ -226,14 +226,14 @@ impl<'a> Chart<'a> {
         );
     }
 
-    /// Where on the scale of a panel.
+    /// Returns the position of a value in a panel.
     fn x(&self, panel: usize, ratio: f64) -> f64 {
         let (least, most) = self.range;
         start(panel) + PANEL * (ratio / least).ln() / (most / least).ln()
     }
 }
 
-/// The others of a row, as multiples of ftpdlib.
+/// Returns the other servers of a row, as multiples of ftpdlib.
 fn others(figures: &Figures, row: &Row) -> Vec<(usize, f64)> {
     let Some(ours) = row.median(0).filter(|ours| *ours > 0.0) else {
         return Vec::new();

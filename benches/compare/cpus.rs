@@ -1,6 +1,6 @@
-//! Who runs where. What moving bytes costs a server depends on it more than on
-//! the server: on one CPU its client finds them in the cache, on two they work
-//! at the same connection at once. So nobody is left to the scheduler.
+//! The CPUs of servers and clients. What it costs a server to move bytes depends on them more
+//! than on the server: on one CPU its client finds the bytes in the cache, and on two CPUs both
+//! work at the same connection at once. So nothing is left to the scheduler.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +19,7 @@ struct Places {
     clients: CpuSet,
 }
 
-/// Takes the place of the clients.
+/// Moves this process to the CPU of the clients.
 pub fn choose(choice: &str) -> io::Result<()> {
     let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
     let all = match *places {
@@ -33,7 +33,7 @@ pub fn choose(choice: &str) -> io::Result<()> {
             one.set(cpu);
             one
         });
-    // The first one is the system's favourite, too.
+    // The first CPU is the one that the system prefers, too.
     let servers = each.next_back().unwrap_or(all);
     let (servers, clients) = match choice {
         "one" => (servers, servers),
@@ -49,7 +49,7 @@ pub fn choose(choice: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts a server in its place, where its children stay.
+/// Starts a server on its CPU, where its children stay.
 pub fn in_place<T>(start: impl FnOnce() -> T) -> io::Result<T> {
     let Some(places) = *PLACES.lock().unwrap_or_else(PoisonError::into_inner) else {
         return Ok(start());

@@ -1,5 +1,5 @@
-//! Many clients at once: the rows of pyftpdlib's own benchmark page, each
-//! server in its turn, freshly started and alone.
+//! Many clients at once: the rows of pyftpdlib's own benchmark page. Each server runs in its
+//! turn, freshly started and alone.
 
 use crate::common::{Client, Memory, Speech, millis};
 use crate::entrants::Entrant;
@@ -37,7 +37,7 @@ pub fn run(
     }
 }
 
-/// The page's rows of one server, in their order.
+/// The rows of the page for one server, in their order.
 struct Page<'a> {
     figures: &'a mut Figures,
     speech: Speech,
@@ -68,7 +68,7 @@ impl Page<'_> {
         self.tell(format!("{count} QUITs at once"), &cost);
     }
 
-    /// Their memory only.
+    /// Only their memory is measured.
     fn one_client(&mut self) {
         let mib = self.scale.warm_mib();
         let server = self.server;
@@ -141,5 +141,5 @@ impl Page<'_> {
     }
 }
 
-/// What is stored.
+/// The name of the uploaded file.
 const STORED: &str = "in/stored";

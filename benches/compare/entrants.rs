@@ -1,5 +1,5 @@
-//! Who takes part, and how each is set up: alike as far as they let one, and
-//! where they do not, as it costs them least.
+//! The servers, and how each is set up: alike as far as they permit it, and otherwise with what
+//! costs them least.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,22 +9,21 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::tls::Tls;
-use crate::common::{Speech, USER, Which, command, python};
+use crate::common::{Speech, Tls, USER, Which, python, words};
 use crate::packages::Package;
 
-/// Whose server.
+/// A server that takes part.
 pub enum Entrant {
     Ours(Which),
     Vsftpd(Package),
     Proftpd(Package),
     PureFtpd(Package),
-    /// What the kernel alone costs.
+    /// A loop that shows what the kernel alone costs.
     Bare,
 }
 
-/// Those that are there, ftpdlib first, the bare loop last; and a line for each
-/// other.
+/// Returns the servers that can be started, ftpdlib first and the bare loop last; and a line
+/// about each one that cannot.
 pub fn entrants() -> (Vec<Entrant>, Vec<String>) {
     let mut entrants = vec![Entrant::Ours(Which::Ftpdlib)];
     let mut notes = Vec::new();
@@ -62,8 +61,7 @@ pub fn entrants() -> (Vec<Entrant>, Vec<String>) {
 impl Entrant {
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Ours(Which::Ftpdlib) => "ftpdlib",
-            Self::Ours(Which::Pyftpdlib) => "pyftpdlib",
+            Self::Ours(which) => which.name(),
             Self::Vsftpd(_) => "vsftpd",
             Self::Proftpd(_) => "proftpd",
             Self::PureFtpd(_) => "pure-ftpd",
@@ -71,7 +69,7 @@ impl Entrant {
         }
     }
 
-    /// Whether it speaks so. The bare loop knows no TLS.
+    /// Whether it can speak so. The bare loop has no TLS.
     pub fn speaks(&self, speech: Speech) -> bool {
         speech == Speech::Clear || !matches!(self, Self::Bare)
     }
@@ -94,12 +92,12 @@ impl Entrant {
         }
     }
 
-    /// Its program and options.
+    /// Returns its program and options.
     pub fn command(&self, place: &Place<'_>) -> Vec<OsString> {
         let path = |package: &Package, path| package.path(path).into_os_string();
         match self {
             Self::Ours(which) => {
-                let words = command(*which, place.address, place.tls, place.home);
+                let words = words(*which, place.address, place.tls, place.home);
                 words.into_iter().map(OsString::from).collect()
             }
             Self::Bare => vec![env::current_exe().unwrap().into()],
@@ -123,7 +121,7 @@ impl Entrant {
     }
 }
 
-/// Where a server serves, and where its configuration lies.
+/// What a server serves, and the directory for its configuration.
 pub struct Place<'a> {
     pub address: SocketAddr,
     pub home: &'a Path,
@@ -143,8 +141,7 @@ impl Place<'_> {
     }
 }
 
-/// Anonymous sessions, without PAM and a look at a password: what costs it
-/// least.
+/// Anonymous sessions, without PAM and without checking a password, which costs vsftpd least.
 fn vsftpd(place: &Place<'_>) -> String {
     let empty = place.config.join("empty");
     let _ = fs::create_dir(&empty);
@@ -181,8 +178,8 @@ fn vsftpd(place: &Place<'_>) -> String {
     text
 }
 
-/// Without what delays logins, without logs, and with a single authority: else
-/// it reads all of the system's for each session under TLS.
+/// Without the delay at logins, without logs, and with a single authority: otherwise it reads all
+/// authorities of the system for each session under TLS.
 fn proftpd(place: &Place<'_>, package: &Package) -> String {
     let home = place.home.display();
     let users = format!("{USER}:{PASSWORD_HASH}:{NOBODY}:{NOBODY}::{home}:/bin/false\n");
@@ -255,8 +252,8 @@ fn pure_ftpd(place: &Place<'_>, package: &Package) -> Vec<OsString> {
     let mut words = vec![OsString::from("-l"), login, "-g".into()];
     words.push(place.config.join("pid").into());
     let bind = format!("{},{}", place.address.ip(), place.address.port());
-    // Users in their home, none anonymous, no names of hosts, no log; as many
-    // sessions and entries of a listing as there are here.
+    // Only users with a home, no anonymous ones, no look-up of host names, no log; as many
+    // sessions and entries of a listing as needed here.
     let options = ["-A", "-E", "-H", "-4", "-f", "none", "-u", "1"];
     words.extend(options.map(OsString::from));
     words.extend(["-c", "10000", "-L", "100000:9", "-S", &bind].map(OsString::from));
@@ -266,17 +263,17 @@ fn pure_ftpd(place: &Place<'_>, package: &Package) -> Vec<OsString> {
     words
 }
 
-/// For the dynamic linker.
+/// Returns the search path for the dynamic linker.
 pub fn libraries(package: &Package) -> OsString {
     env::join_paths(package.libraries()).unwrap()
 }
 
-/// The name of what is no server, and wins nothing.
+/// The name of the loop that is no server and cannot win.
 pub const BARE: &str = "bare loop";
 
-/// [`PASSWORD`](crate::common::PASSWORD) as the least hash of crypt(3): what is
-/// measured is not how dear a password is.
+/// [`PASSWORD`](crate::common::PASSWORD) as the cheapest hash of crypt(3), since the cost of
+/// passwords is not measured.
 const PASSWORD_HASH: &str = "ab80DAu2C3JN6";
 
-/// The user and group of files, for who has to be told.
+/// The user and group of files, for servers that need them.
 const NOBODY: u32 = 65534;

@@ -1,4 +1,4 @@
-//! What was measured, and who is ahead.
+//! The figures, and which server is ahead.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -6,14 +6,14 @@ use std::io::{self, Write};
 use crate::common::{Samples, Speech, machine, number};
 use crate::entrants::BARE;
 
-/// What a figure is of; less is better in each.
+/// The kind of a figure; less is better in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// CPU time of all processes of a server.
+    /// The CPU time of all processes of a server.
     Cpu,
     /// Their private memory.
     Memory,
-    /// As much of it as they have written to.
+    /// The part of it that they have written to.
     Written,
     /// How long the client waited.
     Wall,
@@ -24,7 +24,7 @@ pub struct Row {
     pub kind: Kind,
     pub title: String,
     pub unit: &'static str,
-    /// In the order of the names of [`Figures`].
+    /// The samples, in the order of the names of [`Figures`].
     samples: Vec<Samples>,
 }
 
@@ -45,8 +45,7 @@ impl Figures {
         }
     }
 
-    /// Adds what was measured of one server to a row, which begins where there
-    /// is none yet.
+    /// Adds a measurement of one server to a row, which is made if there is none yet.
     pub fn add(
         &mut self,
         (speech, kind, title, unit): (Speech, Kind, &str, &'static str),
@@ -70,7 +69,7 @@ impl Figures {
         self.rows[row].samples[server].push(value);
     }
 
-    /// The rows of a table.
+    /// Returns the rows of a table.
     pub fn of(&self, speech: Speech, kind: Kind) -> impl Iterator<Item = &Row> {
         let rows = self.rows.iter();
         rows.filter(move |row| (row.speech, row.kind) == (speech, kind))
@@ -97,11 +96,11 @@ impl Figures {
         for note in &self.notes {
             let _ = writeln!(text, "{note}");
         }
-        // A closed pipe is nobody's error.
+        // A closed pipe is no error.
         let _ = io::stdout().write_all(text.as_bytes());
     }
 
-    /// In Markdown, that docs/BENCHMARKS.md shows.
+    /// Returns the tables in Markdown, as docs/BENCHMARKS.md shows them.
     fn table(&self, text: &mut String, rows: &[&Row]) {
         let mut lines = vec![vec![String::new()]];
         lines[0].extend(self.names.iter().map(|name| (*name).to_owned()));
@@ -122,14 +121,14 @@ impl Figures {
 /// How ftpdlib stands in a row.
 struct Standing {
     ahead: bool,
-    /// The next one, or who is first instead.
+    /// The next server, or the first one if ftpdlib is behind.
     other: &'static str,
-    /// What the one that is behind needs, as a multiple of what the other does.
+    /// The figure of the server that is behind, as a multiple of that of the other one.
     factor: f64,
 }
 
 impl Row {
-    /// The median of a server, by its place among the names.
+    /// Returns the median of a server, by its index among the names.
     pub fn median(&self, server: usize) -> Option<f64> {
         let samples = &self.samples[server];
         (!samples.is_empty()).then(|| samples.median())
@@ -165,7 +164,7 @@ impl Row {
     }
 }
 
-/// The median, and how far from it the rounds were.
+/// Returns the median, and the spread of the rounds.
 fn cell(samples: &Samples) -> String {
     let median = samples.median();
     let spread = (samples.quantile(1.0) - samples.quantile(0.0)) / 2.0;

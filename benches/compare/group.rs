@@ -1,8 +1,8 @@
-//! What a server spends, all its processes together: a control group for each.
+//! What all processes of a server spend together, by a control group for each server.
 //!
-//! Servers that fork a process for each session end them by the hundred. The
-//! kernel adds up the CPU time of a group in nanoseconds, of processes that have
-//! ended too, whoever waits for them or nobody.
+//! Servers that fork a process for each session end hundreds of them. The kernel adds up the CPU
+//! time of a group in nanoseconds, including processes that have ended, whether anything waits
+//! for them or not.
 
 use std::fs;
 use std::io;
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::{DEADLINE, Memory};
 
-/// A control group (version 2) of its own, below that of this bench. Who is in
-/// it ends with this value.
+/// A control group (version 2) below that of this bench. Its processes are killed when this value
+/// is dropped.
 pub struct Group {
     path: PathBuf,
 }
@@ -29,8 +29,8 @@ impl Group {
         Ok(Self { path })
     }
 
-    /// The file that takes the number of a process that is to be in it.
-    pub fn entrance(&self) -> PathBuf {
+    /// Returns the file that takes the process ids of new members.
+    pub fn members(&self) -> PathBuf {
         self.path.join("cgroup.procs")
     }
 
@@ -42,12 +42,11 @@ impl Group {
         Duration::from_micros(usage.unwrap().parse().unwrap())
     }
 
-    /// The sum of the memory that is each process's own, in bytes. Pages that
-    /// only they share among them are not counted, which is to the good of
-    /// servers that fork.
+    /// Returns the sum of the private memory of all processes, in bytes. Pages that they share
+    /// with each other are not counted, in favour of servers that fork.
     pub fn memory(&self) -> Memory {
         let processes = self.processes().into_iter();
-        // One may have ended meanwhile.
+        // A process may have ended meanwhile.
         let memories = processes.filter_map(|process| Memory::of(process).ok());
         memories.fold(Memory::default(), |sum, memory| Memory {
             private: sum.private + memory.private,
@@ -56,7 +55,7 @@ impl Group {
     }
 
     pub fn processes(&self) -> Vec<u32> {
-        let processes = fs::read_to_string(self.entrance()).unwrap();
+        let processes = fs::read_to_string(self.members()).unwrap();
         processes
             .lines()
             .map(|line| line.parse().unwrap())
@@ -80,7 +79,7 @@ impl Drop for Group {
     }
 }
 
-/// The directory of the group that this bench is in.
+/// Returns the directory of the group that this bench is in.
 fn parent() -> io::Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let mount = mounts.lines().find_map(|line| {

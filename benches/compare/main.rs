@@ -1,5 +1,5 @@
-//! ftpdlib beside pyftpdlib, vsftpd, proftpd and pure-ftpd: what each spends on
-//! the same work on the same tree, in turns. docs/BENCHMARKS.md tells how.
+//! ftpdlib next to pyftpdlib, vsftpd, proftpd and pure-ftpd: what each spends on the same work on
+//! the same tree, in turns. docs/BENCHMARKS.md describes it.
 //!
 //! ```text
 //! cargo bench --bench compare -- [--quick] [--rows NAME..] [--cpus WHICH] [--svg DIR]
@@ -66,7 +66,7 @@ fn main() {
     }
 }
 
-/// Where pure-ftpd notes its sessions, whatever it is told.
+/// Where pure-ftpd notes its sessions; no option changes that.
 const SCOREBOARD: &str = "/run/pure-ftpd";
 
 const NO_GROUP: &str = "servers are measured in control groups: be root, or systemd-run --user --scope -p Delegate=yes";

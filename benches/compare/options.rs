@@ -1,4 +1,4 @@
-//! What is asked for, and how much of it.
+//! The options.
 
 use std::env;
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use crate::cpus;
 
 pub struct Options {
     pub scale: Scale,
-    /// Where servers and clients run.
+    /// The CPUs of servers and clients.
     pub cpus: String,
-    /// Where charts are drawn, if they are.
+    /// The directory for charts, if they are drawn.
     pub svg: Option<PathBuf>,
     rows: Vec<String>,
 }
@@ -44,7 +44,7 @@ impl Options {
                 .value_name("DIR")
                 .value_parser(clap::value_parser!(PathBuf))
                 .help("Draw charts there"),
-            // Cargo's.
+            // Cargo adds this one.
             Arg::new("bench")
                 .long("bench")
                 .action(ArgAction::SetTrue)
@@ -62,13 +62,13 @@ impl Options {
         }
     }
 
-    /// Whether a row was asked for, or none in particular.
+    /// Whether a row is wanted: all of them are unless the command line names some.
     pub fn wants(&self, speech: Speech, row: &str) -> bool {
         let speech = match speech {
             Speech::Clear => ROWS[0],
             Speech::Tls => ROWS[1],
         };
-        // Words that choose a speech, and words that choose a row.
+        // Some words choose clear or TLS, others choose a row.
         let (speeches, rows): (Vec<_>, Vec<_>) = self
             .rows
             .iter()
@@ -78,27 +78,27 @@ impl Options {
     }
 }
 
-/// How much of all is done.
+/// How much of everything is done.
 pub struct Scale {
-    /// Times that each server has its turn.
+    /// The rounds in which each server has its turn.
     pub rounds: usize,
-    /// Times with many clients.
+    /// The rounds with many clients.
     pub crowd_rounds: usize,
     /// The size of a large file.
     pub mib: usize,
-    /// How many clients are many.
+    /// How many clients there are at once.
     pub clients: usize,
     /// The size of the file that each of them moves.
     pub share_mib: usize,
-    /// Entries of a listing.
+    /// The entries of a listing.
     pub entries: usize,
-    /// What is short is done so many times in a turn: logins and small files,
+    /// How often short work is done in a turn: logins and small files,
     pub sessions: usize,
     /// listings,
     pub listings: usize,
     /// and NOOPs,
     pub noops: usize,
-    /// or for this time, if that is less.
+    /// or for this time, if that is shorter.
     pub turn: Duration,
 }
 
@@ -128,13 +128,13 @@ impl Scale {
         ..Self::FULL
     };
 
-    /// The size of a file to warm up with.
+    /// Returns the size of a file to warm up with.
     pub fn warm_mib(&self) -> usize {
         warm(self.mib)
     }
 }
 
-/// So many MiB, as one says.
+/// Returns a number of MiB in words.
 pub fn size(mib: usize) -> String {
     match mib % 1024 {
         0 => format!("{} GiB", mib / 1024),
@@ -142,7 +142,7 @@ pub fn size(mib: usize) -> String {
     }
 }
 
-/// How much of some work is done once before, for what happens once.
+/// Returns how much of some work is done once before, for what happens only once.
 pub fn warm(amount: usize) -> usize {
     amount.div_ceil(10)
 }

@@ -1,13 +1,12 @@
-//! The servers that come from Debian's packages: they exclude each other, and
-//! nothing is installed; each is unpacked in a directory of its own, with the
-//! libraries that the system has not.
+//! Servers from Debian's packages. These exclude each other, so nothing is installed: each one is
+//! unpacked in a directory, with the libraries that the system lacks.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A package, unpacked.
+/// An unpacked package.
 pub struct Package {
     root: PathBuf,
     /// Its name and version.
@@ -15,11 +14,11 @@ pub struct Package {
 }
 
 impl Package {
-    /// The first of these packages, with the others; downloaded if it has to be.
+    /// Returns the first of these packages, with the others; downloads them if needed.
     ///
     /// # Errors
     ///
-    /// A line on why it is not there.
+    /// A line that says why the package is not there.
     pub fn get(names: &[&str]) -> Result<Self, String> {
         let root = directory().join(names[0]);
         let debs = root.join("debs");
@@ -42,12 +41,12 @@ impl Package {
         })
     }
 
-    /// A file of it.
+    /// Returns the path of a file in it.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
 
-    /// The directories with its libraries, for the dynamic linker.
+    /// Returns the directories with its libraries, for the dynamic linker.
     pub fn libraries(&self) -> Vec<PathBuf> {
         let parents = ["usr/lib", "lib"].map(|parent| self.root.join(parent));
         let found = parents.iter().flat_map(|parent| files(parent));
@@ -67,7 +66,7 @@ fn directory() -> PathBuf {
 
 fn download(names: &[&str], to: &Path) -> Result<(), String> {
     fs::create_dir_all(to).map_err(|err| err.to_string())?;
-    // What it would install is what is missing.
+    // What apt would install is what is missing.
     let mut simulate = Command::new("apt-get");
     simulate.args(["-s", "install", "--no-install-recommends"]);
     let plan = run(simulate.args(names))?;
@@ -100,5 +99,5 @@ fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
     entries.filter_map(|entry| Some(entry.ok()?.path()))
 }
 
-/// Marks a directory that has all.
+/// The file that marks a complete directory.
 const COMPLETE: &str = "complete";

@@ -1,5 +1,5 @@
-//! Transfers: one with a halt in the midst of it, or many at once, in one
-//! thread as pyftpdlib's benchmark does.
+//! Transfers: one that halts in the middle, or many at once in one thread, as in pyftpdlib's
+//! benchmark.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -10,13 +10,12 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::common::tls::Wire;
-use crate::common::{Client, DEADLINE};
+use crate::common::{Client, DEADLINE, Wire};
 use crate::tree::MIB;
 
 // --- one transfer
 
-/// Stores a file, with a halt in the midst of it.
+/// Uploads a file, with a halt in the middle.
 pub fn stor(client: &mut Client, name: &str, mib: usize, halt: impl FnOnce()) {
     let mut data = begin(client, &format!("STOR {name}"));
     let bytes = vec![b'x'; MIB];
@@ -28,7 +27,7 @@ pub fn stor(client: &mut Client, name: &str, mib: usize, halt: impl FnOnce()) {
     end(client);
 }
 
-/// Fetches a file, with a halt in the midst of it.
+/// Downloads a file, with a halt in the middle.
 pub fn retr(client: &mut Client, name: &str, mib: usize, halt: impl FnOnce()) {
     let mut data = begin(client, &format!("RETR {name}"));
     let mut buffer = vec![0; READ];
@@ -50,21 +49,21 @@ pub fn retr(client: &mut Client, name: &str, mib: usize, halt: impl FnOnce()) {
     end(client);
 }
 
-/// The data connection of a transfer that has begun.
+/// Begins a transfer; returns its data connection.
 pub fn begin(client: &mut Client, command: &str) -> Wire {
     let data = client.pasv();
     client.start(command);
     client.protected(data)
 }
 
-/// The end of a transfer.
+/// Reads the end of a transfer.
 pub fn end(client: &mut Client) {
     client.reply(226);
 }
 
 // --- many transfers
 
-/// Reads so much of each.
+/// Reads this much from each connection.
 pub fn fetch_all(wires: Vec<Wire>, mib: usize) {
     let mut buffer = vec![0; READ];
     let finished = together(wires, Interest::READABLE, |wire, done| {
@@ -78,7 +77,7 @@ pub fn fetch_all(wires: Vec<Wire>, mib: usize) {
     }
 }
 
-/// Writes so much to each.
+/// Writes this much to each connection.
 pub fn store_all(wires: Vec<Wire>, mib: usize) {
     let bytes = vec![b'x'; READ];
     let finished = together(wires, Interest::WRITABLE, |wire, done| {
@@ -91,8 +90,8 @@ pub fn store_all(wires: Vec<Wire>, mib: usize) {
     }
 }
 
-/// Lets many connections have their turns until `turn` says of each that it is
-/// done, and ends it; hands them back with what it counted.
+/// Gives each connection turns until `turn` says that it is done, and ends it; returns the
+/// connections with their counts.
 fn together(
     wires: Vec<Wire>,
     interest: Interest,
@@ -110,7 +109,8 @@ fn together(
     }
     let mut wires: Vec<_> = wires.into_iter().map(|wire| (wire, 0)).collect();
     let mut left = wires.len();
-    // Of a socket that is not dry there is no other event.
+    // An edge-triggered poll reports a socket only once, so it stays in the queue until it would
+    // block.
     let mut ready = VecDeque::new();
     let mut waits = vec![true; left];
     while left > 0 {
@@ -148,5 +148,5 @@ fn together(
     wires
 }
 
-/// Bytes that are read or written at once.
+/// How many bytes are read or written at once.
 const READ: usize = 1 << 18;

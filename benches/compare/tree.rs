@@ -1,4 +1,4 @@
-//! The tree that all of them serve.
+//! The tree that all servers serve.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -18,8 +18,8 @@ impl Tree {
     pub fn new(scale: &Scale) -> io::Result<Self> {
         let home = common::home();
         let path = home.path();
-        // Some serve it as another user than ours, and some insist that nobody
-        // may write to it.
+        // Some servers run as another user, and some refuse a directory that anybody may write
+        // to.
         fs::set_permissions(path, Permissions::from_mode(0o755))?;
         fs::create_dir(path.join(INCOMING))?;
         fs::set_permissions(path.join(INCOMING), Permissions::from_mode(0o777))?;
@@ -38,7 +38,7 @@ impl Tree {
         self.home.path()
     }
 
-    /// The file of this size to fetch.
+    /// Returns the file of this size to download.
     pub fn file_of(&self, mib: usize) -> &'static str {
         let large = fs::metadata(self.home().join(LARGE)).expect("a file");
         match large.len() == (mib * MIB) as u64 {
@@ -47,7 +47,7 @@ impl Tree {
         }
     }
 
-    /// Removes what was stored under a name, after a look at its size.
+    /// Removes an uploaded file after a check of its size.
     pub fn remove(&self, name: &str, mib: usize) {
         let path: PathBuf = self.home().join(name);
         let stored = fs::metadata(&path).expect("the file that was stored");
@@ -59,7 +59,7 @@ impl Tree {
 /// The directory for uploads.
 pub const INCOMING: &str = "in";
 
-/// Files to fetch: for one client, to warm up, for each of many clients.
+/// The files to download: for one client, to warm up, and for each of many clients.
 pub const LARGE: &str = "large";
 pub const WARM: &str = "warm";
 pub const SHARE: &str = "share";

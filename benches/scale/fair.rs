@@ -1,8 +1,8 @@
-//! How long a NOOP takes while all kinds of work are going on.
+//! How long a NOOP takes while the server is busy with all kinds of work.
 //!
-//! The server has a CPU of its own. The clients share another one, where the one
-//! that measures goes before all others, if it may: else it would measure how long
-//! it waits for them.
+//! The server has its own CPU. The clients share another one, where the client that measures has
+//! real-time priority if the system permits it; otherwise it would also measure how long it waits
+//! for the other clients.
 
 use std::env;
 use std::fs::{self, File};
@@ -30,16 +30,16 @@ pub fn run(table: &mut Table, home: &Path, options: &Options) {
     if !real_time {
         table.note("NOOPs without real-time priority: they wait for the other clients, too");
     }
-    let measure = || noops(server.address, scale, real_time);
+    let measure = || noops(server.address(), scale, real_time);
     tell(table, "alone", &measure(), Target::None);
-    let mut load = play(LOAD, server.address).spawn().expect("this bench");
+    let mut load = play(LOAD, server.address()).spawn().expect("this bench");
     thread::sleep(Duration::from_millis(500));
     let waits = measure();
     assert!(
         load.try_wait().unwrap().is_none(),
         "the other clients failed"
     );
-    // They would end with the server, too.
+    // They would also end with the server.
     let _ = load.kill();
     let _ = load.wait();
     let work = format!(
@@ -64,9 +64,9 @@ fn tell(table: &mut Table, work: &str, waits: &Samples, at_p99: Target) {
     }
 }
 
-// --- the parts that this program plays as processes of their own
+// --- the roles that this program plays in other processes
 
-/// Plays one of them, if it is told to.
+/// Plays a role, if the environment names one.
 pub fn plays() -> bool {
     let address = |name| env::var(name).ok()?.parse::<SocketAddr>().ok();
     if let Some(address) = address(METER) {
@@ -85,7 +85,7 @@ fn play(part: &str, address: SocketAddr) -> Command {
     command
 }
 
-/// Whether one may go before all others.
+/// Whether a process may have real-time priority.
 fn is_real_time() -> bool {
     let tried = Command::new("chrt")
         .args(["-f", PRIORITY, "true"])
@@ -94,7 +94,7 @@ fn is_real_time() -> bool {
     tried.is_ok_and(|status| status.success())
 }
 
-/// How long NOOPs take, in milliseconds.
+/// Measures how long NOOPs take, in milliseconds.
 fn noops(address: SocketAddr, scale: &Scale, real_time: bool) -> Samples {
     let mut command = play(METER, address);
     if real_time {
@@ -136,7 +136,7 @@ fn meter(address: SocketAddr) {
     }
 }
 
-/// All the others, until they are killed.
+/// All the other clients, until they are killed.
 fn load(address: SocketAddr) {
     thread::scope(|scope| {
         for _ in 0..TRANSFERS {
@@ -161,8 +161,8 @@ fn load(address: SocketAddr) {
     });
 }
 
-/// Fetches at a bounded rate: the loopback is to be busy, and the CPU of the
-/// clients not the limit of all.
+/// Downloads at a bounded rate: the loopback must be busy, but the CPU of the clients must not be
+/// the bottleneck.
 fn fetch(address: SocketAddr) {
     let mut client = Client::connect(address);
     client.login();
@@ -177,11 +177,11 @@ fn fetch(address: SocketAddr) {
     }
 }
 
-/// Tell this program what to be, and where the server is.
+/// The variables that name the role, and hold the address of the server.
 const METER: &str = "FTPDLIB_SCALE_METER";
 const LOAD: &str = "FTPDLIB_SCALE_LOAD";
 
-/// Tells the meter how many.
+/// The variable with the number of NOOPs.
 const NOOPS: &str = "FTPDLIB_SCALE_NOOPS";
 
 const PRIORITY: &str = "50";

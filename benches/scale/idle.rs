@@ -1,7 +1,7 @@
-//! Sessions that do nothing: what each takes, and what the others have of it.
+//! Idle sessions: what each takes, and what they cost the other sessions.
 //!
-//! Beside the server with all of them there is one with none, and the two are
-//! measured in turns: what they differ in, the sessions have made.
+//! A second server has no idle sessions, and the two are measured in turns: the idle sessions
+//! cause the difference.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -16,40 +16,41 @@ pub fn run(table: &mut Table, home: &Path, options: &Options) {
     let scale = &options.scale;
     file(&home.join(LARGE), scale.mib).expect("a file");
     let mut most = options.sessions;
-    // Each is a descriptor here and one there, where some are kept for transfers.
+    // Each session takes a descriptor here and one in the server, where some are reserved for
+    // transfers.
     let possible = descriptors().saturating_sub(KEPT);
     if most > possible {
         table.note(format!("{possible} sessions instead of {most}: ulimit -n"));
         most = possible;
     }
     let mut servers = [start(home), start(home)];
-    let mut crowd = Crowd::default();
-    logins(table, &servers, &mut crowd, scale);
+    let mut sessions = Sessions::default();
+    logins(table, &servers, &mut sessions, scale);
     let before = servers[0].private_memory();
     let levels = scale.levels.into_iter().filter(|level| *level < most);
     for level in levels.chain([most]) {
-        crowd.fill(&servers[0], level);
-        logins(table, &servers, &mut crowd, scale);
+        sessions.fill(&servers[0], level);
+        logins(table, &servers, &mut sessions, scale);
     }
     let grown = servers[0].private_memory().saturating_sub(before);
-    let count = crowd.idle.len();
+    let count = sessions.idle.len();
     let each = grown as f64 / count as f64 / 1024.0;
     let work = format!("idle session, {count} of them: private KiB");
     figure(table, &work, each, Target::AtMost(1.0));
     rest(table, &servers[0], scale);
     transfers(table, &servers, count, scale);
-    end(table, &mut servers[0], crowd);
+    end(table, &mut servers[0], sessions);
 }
 
-/// Sessions that do nothing, and who comes and goes.
+/// Idle sessions, and the number of clients that come and go.
 #[derive(Default)]
-struct Crowd {
+struct Sessions {
     idle: Vec<Client>,
-    /// All that there ever were.
+    /// All sessions so far.
     made: usize,
 }
 
-impl Crowd {
+impl Sessions {
     fn fill(&mut self, server: &Server, count: usize) {
         while self.idle.len() < count {
             let client = self.login(server);
@@ -58,30 +59,30 @@ impl Crowd {
         server.settle();
     }
 
-    /// With many connections from one address the kernel searches long for a free
-    /// port of the client's, on the time of whoever has the CPU.
+    /// With many connections from one address the kernel searches long for a free port of the
+    /// client, and whichever process has the CPU pays for it.
     fn login(&mut self, server: &Server) -> Client {
         let host = self.made / PER_ADDRESS % 200;
         let host = u8::try_from(host + 2).expect("one of 200");
         self.made += 1;
         let source = Ipv4Addr::new(127, 0, 0, host);
-        let mut client = Client::connect_from(source, server.address);
+        let mut client = Client::connect_from(source, server.address());
         client.login();
         client
     }
 }
 
-/// Logins and QUITs, beside those that there are.
-fn logins(table: &mut Table, servers: &[Server; 2], crowd: &mut Crowd, scale: &Scale) {
+/// Measures logins and QUITs next to the idle sessions.
+fn logins(table: &mut Table, servers: &[Server; 2], sessions: &mut Sessions, scale: &Scale) {
     let costs = in_turns(servers, scale, |server| {
         let spent = server.cpu_of(|| {
             for _ in 0..scale.logins {
-                crowd.login(server).quit();
+                sessions.login(server).quit();
             }
         });
         micros(spent) / scale.logins as f64
     });
-    let count = crowd.idle.len();
+    let count = sessions.idle.len();
     compare(
         table,
         &format!("login + QUIT beside {count}: CPU us"),
@@ -109,7 +110,7 @@ fn transfers(table: &mut Table, servers: &[Server; 2], count: usize, scale: &Sca
     );
 }
 
-/// Measures the two in turns, the one first and then the other, after a round that
+/// Measures the two servers in turns, each one first in every other round, after a round that
 /// does not count.
 fn in_turns(
     servers: &[Server; 2],
@@ -129,7 +130,7 @@ fn in_turns(
     samples
 }
 
-/// Tells what the first costs, and how often as much as the second.
+/// Adds the figure of the first server, and its ratio to that of the second.
 fn compare(table: &mut Table, work: &str, [with, without]: [Samples; 2], most: f64) {
     let ratio = with.median() / without.median();
     table.row(work, &[with], Target::None);
@@ -154,12 +155,12 @@ fn rest(table: &mut Table, server: &Server, scale: &Scale) {
     figure(table, &work, switches as f64, Target::AtMost(0.0));
 }
 
-/// All are told, and none of them was lost before.
-fn end(table: &mut Table, server: &mut Server, crowd: Crowd) {
-    let count = crowd.idle.len();
+/// Every client gets a 421, and no session was lost before.
+fn end(table: &mut Table, server: &mut Server, sessions: Sessions) {
+    let count = sessions.idle.len();
     let (status, took) = server.stop();
     assert_eq!(status, Some(0));
-    for mut client in crowd.idle {
+    for mut client in sessions.idle {
         client.reply(421);
     }
     let work = format!("SIGTERM to exit, {count} sessions: ms");
@@ -177,5 +178,5 @@ const LARGE: &str = "large";
 /// Descriptors that are not for idle sessions.
 const KEPT: usize = 320;
 
-/// Clients that come from one address.
+/// How many clients come from one address.
 const PER_ADDRESS: usize = 4000;

@@ -1,5 +1,5 @@
-//! The reactor at scale: what thousands of idle sessions cost and what they cost
-//! others, and how long a command waits while the server is busy.
+//! The reactor at scale: what thousands of idle sessions cost, what they cost other sessions, and
+//! how long a command waits while the server is busy.
 //!
 //! ```text
 //! cargo bench --bench scale -- [--quick] [--sessions N] [idle] [fair]
@@ -39,12 +39,12 @@ fn main() {
     if options.wants("fair") {
         fair::run(&mut table, home.path(), &options);
     }
-    // The machine is told with all of its CPUs.
+    // The table counts all CPUs of the machine.
     cpus::choose("any").expect("all CPUs");
     table.print();
 }
 
-/// One on its CPU.
+/// Starts a server on its CPU.
 fn start(home: &Path) -> Server {
     let start = || Server::start(Which::Ftpdlib, Speech::Clear, home);
     cpus::in_place(start).expect("its CPU")

@@ -1,4 +1,4 @@
-//! What is asked for, and how much of it.
+//! The options.
 
 use std::env;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, Command};
 
 pub struct Options {
-    /// How many sessions are idle at most.
+    /// The maximum of idle sessions.
     pub sessions: usize,
     pub scale: Scale,
     parts: Vec<String>,
@@ -28,7 +28,7 @@ impl Options {
                 .help("Seconds, to see that all works: figures to forget"),
             sessions.help("So many idle sessions at most (20000), as far as there are descriptors"),
             parts.value_parser(PARTS).help("These parts only"),
-            // Cargo's.
+            // Cargo adds this one.
             Arg::new("bench")
                 .long("bench")
                 .action(ArgAction::SetTrue)
@@ -46,22 +46,22 @@ impl Options {
         }
     }
 
-    /// Whether a part was asked for, or none in particular.
+    /// Whether a part is wanted: all of them are unless the command line names some.
     pub fn wants(&self, part: &str) -> bool {
         self.parts.is_empty() || self.parts.iter().any(|x| x == part)
     }
 }
 
-/// How much of all is done.
+/// How much of everything is done.
 pub struct Scale {
     sessions: usize,
-    /// How many there are when logins are measured, besides none and all.
+    /// The numbers of idle sessions at which logins are measured, besides none and all.
     pub levels: [usize; 2],
-    /// Times that something is measured,
+    /// How often each figure is measured,
     pub rounds: usize,
-    /// logins of each,
+    /// with this number of logins,
     pub logins: usize,
-    /// and the size of the file that is fetched.
+    /// and with a file of this size.
     pub mib: usize,
     /// How long nothing happens.
     pub rest: Duration,

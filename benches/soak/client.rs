@@ -1,36 +1,29 @@
-//! Clients that do what clients do, and what they should not; none of them takes a
-//! failure for its own.
+//! Clients that behave well and clients that do not. A visit that cannot go on returns an error
+//! instead of a panic.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use socket2::SockRef;
+use rustls::ClientConfig;
 
 use crate::DEADLINE;
+use crate::common::{Tls, Wire};
 
 /// A control connection.
 pub(crate) struct Client {
     wire: BufReader<Wire>,
-    tls: Option<Arc<ClientConfig>>,
+    /// For the data connections, after AUTH TLS.
+    tls: Option<(Arc<Tls>, Arc<ClientConfig>)>,
 }
 
-enum Wire {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
+type Work = fn(&mut Client, Option<&Arc<Tls>>, &str) -> io::Result<()>;
 
-type Work = fn(&mut Client, Option<&Arc<ClientConfig>>, &str) -> io::Result<()>;
-
-/// What a client is for.
+/// The kinds of visits.
 pub(crate) struct Works;
 
 impl Works {
-    /// The clients get a name of their own to store by.
+    /// Each visit gets a name to store files under.
     pub(crate) const ALL: &[(&str, Work)] = &[
         ("log in", |client, tls, _| {
             client.enter(tls)?;
@@ -55,7 +48,7 @@ impl Works {
             client.enter(tls)?;
             let mut data = client.transfer(&format!("STOR {name}"))?;
             data.write_all(&vec![b'z'; 100_000])?;
-            data.finish()?;
+            data.end();
             client.expect_reply(226)?;
             client.expect(&format!("DELE {name}"), 250)?;
             client.quit()
@@ -65,7 +58,7 @@ impl Works {
             let mut data = client.transfer("RETR large")?;
             data.read_exact(&mut [0; 1000])?;
             client.send("ABOR")?;
-            // The transfer may have been over.
+            // The transfer may already be over.
             client.reply()?;
             client.reply()?;
             client.expect("NOOP", 200)
@@ -74,7 +67,8 @@ impl Works {
             client.enter(tls)?;
             let mut data = client.transfer("RETR large")?;
             data.read_exact(&mut [0; 1000])?;
-            data.reset()?;
+            data.reset_when_dropped()?;
+            drop(data);
             client.reply()?;
             client.quit()
         }),
@@ -82,7 +76,8 @@ impl Works {
             client.enter(tls)?;
             let mut data = client.transfer(&format!("STOR {name}"))?;
             data.write_all(&[0; 5000])?;
-            data.reset()?;
+            data.reset_when_dropped()?;
+            drop(data);
             client.expect_reply(426)?;
             client.expect(&format!("DELE {name}"), 250)?;
             client.quit()
@@ -90,7 +85,7 @@ impl Works {
         ("vanish in a transfer", |client, tls, _| {
             client.enter(tls)?;
             let _data = client.transfer("RETR large")?;
-            client.wire.get_ref().reset_at_end()
+            client.wire.get_ref().reset_when_dropped()
         }),
         ("listen for nobody", |client, tls, _| {
             client.enter(tls)?;
@@ -104,7 +99,9 @@ impl Works {
             client.expect(&format!("STOR {name}"), 150)?;
             Ok(())
         }),
-        ("reset", |client, _, _| client.wire.get_ref().reset_at_end()),
+        ("reset", |client, _, _| {
+            client.wire.get_ref().reset_when_dropped()
+        }),
         ("leave", |client, _, _| {
             client.send("USER user")?;
             Ok(())
@@ -112,7 +109,7 @@ impl Works {
         ("guess", |client, _, _| {
             client.expect_reply(220)?;
             client.expect("USER user", 331)?;
-            // Without waiting for the answer, which takes its time.
+            // The client does not wait for the reply, which is delayed.
             client.send("PASS wrong")
         }),
         ("break a handshake", |client, _, _| {
@@ -134,12 +131,12 @@ impl Client {
         })
     }
 
-    /// The code of the next reply.
+    /// Returns the code of the next reply.
     pub(crate) fn reply(&mut self) -> io::Result<u16> {
         Ok(self.read_reply()?.0)
     }
 
-    /// The next reply, which has one line.
+    /// Reads the next reply, which has one line.
     fn read_reply(&mut self) -> io::Result<(u16, String)> {
         let mut line = String::new();
         if self.wire.read_line(&mut line)? == 0 {
@@ -169,21 +166,16 @@ impl Client {
         self.expect_reply(code).map(drop)
     }
 
-    /// Logs in, under TLS if there is a configuration for it.
-    fn enter(&mut self, tls: Option<&Arc<ClientConfig>>) -> io::Result<()> {
+    /// Logs in, under TLS if there are settings for that.
+    fn enter(&mut self, tls: Option<&Arc<Tls>>) -> io::Result<()> {
         self.expect_reply(220)?;
-        if let Some(config) = tls {
+        if let Some(tls) = tls {
             self.expect("AUTH TLS", 234)?;
-            // Nobody else has its tickets.
-            let mut config = ClientConfig::clone(config);
-            config.resumption = Resumption::in_memory_sessions(8);
-            let config = Arc::new(config);
-            let Wire::Plain(socket) = self.wire.get_ref() else {
-                return Err(io::Error::other("under TLS already"));
-            };
-            let wire = secure(&config, socket.try_clone()?)?;
+            let session = tls.session();
+            let socket = self.wire.get_ref().socket().try_clone()?;
+            let wire = tls.handshake(&session, socket, 0, "control")?;
             self.wire = BufReader::with_capacity(1024, wire);
-            self.tls = Some(config);
+            self.tls = Some((Arc::clone(tls), session));
             self.expect("PBSZ 0", 200)?;
             self.expect("PROT P", 200)?;
         }
@@ -200,7 +192,7 @@ impl Client {
         }
     }
 
-    /// A data connection that the server may not know of yet.
+    /// Makes a data connection, which the server may not have accepted yet.
     fn passive(&mut self) -> io::Result<TcpStream> {
         self.send("PASV")?;
         let reply = self.expect_reply(227)?;
@@ -213,7 +205,7 @@ impl Client {
         open(SocketAddr::from((Ipv4Addr::LOCALHOST, high * 256 + low)))
     }
 
-    /// The data connection of a transfer that has begun.
+    /// Begins a transfer; returns its data connection.
     fn transfer(&mut self, command: &str) -> io::Result<Wire> {
         let socket = self.passive()?;
         self.send(command)?;
@@ -222,7 +214,7 @@ impl Client {
             (_, line) => return Err(io::Error::other(line)),
         }
         match &self.tls {
-            Some(config) => secure(config, socket),
+            Some((tls, session)) => tls.handshake(session, socket, 0, "data"),
             None => Ok(Wire::Plain(socket)),
         }
     }
@@ -244,67 +236,4 @@ fn open(address: SocketAddr) -> io::Result<TcpStream> {
     socket.set_write_timeout(Some(DEADLINE))?;
     socket.set_nodelay(true)?;
     Ok(socket)
-}
-
-fn secure(config: &Arc<ClientConfig>, mut socket: TcpStream) -> io::Result<Wire> {
-    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-    let tls = ClientConnection::new(Arc::clone(config), name);
-    let mut tls = tls.map_err(io::Error::other)?;
-    while tls.is_handshaking() {
-        tls.complete_io(&mut socket)?;
-    }
-    Ok(Wire::Tls(Box::new(StreamOwned::new(tls, socket))))
-}
-
-impl Wire {
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(tls) => &tls.sock,
-        }
-    }
-
-    /// Ends with RST.
-    fn reset(self) -> io::Result<()> {
-        self.reset_at_end()
-    }
-
-    /// Ends with RST when it is dropped.
-    fn reset_at_end(&self) -> io::Result<()> {
-        SockRef::from(self.socket()).set_linger(Some(Duration::ZERO))
-    }
-
-    /// Says that no more comes.
-    fn finish(&mut self) -> io::Result<()> {
-        if let Self::Tls(tls) = self {
-            tls.conn.send_close_notify();
-            tls.flush()?;
-        }
-        self.socket().shutdown(Shutdown::Write)
-    }
-}
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.read(buffer),
-            Self::Tls(tls) => tls.read(buffer),
-        }
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.write(bytes),
-            Self::Tls(tls) => tls.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(socket) => socket.flush(),
-            Self::Tls(tls) => tls.flush(),
-        }
-    }
 }

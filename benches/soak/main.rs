@@ -1,24 +1,24 @@
-//! A soak: minutes of clients that come and go in every way, while workers are
-//! killed; then descriptors, memory and places have to be where they began.
+//! A soak: minutes of clients that come and go in every way, while workers are killed. At the end
+//! descriptors, memory and free slots must be where they began.
 //!
-//! `cargo bench --bench soak` takes two minutes, `-- --short` a quarter of one;
-//! FTPDLIB_SOAK_SECONDS sets the time. There are three pre-fork workers. Sixteen
-//! clients at once log in and leave, fetch, store, list, abort, reset their
-//! connections, cut their uploads, break their handshakes, in clear and under TLS.
-//! One worker after the other is killed, but in the last third, so that there is
-//! one whose age shows.
+//! `cargo bench --bench soak` takes two minutes, `-- --short` a quarter of a minute;
+//! FTPDLIB_SOAK_SECONDS sets the time. There are three pre-fork workers. Sixteen clients at once
+//! log in and leave, download, upload, list, abort, reset their connections, cut their uploads
+//! and break their handshakes, in clear and under TLS. One worker after the other is killed,
+//! except in the last third, so that one worker gets old enough to show leaks.
 //!
-//! Two measurements are compared: after some seconds of the same without kills,
-//! when all is warm, and at the end. Of each process the descriptors and the
-//! private memory have to be about the same; as many clients as at the start have
-//! to find a place, and not one more. A client may fail where a worker was killed
-//! under it, and for no other reason. At last all ends by SIGTERM, with status 0.
-//! The exit code is 1 if anything was not so.
+//! Two measurements are compared: one after some seconds without kills, when everything is warm,
+//! and one at the end. The descriptors and the private memory of each process must be about the
+//! same, and exactly as many clients must find a slot. A client may fail only when its worker is
+//! killed. At last SIGTERM must end everything with status 0. The exit code is 1 if any of this
+//! is not so.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "the table is for standard output")]
 
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod server;
 
 use std::collections::BTreeMap;
@@ -34,19 +34,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
-
 use client::{Client, Works};
-use server::{Fleet, Process, certificate};
+use common::Tls;
+use server::{Fleet, Process};
 
 fn main() -> ExitCode {
     let home = tempfile::tempdir().unwrap();
-    let certfile = home.path().join("server.pem");
-    let config = certificate(&certfile);
+    let tls = Tls::new();
     let share = home.path().join("share");
     fill(&share);
-    let mut fleet = Fleet::start(&share, &certfile, WORKERS, PLACES);
-    let churn = Churn::new(fleet.address, config);
+    let mut fleet = Fleet::start(&share, tls.certfile(), WORKERS, PLACES);
+    let churn = Churn::new(fleet.address, tls);
 
     println!(
         "soak: {} s of {CLIENTS} clients, {WORKERS} workers",
@@ -86,7 +84,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!good))
 }
 
-/// What clients fetch, and where they store.
+/// Makes the files that clients download, and the directory for uploads.
 fn fill(share: &Path) {
     fs::create_dir(share).unwrap();
     fs::write(share.join("small"), [b'x'; 1000]).unwrap();
@@ -98,25 +96,25 @@ fn fill(share: &Path) {
 
 // --- churn
 
-/// Clients that go on until they are told to stop.
+/// Clients that visit the server until they are stopped.
 struct Churn {
     address: SocketAddr,
-    config: Arc<ClientConfig>,
+    tls: Arc<Tls>,
     done: Mutex<BTreeMap<&'static str, usize>>,
     failures: Mutex<Vec<String>>,
 }
 
 impl Churn {
-    fn new(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
+    fn new(address: SocketAddr, tls: Arc<Tls>) -> Self {
         Self {
             address,
-            config,
+            tls,
             done: Mutex::default(),
             failures: Mutex::default(),
         }
     }
 
-    /// Has them work for so long, with a look at them every now and then.
+    /// Lets the clients visit for this time, and calls `look` now and then.
     fn run(&self, length: Duration, mut look: impl FnMut()) {
         let over = AtomicBool::new(false);
         let end = Instant::now() + length;
@@ -140,9 +138,9 @@ impl Churn {
         });
     }
 
-    /// One client from its beginning to its end.
+    /// One visit, from connecting to closing.
     fn visit(&self, number: u64, seed: usize) {
-        let tls = number.is_multiple_of(3).then_some(&self.config);
+        let tls = number.is_multiple_of(3).then_some(&self.tls);
         let works = Works::ALL;
         let (name, work) = works[usize::try_from(number / 3).unwrap() % works.len()];
         let visit = || -> io::Result<()> {
@@ -173,7 +171,7 @@ impl Churn {
             list.join(", ")
         );
         let failures = self.failures.lock().unwrap();
-        // With a worker at most all of them can fail, each once.
+        // A kill cuts each client at most once.
         let most = kills * CLIENTS;
         let good = failures.len() <= most;
         println!(
@@ -188,7 +186,7 @@ impl Churn {
     }
 }
 
-/// Any number of 64 bits that is not 0 leads to all others (xorshift).
+/// Returns the next random number (xorshift). A number other than 0 leads to all others.
 fn random(mut number: u64) -> u64 {
     number ^= number << 13;
     number ^= number >> 7;
@@ -203,7 +201,7 @@ struct Figures {
     places: usize,
 }
 
-/// When all clients are gone.
+/// Measures when all clients are gone.
 fn measure(fleet: &Fleet) -> Figures {
     let places = places(fleet.address);
     let mut last = Vec::new();
@@ -218,7 +216,7 @@ fn measure(fleet: &Fleet) -> Figures {
     }
 }
 
-/// How many clients find a place: those that have left may not be gone at once.
+/// Returns how many clients find a slot. Those that have left may not be gone at once.
 fn places(address: SocketAddr) -> usize {
     let end = Instant::now() + DEADLINE;
     let mut clients = Vec::new();
@@ -255,12 +253,12 @@ fn report(before: &Figures, after: &Figures) -> bool {
         // A loop may have a pipe for uploads, or not.
         good &= row("descriptors", from, to, from + 2);
         let (from, to) = (before.memory / 1024, after.memory / 1024);
-        // Pages that are not given back, and those that a fork shares no more.
+        // Some pages are not given back, and some are no longer shared after the fork.
         good &= row("private KiB", from, to, from + from / 4 + 512);
     }
     good &= check("processes", after.processes.len(), WORKERS + 1);
     good &= check("places", after.places, before.places);
-    // One is that of the server.
+    // The server's own socket counts, too.
     good & check("places at first", before.places, PLACES - 1)
 }
 
@@ -284,20 +282,20 @@ fn length() -> Duration {
 const WORKERS: usize = 3;
 const CLIENTS: usize = 16;
 
-/// Of all sockets, the server's own among them.
+/// The limit of sockets, the server's own among them.
 const PLACES: usize = 100;
 
 const LARGE: usize = 4 << 20;
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// Each worker lives longer than those that die at the start, whose successors
-/// would have to wait.
+/// A worker that dies soon after its start is replaced with a delay, so each one lives longer
+/// than that.
 const KILL_EVERY: Duration = Duration::from_millis(3500);
 
-/// Between two visits of a client, so that there are ports for all.
+/// The pause between two visits of a client, so that there are ports for all.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Those that are shown, if there are too many.
+/// How many failures are shown, if there are too many.
 const FAILURES: usize = 30;
 
 /// How long anything may take.

@@ -1,4 +1,4 @@
-//! The server: a master with its workers, and what the system says of them.
+//! The server - a master with its workers - and what the system says of its processes.
 
 use std::fs;
 use std::io::Read;
@@ -10,12 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
-
 use crate::DEADLINE;
+use crate::common::{Memory, PASSWORD, USER, children, signal};
 
-/// A master and its workers; all end with this value.
+/// A master and its workers, which end when this value is dropped.
 pub(crate) struct Fleet {
     pub(crate) address: SocketAddr,
     child: Child,
@@ -25,29 +23,21 @@ pub(crate) struct Fleet {
 /// What the system says of a process.
 pub(crate) struct Process {
     pub(crate) descriptors: usize,
-    /// In bytes.
+    /// The private memory in bytes.
     pub(crate) memory: u64,
 }
 
 impl Fleet {
     pub(crate) fn start(share: &Path, certfile: &Path, workers: usize, places: usize) -> Self {
-        // Those who wait for it hold a place, also when they are gone.
-        let settings = certfile.with_extension("toml");
+        // A session whose login was refused keeps its slot for the delay, even if the client has
+        // left.
+        let settings = share.with_extension("toml");
         fs::write(&settings, "[handler]\nauth_failed_timeout = 0.05\n").unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
             .arg("--config")
             .arg(settings)
-            .args([
-                "-i",
-                "127.0.0.1",
-                "-p",
-                "0",
-                "-w",
-                "-u",
-                "user",
-                "-P",
-                "12345",
-            ])
+            .args(["-i", "127.0.0.1", "-p", "0", "-w"])
+            .args(["-u", USER, "-P", PASSWORD])
             .args([
                 "--concurrency",
                 "pre-fork",
@@ -86,7 +76,7 @@ impl Fleet {
         fleet
     }
 
-    /// What it has logged that matters.
+    /// Returns the lines of the log that the soak counts.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -97,40 +87,30 @@ impl Fleet {
         lines.for_each(|line| println!("{line}"));
     }
 
-    /// Of the master and its workers.
+    /// Describes the master and its workers.
     pub(crate) fn processes(&self) -> Vec<Process> {
         let pids = std::iter::once(self.child.id()).chain(self.workers());
         let process = |pid| {
-            let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-            let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-            let kib =
-                private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
             Some(Process {
                 descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
-                memory: kib.sum::<u64>() * 1024,
+                memory: Memory::of(pid).ok()?.private,
             })
         };
         pids.filter_map(process).collect()
     }
 
     fn workers(&self) -> Vec<u32> {
-        let pid = self.child.id();
-        let path = format!("/proc/{pid}/task/{pid}/children");
-        let children = fs::read_to_string(path).unwrap();
-        children
-            .split_whitespace()
-            .map(|pid| pid.parse().unwrap())
-            .collect()
+        children(self.child.id())
     }
 
     /// Kills the oldest of the workers. Returns whether there was one.
     pub(crate) fn kill_oldest(&self) -> bool {
-        // They are listed by their age.
+        // The system lists them by age.
         let oldest = self.workers().into_iter().next();
         oldest.is_some_and(|pid| signal("KILL", &pid.to_string()))
     }
 
-    /// The code that it ends with when it is told to.
+    /// Ends the server with SIGTERM; returns its exit status.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         assert!(signal("TERM", &self.child.id().to_string()));
         let mut status = None;
@@ -144,7 +124,7 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        // Not waited for yet, it keeps the number of the group.
+        // Until it is waited for, nothing else can get the number of its group.
         if matches!(self.child.try_wait(), Ok(None)) {
             signal("KILL", &format!("-{}", self.child.id()));
         }
@@ -152,9 +132,9 @@ impl Drop for Fleet {
     }
 }
 
-/// Keeps the lines that are counted, of thousands.
+/// Keeps the lines that are counted, out of thousands.
 fn keep(log: &mut String, text: &str) {
-    // The last line may be a part.
+    // The last line may be incomplete.
     let start = log.rfind('\n').map_or(0, |end| end + 1);
     let last = log.split_off(start) + text;
     for line in last.split_inclusive('\n') {
@@ -164,31 +144,12 @@ fn keep(log: &mut String, text: &str) {
     }
 }
 
-fn signal(name: &str, to: &str) -> bool {
-    let kill = format!("kill -s {name} -- {to}");
-    let status = Command::new("sh").args(["-c", &kill]).status();
-    status.unwrap().success()
-}
-
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !condition() {
         assert!(Instant::now() < end, "not in time: {what}");
         thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// Writes a certificate with its key, and returns what its clients go by.
-pub(crate) fn certificate(certfile: &Path) -> Arc<ClientConfig> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
-    fs::write(certfile, pem).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from(made.cert.der().to_vec()))
-        .unwrap();
-    let config = ClientConfig::builder().with_root_certificates(roots);
-    Arc::new(config.with_no_client_auth())
 }
 
 const STARTING: &str = ">>> starting FTP server on ";

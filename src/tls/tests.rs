@@ -1,8 +1,5 @@
 //! Handshakes in memory with clients of each kind.
 
-#[path = "../../tests/common/authority.rs"]
-mod authority;
-
 use std::error::Error as _;
 use std::fs;
 use std::path::Path;
@@ -15,8 +12,8 @@ use rustls::{
     ClientConfig, ClientConnection, Error, ProtocolVersion, ServerConfig, ServerConnection,
     SignatureScheme,
 };
+use testkit::authority::{Pair, client, client_with, old_client};
 
-use self::authority::{Pair, client, client_with, old_client};
 use super::{
     CertFiles, ClientAuth, TlsAcceptor, TlsConfig, TlsSession, TlsVersion, certificates,
     fingerprint,

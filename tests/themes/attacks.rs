@@ -1,5 +1,4 @@
-//! What the server is attacked with: each way in which pyftpdlib fell short is
-//! shut here.
+//! Attacks on the server. Each test covers a weakness that pyftpdlib has.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -15,16 +14,19 @@ use std::time::{Duration, Instant};
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use tempfile::TempDir;
-
-use crate::common::log::Lines;
-use crate::common::tls::CUT;
-use crate::common::{
-    self, Client, PASSWORD, Server, USER, connect_data, connect_data_from, parse_227, parse_229,
-    read_all,
-};
 #[cfg(feature = "cli")]
-use crate::tools::Program;
-use crate::tools::{self, Way, begin, reset};
+use testkit::Program;
+use testkit::log::Lines;
+use testkit::{
+    Client, PASSWORD, Server, USER, Way, begin, connect_data, connect_data_from, parse_227,
+    parse_229, read_all, reset,
+};
+
+use super::CUT;
+
+#[cfg(feature = "cli")]
+use super::FTPDLIB;
+use crate::MODE;
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<_> = fs::read_dir(dir)
@@ -35,9 +37,9 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     entries
 }
 
-/// A server, and a directory outside of its home with a secret in it.
+/// Starts a server; outside of its home is a directory with a secret.
 fn with_outside() -> (Server, TempDir, Client) {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret"), b"SECRET").unwrap();
     symlink(outside.path(), server.path("outlink")).unwrap();
@@ -59,7 +61,7 @@ fn stou_makes_nothing_outside() {
         "outlink/../outlink/stou-outside",
     ] {
         let reply = client.command(format!("STOU {name}"));
-        // Above the root is the root.
+        // The directory above the root is the root.
         if reply.0 == 150 {
             client.expect(226, "ABOR");
         } else {
@@ -136,7 +138,7 @@ impl Swapper {
                 fs::rename(&dir, &link).unwrap();
                 fs::rename(&spare, &dir).unwrap();
                 swaps += 1;
-                // As fast as it can, but not at the cost of those it is to disturb.
+                // It yields, so that it does not starve the sessions that it disturbs.
                 std::thread::yield_now();
             }
             swaps
@@ -150,7 +152,7 @@ impl Swapper {
     }
 }
 
-/// Gives commands over and over, for as long as the attack lasts.
+/// Sends commands over and over, for as long as the attack lasts.
 fn repeat(server: &Server, commands: &'static [&'static str]) -> JoinHandle<()> {
     let mut client = server.login();
     std::thread::spawn(move || {
@@ -164,7 +166,7 @@ fn repeat(server: &Server, commands: &'static [&'static str]) -> JoinHandle<()> 
     })
 }
 
-/// Fetches and stores what lies in the directory that is swapped.
+/// Downloads and uploads files of the directory that is swapped.
 fn transfer(server: &Server, client: &mut Client) {
     server.write("own", b"own");
     for command in ["RETR dir/secret", "RETR dir/victim", "NLST dir", "MLSD dir"] {
@@ -173,7 +175,7 @@ fn transfer(server: &Server, client: &mut Client) {
             let bytes = read_all(&mut data);
             let holds = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
             assert!(!holds(b"SECRET"), "{command}");
-            // A name that is outside only: sessions make the others inside.
+            // This name exists only outside; sessions make the others inside.
             assert!(!holds(b"outsider"), "{command}");
             client.expect_reply(226);
         }
@@ -186,11 +188,11 @@ fn transfer(server: &Server, client: &mut Client) {
             client.expect_reply(226);
         }
     }
-    // What was stored inside is taken away again.
+    // The file that was stored inside is removed again.
     client.command("DELE dir/victim");
 }
 
-/// That nothing outside was made, changed or taken away.
+/// Checks that nothing outside was made, changed or removed.
 fn assert_untouched(outside: &Path) {
     let names: Vec<_> = entries(outside)
         .into_iter()
@@ -207,10 +209,10 @@ fn assert_untouched(outside: &Path) {
     }
 }
 
-/// Files that a session makes in `dir`, and takes away, while it is swapped.
+/// A session makes and removes files in `dir` while it is swapped.
 #[test]
 fn directory_swapped_for_a_link() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let outside = tempfile::tempdir().unwrap();
     for name in ["secret", "victim", "outsider"] {
         fs::write(outside.path().join(name), b"SECRET").unwrap();
@@ -230,7 +232,7 @@ fn directory_swapped_for_a_link() {
     assert_untouched(outside.path());
 }
 
-/// What sessions try in the directory that is swapped: one each, at the same time.
+/// The commands that sessions send for the swapped directory, one session each, at the same time.
 const MEDDLING: [&[&str]; 4] = [
     &[
         "DELE dir/victim",
@@ -257,7 +259,7 @@ const ATTACK: Duration = Duration::from_millis(300);
 
 #[test]
 fn stou_of_a_reader_leaves_no_trace() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         let home = config.authorizer.get_home_dir(USER).unwrap();
         let mut authorizer = DummyAuthorizer::new();
         authorizer.add_user(USER, PASSWORD, home, "elr").unwrap();
@@ -281,11 +283,11 @@ fn stou_of_a_reader_leaves_no_trace() {
 
 // --- the log
 
-/// A logger of somebody else does not escape: what it gets is clean.
+/// A logger of the user does not escape control characters, so the lines that it gets are clean.
 #[test]
 fn lines_of_the_log_are_not_forged() {
-    let lines = common::log::keep();
-    let server = Server::start();
+    let lines = testkit::log::keep();
+    let server = Server::start(MODE);
     let evil = "forger\r[I 2026-01-01] forged\n\x1b[2J\u{9b}1m\u{202e}";
     let mut client = server.connect();
     client.expect(331, format!("USER {evil}"));
@@ -310,7 +312,7 @@ fn lines_of_the_log_are_not_forged() {
     assert!(!name.contains('\x1b'));
     client.expect(221, "QUIT");
     client.expect_eof();
-    assert!(lines.hold("forger"));
+    assert!(lines.contain("forger"));
     for line in lines.lock().iter() {
         let bad = |c: char| c.is_control() || c == '\u{202e}';
         assert!(!line.contains(bad), "{line:?}");
@@ -319,8 +321,8 @@ fn lines_of_the_log_are_not_forged() {
 
 #[test]
 fn passwords_are_not_logged() {
-    let lines = common::log::keep();
-    let server = Server::start();
+    let lines = testkit::log::keep();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for command in ["PASS Pa55w0rd", "pass Pa55w0rd", "PaSs  Pa55w0rd"] {
         client.expect(331, "USER user");
@@ -330,17 +332,17 @@ fn passwords_are_not_logged() {
         }
         client = server.connect();
     }
-    assert!(lines.hold("******") && !lines.hold("Pa55w0rd"));
+    assert!(lines.contain("******") && !lines.contain("Pa55w0rd"));
 }
 
-/// The order at the end of a transfer: file, reply, log, hook - the socket
-/// being first is for `ftp_retrieve_data` to show.
+/// The order at the end of a transfer is: file, reply, log, hook. `ftp_retrieve_data` shows that
+/// the socket comes first.
 #[test]
 fn order_at_the_end_of_a_transfer() {
-    let lines = common::log::keep();
+    let lines = testkit::log::keep();
     let log = lines.clone();
     let fs = move |path: &Path, mode| {
-        let mut file = tools::OwnFile::open(path, mode)?;
+        let mut file = testkit::OwnFile::open(path, mode)?;
         let log = log.clone();
         file.dropped = Some(Box::new(move || log.push("order: file")));
         Ok(Box::new(file) as _)
@@ -356,15 +358,16 @@ fn order_at_the_end_of_a_transfer() {
     }
     let log = lines.clone();
     let server = Server::with_handler(
+        MODE,
         move |config| {
-            config.set_abstracted_fs(tools::Wrapper(Box::new(fs)));
+            config.set_abstracted_fs(testkit::Wrapper(Box::new(fs)));
             config.log_prefix = "order:".to_owned();
         },
         move |_| Last(log.clone()),
     );
     let mut client = server.login();
-    tools::store(&mut client, Way::Early, "STOR ordered", b"abc");
-    tools::fetch(&mut client, Way::Late, "RETR ordered");
+    testkit::store(&mut client, Way::Early, "STOR ordered", b"abc");
+    testkit::fetch(&mut client, Way::Late, "RETR ordered");
     client.expect(200, "NOOP");
     let log = lines.lock();
     let lines: Vec<_> = log
@@ -384,13 +387,13 @@ fn order_at_the_end_of_a_transfer() {
 #[cfg(feature = "cli")]
 #[test]
 fn log_of_the_program_is_not_forged() {
-    let program = Program::start(&["-D"]);
-    let mut client = Client::connect(program.address);
+    let program = Program::start(FTPDLIB, MODE, &["-D"]);
+    let mut client = program.client();
     client.expect_reply(220);
     client.expect(331, "USER x\r[I] forged\x1b[2J\n[I] again");
     client.expect(500, "\x1b]0;title\x07 \r\x08");
     client.expect(221, "QUIT");
-    common::wait_for("the log", || program.log().contains("(disconnect)"));
+    testkit::wait_for("the log", || program.log().contains("(disconnect)"));
     let log = program.log();
     for line in log.lines() {
         assert!(line.starts_with('['), "{line:?}");
@@ -402,14 +405,14 @@ fn log_of_the_program_is_not_forged() {
 
 #[test]
 fn stranger_on_a_passive_port() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     for _ in 0..3 {
         let address = parse_227(&client.expect(227, "PASV"));
-        let mut stranger = connect_data_from("127.0.0.2", address);
-        assert_eq!(read_all(&mut stranger), b"");
-        // No reply came of it, and the owner is served.
+        let mut foreign = connect_data_from("127.0.0.2", address);
+        assert_eq!(read_all(&mut foreign), b"");
+        // The other client caused no reply, and the owner is served.
         client.expect(200, "NOOP");
         let mut data = connect_data(address);
         client.send("RETR a\r\n");
@@ -419,20 +422,20 @@ fn stranger_on_a_passive_port() {
     }
 }
 
-/// More of them than are looked at in a turn, all before the owner.
+/// More foreign connections than the server checks in a turn, all before the owner.
 #[test]
 fn strangers_before_the_owner() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     let port = parse_229(&client.expect(229, "EPSV"));
     let address = ([127, 0, 0, 1], port).into();
-    // They come while the server is busy: it sees all of them at once.
+    // They come while the server is busy, so that it sees all of them at once.
     let (go, wait) = std::sync::mpsc::channel::<()>();
     server.busy(move || {
-        let _ = wait.recv_timeout(common::DEADLINE);
+        let _ = wait.recv_timeout(testkit::DEADLINE);
     });
-    let strangers: Vec<_> = (0..40)
+    let foreign: Vec<_> = (0..40)
         .map(|_| connect_data_from("127.0.0.2", address))
         .collect();
     let mut data = connect_data(address);
@@ -441,24 +444,24 @@ fn strangers_before_the_owner() {
     assert_eq!(read_all(&mut data), b"abc");
     assert!(matches!(client.reply().0, 125 | 150));
     client.expect_reply(226);
-    drop(strangers);
+    drop(foreign);
 }
 
 #[test]
 fn data_connection_that_is_reset_at_once() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc".repeat(100_000));
     let mut client = server.login();
     for command in ["RETR a", "STOR b", "LIST", "NLST", "MLSD"] {
         for wait in [false, true] {
             reset(client.pasv());
             if wait {
-                tools::await_data(&mut client);
+                testkit::await_data(&mut client);
             }
             let (code, text) = client.command(command);
             assert!(matches!(code, 125 | 150), "{command}: {text}");
             let (code, text) = client.reply();
-            // A short listing may be sent before the system tells.
+            // A short listing may be sent before the system reports the reset.
             assert!(code == CUT || code == 226, "{command}: {text}");
             if matches!(command, "RETR a" | "STOR b") {
                 assert_eq!(code, CUT, "{command}: {text}");
@@ -473,11 +476,10 @@ fn data_connection_that_is_reset_at_once() {
     }
 }
 
-/// Descriptors are used again at once: what belongs to one session never
-/// reaches another.
+/// The system reuses descriptors at once; a descriptor of one session never reaches another one.
 #[test]
 fn active_sessions_side_by_side() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for number in 0..8 {
         server.write(&format!("f{number}"), format!("file {number}").repeat(1000));
     }
@@ -491,9 +493,9 @@ fn active_sessions_side_by_side() {
                     } else {
                         Way::Late
                     };
-                    let bytes = tools::fetch(&mut client, way, &format!("RETR f{number}"));
+                    let bytes = testkit::fetch(&mut client, way, &format!("RETR f{number}"));
                     assert!(bytes == format!("file {number}").repeat(1000).as_bytes());
-                    // Opened and dropped in between.
+                    // A data connection is opened and dropped in between.
                     drop(client.port());
                     reset(client.pasv());
                     client.expect(225, "ABOR");
@@ -506,11 +508,11 @@ fn active_sessions_side_by_side() {
     }
 }
 
-// --- files that are none
+// --- files that are not regular
 
 #[test]
 fn what_is_no_regular_file_is_refused_at_once() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let fifo = server.path("fifo");
     let status = std::process::Command::new("mkfifo").arg(&fifo).status();
     assert!(status.unwrap().success());
@@ -526,8 +528,8 @@ fn what_is_no_regular_file_is_refused_at_once() {
     }
     client.expect(200, "NOOP");
     assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
-    // A device, where the home is the one of all devices.
-    let server = Server::with(|config| {
+    // A device, where the home is `/dev`.
+    let server = Server::with(MODE, |config| {
         let mut authorizer = DummyAuthorizer::new();
         authorizer.add_user(USER, PASSWORD, "/dev", "elr").unwrap();
         config.set_authorizer(authorizer);
@@ -542,7 +544,9 @@ fn what_is_no_regular_file_is_refused_at_once() {
 
 #[test]
 fn guesses_that_are_pipelined() {
-    let server = Server::with(|config| config.auth_failed_timeout = Duration::from_millis(400));
+    let server = Server::with(MODE, |config| {
+        config.auth_failed_timeout = Duration::from_millis(400)
+    });
     let mut client = server.connect();
     let start = Instant::now();
     client.send("USER user\r\nPASS a\r\n".repeat(20) + "USER user\r\nPASS 12345\r\n");
@@ -557,21 +561,21 @@ fn guesses_that_are_pipelined() {
     assert!(start.elapsed() >= Duration::from_millis(1200));
 }
 
-// --- the size of files
+// --- the limit of file sizes
 
-/// Beyond the limit of a file's size the system would kill the process.
+/// Beyond the limit of a file's size the system would kill the process with SIGXFSZ.
 #[cfg(feature = "cli")]
 #[test]
 fn a_file_beyond_the_limit_of_its_size_is_refused() {
     for extra in [&[][..], &["--disable-sendfile"]] {
-        // In blocks of 512 or 1,024 bytes, as the shell likes.
-        let program = Program::start_after("ulimit -f 100", extra);
+        // The unit is 512 or 1,024 bytes, which depends on the shell.
+        let program = Program::start_after("ulimit -f 100", FTPDLIB, MODE, extra);
         let mut client = program.login();
         let mut data = client.pasv();
         let code = client.command("STOR large").0;
         assert!(matches!(code, 125 | 150), "{code}");
-        // The server may have hung up before all is written.
-        let _ = std::io::Write::write_all(&mut data, &common::pattern(1 << 20));
+        // The server may have closed before all is written.
+        let _ = std::io::Write::write_all(&mut data, &testkit::pattern(1 << 20));
         drop(data);
         let reply = client.expect_reply(426);
         assert_eq!(reply, "426 File too large; transfer aborted.");

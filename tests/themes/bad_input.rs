@@ -1,5 +1,5 @@
-//! Input that no good client sends: a clear reply or a closed connection, one
-//! reply for each command, bounded memory, and everybody else served.
+//! Input that no good client sends. The server replies with an error or closes the connection,
+//! sends one reply for each command, keeps its memory bounded, and serves the other clients.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -11,24 +11,31 @@ use std::net::Shutdown;
 #[cfg(feature = "cli")]
 use std::time::{Duration, Instant};
 
-use crate::common::tls::only_in_clear;
-use crate::common::{Client, Server, accept_data, connect_data, parse_227, pattern, read_all};
+use testkit::{
+    Client, Server, Way, accept_data, await_data, begin, connect_data, parse_227, pattern,
+    port_listener, read_all,
+};
 #[cfg(feature = "cli")]
-use crate::tools::{Program, reset, sparse};
-use crate::tools::{Way, await_data, begin, port_listener};
+use testkit::{Program, reset, sparse};
 
-/// Sends `parts`, each when the server is known to have read the one before.
+use super::skipped_over_tls;
+
+#[cfg(feature = "cli")]
+use super::FTPDLIB;
+use crate::MODE;
+
+/// Sends `parts`, each one when the server has read the one before.
 fn send_parts(server: &Server, client: &mut Client, parts: &[&[u8]]) {
     for part in parts {
         client.send(part);
-        // A turn of the loop, or two.
+        // This takes a turn of the loop, or two.
         for _ in 0..2 {
             server.connect().expect(500, "X");
         }
     }
 }
 
-/// That `codes` come for what was sent, and no other reply.
+/// Checks that these codes come, and no other reply.
 #[track_caller]
 fn expect_codes(client: &mut Client, codes: &[u16]) {
     for code in codes {
@@ -40,15 +47,15 @@ fn expect_codes(client: &mut Client, codes: &[u16]) {
 
 #[test]
 fn long_lines() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("b", b"");
     let mut client = server.login();
-    // 2,048 bytes are a line.
+    // A line may have 2,048 bytes.
     let longest = format!("CWD {}", "x".repeat(2044));
     client.expect(550, &longest);
     let reply = client.expect(500, format!("{longest}x"));
     assert_eq!(reply, "500 Command too long.");
-    // The tail is never a command, however it is cut.
+    // The rest of the line is never a command, however the line is cut.
     let head = vec![b'x'; 3000];
     let mid = vec![b'y'; 20_000];
     let ways: [&[&[u8]]; 8] = [
@@ -68,7 +75,7 @@ fn long_lines() {
         expect_codes(&mut client, &[500, 200]);
     }
     assert!(server.path("b").exists());
-    // In between of others.
+    // Between other commands.
     let long = String::from_utf8(head).unwrap();
     client.send(format!(
         "NOOP\r\n{long}\r\nNOOP\r\n{long}\r\n{long}\r\nNOOP\r\n"
@@ -79,7 +86,7 @@ fn long_lines() {
 #[cfg(feature = "cli")]
 #[test]
 fn endless_line() {
-    let program = Program::start(&[]);
+    let program = Program::start(FTPDLIB, MODE, &[]);
     let mut client = program.login();
     let before = program.memory();
     let chunk = vec![b'x'; 1 << 20];
@@ -91,14 +98,14 @@ fn endless_line() {
     assert!(program.memory() < before + (1 << 20));
 }
 
-/// Sends until the server does not take any more.
+/// Sends until the server reads no more.
 #[cfg(feature = "cli")]
 fn flood(client: &mut Client, bytes: &[u8], max: usize) -> usize {
     client.socket.set_nonblocking(true).unwrap();
     let mut sent = 0;
     let mut refused = Instant::now();
     while sent < max && refused.elapsed() < Duration::from_millis(300) {
-        // On a boundary of commands, so that a part of one goes on where it stopped.
+        // Start at the right byte, so that a command that was cut is continued.
         let rest = &bytes[sent % bytes.len()..];
         match client.socket.write(rest) {
             Ok(size) => {
@@ -119,7 +126,7 @@ fn flood(client: &mut Client, bytes: &[u8], max: usize) -> usize {
 #[test]
 fn replies_that_are_never_read() {
     const LINE: &[u8] = b"STAT dir\r\n";
-    let program = Program::start(&[]);
+    let program = Program::start(FTPDLIB, MODE, &[]);
     let dir = program.home.path().join("dir");
     fs::create_dir(&dir).unwrap();
     for number in 0..300 {
@@ -129,19 +136,18 @@ fn replies_that_are_never_read() {
     let mut other = program.login();
     let before = (program.memory(), program.descriptors());
     let sent = flood(&mut client, &LINE.repeat(100), 30 << 20);
-    // It reads no more commands once its replies are not read.
+    // The server reads no more commands while its replies are not read.
     assert!(sent < 30 << 20, "{sent}");
     other.expect(200, "NOOP");
     other.expect(213, "STAT dir");
     let after = (program.memory(), program.descriptors());
     assert!(after.0 < before.0 + (1 << 20), "{before:?} {after:?}");
-    // The directory, or none, but not one for each command.
+    // At most the directory is open, and not one for each command.
     assert!(after.1 <= before.1 + 3, "{before:?} {after:?}");
     // It waits without spinning.
-    let cpu = program.cpu_time();
-    std::thread::park_timeout(Duration::from_millis(300));
-    assert!(program.cpu_time() - cpu <= Duration::from_millis(50));
-    // Nothing is lost for it.
+    let spent = program.cpu_time_of(Duration::from_millis(300));
+    assert!(spent <= Duration::from_millis(50), "{spent:?}");
+    // No reply is lost.
     for _ in 0..300 {
         let reply = client.expect_reply(213);
         assert!(reply.ends_with("213 End of status."));
@@ -151,7 +157,7 @@ fn replies_that_are_never_read() {
 
 #[test]
 fn pipelined_stats_are_all_answered() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir(server.path("dir")).unwrap();
     for number in 0..200 {
         server.write(&format!("dir/{number}-{}", "x".repeat(100)), b"");
@@ -163,7 +169,7 @@ fn pipelined_stats_are_all_answered() {
         assert_eq!(reply.split("\r\n").count(), 202);
         client.expect_reply(200);
     }
-    // The last of them is the end of the input too.
+    // The last of them is also the end of the input.
     client.send("STAT dir\r\n".repeat(50));
     client.socket.shutdown(Shutdown::Write).unwrap();
     for _ in 0..50 {
@@ -175,9 +181,9 @@ fn pipelined_stats_are_all_answered() {
 #[cfg(feature = "cli")]
 #[test]
 fn stalled_data_peers() {
-    let server = Program::start(&[]);
+    let server = Program::start(FTPDLIB, MODE, &[]);
     sparse(&server.home.path().join("big"), 64 << 20);
-    // What is needed once, for all.
+    // Once before, for what is allocated only once.
     server.login().download("NLST");
     let before = server.memory();
     let mut stalled: Vec<_> = ["RETR big", "STOR up", "RETR big"]
@@ -205,7 +211,7 @@ fn stalled_data_peers() {
 
 #[test]
 fn rest_beyond_range() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     for arg in [
@@ -230,7 +236,7 @@ fn rest_beyond_range() {
         "18446744073709551616",
         &"9".repeat(2000),
     ] {
-        // Refused at once, or when it is to be used.
+        // Refused at once, or when it is used.
         if client.command(format!("REST {arg}")).0 == 350 {
             client.expect(554, "RETR a");
             client.expect(350, format!("REST {arg}"));
@@ -243,7 +249,7 @@ fn rest_beyond_range() {
 
 #[test]
 fn port_beyond_range() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for arg in [
         "127,0,0,1,256,1",
@@ -293,7 +299,7 @@ fn port_beyond_range() {
 #[test]
 fn times_and_modes_beyond_range() {
     use std::os::unix::fs::PermissionsExt;
-    let server = Server::start();
+    let server = Server::start(MODE);
     let path = server.write("a", b"abc");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let before = fs::metadata(&path).unwrap();
@@ -334,7 +340,7 @@ fn times_and_modes_beyond_range() {
 
 #[test]
 fn control_bytes_in_commands() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for name in ["a", "b"] {
         server.write(name, b"");
     }
@@ -376,7 +382,7 @@ fn control_bytes_in_commands() {
 
 #[test]
 fn what_is_echoed_forges_no_reply() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let text = "x\r226 y\n230 z\0\x1b[2J\u{85}\u{9b}1m";
     client.expect(331, format!("USER {text}"));
@@ -418,10 +424,10 @@ fn what_is_echoed_forges_no_reply() {
 
 #[test]
 fn http_on_the_port() {
-    if only_in_clear("what has given AUTH is no browser") {
+    if skipped_over_tls("what has given AUTH is no browser") {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     for request in [
         "GET / HTTP/1.1\r\nHost: x\r\nDELE a\r\n\r\n",
         "POST /?a b HTTP/1.0\r\nContent-Length: 20\r\n\r\nUSER user\r\nPASS 12345\r\nDELE a\r\n",
@@ -438,7 +444,7 @@ fn http_on_the_port() {
 
 #[test]
 fn pipelining() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.connect();
     client.send(
@@ -452,7 +458,7 @@ fn pipelining() {
         client.expect_reply(code);
     }
     client.expect_eof();
-    // Byte by byte it is the same.
+    // The same byte by byte.
     let mut client = server.connect();
     for byte in b"USER user\r\nPASS 12345\r\nNOOP\r\n" {
         client.send([*byte]);
@@ -460,17 +466,17 @@ fn pipelining() {
     for code in [331, 230, 200] {
         client.expect_reply(code);
     }
-    // More than one turn takes.
+    // More than one turn reads.
     client.send("NOOP\r\n".repeat(20_000));
     for _ in 0..20_000 {
         client.expect_reply(200);
     }
 }
 
-/// What comes behind a refused password has its replies after the refusal.
+/// The replies to commands after a wrong password come after the refusal.
 #[test]
 fn pipelined_behind_a_refused_login() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     client.send(
         "USER user\r\nPASS wrong\r\nNOOP\r\n".to_owned() + &"USER user\r\nPASS no\r\n".repeat(50),
@@ -483,10 +489,10 @@ fn pipelined_behind_a_refused_login() {
 
 #[test]
 fn two_transfers_in_one_segment() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", pattern(100_000));
     server.write("b", b"second");
-    // Over one that is there.
+    // Over an existing data connection.
     let mut client = server.login();
     let mut data = client.pasv();
     await_data(&mut client);
@@ -498,7 +504,8 @@ fn two_transfers_in_one_segment() {
     let mut data = connect_data(parse_227(&client.expect_reply(227)));
     assert_eq!(read_all(&mut data), b"second");
     client.expect_reply(226);
-    // Over one that is to come: the second waits, it does not replace the first.
+    // Over a data connection that comes later: the second transfer waits, and does not replace
+    // the first.
     let address = parse_227(&client.expect(227, "PASV"));
     client.send("RETR a\r\nRETR b\r\nPASV\r\n");
     client.expect_reply(150);
@@ -508,7 +515,7 @@ fn two_transfers_in_one_segment() {
     let mut data = connect_data(parse_227(&client.expect_reply(227)));
     assert_eq!(read_all(&mut data), b"second");
     client.expect_reply(226);
-    // With everything else in between.
+    // With every other command in between.
     let (listener, port) = port_listener();
     client.send(format!(
         "{port}\r\nRETR b\r\nNOOP\r\n{port}\r\nSTOR c\r\nNOOP\r\n{port}\r\nNLST\r\nSYST\r\n"
@@ -528,8 +535,8 @@ fn two_transfers_in_one_segment() {
 
 #[test]
 fn half_closed_control_connections() {
-    let server = Server::start();
-    // All that was sent is answered.
+    let server = Server::start(MODE);
+    // Every command gets its reply.
     let mut client = server.connect();
     client.send("USER user\r\nPASS 12345\r\n".to_owned() + &"NOOP\r\n".repeat(500) + "half a li");
     client.socket.shutdown(Shutdown::Write).unwrap();
@@ -539,18 +546,18 @@ fn half_closed_control_connections() {
         client.expect_reply(200);
     }
     client.expect_eof();
-    // Nothing at all.
+    // The client sends nothing at all.
     let mut client = server.connect();
     client.socket.shutdown(Shutdown::Write).unwrap();
     client.expect_eof();
-    // While a refusal is held back.
+    // The client closes while a refusal is delayed.
     let mut client = server.connect();
     client.send("USER user\r\nPASS wrong\r\n");
     client.socket.shutdown(Shutdown::Write).unwrap();
     client.expect_reply(331);
     client.expect_reply(530);
     client.expect_eof();
-    // In the middle of a transfer, which ends with it.
+    // The client closes in the middle of a transfer, which ends, too.
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR up");
     client.socket.shutdown(Shutdown::Write).unwrap();
@@ -561,7 +568,7 @@ fn half_closed_control_connections() {
 
 #[test]
 fn quit_during_a_transfer_whose_control_connection_is_then_lost() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR up");
     client.expect(221, "QUIT");

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use ftpdlib::handlers::{TimerId, TransferLog, dispatch};
 use ftpdlib::{FTPHandler, FTPSession};
-
-use crate::common::{
-    self, BIG, DEADLINE, PASSWORD, Server, USER, drain, pattern, read_all, wait_for, write_big,
+use testkit::{
+    BIG, DEADLINE, PASSWORD, Server, USER, drain, pattern, read_all, wait_for, write_big,
 };
 
-/// Notes each callback, and replies `299` in it, so that a client sees whether
-/// the reply of the command came before.
+use crate::MODE;
+
+/// Records each callback, and sends a reply 299 in it, so that a client sees whether the reply of
+/// the command came before.
 #[derive(Clone)]
 struct Recorder {
     events: Sender<String>,
@@ -28,7 +29,7 @@ impl Recorder {
         if self.replies {
             s.respond(&format!("299 {event}"));
         }
-        // The test may have seen enough.
+        // The test may be over.
         let _ = self.events.send(event);
     }
 
@@ -94,7 +95,7 @@ impl Events {
         }
     }
 
-    /// That the rest is this, when the server has ended.
+    /// Checks that these are the last events, after the server has ended.
     #[track_caller]
     fn expect_end(self, server: Server, events: &[&str]) {
         drop(server);
@@ -106,7 +107,7 @@ impl Events {
 fn recorded(replies: bool) -> (Server, Events) {
     let (events, received) = mpsc::channel();
     let recorder = Recorder { events, replies };
-    let server = Server::with_handler(|_| {}, move |_| recorder.clone());
+    let server = Server::with_handler(MODE, |_| {}, move |_| recorder.clone());
     (server, Events(received))
 }
 
@@ -211,7 +212,7 @@ fn on_file_sent() {
     client.expect(200, "TYPE A");
     client.download("RETR file");
     events.expect(&["on_file_sent file"]);
-    // Listings are no files.
+    // Listings are not files.
     client.download("LIST");
     client.download("NLST");
     drop(client);
@@ -255,7 +256,7 @@ fn on_incomplete_file_sent() {
     events.expect_end(server, &[]);
 }
 
-/// Without its control connection a transfer ends.
+/// A transfer ends with its control connection.
 #[test]
 fn a_client_that_goes_during_a_transfer() {
     let (server, events) = recorded(false);
@@ -279,7 +280,7 @@ fn a_client_that_goes_during_a_transfer() {
     events.expect_end(server, &[]);
 }
 
-/// The server itself ends during a transfer.
+/// The server ends during a transfer.
 #[test]
 fn a_server_that_ends_during_a_transfer() {
     let (server, events) = recorded(false);
@@ -320,7 +321,7 @@ fn commands_during_a_transfer_wait_for_its_end() {
     events.expect_end(server, &[]);
 }
 
-/// A data connection that another takes the place of before a transfer.
+/// Another data connection replaces this one before a transfer.
 #[test]
 fn a_data_connection_that_is_replaced() {
     let (server, events) = recorded(false);
@@ -342,12 +343,12 @@ fn a_data_connection_that_is_replaced() {
     events.expect_end(server, &[]);
 }
 
-/// The reply comes before the callback - but for the greeting, which comes
-/// after `on_connect`, as in pyftpdlib.
+/// The reply comes before the callback, except for the greeting, which comes after `on_connect`,
+/// as in pyftpdlib.
 #[test]
 fn replies_come_before_callbacks() {
     let (server, _events) = recorded(true);
-    let mut client = common::Client::connect(server.address);
+    let mut client = server.client();
     assert_eq!(client.expect_reply(299), "299 on_connect");
     client.expect_reply(220);
     client.expect(331, format!("USER {USER}"));
@@ -371,7 +372,7 @@ fn replies_come_before_callbacks() {
     client.expect_eof();
 }
 
-/// Closes the session in `on_connect`: nothing is said.
+/// Closes the session in `on_connect`: no greeting is sent.
 struct Closer(AtomicUsize);
 
 impl FTPHandler for Closer {
@@ -386,13 +387,13 @@ impl FTPHandler for Closer {
 
 #[test]
 fn a_session_may_be_closed_at_once() {
-    let server = Server::with_handler(|_| {}, |_| Closer(AtomicUsize::new(0)));
+    let server = Server::with_handler(MODE, |_| {}, |_| Closer(AtomicUsize::new(0)));
     for _ in 0..3 {
-        common::Client::connect(server.address).expect_eof();
+        server.client().expect_eof();
     }
 }
 
-/// Panics where the client wants it to.
+/// Panics where the client asks for it.
 struct Panics(Sender<&'static str>);
 
 impl FTPHandler for Panics {
@@ -411,8 +412,8 @@ impl FTPHandler for Panics {
 
 #[test]
 fn a_panic_ends_its_session_only() {
-    let (told, events) = mpsc::channel();
-    let server = Server::with_handler(|_| {}, move |_| Panics(told.clone()));
+    let (sender, events) = mpsc::channel();
+    let server = Server::with_handler(MODE, |_| {}, move |_| Panics(sender.clone()));
     server.write("file", "x");
     let mut other = server.login();
     let mut client = server.connect();
@@ -430,8 +431,7 @@ fn a_panic_ends_its_session_only() {
     assert!(events.try_recv().is_err());
 }
 
-/// A timer that goes off once, one that goes off until it is cancelled, and two
-/// that never do.
+/// Sets a timer that fires once, one that fires until it is cancelled, and two that never fire.
 #[derive(Default)]
 struct Timers {
     once: Option<TimerId>,
@@ -472,7 +472,7 @@ impl FTPHandler for Timers {
 
 #[test]
 fn on_timer() {
-    let server = Server::with_handler(|_| {}, |_| Timers::default());
+    let server = Server::with_handler(MODE, |_| {}, |_| Timers::default());
     let mut client = server.connect();
     client.login(USER, PASSWORD);
     assert_eq!(client.expect_reply(299), "299 enough");
@@ -480,7 +480,7 @@ fn on_timer() {
     client.expect(200, "NOOP");
 }
 
-/// Notes the line of the log of each transfer.
+/// Records the log line of each transfer.
 struct Logged(Sender<(String, bool, bool, u64)>);
 
 impl FTPHandler for Logged {
@@ -500,8 +500,8 @@ impl FTPHandler for Logged {
 
 #[test]
 fn log_transfer() {
-    let (told, lines) = mpsc::channel();
-    let server = Server::with_handler(|_| {}, move |_| Logged(told.clone()));
+    let (sender, lines) = mpsc::channel();
+    let server = Server::with_handler(MODE, |_| {}, move |_| Logged(sender.clone()));
     let mut client = server.login();
     let next = || lines.recv_timeout(DEADLINE).unwrap();
     client.upload("STOR file", pattern(1000));

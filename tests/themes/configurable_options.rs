@@ -1,5 +1,4 @@
-//! The settings: as pyftpdlib's `TestConfigurableOptions`. Those of time are
-//! tested elsewhere.
+//! The settings: as pyftpdlib's `TestConfigurableOptions`. `timeouts` tests the time-outs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,28 +9,28 @@ use std::time::Duration;
 use ftpdlib::FTPConfig;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::proto::encoding::Encoding;
-
-use crate::common::{
-    self, Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all, wait_for,
+use testkit::{
+    Client, PASSWORD, Server, USER, connect_data, parse_227, parse_229, read_all, wait_for,
 };
+
+use crate::MODE;
 
 const TOO_MANY: &str = "421 Too many connections. Service temporarily unavailable.";
 
 fn with_max_cons(max_cons: usize) -> Server {
     let set_up = move |server: &mut ftpdlib::FTPServer| server.set_max_cons(max_cons);
-    Server::build("127.0.0.1", |_| {}, set_up, |_| StockHandler)
+    Server::build(MODE, "127.0.0.1", |_| {}, set_up, |_| StockHandler)
 }
 
-/// Whoever is too many is told, and is out.
+/// A connection over the limit gets 421 and is closed.
 #[track_caller]
 fn expect_refused(server: &Server, text: &str) {
-    let mut client = Client::connect(server.address);
+    let mut client = server.client();
     assert_eq!(client.expect_reply(421), text);
     client.expect_eof();
 }
 
-/// All sockets count: that of the server, control and data connections, and
-/// passive listeners.
+/// All sockets count: that of the server, control and data connections, and passive listeners.
 #[test]
 fn max_connections() {
     let server = with_max_cons(3);
@@ -44,7 +43,7 @@ fn max_connections() {
     // A passive listener,
     let reply = first.expect(227, "PASV");
     expect_refused(&server, TOO_MANY);
-    // which a connection takes the place of.
+    // which a connection replaces.
     let data = connect_data(parse_227(&reply));
     expect_refused(&server, TOO_MANY);
     drop(data);
@@ -62,8 +61,8 @@ fn max_connections() {
 fn max_connections_hold_for_data_connections() {
     let server = with_max_cons(3);
     let mut clients = [server.login(), server.login()];
-    // As in pyftpdlib, one over the limit: what is about to be opened is not
-    // counted.
+    // As in pyftpdlib this is one over the limit: the socket that is about to be opened does not
+    // count.
     clients[0].expect(227, "PASV");
     let reply = clients[1].expect(425, "PASV");
     assert_eq!(reply, "425 Too many connections. Can't open data channel.");
@@ -71,7 +70,7 @@ fn max_connections_hold_for_data_connections() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     clients[1].expect(425, format!("EPRT |1|127.0.0.1|{port}|"));
-    // One's own makes room for another.
+    // A session's new listener replaces its old one.
     clients[0].expect(227, "PASV");
     clients[0].expect(225, "ABOR");
     clients[1].expect(227, "PASV");
@@ -87,7 +86,7 @@ fn max_connections_of_zero_is_no_limit() {
 #[test]
 fn max_connections_per_ip() {
     let set_up = |server: &mut ftpdlib::FTPServer| server.set_max_cons_per_ip(3);
-    let server = Server::build("127.0.0.1", |_| {}, set_up, |_| StockHandler);
+    let server = Server::build(MODE, "127.0.0.1", |_| {}, set_up, |_| StockHandler);
     let mut clients: Vec<_> = (0..3).map(|_| server.login()).collect();
     // Data connections do not count.
     let _data = clients[0].pasv();
@@ -97,8 +96,8 @@ fn max_connections_per_ip() {
             "421 Too many connections from the same IP address.",
         );
     }
-    // Another address is another client.
-    let mut other = common::connect_from("127.0.0.2", server.address);
+    // A client at another address.
+    let mut other = Client::connect_from(MODE, "127.0.0.2", server.address);
     other.expect_reply(220);
     let mut last = clients.pop().unwrap();
     last.expect(221, "QUIT");
@@ -108,8 +107,8 @@ fn max_connections_per_ip() {
 
 fn greeting(banner: &str) -> String {
     let banner = banner.to_owned();
-    let server = Server::with(|config| config.banner = banner);
-    let mut client = Client::connect(server.address);
+    let server = Server::with(MODE, |config| config.banner = banner);
+    let mut client = server.client();
     client.expect_reply(220)
 }
 
@@ -120,20 +119,20 @@ fn banner() {
     assert_eq!(greeting(&longest), format!("220 {longest}"));
     let longer = "x".repeat(76);
     assert_eq!(greeting(&longer), format!("220-{longer}\r\n220 "));
-    // What would end the line, or act on a terminal, does not.
+    // Characters that would end the line or control a terminal are replaced.
     assert_eq!(greeting("a\r\n230 b\x1b"), "220 a??230 b?");
     assert_eq!(greeting(""), "220 ");
 }
 
 #[test]
 fn max_login_attempts() {
-    let server = Server::with(|config| config.max_login_attempts = 1);
+    let server = Server::with(MODE, |config| config.max_login_attempts = 1);
     let mut client = server.connect();
     client.expect(331, format!("USER {USER}"));
     let reply = client.expect(530, "PASS wrong");
     assert!(reply.ends_with(" Disconnecting."), "{reply}");
     client.expect_eof();
-    let server = Server::with(|config| config.max_login_attempts = 5);
+    let server = Server::with(MODE, |config| config.max_login_attempts = 5);
     let mut client = server.connect();
     for _ in 0..4 {
         client.expect(331, format!("USER {USER}"));
@@ -145,14 +144,16 @@ fn max_login_attempts() {
 
 #[test]
 fn masquerade_address() {
-    let server = Server::with(|config| config.masquerade_address = Some("256.256.256.256".into()));
+    let server = Server::with(MODE, |config| {
+        config.masquerade_address = Some("256.256.256.256".into())
+    });
     let mut client = server.login();
     let reply = client.expect(227, "PASV");
     assert!(
         reply.starts_with("227 Entering passive mode (256,256,256,256,"),
         "{reply}"
     );
-    // EPSV names no address.
+    // The reply to EPSV contains no address.
     client.epsv();
 }
 
@@ -160,14 +161,14 @@ fn masquerade_address() {
 fn masquerade_address_map() {
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         config.masquerade_address = Some("10.0.0.1".into());
         config.masquerade_address_map =
             HashMap::from([(local, "1.2.3.4".into()), (other, "5.6.7.8".into())]);
     });
     let reply = server.login().expect(227, "PASV");
     assert!(reply.contains("(1,2,3,4,"), "{reply}");
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         config.masquerade_address = Some("10.0.0.1".into());
         config.masquerade_address_map = HashMap::from([(other, "5.6.7.8".into())]);
     });
@@ -177,9 +178,9 @@ fn masquerade_address_map() {
 
 #[test]
 fn passive_ports() {
-    // More than anything else on this machine is likely to use.
+    // A range that other programs on this machine are unlikely to use.
     let ports: Vec<u16> = (21_000..21_200).collect();
-    let server = Server::with({
+    let server = Server::with(MODE, {
         let ports = ports.clone();
         move |config| config.passive_ports = Some(ports)
     });
@@ -203,7 +204,7 @@ fn passive_ports() {
 fn passive_ports_busy() {
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = busy.local_addr().unwrap().port();
-    let server = Server::with(move |config| config.passive_ports = Some(vec![port]));
+    let server = Server::with(MODE, move |config| config.passive_ports = Some(vec![port]));
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
     assert_ne!(address.port(), port);
@@ -213,10 +214,10 @@ fn passive_ports_busy() {
 
 #[test]
 fn use_gmt_times() {
-    // 2020-11-05 12:00:00 in GMT, whatever the zone of the machine.
+    // 2020-11-05 12:00:00 in GMT, whatever the time zone of the machine.
     let time = std::time::UNIX_EPOCH + Duration::from_secs(1_604_577_600);
     let make = |gmt| {
-        let server = Server::with(move |config| config.use_gmt_times = gmt);
+        let server = Server::with(MODE, move |config| config.use_gmt_times = gmt);
         let path = server.write("file", "");
         let file = std::fs::File::options().write(true).open(path).unwrap();
         file.set_modified(time).unwrap();
@@ -238,11 +239,11 @@ fn use_gmt_times() {
 
 #[test]
 fn encoding() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         config.encoding = Encoding::by_name("koi8-r").unwrap();
         config.banner = "привет".into();
     });
-    let mut client = Client::connect(server.address);
+    let mut client = server.client();
     let greeting = client.line().unwrap();
     assert_eq!(greeting, b"220 \xd0\xd2\xc9\xd7\xc5\xd4");
     client.login(USER, PASSWORD);
@@ -257,9 +258,11 @@ fn encoding() {
 
 #[test]
 fn log_prefix() {
-    let lines = common::log::keep();
+    let lines = testkit::log::keep();
     let prefix = "XXX {username} {unknown} {remote_ip} {{";
-    let server = Server::with(move |config: &mut FTPConfig| config.log_prefix = prefix.into());
+    let server = Server::with(MODE, move |config: &mut FTPConfig| {
+        config.log_prefix = prefix.into()
+    });
     let mut client = server.login();
     client.expect(221, "QUIT");
     client.expect_eof();
@@ -276,15 +279,15 @@ fn log_prefix() {
     assert!(!lines.iter().any(|line| line.contains(PASSWORD)));
 }
 
-/// Strangers of a passive port are a line of the log.
+/// A foreign connection to a passive port is logged.
 #[test]
 fn foreign_addresses_are_logged() {
-    let lines = common::log::keep();
-    let server = Server::with(|config| config.log_prefix = "YYY".into());
+    let lines = testkit::log::keep();
+    let server = Server::with(MODE, |config| config.log_prefix = "YYY".into());
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
-    let mut stranger = common::connect_data_from("127.0.0.2", address);
-    assert_eq!(read_all(&mut stranger), b"");
+    let mut foreign = testkit::connect_data_from("127.0.0.2", address);
+    assert_eq!(read_all(&mut foreign), b"");
     wait_for("the line", || {
         lines.lock().iter().any(|line| {
             line.starts_with("WARN YYY Rejected data connection from foreign address 127.0.0.2:")
@@ -292,12 +295,12 @@ fn foreign_addresses_are_logged() {
     });
 }
 
-/// A password in a line that is not quite PASS, and what clients send to
-/// confuse whoever reads the log.
+/// Passwords in lines that are not quite PASS, and commands that could confuse a reader of the
+/// log.
 #[test]
 fn no_passwords_and_no_forged_lines_in_the_log() {
-    let lines = common::log::keep();
-    let server = Server::with(|config| config.log_prefix = "ZZZ".into());
+    let lines = testkit::log::keep();
+    let server = Server::with(MODE, |config| config.log_prefix = "ZZZ".into());
     let mut client = server.connect();
     client.expect(331, format!("USER {USER}"));
     client.expect(530, "PASS hunter2");

@@ -3,31 +3,29 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{FTPHandler, FTPSession};
 use socket2::SockRef;
-
-use crate::common::tls::{CUT, URGENT, only_in_clear};
-use crate::common::{
-    Client, DEADLINE, PASSWORD, Server, USER, accept_data, connect_data, parse_227, read_all,
+use testkit::{
+    Client, DEADLINE, PASSWORD, Server, USER, accept_data, connect_data, parse_227, port_listener,
+    read_all, reset_when_dropped,
 };
 
-/// The data connection is there before the client has read the reply to PORT.
+use super::{CUT, URGENT, skipped_over_tls};
+
+use crate::MODE;
+
+/// The data connection exists before the client has read the reply to PORT.
 #[test]
 fn port_race_condition() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    client.send(format!(
-        "PORT 127,0,0,1,{},{}\r\nLIST\r\n",
-        port / 256,
-        port % 256
-    ));
+    let (listener, command) = port_listener();
+    client.send(format!("{command}\r\nLIST\r\n"));
     let mut data = accept_data(&listener);
     client.expect_reply(200);
     client.expect_reply(125);
@@ -38,14 +36,12 @@ fn port_race_condition() {
 /// Connects and resets at once.
 fn reset(address: SocketAddr) {
     let socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
-    SockRef::from(&socket)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
+    reset_when_dropped(&socket);
 }
 
 #[test]
 fn quick_connect() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for _ in 0..50 {
         reset(server.address);
     }
@@ -54,7 +50,7 @@ fn quick_connect() {
         let address = parse_227(&client.expect(227, "PASV"));
         reset(address);
     }
-    // One that was reset before a transfer: it may have been noticed or not.
+    // This one is reset before a transfer: the server may have noticed it or not.
     let address = parse_227(&client.expect(227, "PASV"));
     reset(address);
     client.begin("LIST");
@@ -79,12 +75,12 @@ fn error_on_callback() {
         ioloop.call_later(Duration::ZERO, |_| panic!("a bug of the user's"));
         ioloop.call_later(Duration::from_millis(1), move |_| ran.send(()).unwrap());
     };
-    let server = Server::build("127.0.0.1", |_| {}, set_up, |_| StockHandler);
+    let server = Server::build(MODE, "127.0.0.1", |_| {}, set_up, |_| StockHandler);
     runs.recv_timeout(DEADLINE).unwrap();
     server.login();
 }
 
-/// What a session shows of itself.
+/// Sends what a session shows of its state.
 struct Shown(mpsc::Sender<String>);
 
 impl FTPHandler for Shown {
@@ -95,8 +91,8 @@ impl FTPHandler for Shown {
 
 #[test]
 fn repr() {
-    let (told, shown) = mpsc::channel();
-    let server = Server::with_handler(|_| {}, move |_| Shown(told.clone()));
+    let (sender, shown) = mpsc::channel();
+    let server = Server::with_handler(MODE, |_| {}, move |_| Shown(sender.clone()));
     server.login();
     let shown = shown.recv_timeout(DEADLINE).unwrap();
     assert!(shown.contains("127.0.0.1:"), "{shown}");
@@ -106,7 +102,7 @@ fn repr() {
 
 #[test]
 fn commands_byte_by_byte() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for line in [format!("USER {USER}"), format!("PASS {PASSWORD}")] {
         for byte in format!("{line}\r\n").bytes() {
@@ -119,7 +115,7 @@ fn commands_byte_by_byte() {
 
 #[test]
 fn pipelined_commands_are_answered_in_order() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for _ in 0..10 {
         client.send("NOOP\r\nPWD\r\nSYST\r\nXXXX\r\n".repeat(100));
@@ -131,10 +127,10 @@ fn pipelined_commands_are_answered_in_order() {
     }
 }
 
-/// A client that has said all it has to say gets its replies.
+/// A client that has shut down its sending side still gets its replies.
 #[test]
 fn half_closed() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "x");
     let mut client = server.login();
     client.send("NOOP\r\nPWD\r\n");
@@ -142,7 +138,7 @@ fn half_closed() {
     client.expect_reply(200);
     client.expect_reply(257);
     client.expect_eof();
-    // A line without its end is none.
+    // A line without its end is not a command.
     let mut client = server.login();
     client.send("MKD dir");
     client.socket.shutdown(Shutdown::Write).unwrap();
@@ -150,11 +146,11 @@ fn half_closed() {
     assert!(!server.path("dir").exists());
 }
 
-/// A client that sends and does not read is not listened to any more, and
-/// others are; when it reads, nothing was lost.
+/// The server stops reading from a client that sends and does not read, and serves the others;
+/// when the client reads, no reply is missing.
 #[test]
 fn a_client_that_does_not_read() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.socket.set_nonblocking(true).unwrap();
     // Small buffers fill soon.
@@ -164,7 +160,7 @@ fn a_client_that_does_not_read() {
     let line = b"NOOP\r\n".repeat(1000);
     let mut sent = 0;
     let mut refusals = 0;
-    // Full is what stays full for a while.
+    // The connection is full when it stays full for a while.
     while refusals < 20 {
         let from = sent % line.len();
         match client.socket.write(&line[from..]) {
@@ -183,7 +179,7 @@ fn a_client_that_does_not_read() {
     client.socket.set_nonblocking(false).unwrap();
     let mut reader = client.socket.share();
     let writer = std::thread::spawn(move || {
-        // The rest of the last line, and a good-bye.
+        // The rest of the last line, and QUIT.
         let rest = (6 - sent % 6) % 6;
         client.send(&line[line.len() - rest..]);
         client.send("QUIT\r\n");
@@ -208,14 +204,14 @@ fn a_client_that_does_not_read() {
     assert_eq!(replies, sent / 6);
 }
 
-/// Urgent data comes in line with the rest (`SO_OOBINLINE`), as clients send it
-/// before ABOR: here it is a letter of the command itself.
+/// Urgent data comes in line with the rest (`SO_OOBINLINE`), as clients send it before ABOR. Here
+/// it is a letter of the command itself.
 #[test]
 fn urgent_data() {
-    if only_in_clear(URGENT) {
+    if skipped_over_tls(URGENT) {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for _ in 0..20 {
         client.send("NOO");
@@ -224,7 +220,7 @@ fn urgent_data() {
         client.send("\r\n");
         client.expect_reply(200);
     }
-    // As Telnet has it: IP, and DM as urgent data.
+    // The Telnet signals: IP, and DM as urgent data.
     client.send(b"\xff\xf4\xff");
     let socket = SockRef::from(&client.socket);
     assert_eq!(socket.send_out_of_band(b"\xf2").unwrap(), 1);
@@ -234,14 +230,14 @@ fn urgent_data() {
     client.expect(200, "NOOP");
 }
 
-/// A transfer that was promised, and given up by closing the data connection.
+/// A promised transfer is given up by closing the data connection.
 #[test]
 fn a_data_connection_that_closes_before_the_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "x");
     let mut client = server.login();
     drop(client.port());
-    // Gone or not yet gone: the client hears how it ended.
+    // The server may have noticed it or not: the client gets the result in both cases.
     let (code, reply) = client.command("RETR file");
     assert!(matches!(code, 125 | 150), "{reply}");
     if code == 150 {
@@ -255,7 +251,7 @@ fn a_data_connection_that_closes_before_the_transfer() {
 
 #[test]
 fn a_login_without_a_home() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         let gone = tempfile::tempdir().unwrap();
         let mut authorizer = ftpdlib::authorizers::DummyAuthorizer::new();
         authorizer
@@ -276,7 +272,7 @@ fn a_login_without_a_home() {
 
 #[test]
 fn many_sessions() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "x");
     let mut clients: Vec<Client> = (0..50).map(|_| server.login()).collect();
     let mut data = Vec::new();

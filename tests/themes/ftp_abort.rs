@@ -6,14 +6,18 @@ use std::io::{Read, Write};
 
 use ftpdlib::ThrottledDTPHandler;
 use socket2::SockRef;
+use testkit::{
+    FullListener, Server, WAYS, await_data, begin, next, parse_227, pattern, port_command,
+    read_all, sparse,
+};
 
-use crate::common::tls::{URGENT, only_in_clear};
-use crate::common::{Server, parse_227, pattern, read_all};
-use crate::tools::{Hooks, WAYS, await_data, begin, next, port_listener, sparse};
+use super::{URGENT, skipped_over_tls};
+
+use crate::MODE;
 
 #[test]
 fn abor_no_data() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(225, "ABOR");
     assert_eq!(reply, "225 No transfer to abort.");
@@ -23,7 +27,7 @@ fn abor_no_data() {
 
 #[test]
 fn abor_pasv() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
     let reply = client.expect(225, "ABOR");
@@ -35,7 +39,7 @@ fn abor_pasv() {
 
 #[test]
 fn abor_open_data_connection() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let mut data = client.pasv();
     await_data(&mut client);
@@ -49,7 +53,7 @@ fn abor_open_data_connection() {
 
 #[test]
 fn abor_before_the_data_connection_is_made() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     let reply = client.expect(227, "PASV");
@@ -57,7 +61,7 @@ fn abor_before_the_data_connection_is_made() {
     let aborted = client.expect(226, "ABOR");
     assert_eq!(aborted, "226 ABOR command successful.");
     assert!(std::net::TcpStream::connect(parse_227(&reply)).is_err());
-    // The transfer is forgotten: the next connection is for the next one.
+    // The transfer is dropped: the next connection belongs to the next transfer.
     let mut data = client.pasv();
     await_data(&mut client);
     client.expect(125, "NLST");
@@ -67,8 +71,7 @@ fn abor_before_the_data_connection_is_made() {
 
 #[test]
 fn abor_during_transfers() {
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     sparse(&server.path("big"), 32 << 20);
     let mut client = server.login();
     for way in WAYS {
@@ -93,14 +96,14 @@ fn abor_during_transfers() {
     client.expect(200, "NOOP");
 }
 
-/// As clients do it: Telnet's "interrupt process" and "synch" before it, the
-/// last byte of those as urgent data.
+/// As clients do: Telnet's "interrupt process" and "synch" come before it, with their last byte
+/// as urgent data.
 #[test]
 fn oob_abor() {
-    if only_in_clear(URGENT) {
+    if skipped_over_tls(URGENT) {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     sparse(&server.path("big"), 32 << 20);
     let mut client = server.login();
     for _ in 0..3 {
@@ -125,7 +128,7 @@ fn oob_abor() {
 
 #[test]
 fn abor_while_throttled() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         config.set_dtp_handler(|| {
             ThrottledDTPHandler::new()
                 .write_limit(1000)
@@ -149,25 +152,14 @@ fn abor_while_throttled() {
 /// Commands wait for the reply to PORT.
 #[test]
 fn commands_while_a_connection_is_being_made() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
-    // A listener whose queue is full answers no more.
-    let (listener, command) = port_listener();
-    SockRef::from(&listener).listen(0).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut fill = Vec::new();
-    for _ in 0..3 {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let _ = socket.connect(&address.into());
-        fill.push(socket);
-    }
+    let full = FullListener::new();
+    let command = port_command(full.address.port());
     client.send(format!("{command}\r\nNOOP\r\n").as_bytes());
-    // NOOP is held behind PORT; a second session is not.
+    // NOOP waits for the reply to PORT; a second session does not.
     server.login().expect(200, "NOOP");
-    drop(listener);
-    drop(fill);
+    drop(full);
     let code = client.reply().0;
     assert!(matches!(code, 200 | 425), "{code}");
     client.expect_reply(200);
@@ -175,7 +167,7 @@ fn commands_while_a_connection_is_being_made() {
 
 #[test]
 fn pipelined_abor() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
     client.send("ABOR\r\nPASV\r\nABOR\r\nABOR\r\nNOOP\r\n");

@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
 use ftpdlib::{AuthenticationFailed, FTPHandler, FTPSession};
+use testkit::{BIG, DEADLINE, PASSWORD, Server, USER, drain, write_big};
 
-use crate::common::{BIG, DEADLINE, PASSWORD, Server, USER, drain, write_big};
+use crate::MODE;
 
 #[test]
 fn auth_ok() {
-    Server::start().connect().login(USER, PASSWORD);
+    Server::start(MODE).connect().login(USER, PASSWORD);
 }
 
 #[test]
 fn anon_auth() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     client.login("anonymous", "anon@");
     client.expect(230, "REIN");
@@ -36,7 +37,7 @@ fn anon_auth() {
 
 #[test]
 fn anonymous_is_refused_where_there_is_none() {
-    let server = Server::with(|config| config.set_authorizer(DummyAuthorizer::new()));
+    let server = Server::with(MODE, |config| config.set_authorizer(DummyAuthorizer::new()));
     let mut client = server.connect();
     client.expect(331, "USER anonymous");
     let reply = client.expect(530, "PASS x");
@@ -45,7 +46,7 @@ fn anonymous_is_refused_where_there_is_none() {
 
 #[test]
 fn auth_failed() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for (user, password) in [(USER, "wrong"), ("wrong", PASSWORD), ("wrong", "wrong")] {
         let mut client = server.connect();
         let reply = client.expect(331, format!("USER {user}"));
@@ -53,7 +54,7 @@ fn auth_failed() {
         let reply = client.expect(530, format!("PASS {password}"));
         assert_eq!(reply, "530 Authentication failed.");
     }
-    // An empty password is one too.
+    // An empty password is a password.
     let mut client = server.connect();
     client.expect(331, format!("USER {USER}"));
     client.expect(530, "PASS");
@@ -61,14 +62,14 @@ fn auth_failed() {
 
 #[test]
 fn wrong_cmds_order() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(503, format!("PASS {PASSWORD}"));
     assert_eq!(reply, "503 Login with USER first.");
     client.login(USER, PASSWORD);
     let reply = client.expect(503, format!("PASS {PASSWORD}"));
     assert_eq!(reply, "503 User already authenticated.");
-    // A wrong password takes the name with it.
+    // A wrong password resets the name.
     client.expect(230, "REIN");
     client.expect(331, format!("USER {USER}"));
     client.expect(530, "PASS wrong");
@@ -77,7 +78,7 @@ fn wrong_cmds_order() {
 
 #[test]
 fn max_auth() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for _ in 0..2 {
         client.expect(331, format!("USER {USER}"));
@@ -92,7 +93,7 @@ fn max_auth() {
 
 #[test]
 fn a_good_login_forgets_the_failed_ones() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for _ in 0..3 {
         for _ in 0..2 {
@@ -106,7 +107,7 @@ fn a_good_login_forgets_the_failed_ones() {
 
 #[test]
 fn rein() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     server.write("file", "x");
     client.expect(350, "RNFR file");
@@ -115,14 +116,14 @@ fn rein() {
     client.expect(530, "PWD");
     client.expect(503, format!("PASS {PASSWORD}"));
     client.login(USER, PASSWORD);
-    // Back to TYPE A, and nothing to rename.
+    // Back to TYPE A, and without a name to rename.
     client.expect(550, "SIZE file");
     client.expect(503, "RNTO other");
 }
 
 #[test]
 fn rein_during_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     write_big(&server, "big");
     let mut client = server.login();
     let mut data = client.pasv();
@@ -139,7 +140,7 @@ fn rein_during_transfer() {
 
 #[test]
 fn user() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(331, format!("USER {USER}"));
     assert_eq!(
@@ -153,7 +154,7 @@ fn user() {
 
 #[test]
 fn user_during_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     write_big(&server, "big");
     let mut client = server.login();
     let mut data = client.pasv();
@@ -167,7 +168,7 @@ fn user_during_transfer() {
     client.expect_reply(226);
 }
 
-/// Passes each question on, so that a test sees it before the answer.
+/// Sends each question to the test before it answers.
 struct Watched {
     inner: DummyAuthorizer,
     asked: Sender<String>,
@@ -192,7 +193,7 @@ impl Authorizer for Watched {
 
 fn watched(pause: Duration) -> (Server, Receiver<String>) {
     let (asked, questions) = mpsc::channel();
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         let home = std::env::temp_dir();
         let mut inner = DummyAuthorizer::new();
         inner.add_user(USER, PASSWORD, home, "elr").unwrap();
@@ -219,7 +220,7 @@ fn pipelined_guesses_do_not_get_past_the_limit() {
 
 #[test]
 fn the_pause_holds_back_one_session_only() {
-    // Never over, as far as the test can see: what comes at once is a mistake.
+    // The delay does not end during the test: a reply before that is an error.
     let (server, questions) = watched(Duration::from_secs(3600));
     let mut slow = server.connect();
     slow.expect(331, format!("USER {USER}"));
@@ -251,7 +252,7 @@ fn the_pause_ends() {
     slow.login(USER, PASSWORD);
 }
 
-/// Hands the right to answer to the test.
+/// Hands the verdict over to the test.
 struct Asking {
     inner: DummyAuthorizer,
     questions: Sender<(String, LaterVerdict)>,
@@ -279,7 +280,7 @@ impl Authorizer for Asking {
 
 fn asking() -> (Server, Receiver<(String, LaterVerdict)>) {
     let (questions, asked) = mpsc::channel();
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         let mut inner = DummyAuthorizer::new();
         let home: PathBuf = std::env::temp_dir();
         inner.add_user(USER, PASSWORD, home, "elr").unwrap();
@@ -298,7 +299,7 @@ fn an_answer_may_come_later() {
     client.send("PASS x\r\nPWD\r\n");
     let (password, verdict) = asked.recv_timeout(DEADLINE).unwrap();
     assert_eq!(password, "x");
-    // Others go on meanwhile, this one waits.
+    // Other sessions go on meanwhile; this one waits.
     let mut other = server.connect();
     other.login(USER, "now");
     assert!(client.is_silent());
@@ -317,7 +318,7 @@ fn a_later_answer_may_be_no() {
     verdict.answer(Err(AuthenticationFailed::new("come back tomorrow")));
     let reply = client.expect_reply(530);
     assert_eq!(reply, "530 Come back tomorrow");
-    // Dropped without an answer: no as well, and counted.
+    // A verdict that is dropped is a refusal, too, and counts.
     client.expect(331, format!("USER {USER}"));
     client.send("PASS y\r\n");
     drop(asked.recv_timeout(DEADLINE).unwrap());
@@ -345,7 +346,7 @@ fn a_later_answer_to_a_session_that_is_gone_reaches_nobody() {
     other.login(USER, "now");
 }
 
-/// Notes what the hooks of logins are told.
+/// Records what the hooks of logins get.
 struct Failures(Sender<String>);
 
 impl FTPHandler for Failures {
@@ -358,16 +359,17 @@ impl FTPHandler for Failures {
 
 #[test]
 fn a_client_that_does_not_wait_for_its_refusal_has_failed_too() {
-    let (told, failures) = mpsc::channel();
+    let (sender, failures) = mpsc::channel();
     let server = Server::with_handler(
+        MODE,
         |config| config.auth_failed_timeout = Duration::from_secs(3600),
-        move |_| Failures(told.clone()),
+        move |_| Failures(sender.clone()),
     );
     let mut client = server.connect();
     client.send(format!("USER {USER}\r\nPASS wrong\r\n"));
     client.expect_reply(331);
     drop(client);
-    // Nobody listens to that client; the server tells at its own end.
+    // That client reads no more; the hook is called when the server ends.
     drop(server);
     let failures: Vec<_> = failures.iter().collect();
     assert_eq!(failures, [format!("{USER} wrong false")]);
@@ -375,7 +377,7 @@ fn a_client_that_does_not_wait_for_its_refusal_has_failed_too() {
 
 #[test]
 fn opts_utf8_before_login() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(200, "OPTS UTF8 ON");
     assert_eq!(reply, "200 Always in UTF8 mode.");

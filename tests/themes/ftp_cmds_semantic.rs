@@ -1,10 +1,12 @@
-//! What commands need - an argument, a login: as pyftpdlib's `TestFtpCmdsSemantic`.
+//! What commands require - an argument, a login: as pyftpdlib's `TestFtpCmdsSemantic`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use crate::common::Server;
+use testkit::Server;
 
-/// Those that need an argument.
+use crate::MODE;
+
+/// The commands that need an argument.
 const ARG: [&str; 24] = [
     "ALLO",
     "APPE",
@@ -32,12 +34,12 @@ const ARG: [&str; 24] = [
     "SITE CHMOD",
 ];
 
-/// Those that take none.
+/// The commands that take none.
 const NO_ARG: [&str; 12] = [
     "ABOR", "CDUP", "FEAT", "NOOP", "PASV", "PWD", "QUIT", "REIN", "SYST", "XCUP", "XPWD", "quit",
 ];
 
-/// Those that need a login, with what they need besides.
+/// The commands that need a login, with their arguments.
 const AUTH: [&str; 40] = [
     "ABOR",
     "ALLO 1",
@@ -81,7 +83,7 @@ const AUTH: [&str; 40] = [
     "OPTS x",
 ];
 
-/// Those that do not.
+/// The commands that need no login.
 const NO_AUTH: [&str; 9] = [
     "FEAT",
     "HELP",
@@ -96,7 +98,7 @@ const NO_AUTH: [&str; 9] = [
 
 #[test]
 fn arg_cmds() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for cmd in ARG {
         for line in [cmd.to_owned(), format!("{cmd} ")] {
@@ -112,7 +114,7 @@ fn arg_cmds() {
 
 #[test]
 fn no_arg_cmds() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for cmd in NO_ARG {
         for arg in ["x", " ", "-la"] {
@@ -128,7 +130,7 @@ fn no_arg_cmds() {
 
 #[test]
 fn auth_cmds() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for cmd in AUTH {
         let reply = client.expect(530, cmd);
@@ -140,7 +142,7 @@ fn auth_cmds() {
 
 #[test]
 fn no_auth_cmds() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for cmd in NO_AUTH {
         let (code, reply) = client.command(cmd);
@@ -149,7 +151,7 @@ fn no_auth_cmds() {
     client.expect(221, "QUIT");
 }
 
-/// The lists above and the table of commands tell the same.
+/// The lists above agree with the table of commands.
 #[test]
 fn every_command_is_looked_at() {
     use ftpdlib::proto::command::{Arg, ProtoCmds};

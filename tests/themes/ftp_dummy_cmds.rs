@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use crate::common::tls::only_in_clear;
-use crate::common::{self, PASSWORD, Server, USER};
+use testkit::{PASSWORD, Server, USER};
+
+use super::skipped_over_tls;
+
+use crate::MODE;
 
 #[test]
 fn type_() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for ascii in ["a", "A", "L7", "l7", "A N"] {
         let reply = client.expect(200, format!("TYPE {ascii}"));
@@ -24,7 +27,7 @@ fn type_() {
 
 #[test]
 fn stru() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(200, "STRU f");
     client.expect(200, "STRU F");
@@ -37,7 +40,7 @@ fn stru() {
 
 #[test]
 fn mode() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(200, "MODE s");
     client.expect(200, "MODE S");
@@ -50,7 +53,7 @@ fn mode() {
 
 #[test]
 fn noop() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(200, "NOOP");
     assert_eq!(reply, "200 I successfully did nothing'.");
@@ -59,14 +62,14 @@ fn noop() {
 
 #[test]
 fn syst() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let reply = server.connect().expect(215, "SYST");
     assert_eq!(reply, "215 UNIX Type: L8");
 }
 
 #[test]
 fn allo() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(202, "ALLO 100");
     assert_eq!(reply, "202 No storage allocation necessary.");
@@ -74,12 +77,12 @@ fn allo() {
 
 #[test]
 fn quit() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     assert_eq!(client.expect(221, "QUIT"), "221 Goodbye.");
     client.expect_eof();
     let mut client = server.login();
-    // What comes after it is not looked at.
+    // The rest of the argument is ignored.
     client.send("QUIT\r\nMKD dir\r\n");
     assert_eq!(client.expect_reply(221), "221 Goodbye.");
     client.expect_eof();
@@ -88,10 +91,10 @@ fn quit() {
 
 #[test]
 fn help() {
-    if only_in_clear("with TLS there is more; see tls_commands") {
+    if skipped_over_tls("with TLS there is more; see tls_commands") {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(214, "HELP");
     for cmd in ["ABOR", "RETR", "XRMD"] {
@@ -102,7 +105,7 @@ fn help() {
     assert_eq!(reply, "214 Syntax: RETR <SP> file-name (retrieve a file).");
     let reply = client.expect(501, "HELP ?!?");
     assert_eq!(reply, "501 Unrecognized command.");
-    // Every command that is listed can be asked for.
+    // There is help for each command in the list.
     let reply = client.expect(214, "HELP");
     let cmds: Vec<_> = reply
         .lines()
@@ -118,7 +121,7 @@ fn help() {
 
 #[test]
 fn site() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(501, "SITE");
     let reply = client.expect(500, "SITE ?!?");
@@ -129,7 +132,7 @@ fn site() {
 
 #[test]
 fn site_help() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(214, "SITE HELP");
     assert!(reply.contains("\r\n CHMOD\r\n HELP\r\n"), "{reply}");
@@ -139,7 +142,7 @@ fn site_help() {
 
 #[test]
 fn site_help_of_a_command() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for name in ["HELP SITE CHMOD", "SITE HELP SITE CHMOD"] {
         let reply = client.expect(214, name);
@@ -149,7 +152,7 @@ fn site_help_of_a_command() {
 
 #[test]
 fn rest() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(501, "REST");
     for bad in ["str", "-1", "10.1", "", " ", "+", "1x", "0x10"] {
@@ -168,10 +171,10 @@ fn rest() {
 
 #[test]
 fn feat() {
-    if only_in_clear("with TLS there is more; see tls_commands") {
+    if skipped_over_tls("with TLS there is more; see tls_commands") {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(211, "FEAT");
     let features: Vec<_> = reply
@@ -198,7 +201,7 @@ fn feat() {
 
 #[test]
 fn feat_names_what_there_is() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         config.encoding = ftpdlib::proto::encoding::Encoding::LATIN_1;
         config.proto_cmds.remove("MLST");
         config.proto_cmds.remove("SIZE");
@@ -216,13 +219,13 @@ fn feat_names_what_there_is() {
 
 #[test]
 fn opts_feat() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(501, "OPTS");
     client.expect(501, "OPTS mlst bad fact");
     client.expect(501, "OPTS mlst type ;");
     client.expect(501, "OPTS not_mlst");
-    let facts = |client: &mut common::Client| {
+    let facts = |client: &mut testkit::Client| {
         let reply = client.expect(211, "FEAT");
         let line = reply.lines().find_map(|line| line.strip_prefix(" MLST "));
         line.unwrap().to_owned()
@@ -235,7 +238,7 @@ fn opts_feat() {
     let reply = client.expect(200, "opts mLSt TypE;MODIFY;");
     assert_eq!(reply, "200 MLST OPTS type;modify;");
     assert!(facts(&mut client).starts_with("type*;perm;size;modify*;unique;"));
-    // What there is not is left out.
+    // Values that do not exist are left out.
     let reply = client.expect(200, "OPTS mlst unknown;size;");
     assert_eq!(reply, "200 MLST OPTS size;");
     let reply = client.expect(200, "OPTS mlst");
@@ -245,7 +248,7 @@ fn opts_feat() {
 
 #[test]
 fn stat() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     let reply = client.expect(211, "STAT");
     assert!(reply.contains("\r\n Waiting for username.\r\n"), "{reply}");
@@ -278,7 +281,7 @@ fn stat() {
 
 #[test]
 fn lines_that_are_no_commands() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for line in ["foo", "foo bar", "", " ", " noop", "\t", "NOOP\0"] {
         let reply = client.expect(500, line);
@@ -292,17 +295,17 @@ fn lines_that_are_no_commands() {
     let reply = client.expect(500, "x".repeat(100_000));
     assert_eq!(reply, "500 Command too long.");
     client.expect(200, "NOOP");
-    // What could act on a terminal does not come back.
+    // Characters that could control a terminal do not come back.
     let reply = client.expect(500, "a\x1b[2Jb\nc");
     assert_eq!(reply, "500 Command \"A?[2JB?C\" not understood.");
 }
 
 #[test]
 fn a_browser_is_turned_away() {
-    if only_in_clear("what has given AUTH is no browser") {
+    if skipped_over_tls("what has given AUTH is no browser") {
         return;
     }
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\n\r\nUSER anonymous\r\n");
     let reply = client.expect_reply(500);

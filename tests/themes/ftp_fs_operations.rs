@@ -1,5 +1,5 @@
-//! Files and directories: as pyftpdlib's `TestFtpFsOperations`; with names in
-//! all encodings, and permissions letter by letter.
+//! Files and directories: as pyftpdlib's `TestFtpFsOperations`; also names in all encodings, and
+//! each permission letter.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,12 +10,13 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
+use testkit::{Client, PASSWORD, Server, USER};
 
-use crate::common::{Client, PASSWORD, Server, USER};
+use crate::MODE;
 
 #[test]
 fn cwd() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir(server.path("dir")).unwrap();
     server.write("file", "");
     let mut client = server.login();
@@ -35,7 +36,7 @@ fn cwd() {
 
 #[test]
 fn cwd_does_not_leave_the_root() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     symlink("/etc", server.path("out")).unwrap();
     let mut client = server.login();
     for path in ["..", "/..", "../../../etc", "/../../.."] {
@@ -59,7 +60,7 @@ fn cwd_does_not_leave_the_root() {
 
 #[test]
 fn pwd() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(257, "PWD");
     assert_eq!(reply, "257 \"/\" is the current directory.");
@@ -72,7 +73,7 @@ fn pwd() {
 
 #[test]
 fn cdup() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir_all(server.path("dir/sub")).unwrap();
     let mut client = server.login();
     client.expect(250, "CWD dir/sub");
@@ -80,14 +81,14 @@ fn cdup() {
     assert_eq!(reply, "250 \"/dir\" is the current directory.");
     let reply = client.expect(250, "XCUP");
     assert_eq!(reply, "250 \"/\" is the current directory.");
-    // Further up there is nothing.
+    // There is nothing above the root.
     let reply = client.expect(250, "CDUP");
     assert_eq!(reply, "250 \"/\" is the current directory.");
 }
 
 #[test]
 fn mkd() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let reply = client.expect(257, "MKD dir");
     assert_eq!(reply, "257 \"/dir\" directory created.");
@@ -101,7 +102,7 @@ fn mkd() {
 
 #[test]
 fn rmd() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir_all(server.path("dir/sub")).unwrap();
     server.write("file", "");
     let mut client = server.login();
@@ -122,7 +123,7 @@ fn rmd() {
 
 #[test]
 fn dele() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "");
     server.write("target", "");
     fs::create_dir(server.path("dir")).unwrap();
@@ -132,14 +133,14 @@ fn dele() {
     assert!(!server.path("file").exists());
     client.expect(550, "DELE file");
     client.expect(550, "DELE dir");
-    // A link, not what it points to.
+    // The link is removed, not its target.
     client.expect(250, "DELE link");
     assert!(server.path("target").exists());
 }
 
 #[test]
 fn rnfr_rnto() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "x");
     fs::create_dir(server.path("dir")).unwrap();
     let mut client = server.login();
@@ -149,7 +150,7 @@ fn rnfr_rnto() {
     assert_eq!(server.read("dir/other"), b"x");
     client.expect(350, "RNFR dir");
     client.expect(250, "RNTO newdir");
-    // Once only.
+    // RNFR counts once only.
     let reply = client.expect(503, "RNTO again");
     assert_eq!(reply, "503 Bad sequence of commands: use RNFR first.");
     client.expect(550, "RNFR none");
@@ -163,7 +164,7 @@ fn rnfr_rnto() {
 
 #[test]
 fn mdtm() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "");
     fs::create_dir(server.path("dir")).unwrap();
     let mut client = server.login();
@@ -176,7 +177,7 @@ fn mdtm() {
 
 #[test]
 fn unforeseen_mdtm_event() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let path = server.write("file", "");
     let mut client = server.login();
     for (seconds, expected) in [
@@ -202,7 +203,7 @@ fn set_mtime(path: &std::path::Path, seconds: i64) {
 
 #[test]
 fn mfmt() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a file", "");
     fs::create_dir(server.path("dir")).unwrap();
     let mut client = server.login();
@@ -215,7 +216,7 @@ fn mfmt() {
 
 #[test]
 fn invalid_mfmt_timeval() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "");
     let mut client = server.login();
     for bad in [
@@ -234,14 +235,14 @@ fn invalid_mfmt_timeval() {
 
 #[test]
 fn missing_mfmt_timeval_arg() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", "");
     server.login().expect(501, "MFMT file");
 }
 
 #[test]
 fn size() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("file", [0; 12_345]);
     fs::create_dir(server.path("dir")).unwrap();
     let mut client = server.login();
@@ -256,7 +257,7 @@ fn size() {
 
 #[test]
 fn site_chmod() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let path = server.write("file", "");
     let mut client = server.login();
     let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
@@ -277,7 +278,7 @@ fn site_chmod() {
 
 #[test]
 fn names_of_any_kind() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     for name in [
         " a", "a ", "-la", "~", "$HOME", "`id`", "a'b", "a\\b", "a;b", "*", "?", "[x]", "é", "日本",
@@ -297,10 +298,10 @@ fn names_of_any_kind() {
     client.expect(550, format!("MKD {}", "x".repeat(300)));
 }
 
-/// Whoever makes a file with a line break in its name forges no reply.
+/// A name with a line break does not forge a reply.
 #[test]
 fn names_forge_no_replies() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     server.write("a\r\n226 forged", "x");
     fs::create_dir(server.path("d\r\n226 forged")).unwrap();
     let mut client = server.login();
@@ -314,18 +315,18 @@ fn names_forge_no_replies() {
 
 #[test]
 fn names_that_are_not_utf8() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let raw = OsStr::from_bytes(b"caf\xe9.txt");
     fs::write(server.home.path().join(raw), "latin").unwrap();
     let mut client = server.login();
     assert_eq!(client.download("NLST"), b"caf?.txt\r\n");
     assert!(client.lines("LIST")[0].ends_with(" caf?.txt"));
     assert!(client.lines("MLSD")[0].ends_with(" caf?.txt"));
-    // By its bytes, and as it is listed.
+    // The client names it by its bytes, and as it is listed.
     assert_eq!(client.download(b"RETR caf\xe9.txt"), b"latin");
     assert_eq!(client.download("RETR caf?.txt"), b"latin");
     assert_eq!(client.expect(213, "SIZE caf?.txt"), "213 5");
-    // What makes a file takes its argument at its word.
+    // A command that makes a file takes the argument literally.
     client.upload("STOR caf?.txt", "new");
     assert_eq!(server.read("caf?.txt"), b"new");
     assert_eq!(client.download(b"RETR caf\xe9.txt"), b"latin");
@@ -334,20 +335,20 @@ fn names_that_are_not_utf8() {
     client.expect(250, b"RNTO th\xe9.txt");
     client.expect(250, "DELE th?.txt");
     client.expect(550, "DELE th?.txt");
-    // Two that are listed alike: neither is meant.
+    // Two names that are listed alike: neither is found.
     for name in [&b"\xe9"[..], b"\xe8"] {
         fs::write(server.home.path().join(OsStr::from_bytes(name)), name).unwrap();
     }
     client.expect(550, "RETR ?");
     assert_eq!(client.download(b"RETR \xe8"), b"\xe8");
-    // Unless one has that very name.
+    // Unless a file has exactly that name.
     server.write("?", "mark");
     assert_eq!(client.download("RETR ?"), b"mark");
 }
 
 #[test]
 fn names_that_are_not_utf8_in_directories() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let dir = server.home.path().join(OsStr::from_bytes(b"d\xff"));
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("file"), "x").unwrap();
@@ -366,7 +367,9 @@ fn names_that_are_not_utf8_in_directories() {
 
 #[test]
 fn surrogateescape() {
-    let server = Server::with(|config| config.unicode_errors = UnicodeErrors::SurrogateEscape);
+    let server = Server::with(MODE, |config| {
+        config.unicode_errors = UnicodeErrors::SurrogateEscape
+    });
     let raw = OsStr::from_bytes(b"caf\xe9.txt");
     fs::write(server.home.path().join(raw), "latin").unwrap();
     let mut client = server.login();
@@ -379,26 +382,25 @@ fn surrogateescape() {
 
 #[test]
 fn strict() {
-    let server = Server::with(|config| config.unicode_errors = UnicodeErrors::Strict);
+    let server = Server::with(MODE, |config| config.unicode_errors = UnicodeErrors::Strict);
     let mut client = server.login();
     let reply = client.expect(501, b"MKD caf\xe9");
     assert_eq!(reply, "501 Can't decode command.");
     client.expect(257, "MKD café");
 }
 
-/// What a client of an old encoding sends becomes a name in UTF-8, and comes
-/// back as it was sent.
+/// A name from a client of an old encoding is stored in UTF-8, and comes back as it was sent.
 #[test]
 fn encodings() {
     for (encoding, name, wire) in [
         ("gbk", "中文", &b"\xd6\xd0\xce\xc4"[..]),
-        // The second byte of this one is a backslash.
+        // The second byte of this character is a backslash.
         ("gbk", "誠", b"\xd5\x5c"),
         ("cp1251", "мир", b"\xec\xe8\xf0"),
         ("latin-1", "café", b"caf\xe9"),
         ("shift_jis", "表", b"\x95\x5c"),
     ] {
-        let server = Server::with(move |config| {
+        let server = Server::with(MODE, move |config| {
             config.encoding = Encoding::by_name(encoding).unwrap();
         });
         let mut client = server.login();
@@ -423,7 +425,7 @@ fn encodings() {
         let end = b"\" is the current directory.";
         assert_eq!(client.line().unwrap(), line(b"250 \"/", end));
         assert_eq!(client.line().unwrap(), line(b"257 \"/", end));
-        // What the encoding does not have is a mark, and found by that.
+        // A character outside of the encoding is replaced, and the name is found by that.
         server.write("\u{1f40d}", "snake");
         client.expect(250, "CWD /");
         let shown = client.download("NLST");
@@ -433,7 +435,7 @@ fn encodings() {
 
 #[test]
 fn names_that_the_encoding_does_not_have() {
-    let server = Server::with(|config| config.encoding = Encoding::LATIN_1);
+    let server = Server::with(MODE, |config| config.encoding = Encoding::LATIN_1);
     server.write("\u{1f40d}.txt", "snake");
     let mut client = server.login();
     assert_eq!(client.download("NLST"), b"?.txt\r\n");
@@ -472,7 +474,7 @@ fn with_authorizer(
         fs::write(home.path().join(file), "x").unwrap();
     }
     let path = home.path().to_owned();
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         let mut authorizer = DummyAuthorizer::new();
         set(&mut authorizer, &path);
         config.set_authorizer(authorizer);
@@ -529,7 +531,7 @@ fn override_perm() {
             .unwrap();
     });
     let mut client = log_in(&server);
-    // More than elsewhere, in all that is below.
+    // More permissions than elsewhere, in all directories below.
     client.upload("STOR dir/new", "x");
     client.upload("APPE dir/sub/file", "y");
     client.expect(257, "MKD dir/sub/new");
@@ -540,14 +542,14 @@ fn override_perm() {
     );
     assert_eq!(client.expect(550, "DELE file"), DENIED);
     assert_eq!(client.expect(550, "DELE dir/../file"), DENIED);
-    // Less than elsewhere.
+    // Fewer permissions than elsewhere.
     assert_eq!(client.expect(550, "RETR other/file"), DENIED);
     assert_eq!(client.expect(550, "LIST other"), DENIED);
     client.expect(250, "CWD other");
     assert_eq!(client.expect(550, "RETR file"), DENIED);
     assert_eq!(client.expect(550, "STAT file"), DENIED);
     assert_eq!(client.expect(550, "STOR ../x"), DENIED);
-    // A file cannot be moved to where it could not be made.
+    // A file cannot be moved to a directory where it could not be made.
     client.expect(250, "CWD /dir");
     client.expect(350, "RNFR file");
     assert_eq!(client.expect(550, "RNTO ../stolen"), DENIED);

@@ -8,11 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use crate::common::tls::{COSTLY, only_in_clear};
-use crate::common::{self, Client, Server};
-use crate::tools::{WAYS, Way, begin, fetch};
+use testkit::{Client, Server, WAYS, Way, begin, fetch};
 
-/// The last words of lines as those of `ls -l`.
+use super::{COSTLY, skipped_over_tls};
+
+use crate::MODE;
+
+/// Returns the names in lines that look as those of `ls -l`.
 fn names(lines: &[String]) -> Vec<&str> {
     lines
         .iter()
@@ -20,14 +22,14 @@ fn names(lines: &[String]) -> Vec<&str> {
         .collect()
 }
 
-/// The lines of a reply but its first and last.
+/// Returns the lines of a reply except for the first and the last.
 fn inner(reply: &str) -> Vec<String> {
     let lines: Vec<_> = reply.split("\r\n").map(str::to_owned).collect();
     lines[1..lines.len() - 1].to_vec()
 }
 
 fn with_files(files: &[&str]) -> (Server, Client) {
-    let server = Server::start();
+    let server = Server::start(MODE);
     for name in files {
         if let Some((dir, _)) = name.rsplit_once('/') {
             fs::create_dir_all(server.path(dir)).unwrap();
@@ -56,7 +58,7 @@ fn list_and_nlst() {
         let reply = client.expect(550, command);
         assert_eq!(reply, "550 No such file or directory.", "{command}");
     }
-    // Above the root is the root.
+    // The directory above the root is the root.
     assert_eq!(client.lines("NLST ../.."), ["a", "b", "dir"]);
 }
 
@@ -96,7 +98,7 @@ fn flags_of_ls_are_no_names() {
         let reply = client.expect(213, format!("STAT {flags} dir"));
         assert_eq!(inner(&reply).len(), 1);
     }
-    // What comes after them, or is not one, is a name as it stands.
+    // What follows the flags, or is not a flag, is taken as a name.
     assert_eq!(client.lines("NLST x -y"), ["x -y"]);
     assert_eq!(client.lines("NLST ./-la"), ["-la"]);
     client.expect(501, "MLSD -la");
@@ -114,19 +116,19 @@ fn patterns() {
     assert_eq!(client.lines("NLST -la *.bin"), ["c.bin"]);
     client.expect(550, "NLST *.none");
     client.expect(550, "LIST *.none");
-    // The name itself comes first.
+    // The literal name comes first.
     assert_eq!(client.lines("NLST [x]"), ["[x]"]);
     server.write("*.txt", b"");
     assert_eq!(client.lines("NLST *.txt"), ["*.txt"]);
-    // Only in the last part.
+    // Patterns work only in the last part of the path.
     client.expect(550, "NLST d*/d.txt");
-    // What a pattern names can be asked for.
+    // A name that a pattern matched can be used.
     for name in client.lines("NLST dir/*") {
         client.download(format!("RETR {name}"));
     }
 }
 
-/// A pattern that takes forever in a naive matcher.
+/// A pattern that takes exponential time in a naive matcher.
 #[test]
 fn patterns_take_bounded_time() {
     let (server, mut client) = with_files(&[]);
@@ -190,7 +192,7 @@ fn opts_mlst() {
     }
     let feat = client.expect(211, "FEAT");
     assert!(feat.contains(" MLST "), "{feat}");
-    // Another session has its own.
+    // Another session has its own facts.
     let mut other = server.login();
     assert!(other.lines("MLSD")[0].contains("perm="));
 }
@@ -211,7 +213,7 @@ fn stat() {
 /// A client that waits for the last line of a reply must not find it in a name.
 #[test]
 fn names_forge_no_lines() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let evil = [
         &b"a\r\n226 Transfer complete."[..],
         b"b\n-rw-r--r-- 1 root root 1 Jan 1 00:00 forged",
@@ -241,7 +243,7 @@ fn names_forge_no_lines() {
     ] {
         let bytes = client.download(command);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        // MLSD leaves out the link, which leads nowhere.
+        // MLSD leaves out the link, whose target does not exist.
         let count = evil.len() + usize::from(command != "MLSD dir");
         let lines: Vec<_> = text.split_terminator("\r\n").collect();
         assert_eq!(lines.len(), count, "{command}: {text:?}");
@@ -258,7 +260,7 @@ fn names_forge_no_lines() {
     assert!(reply.ends_with("213 End of status."), "{reply:?}");
     assert!(!reply.contains('\x1b'), "{reply:?}");
     client.expect(200, "NOOP");
-    // A directory, before what a pattern matches in it.
+    // A directory of that name comes before the names that a pattern matches.
     let name = OsStr::from_bytes(b"k\r\n250 l\x1b[2J");
     fs::create_dir(server.path("dir").join(name)).unwrap();
     fs::write(server.path("dir").join(name).join("m"), b"").unwrap();
@@ -268,7 +270,7 @@ fn names_forge_no_lines() {
 
 #[test]
 fn names_of_any_bytes_are_listed() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let name = b"caf\xe9\xff";
     fs::write(server.home.path().join(OsStr::from_bytes(name)), b"x").unwrap();
     let mut client = server.login();
@@ -280,11 +282,11 @@ fn names_of_any_bytes_are_listed() {
 
 #[test]
 fn many_entries_sorted_and_complete_while_others_are_served() {
-    if only_in_clear(COSTLY) {
+    if skipped_over_tls(COSTLY) {
         return;
     }
     const COUNT: usize = 20_000;
-    let server = Server::start();
+    let server = Server::start(MODE);
     fs::create_dir(server.path("dir")).unwrap();
     for number in 0..COUNT {
         // Not in the order of their names.
@@ -296,7 +298,7 @@ fn many_entries_sorted_and_complete_while_others_are_served() {
     let mut other = server.login();
     for command in ["NLST dir", "LIST dir"] {
         let (mut data, _) = begin(&mut client, Way::Early, command);
-        let reader = std::thread::spawn(move || common::read_all(&mut data));
+        let reader = std::thread::spawn(move || testkit::read_all(&mut data));
         while !reader.is_finished() {
             other.expect(200, "NOOP");
             std::thread::park_timeout(Duration::from_millis(2));
@@ -310,7 +312,7 @@ fn many_entries_sorted_and_complete_while_others_are_served() {
             assert!(names(&lines) == expected);
         }
     }
-    // On the control connection, pipelined with others.
+    // On the control connection, pipelined with other commands.
     client.send("STAT dir\r\nNOOP\r\n");
     let reply = client.expect_reply(213);
     // Sorted only as far as a session without a transfer may hold names.

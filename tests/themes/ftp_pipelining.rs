@@ -1,23 +1,26 @@
 //! Commands that are sent without waiting for the replies.
 
-use crate::common::tls::{COSTLY, only_in_clear};
-use crate::common::{Server, wait_for};
+use testkit::{Server, wait_for};
+
+use super::{COSTLY, skipped_over_tls};
+
+use crate::MODE;
 
 #[test]
 fn listings_are_made_one_at_a_time() {
-    if only_in_clear(COSTLY) {
+    if skipped_over_tls(COSTLY) {
         return;
     }
     const COUNT: usize = 40;
-    let server = Server::start();
+    let server = Server::start(MODE);
     for index in 0..3000 {
         server.write(&format!("{index:0>100}"), "");
     }
     let mut client = server.login();
     client.send("STAT /\r\n".repeat(COUNT));
     client.send("NOOP\r\n");
-    // The first fills the connection, until no more comes while others are
-    // served; those behind it hold no descriptors.
+    // The first listing fills the connection, until no more comes while other sessions are
+    // served; the listings after it hold no descriptors.
     let mut other = server.login();
     let mut arrived = vec![0; 16 << 20];
     let mut before = 0;

@@ -1,5 +1,5 @@
-//! RETR and REST before it: as pyftpdlib's `TestFtpRetrieveData` and its
-//! sisters without sendfile and with files of one's own.
+//! RETR, and REST before it: as pyftpdlib's `TestFtpRetrieveData` and its variants without
+//! sendfile and with custom file objects.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,11 +10,12 @@ use std::sync::mpsc;
 
 use ftpdlib::FTPConfig;
 use ftpdlib::filesystems::FSFile;
-
-use crate::common::{DEADLINE, Server, pattern, read_all};
-use crate::tools::{
-    Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, sparse, store,
+use testkit::{
+    DEADLINE, Hooks, MemoryFS, OwnFile, Server, WAYS, Way, Wrapper, begin, fetch, next, pattern,
+    read_all, reset, sparse, store,
 };
+
+use crate::MODE;
 
 fn servers() -> Vec<(&'static str, Server)> {
     let small = |config: &mut FTPConfig| {
@@ -22,12 +23,15 @@ fn servers() -> Vec<(&'static str, Server)> {
         config.dtp.ac_out_buffer_size = 7;
     };
     vec![
-        ("sendfile", Server::start()),
-        ("copy", Server::with(|config| config.use_sendfile = false)),
-        ("small", Server::with(small)),
+        ("sendfile", Server::start(MODE)),
+        (
+            "copy",
+            Server::with(MODE, |config| config.use_sendfile = false),
+        ),
+        ("small", Server::with(MODE, small)),
         (
             "memory",
-            Server::with(|config| config.set_abstracted_fs(MemoryFS::default())),
+            Server::with(MODE, |config| config.set_abstracted_fs(MemoryFS::default())),
         ),
     ]
 }
@@ -52,7 +56,7 @@ fn retr() {
 #[test]
 fn retr_several_mib() {
     for sendfile in [true, false] {
-        let server = Server::with(move |config| config.use_sendfile = sendfile);
+        let server = Server::with(MODE, move |config| config.use_sendfile = sendfile);
         let bytes = pattern(5 * 1024 * 1024 + 13);
         server.write("big", &bytes);
         let mut client = server.login();
@@ -67,7 +71,7 @@ fn retr_several_mib() {
 fn retr_ascii() {
     for (server_name, server) in servers() {
         let mut client = server.login();
-        // Line ends around the places where the file is cut.
+        // The line ends are around the places where the file is split.
         let mut text = Vec::new();
         let mut expected = Vec::new();
         for (before, after) in [
@@ -85,7 +89,7 @@ fn retr_ascii() {
             expected.extend(wire.bytes());
         }
         store(&mut client, Way::Early, "STOR a", &text);
-        // By the meaning of it, whatever was written above.
+        // The expected bytes follow from the whole text, not from the pieces above.
         let unix = String::from_utf8(text).unwrap().replace("\r\n", "\n");
         let expected = unix.replace('\n', "\r\n");
         client.expect(200, "TYPE A");
@@ -99,7 +103,7 @@ fn retr_ascii() {
 #[test]
 fn retr_ascii_already_crlf_at_the_cut() {
     for at in [65_534, 65_535, 65_536, 65_537] {
-        let server = Server::start();
+        let server = Server::start(MODE);
         let text = ["x".repeat(at), "\r\ny\n".to_owned()].concat();
         server.write("a", &text);
         let mut client = server.login();
@@ -124,7 +128,7 @@ fn restore_on_retr() {
         client.expect(350, "REST 300001");
         let reply = client.expect(554, "RETR a");
         assert_eq!(reply, "554 REST position (300001) > file size (300000)");
-        // It was used up.
+        // REST counts once only.
         let back = fetch(&mut client, Way::Early, "RETR a");
         assert!(back == bytes, "{server_name}");
         client.expect(200, "TYPE A");
@@ -134,7 +138,7 @@ fn restore_on_retr() {
 
 #[test]
 fn quit_during_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let bytes = pattern(8 << 20);
     server.write("big", &bytes);
     let mut client = server.login();
@@ -147,8 +151,7 @@ fn quit_during_transfer() {
 
 #[test]
 fn hooks_of_downloads() {
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     server.write("a", b"abc");
     sparse(&server.path("big"), 16 << 20);
     let mut client = server.login();
@@ -164,7 +167,7 @@ fn hooks_of_downloads() {
         assert_eq!(next(&events), "log big");
         assert_eq!(next(&events), "incomplete sent big");
     }
-    // A listing is no file.
+    // A listing is not a file.
     fetch(&mut client, Way::Early, "LIST");
     drop(client);
     assert_eq!(next(&events), "disconnect");
@@ -178,11 +181,9 @@ fn unreadable_file_is_426_with_the_reason() {
         file.fails = Some((5000, libc::EIO));
         Ok(Box::new(file) as Box<dyn FSFile>)
     };
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(
-        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
-        move |_| Hooks(sender.clone()),
-    );
+    let (server, events) = Server::with_hooks(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     server.write("a", pattern(10_000));
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "RETR a");
@@ -193,7 +194,7 @@ fn unreadable_file_is_426_with_the_reason() {
     assert_eq!(next(&events), "incomplete sent a");
 }
 
-/// Files of /proc may not be sent by the kernel, and say that they are empty.
+/// The kernel may refuse to send files of /proc, whose size is 0.
 #[test]
 fn sendfile_that_fails_at_first_is_replaced() {
     const SOURCE: &str = "/proc/version";
@@ -202,7 +203,9 @@ fn sendfile_that_fails_at_first_is_replaced() {
         file.exposed = true;
         Ok(Box::new(file) as Box<dyn FSFile>)
     };
-    let server = Server::with(move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))));
+    let server = Server::with(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     let expected = std::fs::read(SOURCE).unwrap();
     for way in WAYS {
@@ -210,7 +213,7 @@ fn sendfile_that_fails_at_first_is_replaced() {
     }
 }
 
-/// A descriptor that cannot be sent from at all, though it can be read.
+/// `sendfile` fails with this descriptor, but it can be read.
 #[test]
 fn sendfile_from_a_socket_is_replaced() {
     use std::io::Write;
@@ -223,38 +226,41 @@ fn sendfile_from_a_socket_is_replaced() {
         file.exposed = true;
         Ok(Box::new(file) as Box<dyn FSFile>)
     };
-    let server = Server::with(move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))));
+    let server = Server::with(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     for way in WAYS {
         assert_eq!(fetch(&mut client, way, "RETR a"), b"from a socket");
     }
 }
 
-/// The socket is closed before the file: the file's end waits until the client
-/// has seen that of the connection.
+/// The socket is closed before the file: the file waits in its `drop` until the client has seen
+/// the end of the connection.
 #[test]
 fn socket_is_closed_before_the_file() {
     let (seen, may_close) = mpsc::channel::<()>();
     let may_close = std::sync::Arc::new(std::sync::Mutex::new(may_close));
-    let (sender, events) = Hooks::channel();
-    let told = sender.clone();
+    let (sender, events) = mpsc::channel();
+    let file_sender = sender.clone();
     let fs = move |path: &Path, mode| {
         let mut file = OwnFile::open(path, mode)?;
-        let (may_close, told) = (may_close.clone(), told.clone());
+        let (may_close, sender) = (may_close.clone(), file_sender.clone());
         file.dropped = Some(Box::new(move || {
             let seen = may_close.lock().unwrap().recv_timeout(DEADLINE / 4).is_ok();
-            let _ = told.send(format!("file closed {seen}"));
+            let _ = sender.send(format!("file closed {seen}"));
         }));
         Ok(Box::new(file) as Box<dyn FSFile>)
     };
     let server = Server::with_handler(
+        MODE,
         move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
         move |_| Hooks(sender.clone()),
     );
     server.write("a", b"abc");
     let mut client = server.login();
     let mut data = client.pasv();
-    // The replies are sent together, when all is over.
+    // The replies are sent together, when everything is closed.
     client.send("RETR a\r\n");
     assert_eq!(read_all(&mut data), b"abc");
     seen.send(()).unwrap();
@@ -266,11 +272,11 @@ fn socket_is_closed_before_the_file() {
     assert_eq!(next(&events), "sent a");
 }
 
-/// A file that is cut while it is sent ends the transfer; it never hangs it.
+/// A file that is truncated while it is sent ends the transfer, which never hangs.
 #[test]
 fn file_that_shrinks() {
     for sendfile in [true, false] {
-        let server = Server::with(move |config| config.use_sendfile = sendfile);
+        let server = Server::with(MODE, move |config| config.use_sendfile = sendfile);
         let path = server.path("big");
         sparse(&path, 32 << 20);
         let mut client = server.login();
@@ -291,7 +297,7 @@ fn file_that_shrinks() {
 
 #[test]
 fn downloads_side_by_side() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut clients: Vec<_> = (0..4_u8).map(|_| server.login()).collect();
     let mut transfers = Vec::new();
     for (client, number) in clients.iter_mut().zip(0_u8..) {

@@ -1,5 +1,5 @@
-//! STOR, APPE, STOU and REST before them: as pyftpdlib's `TestFtpStoreData`
-//! and its sisters without sendfile and with files of one's own.
+//! STOR, APPE, STOU, and REST before them: as pyftpdlib's `TestFtpStoreData` and its variants
+//! without sendfile and with custom file objects.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -7,11 +7,12 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use ftpdlib::FTPConfig;
-
-use crate::common::{Client, Server, pattern};
-use crate::tools::{
-    self, Hooks, MemoryFS, OwnFile, WAYS, Way, Wrapper, begin, fetch, next, reset, store,
+use testkit::{
+    Client, MemoryFS, OwnFile, Server, WAYS, Way, Wrapper, begin, fetch, next, pattern, reset,
+    store,
 };
+
+use crate::MODE;
 
 /// The ways in which a server may store bytes.
 fn servers() -> Vec<(&'static str, Server)> {
@@ -20,12 +21,15 @@ fn servers() -> Vec<(&'static str, Server)> {
         config.dtp.ac_in_buffer_size = 7;
     };
     vec![
-        ("splice", Server::start()),
-        ("copy", Server::with(|config| config.use_sendfile = false)),
-        ("small", Server::with(small)),
+        ("splice", Server::start(MODE)),
+        (
+            "copy",
+            Server::with(MODE, |config| config.use_sendfile = false),
+        ),
+        ("small", Server::with(MODE, small)),
         (
             "memory",
-            Server::with(|config| config.set_abstracted_fs(MemoryFS::default())),
+            Server::with(MODE, |config| config.set_abstracted_fs(MemoryFS::default())),
         ),
     ]
 }
@@ -63,7 +67,7 @@ fn stor_replaces_what_was_longer() {
 #[test]
 fn stor_several_mib() {
     for sendfile in [true, false] {
-        let server = Server::with(move |config| config.use_sendfile = sendfile);
+        let server = Server::with(MODE, move |config| config.use_sendfile = sendfile);
         let mut client = server.login();
         let bytes = pattern(5 * 1024 * 1024 + 13);
         for way in WAYS {
@@ -78,7 +82,7 @@ fn stor_ascii() {
     let text = b"one\r\ntwo\n\rthree\r\r\n\xff\x00four";
     let expected = b"one\ntwo\n\rthree\r\n\xff\x00four";
     for size in [1, 2, 3, 65_536] {
-        let server = Server::with(move |config| config.dtp.ac_in_buffer_size = size);
+        let server = Server::with(MODE, move |config| config.dtp.ac_in_buffer_size = size);
         let mut client = server.login();
         for way in WAYS {
             client.expect(200, "TYPE A");
@@ -93,7 +97,7 @@ fn stor_ascii() {
 
 #[test]
 fn stor_ascii_several_mib() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(200, "TYPE A");
     let text = b"a line of text\r\n".repeat(150_000);
@@ -127,7 +131,7 @@ fn rest_on_stor() {
         client.expect(350, "REST 40000");
         store(&mut client, Way::Late, "STOR a", &bytes[40_000..]);
         assert!(stored(&mut client, "a") == bytes, "{server_name}");
-        // In the middle: what is behind it stays.
+        // In the middle: the bytes after it stay.
         client.expect(350, "REST 10");
         store(&mut client, Way::Early, "STOR a", b"XYZ");
         let back = stored(&mut client, "a");
@@ -138,7 +142,7 @@ fn rest_on_stor() {
 
 #[test]
 fn failing_rest_on_stor() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.expect(350, "REST 1");
     let reply = client.expect(550, "STOR missing");
@@ -149,7 +153,7 @@ fn failing_rest_on_stor() {
     let reply = client.expect(554, "STOR a");
     assert_eq!(reply, "554 REST position (6) > file size (5)");
     assert_eq!(server.read("a"), b"12345");
-    // It was used up.
+    // REST counts once only.
     store(&mut client, Way::Early, "STOR a", b"x");
     assert_eq!(server.read("a"), b"x");
 }
@@ -174,12 +178,12 @@ fn stou() {
 
 #[test]
 fn quit_during_transfer() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
     data.write_all(b"abcde").unwrap();
     client.expect(221, "QUIT");
-    // Commands after QUIT are not looked at any more.
+    // Commands after QUIT are ignored.
     client.send("DELE a\r\nNOOP\r\n");
     data.write_all(b"fgh").unwrap();
     drop(data);
@@ -188,21 +192,21 @@ fn quit_during_transfer() {
     assert_eq!(server.read("a"), b"abcdefgh");
 }
 
-/// The client connects and closes before its STOR is looked at.
+/// The client connects and closes before the server runs its STOR.
 #[test]
 fn empty_upload_that_is_closed_before_its_command() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.login();
     client.pasv().shutdown(Shutdown::Write).unwrap();
-    tools::await_data(&mut client);
+    testkit::await_data(&mut client);
     client.expect(125, "STOR a");
     client.expect_reply(226);
     assert_eq!(server.read("a"), b"");
-    // And with bytes.
+    // The same with bytes.
     let mut data = client.pasv();
     data.write_all(b"early").unwrap();
     drop(data);
-    tools::await_data(&mut client);
+    testkit::await_data(&mut client);
     client.expect(125, "STOR a");
     client.expect_reply(226);
     assert_eq!(server.read("a"), b"early");
@@ -210,15 +214,14 @@ fn empty_upload_that_is_closed_before_its_command() {
 
 #[test]
 fn hooks_of_uploads() {
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     let mut client = server.login();
     for command in ["STOR a", "APPE a"] {
         store(&mut client, Way::Early, command, b"bytes");
         assert_eq!(next(&events), "log a");
         assert_eq!(next(&events), "received a");
     }
-    // RST is no end of a file.
+    // RST is not the end of a file.
     for way in WAYS {
         let (mut data, _) = begin(&mut client, way, "STOR b");
         data.write_all(&pattern(1000)).unwrap();
@@ -235,7 +238,7 @@ fn hooks_of_uploads() {
 
 #[test]
 fn reset_upload_is_426_without_splice() {
-    let server = Server::with(|config| config.use_sendfile = false);
+    let server = Server::with(MODE, |config| config.use_sendfile = false);
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR b");
     data.write_all(&pattern(1000)).unwrap();
@@ -244,11 +247,10 @@ fn reset_upload_is_426_without_splice() {
     client.expect(200, "NOOP");
 }
 
-/// When the control connection goes in the middle, so does the transfer.
+/// When the control connection closes in the middle, the transfer ends.
 #[test]
 fn lost_control_connection_ends_the_upload() {
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(|_| {}, move |_| Hooks(sender.clone()));
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
     data.write_all(b"abc").unwrap();
@@ -265,11 +267,9 @@ fn full_disk() {
         file.fails = Some((5000, libc::ENOSPC));
         Ok(Box::new(file) as _)
     };
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(
-        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
-        move |_| Hooks(sender.clone()),
-    );
+    let (server, events) = Server::with_hooks(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     for way in WAYS {
         let (mut data, _) = begin(&mut client, way, "STOR a");
@@ -284,7 +284,7 @@ fn full_disk() {
     client.expect(200, "NOOP");
 }
 
-/// Some file systems tell only when the file is closed.
+/// Some file systems report the error only when the file is closed.
 #[test]
 fn full_disk_at_close() {
     let fs = |path: &std::path::Path, mode| {
@@ -293,11 +293,9 @@ fn full_disk_at_close() {
         file.finish_fails = Some(libc::EDQUOT);
         Ok(Box::new(file) as _)
     };
-    let (sender, events) = Hooks::channel();
-    let server = Server::with_handler(
-        move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))),
-        move |_| Hooks(sender.clone()),
-    );
+    let (server, events) = Server::with_hooks(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
     data.write_all(b"abc").unwrap();
@@ -319,7 +317,9 @@ fn splice_that_fails_at_first_is_replaced() {
         file.exposed = true;
         Ok(Box::new(file) as _)
     };
-    let server = Server::with(move |config| config.set_abstracted_fs(Wrapper(Box::new(fs))));
+    let server = Server::with(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
     let mut client = server.login();
     let bytes = pattern(2_000_003);
     for way in WAYS {
@@ -328,10 +328,10 @@ fn splice_that_fails_at_first_is_replaced() {
     }
 }
 
-/// The kernel's pipe is lent from transfer to transfer: none may leave bytes in it.
+/// Transfers share the kernel's pipe, one after the other: none may leave bytes in it.
 #[test]
 fn uploads_side_by_side_do_not_mix() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut clients: Vec<_> = (0..4_u8).map(|_| server.login()).collect();
     let mut transfers: Vec<_> = clients
         .iter_mut()

@@ -1,23 +1,25 @@
-//! A panic in what users write ends one session, and the server goes on.
+//! A panic in a user's hook ends one session, and the server goes on.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::handlers::{TimerId, data};
 use ftpdlib::{DTPHandler, DataChannel, FSError, FTPHandler, FTPSession};
+use testkit::{
+    Client, DEADLINE, Hooks, Server, connect_data, hide_planned_panics, next, parse_227,
+};
 
-use crate::common::{self, Client, DEADLINE, Server, connect_data, parse_227};
-use crate::tools::{self, Hooks, next};
+use crate::MODE;
 
-/// Panics where it is told to.
+/// A handler that panics in the hook of its name.
 struct Fragile {
     at: &'static str,
     events: Sender<String>,
@@ -81,66 +83,50 @@ impl FTPHandler for Fragile {
     }
 }
 
-/// The panics are meant: they need no space in the output.
-fn quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let payload = info.payload();
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let text = text.or(payload.downcast_ref::<&str>().copied());
-            if !text.is_some_and(|text| text.starts_with("as planned")) {
-                usual(info);
-            }
-        }));
-    });
-}
-
-/// A server whose next session is fragile at `at`, and every other one is not.
+/// Starts a server whose next session panics at `at`; the others do not.
 fn fragile(
     at: &'static str,
     change: impl FnOnce(&mut ftpdlib::FTPConfig) + Send + 'static,
 ) -> (Server, Client, std::sync::mpsc::Receiver<String>) {
-    quiet();
-    let (events, told) = channel();
+    hide_planned_panics();
+    let (sender, events) = channel();
     let armed = Arc::new(AtomicUsize::new(0));
-    let server = Server::with_handler(change, move |_| Fragile {
+    let server = Server::with_handler(MODE, change, move |_| Fragile {
         at: if armed.fetch_add(1, SeqCst) == 1 {
             at
         } else {
             ""
         },
-        events: events.clone(),
+        events: sender.clone(),
     });
     server.write("a", b"abc");
-    // Somebody was there before.
+    // A client that was connected before.
     let before = server.login();
-    (server, before, told)
+    (server, before, events)
 }
 
-/// The one who was there before, and newcomers, are served; the fragile one was told to be gone.
+/// Checks that older and newer clients are served, and that the broken session has ended.
 #[track_caller]
 fn others_go_on(server: &Server, mut before: Client, events: &std::sync::mpsc::Receiver<String>) {
     assert_eq!(next(events), "disconnect");
     before.expect(200, "NOOP");
     assert_eq!(before.lines("NLST"), ["a"]);
-    let mut newcomer = server.login();
-    assert_eq!(newcomer.download("RETR a"), b"abc");
-    newcomer.expect(221, "QUIT");
-    newcomer.expect_eof();
+    let mut newer = server.login();
+    assert_eq!(newer.download("RETR a"), b"abc");
+    newer.expect(221, "QUIT");
+    newer.expect_eof();
     assert_eq!(next(events), "disconnect");
 }
 
 #[test]
 fn on_connect() {
     let (server, mut before, events) = fragile("on_connect", |_| {});
-    Client::connect(server.connect_address()).expect_eof();
-    // There was no greeting, and so there is no farewell.
+    server.client().expect_eof();
+    // There was no greeting, so `on_disconnect` is not called.
     before.expect(200, "NOOP");
-    let mut newcomer = server.login();
-    newcomer.expect(221, "QUIT");
-    newcomer.expect_eof();
+    let mut newer = server.login();
+    newer.expect(221, "QUIT");
+    newer.expect_eof();
     let first = next(&events);
     assert_eq!(first, "disconnect");
 }
@@ -151,7 +137,7 @@ fn on_login() {
     let mut client = server.connect();
     client.expect(331, "USER user");
     client.send("PASS 12345\r\n");
-    // The reply was given before.
+    // The reply was sent before.
     client.expect_reply(230);
     client.expect_eof();
     others_go_on(&server, before, &events);
@@ -195,11 +181,11 @@ fn callbacks_of_files() {
     for (at, command) in [("on_file_sent", "RETR a"), ("on_file_received", "STOR a")] {
         let (server, before, events) = fragile(at, |_| {});
         let mut client = server.login();
-        let (mut data, _) = tools::begin(&mut client, tools::Way::Early, command);
+        let (mut data, _) = testkit::begin(&mut client, testkit::Way::Early, command);
         if command == "STOR a" {
             data.write_all(b"abc").unwrap();
         } else {
-            common::read_all(&mut data);
+            testkit::read_all(&mut data);
         }
         drop(data);
         // The reply comes before the callback.
@@ -209,14 +195,14 @@ fn callbacks_of_files() {
     }
 }
 
-/// It comes while the session is being ended already.
+/// The panic comes while the session ends already.
 #[test]
 fn callback_at_the_end() {
     let (server, before, events) = fragile("on_incomplete_file_received", |_| {});
     let mut client = server.login();
-    let (data, _) = tools::begin(&mut client, tools::Way::Early, "STOR a");
+    let (data, _) = testkit::begin(&mut client, testkit::Way::Early, "STOR a");
     drop(client);
-    common::read_all(&mut { data });
+    testkit::read_all(&mut { data });
     server.write("a", b"abc");
     others_go_on(&server, before, &events);
 }
@@ -224,7 +210,7 @@ fn callback_at_the_end() {
 #[test]
 fn on_timer() {
     let (server, before, events) = fragile("on_timer", |_| {});
-    let mut client = Client::connect(server.connect_address());
+    let mut client = server.client();
     client.expect_reply(220);
     client.expect_eof();
     others_go_on(&server, before, &events);
@@ -239,7 +225,7 @@ fn on_disconnect() {
     others_go_on(&server, before, &events);
 }
 
-/// Panics in one of its methods, once.
+/// A handler that panics once, in one of its methods.
 struct FragileDTP(&'static str, Arc<AtomicBool>);
 
 impl FragileDTP {
@@ -299,7 +285,7 @@ fn data_handlers() {
         client.expect(150, command);
         let mut data = connect_data(parse_227(&reply));
         let _ = data.write_all(b"abc");
-        common::read_all(&mut data);
+        testkit::read_all(&mut data);
         client.expect_eof();
         server.write("a", b"abc");
         others_go_on(&server, before, &events);
@@ -328,13 +314,14 @@ fn file_system() {
     others_go_on(&server, before, &events);
 }
 
-/// What makes the handler panics: the server still listens.
+/// The factory of handlers panics; the server goes on listening.
 #[test]
 fn factory() {
-    quiet();
-    let (sender, events) = Hooks::channel();
+    hide_planned_panics();
+    let (sender, events) = channel();
     let mut count = 0;
     let server = Server::with_handler(
+        MODE,
         |_| {},
         move |_| {
             count += 1;
@@ -344,7 +331,7 @@ fn factory() {
     );
     let mut before = server.login();
     for _ in 0..2 {
-        Client::connect(server.connect_address()).expect_eof();
+        server.client().expect_eof();
     }
     before.expect(200, "NOOP");
     server.login().expect(200, "NOOP");

@@ -1,5 +1,7 @@
-//! What the server does, theme by theme: for each of the binaries that run this,
-//! in clear and over TLS.
+//! What the server does, theme by theme.
+//!
+//! Three test binaries run these tests: in clear, over TLS 1.2 and over TLS 1.3. Each
+//! defines `MODE` in its root file.
 
 mod attacks;
 mod bad_input;
@@ -24,3 +26,30 @@ mod servers;
 mod throttle_bandwidth;
 mod timeouts;
 mod transcripts;
+
+use testkit::Mode;
+
+use crate::MODE;
+
+/// The path of the program.
+#[cfg(feature = "cli")]
+const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
+
+/// Whether this run leaves out a test, for the reason given, since it would show nothing
+/// over TLS.
+#[must_use]
+fn skipped_over_tls(_why: &str) -> bool {
+    MODE.is_secure()
+}
+
+/// A reason for that.
+const URGENT: &str = "urgent data is no part of the TLS stream and would break its records";
+
+/// Another reason.
+const COSTLY: &str = "the test is about the work behind the connections, and takes long";
+
+/// The reply to a transfer whose connection was cut before it had begun.
+const CUT: u16 = match MODE {
+    Mode::Clear => 426,
+    _ => 522,
+};

@@ -1,6 +1,6 @@
 //! Data connections over IPv4 and IPv6: as pyftpdlib's `TestIPv4Environment`,
-//! `TestIPv6Environment` and `TestIPv6MixedEnvironment`; with whoever is not the
-//! client, and active connections that do not come about.
+//! `TestIPv6Environment` and `TestIPv6MixedEnvironment`; also foreign connections, and active
+//! connections that fail.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -9,14 +9,15 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use ftpdlib::FTPConfig;
 use ftpdlib::handlers::StockHandler;
-
-use crate::common::{
-    self, Client, PASSWORD, Server, USER, accept_data, connect_data, connect_data_from, drain,
-    parse_227, parse_229, read_all,
+use testkit::{
+    Client, FullListener, PASSWORD, Server, USER, accept_data, connect_data, connect_data_from,
+    drain, parse_227, parse_229, port_command, read_all,
 };
 
+use crate::MODE;
+
 fn on(host: &str, change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> Server {
-    Server::build(host, change, |_| {}, |_| StockHandler)
+    Server::build(MODE, host, change, |_| {}, |_| StockHandler)
 }
 
 fn v4() -> Server {
@@ -27,23 +28,19 @@ fn v6() -> Server {
     on("::1", |_| {})
 }
 
-/// A listener of the client's, and its port.
+/// Returns a listener of the client, and its port.
 fn listener(ip: &str) -> (TcpListener, u16) {
     let listener = TcpListener::bind((ip, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
 }
 
-/// A port that nobody listens on.
+/// Returns a port that nobody listens on.
 fn closed_port(ip: &str) -> u16 {
     listener(ip).1
 }
 
-fn port_command(port: u16) -> String {
-    format!("PORT 127,0,0,1,{},{}", port / 256, port % 256)
-}
-
-/// What both kinds of addresses have in common.
+/// Tests for both kinds of addresses.
 fn eprt(server: &Server, proto: u8, ip: &str) {
     let mut client = server.login();
     let other = if proto == 1 { 2 } else { 1 };
@@ -70,7 +67,7 @@ fn eprt(server: &Server, proto: u8, ip: &str) {
     ] {
         client.expect(501, format!("EPRT {bad}"));
     }
-    // A privileged port, and somebody else's address.
+    // A privileged port, and a foreign address.
     let reply = client.expect(501, format!("EPRT |{proto}|{ip}|222|"));
     assert_eq!(
         reply,
@@ -89,7 +86,7 @@ fn eprt(server: &Server, proto: u8, ip: &str) {
     client.expect(125, "NLST");
     assert_eq!(read_all(&mut data), b"");
     client.expect_reply(226);
-    // The delimiter is the client's choice.
+    // The client chooses the delimiter.
     client.expect(200, format!("EPRT !{proto}!{ip}!{port}!"));
 }
 
@@ -184,7 +181,7 @@ fn v4_port() {
         reply,
         "501 Rejected data connection to foreign address 1.2.3.4:1025."
     );
-    // None of these has closed the connection that is open.
+    // None of these has closed the open connection.
     let reply = client.expect(211, "STAT");
     assert!(reply.contains("Data connection open"), "{reply}");
 }
@@ -208,7 +205,7 @@ fn v4_pasv() {
         "{reply}"
     );
     connect_data(parse_227(&reply));
-    // A second one takes the place of the first.
+    // A second one replaces the first.
     let first = parse_227(&client.expect(227, "PASV"));
     let second = parse_227(&client.expect(227, "PASV"));
     assert!(first == second || TcpStream::connect(first).is_err());
@@ -220,7 +217,7 @@ fn v6_eprt() {
     eprt(&v6(), 2, "::1");
 }
 
-/// However an address is written, it is that of the client.
+/// Every way to write the client's address is accepted.
 #[test]
 fn v6_eprt_written_otherwise() {
     let server = v6();
@@ -253,7 +250,7 @@ fn v6_port() {
     assert!(reply.contains("foreign address"), "{reply}");
 }
 
-/// The reply to PASV has no room for an address of IPv6; clients use EPSV.
+/// The reply to PASV has no room for an IPv6 address; clients use EPSV.
 #[test]
 fn v6_pasv() {
     let server = v6();
@@ -306,7 +303,7 @@ fn mixed_epsv_v4() {
 fn mixed_v6() {
     let server = dual();
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, server.address.port()));
-    let mut client = Client::connect(address);
+    let mut client = Client::connect_in(MODE, address);
     client.expect_reply(220);
     client.login(USER, PASSWORD);
     client.download_epsv();
@@ -315,7 +312,7 @@ fn mixed_v6() {
     accept_data(&listener);
 }
 
-/// Somebody else connects to the passive port first.
+/// A foreign host connects to the passive port first.
 #[test]
 fn strangers_are_turned_away() {
     let server = v4();
@@ -323,14 +320,14 @@ fn strangers_are_turned_away() {
     let mut client = server.login();
     let address = parse_227(&client.expect(227, "PASV"));
     for _ in 0..20 {
-        let mut stranger = connect_data_from("127.0.0.2", address);
-        assert_eq!(read_all(&mut stranger), b"");
+        let mut foreign = connect_data_from("127.0.0.2", address);
+        assert_eq!(read_all(&mut foreign), b"");
     }
     assert!(client.is_silent());
-    // With a transfer that waits, too.
+    // The same while a transfer waits.
     client.expect(150, "RETR file");
-    let mut stranger = connect_data_from("127.0.0.2", address);
-    assert_eq!(read_all(&mut stranger), b"");
+    let mut foreign = connect_data_from("127.0.0.2", address);
+    assert_eq!(read_all(&mut foreign), b"");
     assert!(client.is_silent());
     let mut data = connect_data(address);
     assert_eq!(read_all(&mut data), b"x");
@@ -359,7 +356,7 @@ fn permit_foreign_addresses() {
 fn permit_privileged_ports() {
     let server = on("127.0.0.1", |config| config.permit_privileged_ports = true);
     let mut client = server.login();
-    // Nobody listens there, but it was tried.
+    // Nobody listens there, but the server has tried.
     let (code, reply) = client.command("PORT 127,0,0,1,0,1");
     assert_eq!((code, &reply[..]), (425, CANNOT));
 }
@@ -374,21 +371,21 @@ fn active_conn_error() {
     assert_eq!(client.expect(425, port_command(port)), CANNOT);
     let command = format!("EPRT |1|127.0.0.1|{port}|");
     assert_eq!(client.expect(425, command), CANNOT);
-    // Commands that were sent meanwhile come after the reply.
+    // The replies to commands that came meanwhile follow.
     client.send(format!("{}\r\nNOOP\r\nNLST\r\n", port_command(port)));
     client.expect_reply(425);
     client.expect_reply(200);
     client.expect_reply(150);
     client.expect(226, "ABOR");
-    // And the next one works.
+    // The next one works.
     let _data = client.port();
 }
 
-/// Two at once; one closes while the other connects.
+/// Two sessions at once; one closes while the other connects.
 #[test]
 fn two_sessions_in_active_mode() {
     let server = v4();
-    let big = common::write_big(&server, "big");
+    let big = testkit::write_big(&server, "big");
     let mut first = server.login();
     let mut second = server.login();
     let (listener, port) = listener("127.0.0.1");
@@ -407,30 +404,12 @@ fn two_sessions_in_active_mode() {
     second.expect_reply(226);
 }
 
-/// A listener whose queue is full: connecting takes long.
-fn full_listener() -> (TcpListener, u16, Vec<TcpStream>) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let listener: TcpListener = socket.into();
-    let address = listener.local_addr().unwrap();
-    let mut fillers = Vec::new();
-    for _ in 0..4 {
-        let filler =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        filler.set_nonblocking(true).unwrap();
-        let _ = filler.connect(&address.into());
-        fillers.push(filler.into());
-    }
-    (listener, address.port(), fillers)
-}
-
 #[test]
 fn commands_while_connecting() {
     let server = v4();
-    // ABOR and QUIT are not held back by a connection that is being made.
-    let (_listener, port, _fillers) = full_listener();
+    // ABOR and QUIT do not wait for a connection that is being made.
+    let full = FullListener::new();
+    let port = full.address.port();
     let mut client = server.login();
     client.send(format!("{}\r\nABOR\r\n", port_command(port)));
     assert_eq!(client.expect_reply(425), CANNOT);
@@ -440,7 +419,7 @@ fn commands_while_connecting() {
     assert_eq!(client.expect_reply(425), CANNOT);
     client.expect_reply(221);
     client.expect_eof();
-    // Nor is the end of the client.
+    // Neither does the end of the client.
     let mut client = server.login();
     client.send(format!("{}\r\nNOOP\r\n", port_command(port)));
     drop(client);

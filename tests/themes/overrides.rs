@@ -1,4 +1,4 @@
-//! What users override: commands, data handlers, file systems, authorizers.
+//! What users of the library override: commands, data handlers, file systems, authorizers.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -18,10 +18,11 @@ use ftpdlib::proto::command::{Arg, CommandLine, ProtoCmd};
 use ftpdlib::{
     AuthenticationFailed, DTPHandler, DataChannel, FSError, FTPHandler, FTPSession, FilesystemError,
 };
+use testkit::{PASSWORD, Server, USER};
 
-use crate::common::{self, PASSWORD, Server, USER};
+use crate::MODE;
 
-/// pyftpdlib's demo: too many commands in a second, and one is out.
+/// pyftpdlib's demo: a client with too many commands in a second is refused.
 #[derive(Default)]
 struct AntiFlood {
     seen: u32,
@@ -47,7 +48,7 @@ impl FTPHandler for AntiFlood {
 
 #[test]
 fn process_command() {
-    let server = Server::with_handler(|_| {}, |_| AntiFlood::default());
+    let server = Server::with_handler(MODE, |_| {}, |_| AntiFlood::default());
     let mut client = server.connect();
     client.send("NOOP\r\n".repeat(31));
     for _ in 0..31 {
@@ -57,7 +58,7 @@ fn process_command() {
     client.expect_eof();
 }
 
-/// Commands of one's own, and changed ones, with "super".
+/// A user's own commands, and changed ones that call the stock body.
 struct Custom;
 
 impl FTPHandler for Custom {
@@ -101,6 +102,7 @@ impl FTPHandler for Custom {
 
 fn custom() -> Server {
     Server::with_handler(
+        MODE,
         |config| {
             let crc = ProtoCmd {
                 perm: Some(Perm::Read),
@@ -173,7 +175,7 @@ struct Counts {
     received: AtomicU64,
 }
 
-/// Counts, and makes everything upper case.
+/// Counts the calls, and makes everything upper case.
 struct Shouting(Arc<Counts>);
 
 impl DTPHandler for Shouting {
@@ -221,7 +223,7 @@ impl DTPHandler for Shouting {
 fn dtp_handler() {
     let counts = Arc::new(Counts::default());
     let shared = Arc::clone(&counts);
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         config.set_dtp_handler(move || Shouting(Arc::clone(&shared)));
     });
     let mut client = server.login();
@@ -252,7 +254,7 @@ impl AbstractedFS for ReadOnlyFS {
 
 #[test]
 fn abstracted_fs() {
-    let server = Server::with(|config| config.set_abstracted_fs(ReadOnlyFS));
+    let server = Server::with(MODE, |config| config.set_abstracted_fs(ReadOnlyFS));
     server.write("file", "x");
     let mut client = server.login();
     assert_eq!(client.expect(550, "STOR file"), "550 read-only.");
@@ -260,7 +262,7 @@ fn abstracted_fs() {
     assert_eq!(client.download("RETR file"), b"x");
 }
 
-/// Passwords are kept backwards; on Sundays (here: always) nobody may delete.
+/// Passwords are stored backwards; on Sundays (here: always) no user may delete.
 struct Backwards(DummyAuthorizer);
 
 impl Authorizer for Backwards {
@@ -296,7 +298,7 @@ fn authorizer() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("file"), "x").unwrap();
     let path = home.path().to_owned();
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         let mut inner = DummyAuthorizer::new();
         inner.add_user(USER, "abc", &path, "elradfmw").unwrap();
         config.set_authorizer(Backwards(inner));
@@ -319,7 +321,7 @@ fn messages() {
     use ftpdlib::authorizers::{Perms, UserOptions};
     let long = "long ".repeat(20);
     let text = long.clone();
-    let server = Server::with(move |config| {
+    let server = Server::with(MODE, move |config| {
         let mut authorizer = DummyAuthorizer::new();
         let options = UserOptions {
             perm: Perms::READ,
@@ -341,7 +343,7 @@ fn messages() {
 
 // --- hooks and other threads
 
-/// Ends uploads that grow beyond a quota, and answers `SITE SUM` from a thread.
+/// Ends uploads that grow beyond a quota, and computes the reply to `SITE SUM` in a thread.
 #[derive(Default)]
 struct Hooked {
     events: Arc<Mutex<Vec<String>>>,
@@ -381,7 +383,7 @@ impl FTPHandler for Hooked {
 
     fn ftp_noop(&mut self, s: &mut FTPSession) {
         let (remote, id) = (s.remote(), s.id());
-        // Work for another thread, whose result comes back as a message.
+        // The thread sends its result back as a message.
         std::thread::spawn(move || remote.send(id, Box::new("sum: 42".to_owned())));
     }
 
@@ -401,6 +403,7 @@ fn a_hook_ends_a_transfer_with_its_own_reply() {
     let events = Arc::default();
     let seen = Arc::clone(&events);
     let server = Server::with_handler(
+        MODE,
         |_| {},
         move |_| Hooked {
             events: Arc::clone(&seen),
@@ -410,8 +413,8 @@ fn a_hook_ends_a_transfer_with_its_own_reply() {
     let mut data = client.pasv();
     let code = client.command("STOR large").0;
     assert!(matches!(code, 125 | 150), "{code}");
-    // The server hangs up in the midst of it.
-    let _ = data.write_all(&common::pattern(1 << 20));
+    // The server closes in the middle of the upload.
+    let _ = data.write_all(&testkit::pattern(1 << 20));
     assert_eq!(client.expect_reply(552), "552 Quota exceeded.");
     assert_eq!(*events.lock().unwrap(), ["incomplete"]);
     client.upload("STOR small", "small");
@@ -420,7 +423,7 @@ fn a_hook_ends_a_transfer_with_its_own_reply() {
     let code = client.command("STOR slow").0;
     assert!(matches!(code, 125 | 150), "{code}");
     data.write_all(b"part").unwrap();
-    common::wait_for("the part", || {
+    testkit::wait_for("the part", || {
         fs::read(server.path("slow")).unwrap() == b"part"
     });
     client.expect(202, "ALLO 1");
@@ -430,7 +433,7 @@ fn a_hook_ends_a_transfer_with_its_own_reply() {
 
 #[test]
 fn another_thread_answers_a_command() {
-    let server = Server::with_handler(|_| {}, |_| Hooked::default());
+    let server = Server::with_handler(MODE, |_| {}, |_| Hooked::default());
     let mut client = server.connect();
     assert_eq!(client.expect(200, "NOOP"), "200 sum: 42");
     client.expect(215, "SYST");

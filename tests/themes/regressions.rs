@@ -1,4 +1,4 @@
-//! Faults that were found once, and must not come back: a test for each.
+//! Bugs that were found once, with a test for each.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm};
@@ -16,19 +15,21 @@ use ftpdlib::filesystems::{AbstractedFS, FSDir, FSState, Stat, local};
 use ftpdlib::handlers::{CmdArg, Command, Outgoing, commands, dispatch};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
 use ftpdlib::{FSError, FTPHandler, FTPSession};
-
-use crate::common::tls::{COSTLY, only_in_clear};
-use crate::common::{
-    self, BIG, PASSWORD, Server, USER, connect_data, drain, parse_227, read_all, write_big,
+use testkit::{
+    BIG, Hooks, OwnFile, PASSWORD, Server, USER, Wrapper, connect_data, drain, expect_events, next,
+    parse_227, read_all, write_big,
 };
-use crate::tools::{self, Hooks, OwnFile, Wrapper, next};
+
+use super::{COSTLY, skipped_over_tls};
+
+use crate::MODE;
 
 // --- one client does not hold the loop
 
-/// Counts the turns of the loop in which commands of this session were run: in
-/// each of them others could have been served too.
+/// Counts the turns of the loop in which commands of this session ran: other sessions could run
+/// in each of them, too.
 struct Turns {
-    /// Of the loop, so far.
+    /// The turns of the loop so far.
     all: Arc<AtomicU64>,
     last: u64,
     own: u64,
@@ -48,7 +49,7 @@ impl FTPHandler for Turns {
     }
 }
 
-/// That commands which take long are spread over many turns, and all answered.
+/// Checks that commands which take long are spread over many turns, and all get their replies.
 #[track_caller]
 fn commands_are_spread(files: &[String], command: &str) {
     const COMMANDS: usize = 400;
@@ -60,12 +61,12 @@ fn commands_are_spread(files: &[String], command: &str) {
         own: 0,
     };
     let count = move |server: &mut ftpdlib::FTPServer| {
-        // Without a delay: once in each turn.
+        // Without a delay it is called once a turn.
         let _ = server.ioloop().call_every(Duration::ZERO, move |_| {
             all.fetch_add(1, SeqCst);
         });
     };
-    let server = Server::build("127.0.0.1", |_| {}, count, factory);
+    let server = Server::build(MODE, "127.0.0.1", |_| {}, count, factory);
     fs::create_dir(server.path("dir")).unwrap();
     for name in files {
         server.write(&format!("dir/{name}"), "");
@@ -86,10 +87,10 @@ fn commands_are_spread(files: &[String], command: &str) {
     assert!(turns >= COMMANDS / 20, "{turns} turns");
 }
 
-/// A pattern whose stars try each name at each of its bytes.
+/// The stars of this pattern try each name at each of its bytes.
 #[test]
 fn costly_patterns_leave_turns_to_others() {
-    if only_in_clear(COSTLY) {
+    if skipped_over_tls(COSTLY) {
         return;
     }
     let names: Vec<_> = (0..1100)
@@ -99,19 +100,19 @@ fn costly_patterns_leave_turns_to_others() {
     commands_are_spread(&names, &command);
 }
 
-/// A `?` may stand for a byte that the encoding does not have: names are looked through.
+/// A `?` may stand for a byte that the encoding does not have, so names are searched.
 #[test]
 fn costly_names_leave_turns_to_others() {
-    if only_in_clear(COSTLY) {
+    if skipped_over_tls(COSTLY) {
         return;
     }
     let names: Vec<_> = (0..5000).map(|number| format!("file{number}")).collect();
     commands_are_spread(&names, "SIZE dir/zz?");
 }
 
-// --- commands of one's own
+// --- users' own commands
 
-/// Sends something on the data connection by a command of its own.
+/// A command that sends bytes on a data connection.
 struct Pushes(Hooks);
 
 impl FTPHandler for Pushes {
@@ -132,12 +133,13 @@ impl FTPHandler for Pushes {
     }
 }
 
-/// The connection is that of the transfer in progress, which goes on undisturbed;
-/// the other one waits for the next connection.
+/// The connection belongs to the transfer in progress, which goes on; the other one waits for the
+/// next connection.
 #[test]
 fn a_custom_transfer_during_a_transfer() {
-    let (told, events) = Hooks::channel();
+    let (sender, events) = std::sync::mpsc::channel();
     let server = Server::with_handler(
+        MODE,
         |config| {
             let push = ProtoCmd {
                 perm: None,
@@ -147,11 +149,11 @@ fn a_custom_transfer_during_a_transfer() {
             };
             config.proto_cmds.insert("XPUSH", push);
         },
-        move |_| Pushes(Hooks(told.clone())),
+        move |_| Pushes(Hooks(sender.clone())),
     );
     write_big(&server, "big");
     let mut client = server.login();
-    let (mut data, _) = tools::begin(&mut client, tools::Way::Early, "RETR big");
+    let (mut data, _) = testkit::begin(&mut client, testkit::Way::Early, "RETR big");
     client.expect(150, "XPUSH");
     assert_eq!(drain(&mut data), BIG);
     assert_eq!(client.expect_reply(226), "226 Transfer complete.");
@@ -159,7 +161,7 @@ fn a_custom_transfer_during_a_transfer() {
     let mut data = client.pasv();
     assert_eq!(read_all(&mut data), b"pushed");
     assert_eq!(client.expect_reply(226), "226 Transfer complete.");
-    // The next one has a connection of its own as ever.
+    // The next one has its own connection, as usual.
     assert_eq!(client.download("XPUSH"), b"pushed");
     client.expect(221, "QUIT");
     client.expect_eof();
@@ -168,7 +170,7 @@ fn a_custom_transfer_during_a_transfer() {
 
 // --- permissions
 
-/// The user of the tests with all permissions, but others in a directory.
+/// The user of the tests with all permissions, and other permissions in one directory.
 fn overridden(
     directory: &'static str,
     perm: &'static str,
@@ -188,11 +190,11 @@ fn overridden(
     }
 }
 
-/// What is asked about is the file that will be made: neither a directory that
-/// happens to have the first part of its name, nor anything else that is there.
+/// The permission of the new file counts: neither a directory whose name has the same beginning
+/// nor any existing file does.
 #[test]
 fn stou_does_not_get_round_an_override() {
-    let server = Server::with(overridden("D", "elr", false));
+    let server = Server::with(MODE, overridden("D", "elr", false));
     let mut client = server.login();
     fs::create_dir(server.path("D/x.")).unwrap();
     fs::create_dir(server.path("D/ftpd.")).unwrap();
@@ -207,13 +209,13 @@ fn stou_does_not_get_round_an_override() {
     }
     assert_eq!(fs::read_dir(server.path("D")).unwrap().count(), 2);
     assert_eq!(fs::read_dir(server.path("D/x.")).unwrap().count(), 0);
-    // Elsewhere it is permitted.
+    // In other directories it is permitted.
     client.expect(250, "CWD /");
     client.upload("STOU x", "");
 }
 
-/// Under another name, a directory would have other permissions: neither it nor
-/// one above may be renamed.
+/// Under another name a directory would have other permissions, so neither it nor a directory
+/// above it may be renamed.
 #[test]
 fn overridden_directories_are_not_renamed() {
     let home = tempfile::tempdir().unwrap();
@@ -235,14 +237,14 @@ fn overridden_directories_are_not_renamed() {
     for path in ["A/other", "A/secret/below", "A/secre", "A/secret2", "B"] {
         assert!(may(Perm::Rename, path), "{path}");
     }
-    // A link to it is as good as its name.
+    // A link to it counts as the directory.
     std::os::unix::fs::symlink(home.join("A"), home.join("link")).unwrap();
     assert!(!may(Perm::Rename, "link/secret"));
 }
 
 #[test]
 fn rename_does_not_get_round_an_override() {
-    let server = Server::with(overridden("A/secret", "el", true));
+    let server = Server::with(MODE, overridden("A/secret", "el", true));
     let mut client = server.login();
     fs::create_dir(server.path("B")).unwrap();
     for path in ["A", "A/secret", "/A/./secret", "A/../A"] {
@@ -250,7 +252,7 @@ fn rename_does_not_get_round_an_override() {
         assert_eq!(reply, "550 Not enough privileges.", "{path}");
         client.expect(503, "RNTO C");
     }
-    // Nor may another one take its place.
+    // Another directory may not replace it.
     client.expect(350, "RNFR B");
     let reply = client.expect(550, "RNTO A/secret");
     assert_eq!(reply, "550 Not enough privileges.");
@@ -261,12 +263,11 @@ fn rename_does_not_get_round_an_override() {
 
 // --- the log
 
-/// What follows PASS is no password to the parser where no blank comes first -
-/// but to the client who typed it, it is.
+/// Where no blank follows PASS, the parser sees no password, but the user who typed it meant one.
 #[test]
 fn passwords_behind_other_blanks_are_not_logged() {
-    let lines = common::log::keep();
-    let server = Server::start();
+    let lines = testkit::log::keep();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     client.expect(331, "USER somebody");
     for (number, separator) in ["\t", "\t ", "\t\t", "\x0b", "\u{a0}", "="]
@@ -278,7 +279,7 @@ fn passwords_behind_other_blanks_are_not_logged() {
         }
     }
     client.expect(214, "HELP");
-    assert!(lines.hold("USER somebody"));
+    assert!(lines.contain("USER somebody"));
     for line in lines.lock().iter() {
         let line = line.to_lowercase();
         let bad = line.contains("secret") && line.contains("77");
@@ -288,26 +289,11 @@ fn passwords_behind_other_blanks_are_not_logged() {
 
 // --- promised transfers
 
-fn hooked(
-    change: impl FnOnce(&mut ftpdlib::FTPConfig) + Send + 'static,
-) -> (Server, Receiver<String>) {
-    let (told, events) = Hooks::channel();
-    let server = Server::with_handler(change, move |_| Hooks(told.clone()));
-    (server, events)
-}
-
-#[track_caller]
-fn expect_events(events: &Receiver<String>, expected: &[&str]) {
-    for event in expected {
-        assert_eq!(&next(events), event);
-    }
-}
-
-/// With its connection goes the transfer that was promised for it: two replies
-/// are owed, and what comes on the next connection is what is asked for next.
+/// A promised transfer ends with its connection: it gets two replies, and the next connection
+/// belongs to the next transfer.
 #[test]
 fn pasv_after_a_promised_download() {
-    let (server, events) = hooked(|_| {});
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     server.write("a", b"aaa");
     server.write("b", b"bbb");
     let mut client = server.login();
@@ -329,9 +315,9 @@ fn pasv_after_a_promised_download() {
 /// The same for each command that makes another connection.
 #[test]
 fn another_connection_after_a_promised_upload() {
-    let (server, events) = hooked(|_| {});
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     let mut client = server.login();
-    let (listener, port) = tools::port_listener();
+    let (listener, port) = testkit::port_listener();
     for (command, code) in [("PASV", 227), ("EPSV", 229), (&*port, 200)] {
         client.expect(227, "PASV");
         client.expect(150, "STOR f");
@@ -346,10 +332,10 @@ fn another_connection_after_a_promised_upload() {
     expect_events(&events, &["disconnect"]);
 }
 
-/// A promise without any connection is for the one that comes next.
+/// A promise without any connection waits for the next one.
 #[test]
 fn pasv_for_a_promised_download() {
-    let (server, events) = hooked(|_| {});
+    let (server, events) = Server::with_hooks(MODE, |_| {});
     server.write("a", b"aaa");
     let mut client = server.login();
     client.expect(150, "RETR a");
@@ -361,15 +347,15 @@ fn pasv_for_a_promised_download() {
     expect_events(&events, &["disconnect"]);
 }
 
-/// How a promise may end before its connection comes.
+/// How a promised transfer may end before its connection comes.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Says(&'static str, u16),
     Leaves,
 }
 
-/// Each transfer that was begun with a reply of 150 is ended: its file is told,
-/// then the log, then the handler, and each of them once.
+/// Each transfer that began with a 150 is ended once: first the file is notified, then the log,
+/// then the handler.
 #[test]
 fn promised_transfers_are_ended() {
     let ends = [
@@ -389,19 +375,20 @@ fn promised_transfers_are_ended() {
 
 #[track_caller]
 fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
-    let (told, events) = Hooks::channel();
-    let file_told = told.clone();
+    let (sender, events) = std::sync::mpsc::channel();
+    let file_sender = sender.clone();
     let open = move |path: &Path, mode| {
         let mut file = OwnFile::open(path, mode)?;
-        let told = file_told.clone();
+        let sender = file_sender.clone();
         file.finished = Some(Box::new(move |completed| {
-            let _ = told.send(format!("finish {completed}"));
+            let _ = sender.send(format!("finish {completed}"));
         }));
         Ok(Box::new(file) as _)
     };
     let server = Server::with_handler(
+        MODE,
         |config| config.set_abstracted_fs(Wrapper(Box::new(open))),
-        move |_| Hooks(told.clone()),
+        move |_| Hooks(sender.clone()),
     );
     server.write("f", b"abc");
     let mut client = server.login();
@@ -417,7 +404,7 @@ fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
         client.expect(200, "NOOP");
         client.expect(221, "QUIT");
     }
-    // An end without a reply is one that the client has not asked for.
+    // The client has not asked for an end without a reply.
     while client.line().is_some() {}
     drop(server);
     let rest: Vec<_> = events.iter().collect();
@@ -429,16 +416,16 @@ fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
     );
 }
 
-/// Nobody comes in time: the 421 is the reply to the transfer too.
+/// No connection comes in time: the 421 is the reply to the transfer, too.
 #[test]
 fn a_promised_transfer_that_times_out() {
-    let (server, events) = hooked(|config| {
+    let (server, events) = Server::with_hooks(MODE, |config| {
         config.passive_dtp.timeout = Some(Duration::from_millis(200));
     });
     let mut client = server.login();
     client.send("PASV\r\nSTOR f\r\n");
     client.expect_reply(227);
-    // On a machine that stands still meanwhile, it has timed out before.
+    // On a machine that stops meanwhile, it may have timed out before.
     if client.reply().0 == 150 {
         client.expect_reply(421);
         expect_events(&events, &["log f", "incomplete received f"]);
@@ -480,11 +467,11 @@ impl AbstractedFS for BrokenFS {
     }
 }
 
-/// It is the directory that fails, not the control connection: the reply that was
-/// begun ends as each reply does.
+/// The directory fails, not the control connection: the reply that was begun ends as every reply
+/// does.
 #[test]
 fn stat_of_a_directory_that_fails_half_way() {
-    let server = Server::with(|config| config.set_abstracted_fs(BrokenFS));
+    let server = Server::with(MODE, |config| config.set_abstracted_fs(BrokenFS));
     for number in 0..10 {
         server.write(&format!("file{number}"), "");
     }
@@ -496,7 +483,7 @@ fn stat_of_a_directory_that_fails_half_way() {
         assert!(reply.lines().count() < 10, "{reply}");
     }
     client.expect_reply(200);
-    // On a data connection the end of it says so.
+    // On a data connection the final reply reports the error.
     let mut data = client.pasv();
     client.begin("MLSD");
     read_all(&mut data);
@@ -506,18 +493,18 @@ fn stat_of_a_directory_that_fails_half_way() {
 
 // --- deadlines
 
-/// A time so long that the clock does not go so far is as good as none.
+/// A time-out that is too long for the clock counts as none.
 #[test]
 fn the_longest_timeouts() {
     const LONGEST: Duration = Duration::MAX;
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         config.timeout = Some(LONGEST);
         config.dtp.timeout = Some(LONGEST);
         config.passive_dtp.timeout = Some(LONGEST);
         config.active_dtp.timeout = Some(LONGEST);
         config.auth_failed_timeout = LONGEST;
     });
-    // Who has a wrong password waits; the others do not.
+    // A client with a wrong password waits; the others do not.
     let mut wrong = server.connect();
     wrong.expect(331, "USER user");
     wrong.send("PASS wrong\r\nNOOP\r\n");
@@ -536,11 +523,10 @@ fn the_longest_timeouts() {
 
 // --- logins
 
-/// Whoever may enter without a password must not get more guesses by it: in
-/// between, the failed ones are not forgotten.
+/// A user who may log in without a password must not reset the failure counter by that.
 #[test]
 fn an_anonymous_login_does_not_give_more_guesses() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for _ in 0..2 {
         client.expect(331, "USER user");
@@ -555,10 +541,10 @@ fn an_anonymous_login_does_not_give_more_guesses() {
     client.expect_eof();
 }
 
-/// A good password does start the count anew.
+/// A correct password resets it.
 #[test]
 fn a_login_by_password_starts_the_count_anew() {
-    let server = Server::start();
+    let server = Server::start(MODE);
     let mut client = server.connect();
     for _ in 0..3 {
         for _ in 0..2 {

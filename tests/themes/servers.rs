@@ -1,5 +1,5 @@
-//! The server as a whole: as pyftpdlib's `TestFTPServer`; on a loop with others,
-//! and as a process that ends.
+//! The server as a whole: as pyftpdlib's `TestFTPServer`; also on a loop with other channels, and
+//! as a process that ends.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use ftpdlib::FTPServer;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, Connector, Io};
+use testkit::{Client, DEADLINE, Server, config};
 
-use crate::common::{self, Client, DEADLINE, Server, test_config};
+use crate::MODE;
 
 fn bind(host: &str) -> (FTPServer, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
-    let config = test_config(home.path());
+    let config = config(MODE, home.path());
     let server = FTPServer::bind_with(host, 0, 10, config, |_| StockHandler).unwrap();
     (server, home)
 }
@@ -50,7 +51,8 @@ fn address() {
 #[test]
 fn addresses_as_text() {
     let home = tempfile::tempdir().unwrap();
-    let bind = |address: &str| FTPServer::bind(address, test_config(home.path()), |_| StockHandler);
+    let bind =
+        |address: &str| FTPServer::bind(address, config(MODE, home.path()), |_| StockHandler);
     for good in ["127.0.0.1:0", "[::1]:0", ":0", "[::]:0", "localhost:0"] {
         assert!(bind(good).is_ok(), "{good}");
     }
@@ -67,11 +69,11 @@ fn sock_instead_of_addr() {
     let home = tempfile::tempdir().unwrap();
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
-    let config = test_config(home.path());
+    let config = config(MODE, home.path());
     let mut server = FTPServer::from_listener(socket, config, |_| StockHandler).unwrap();
     assert_eq!(server.address(), address);
     turn_while(&mut server, move || {
-        Client::connect(address).expect_reply(220);
+        Client::connect_in(MODE, address).expect_reply(220);
     });
 }
 
@@ -80,16 +82,16 @@ fn close_all() {
     let (mut server, _home) = bind("127.0.0.1");
     let address = server.address();
     let mut client = turn_while(&mut server, move || {
-        let mut client = Client::connect(address);
+        let mut client = Client::connect_in(MODE, address);
         client.expect_reply(220);
-        client.login(common::USER, common::PASSWORD);
+        client.login(testkit::USER, testkit::PASSWORD);
         client
     });
     server.close_all();
     client.expect_eof();
     assert!(TcpStream::connect(address).is_err());
     assert!(server.ioloop().is_empty());
-    // Once more, and then for nothing.
+    // Closing it again has no effect.
     server.close_all();
     server.turn(Some(Duration::ZERO)).unwrap();
 }
@@ -102,25 +104,25 @@ fn dropped() {
     assert!(TcpStream::connect(address).is_err());
 }
 
-/// In a loop of one's own, which is told when to come again.
+/// In the user's own loop, which learns when to turn next.
 #[test]
 fn turn() {
     let (mut server, _home) = bind("127.0.0.1");
     assert_eq!(server.turn(Some(Duration::ZERO)).unwrap(), None);
     let address = server.address();
     let _client = turn_while(&mut server, move || {
-        let mut client = Client::connect(address);
+        let mut client = Client::connect_in(MODE, address);
         client.expect_reply(220);
-        client.login(common::USER, common::PASSWORD);
+        client.login(testkit::USER, testkit::PASSWORD);
         client.download("LIST");
         client
     });
-    // The silence of the client is a deadline.
+    // The idle time-out of the client is a deadline.
     let next = server.turn(Some(Duration::ZERO)).unwrap().unwrap();
     assert!(next <= Duration::from_secs(300));
 }
 
-/// Sends back what comes, line by line.
+/// Sends each line back.
 struct Echo;
 
 impl ChatHandler for Echo {
@@ -139,16 +141,16 @@ impl ChatHandler for Echo {
 
 #[test]
 fn another_protocol_on_the_same_loop() {
-    let (told, port) = mpsc::channel();
+    let (sender, port) = mpsc::channel();
     let set_up = move |server: &mut FTPServer| {
         let echo = Acceptor::bind("127.0.0.1", 0, |_peer| Echo).unwrap();
-        told.send(echo.local_addr().unwrap()).unwrap();
+        sender.send(echo.local_addr().unwrap()).unwrap();
         server.ioloop().add(echo);
     };
-    let server = Server::build("127.0.0.1", |_| {}, set_up, |_| StockHandler);
+    let server = Server::build(MODE, "127.0.0.1", |_| {}, set_up, |_| StockHandler);
     let echo = port.recv_timeout(DEADLINE).unwrap();
     let mut client = server.login();
-    let mut chats: Vec<_> = (0..5).map(|_| Client::connect(echo)).collect();
+    let mut chats: Vec<_> = (0..5).map(|_| Client::connect_in(MODE, echo)).collect();
     for chat in &mut chats {
         assert_eq!(chat.line().unwrap(), b"hello");
         chat.send("a\r\nb\r\n");
@@ -164,7 +166,7 @@ fn another_protocol_on_the_same_loop() {
     client.expect(257, "PWD");
 }
 
-/// A client on the loop: tells the lines that come.
+/// A client on the loop, which reports the lines that come.
 struct Caller(mpsc::Sender<String>);
 
 impl ChatHandler for Caller {
@@ -185,10 +187,10 @@ impl ChatHandler for Caller {
 
 #[test]
 fn connector() {
-    let (told, lines) = mpsc::channel();
+    let (sender, lines) = mpsc::channel();
     let (mut server, _home) = bind("127.0.0.1");
     let port = server.address().port();
-    let caller = Connector::connect("127.0.0.1", port, DEADLINE, Caller(told)).unwrap();
+    let caller = Connector::connect("127.0.0.1", port, DEADLINE, Caller(sender)).unwrap();
     server.ioloop().add(caller);
     let lines = turn_while(&mut server, move || {
         let mut all = Vec::new();
@@ -206,13 +208,13 @@ fn connector() {
 
 #[test]
 fn connector_that_is_refused() {
-    let (told, lines) = mpsc::channel();
+    let (sender, lines) = mpsc::channel();
     let (mut server, _home) = bind("127.0.0.1");
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    // At once or by an event: the handler is told.
-    if let Ok(caller) = Connector::connect("127.0.0.1", port, DEADLINE, Caller(told)) {
+    // At once or by an event: the handler is notified.
+    if let Ok(caller) = Connector::connect("127.0.0.1", port, DEADLINE, Caller(sender)) {
         server.ioloop().add(caller);
         let lines = turn_while(&mut server, move || lines.iter().collect::<Vec<_>>());
         assert_eq!(lines, ["gone"]);
@@ -226,24 +228,28 @@ mod process {
     use std::net::{SocketAddr, TcpStream};
     use std::process::{Child, ChildStderr, Command, Stdio};
 
-    use crate::common::Client;
-    use crate::tools::tls_args;
+    use testkit::{Client, tls_args};
 
-    /// The program, and the address it has told.
+    use crate::MODE;
+    use crate::themes::FTPDLIB;
+
+    /// The program, and the address in its log.
     struct Process {
         child: Child,
         address: SocketAddr,
         log: Option<BufReader<ChildStderr>>,
         _home: tempfile::TempDir,
+        _certfile: Option<tempfile::NamedTempFile>,
     }
 
     impl Process {
         fn start() -> Self {
             let home = tempfile::tempdir().unwrap();
-            let mut child = Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
+            let certfile = MODE.is_secure().then(testkit::certfile);
+            let mut child = Command::new(FTPDLIB)
                 .args(["-i", "127.0.0.1", "-p", "0", "-d"])
                 .arg(home.path())
-                .args(tls_args())
+                .args(tls_args(certfile.as_ref()))
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
@@ -260,6 +266,7 @@ mod process {
                 address,
                 log: Some(log),
                 _home: home,
+                _certfile: certfile,
             }
         }
 
@@ -282,7 +289,7 @@ mod process {
     fn serve_forever_ends_by_a_signal() {
         for signal in ["TERM", "INT"] {
             let mut process = Process::start();
-            let mut client = Client::connect(process.address);
+            let mut client = Client::connect_in(MODE, process.address);
             client.expect_reply(220);
             client.login("anonymous", "");
             let mut data = client.pasv();
@@ -301,13 +308,13 @@ mod process {
         }
     }
 
-    /// Whatever becomes of standard error, the program goes on.
+    /// The program goes on even when standard error is closed.
     #[test]
     fn a_log_that_nobody_reads() {
         let mut process = Process::start();
         drop(process.log.take());
         for _ in 0..3 {
-            let mut client = Client::connect(process.address);
+            let mut client = Client::connect_in(MODE, process.address);
             client.expect_reply(220);
             client.login("anonymous", "");
             client.expect(221, "QUIT");

@@ -1,20 +1,20 @@
-//! Limits of speed: as pyftpdlib's `TestThrottleBandwidth`.
+//! Bandwidth limits: as pyftpdlib's `TestThrottleBandwidth`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::time::{Duration, Instant};
 
 use ftpdlib::ThrottledDTPHandler;
+use testkit::{Server, Way, fetch, pattern, store};
 
-use crate::common::{Server, pattern};
-use crate::tools::{Way, fetch, store};
+use crate::MODE;
 
-/// The first second's worth is free; the second one is paused after, for up to two seconds.
+/// The data of the first second is free; a pause of up to two seconds follows that of the second.
 const SIZE: usize = 30_000;
 const LIMIT: u64 = 10_000;
 
 fn server(auto_sized: bool) -> Server {
-    Server::with(move |config| {
+    Server::with(MODE, move |config| {
         config.set_dtp_handler(move || {
             ThrottledDTPHandler::new()
                 .read_limit(LIMIT)
@@ -44,10 +44,10 @@ fn throttle_send_while_others_go_on() {
     assert!(served > 10, "{served}");
 }
 
-/// A pause that is longer than the time of a stall is no stall.
+/// A pause that is longer than the stall time-out is not a stall.
 #[test]
 fn throttle_recv_with_a_short_data_timeout() {
-    let server = Server::with(|config| {
+    let server = Server::with(MODE, |config| {
         config.dtp.timeout = Some(Duration::from_millis(200));
         config.set_dtp_handler(|| ThrottledDTPHandler::new().read_limit(LIMIT));
     });
@@ -71,7 +71,7 @@ fn below_the_limit_nothing_is_held_back() {
     }
 }
 
-/// ASCII, where what is sent and what is read differ in length.
+/// In ASCII mode the bytes that are sent and those that are read differ in number.
 #[test]
 fn throttled_ascii() {
     let server = server(true);

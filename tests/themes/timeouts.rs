@@ -3,24 +3,25 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use ftpdlib::FTPConfig;
-use socket2::SockRef;
+use testkit::{
+    Client, FullListener, Server, WAYS, Way, await_data, begin, connect_data, fetch, parse_227,
+    port_command, read_all, sparse,
+};
 
-use crate::common::{self, Client, Server, connect_data, parse_227, read_all};
-use crate::tools::{WAYS, Way, await_data, begin, fetch, port_listener, sparse};
+use crate::MODE;
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(200));
 /// Several times as long.
 const LONGER: Duration = Duration::from_millis(500);
 
 fn server(change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> Server {
-    Server::with(change)
+    Server::with(MODE, change)
 }
 
-/// Waits for a while and checks that the server has said nothing meanwhile.
+/// Waits for a while and checks that the server has sent nothing meanwhile.
 #[track_caller]
 fn silence(client: &mut Client, pause: Duration) {
     client.socket.set_read_timeout(Some(pause)).unwrap();
@@ -28,7 +29,7 @@ fn silence(client: &mut Client, pause: Duration) {
     assert_eq!(err.kind(), std::io::ErrorKind::WouldBlock);
     client
         .socket
-        .set_read_timeout(Some(common::DEADLINE))
+        .set_read_timeout(Some(testkit::DEADLINE))
         .unwrap();
 }
 
@@ -76,7 +77,7 @@ fn data_timeout_without_transfer() {
     client.expect_eof();
 }
 
-/// One that the client has closed without using it is no reason for a 421.
+/// A data connection that the client has closed without using it causes no 421.
 #[test]
 fn closed_data_connection_without_transfer() {
     let server = server(|config| config.dtp.timeout = SHORT);
@@ -113,7 +114,7 @@ fn idle_timeout_is_suspended_during_a_transfer() {
     let server = server(|config| config.timeout = Some(Duration::from_millis(300)));
     server.write("a", b"abc");
     let mut client = server.login();
-    // From the opening of the data connection, and with commands meanwhile.
+    // From the opening of the data connection on, and with commands meanwhile.
     let data = client.pasv();
     await_data(&mut client);
     silence(&mut client, LONGER);
@@ -124,7 +125,7 @@ fn idle_timeout_is_suspended_during_a_transfer() {
     silence(&mut client, LONGER);
     drop(data);
     client.expect_reply(226);
-    // It begins anew.
+    // The time begins anew.
     let start = Instant::now();
     client.expect_reply(421);
     assert!(start.elapsed() > Duration::from_millis(150));
@@ -159,28 +160,13 @@ fn pasv_timeout() {
     }
 }
 
-/// A listener whose queue is full, so that connecting takes forever.
-fn deaf() -> (TcpListener, Vec<socket2::Socket>, String) {
-    let (listener, command) = port_listener();
-    SockRef::from(&listener).listen(0).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut fill = Vec::new();
-    for _ in 0..4 {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let _ = socket.connect(&address.into());
-        fill.push(socket);
-    }
-    (listener, fill, command)
-}
-
 #[test]
 fn active_timeout() {
     let server = server(|config| config.active_dtp.timeout = SHORT);
-    let (_listener, _fill, command) = deaf();
+    let full = FullListener::new();
+    let command = port_command(full.address.port());
     let mut client = server.login();
-    // What is pipelined behind it comes after its reply.
+    // The reply to a pipelined command comes after its reply.
     client.send(format!("{command}\r\nNOOP\r\n"));
     let reply = client.expect_reply(421);
     assert_eq!(reply, "421 Active data channel timed out.");
@@ -190,7 +176,8 @@ fn active_timeout() {
 #[test]
 fn abor_while_connecting() {
     let server = server(|_| {});
-    let (_listener, _fill, command) = deaf();
+    let full = FullListener::new();
+    let command = port_command(full.address.port());
     let mut client = server.login();
     client.send(format!("{command}\r\nABOR\r\nNOOP\r\n"));
     client.expect_reply(425);
@@ -235,14 +222,15 @@ fn each_may_be_disabled() {
     active.expect(200, "NOOP");
 }
 
-/// The last reply is not waited for forever, nor is it lost when all goes well.
+/// The server does not wait for ever until the last reply is read, but does not lose it when the
+/// client reads.
 #[test]
 fn a_client_that_reads_nothing_times_out() {
     let server = server(|config| config.timeout = SHORT);
     let mut client = server.login();
     client.send("HELP\r\n".repeat(20));
     silence(&mut server.connect(), Duration::from_millis(1));
-    // Its session ends, whether it reads or not.
+    // The session ends, whether the client reads or not.
     for _ in 0..20 {
         client.expect_reply(214);
     }

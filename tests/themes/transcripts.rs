@@ -1,5 +1,5 @@
-//! Replays the transcripts of `tests/transcripts`: what pyftpdlib answers, and
-//! ftpdlib must answer too. The `README.md` there describes the lines.
+//! Replays the transcripts of `tests/transcripts`, which hold the replies of pyftpdlib; those of
+//! ftpdlib must be the same. The `README.md` there describes the lines.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -25,13 +25,14 @@ use client::Client;
 use normal::Normaliser;
 use script::Script;
 
-use crate::common;
-use crate::common::tls::{URGENT, only_in_clear};
+use super::{URGENT, skipped_over_tls};
 
-/// Failures shown of one transcript.
+use crate::MODE;
+
+/// How many failures of one transcript are shown.
 const SHOWN: usize = 8;
 
-/// What these show is different with TLS: FEAT, HELP, and that there is no AUTH.
+/// These transcripts differ with TLS: they show FEAT, HELP, or a server without AUTH.
 const WITHOUT_TLS: [&str; 5] = ["features", "help", "latin_1", "not_logged_in", "parameters"];
 
 macro_rules! transcripts {
@@ -123,8 +124,9 @@ fn replay(name: &str) {
     set_umask();
     let file = directory().join(format!("{name}.txt"));
     let script = Script::parse(&std::fs::read_to_string(&file).unwrap());
-    let without_tls = WITHOUT_TLS.contains(&name) && only_in_clear("a server without TLS is shown");
-    if without_tls || script.is_urgent() && only_in_clear(URGENT) {
+    let without_tls =
+        WITHOUT_TLS.contains(&name) && skipped_over_tls("a server without TLS is shown");
+    if without_tls || script.is_urgent() && skipped_over_tls(URGENT) {
         return;
     }
     let top = tempfile::tempdir().unwrap();
@@ -136,7 +138,7 @@ fn replay(name: &str) {
 
     let settings = script.settings.clone();
     let served = home.clone();
-    let server = common::Server::with(move |config| configure(config, &served, &settings));
+    let server = testkit::Server::with(MODE, move |config| configure(config, &served, &settings));
     let normaliser = Normaliser::new(&home, server.address.port(), recent);
     let before = tree::snapshot(&top_path, &normaliser);
     let mut client = Client::new(server.address, normaliser);
@@ -173,7 +175,7 @@ fn replay(name: &str) {
     assert!(count == 0, "{count} differences:\n{}", failures.join("\n"));
 }
 
-/// Both sides, the lines that the other does not have being marked.
+/// Shows both sides; lines that the other side does not have are marked.
 fn difference(place: &str, expected: &[String], seen: &[String], error: Option<&str>) -> String {
     let mut text = format!("{place}\n");
     for line in expected {
@@ -219,7 +221,7 @@ fn configure(config: &mut FTPConfig, home: &Path, settings: &[(String, String)])
         if name == "anonymous" {
             authorizer.add_anonymous_with(home, options).unwrap();
         } else {
-            let password = common::PASSWORD;
+            let password = testkit::PASSWORD;
             authorizer
                 .add_user_with(name, password, home, options)
                 .unwrap();
@@ -248,11 +250,11 @@ fn options<'a>(users: &'a mut [(String, UserOptions)], name: &str) -> &'a mut Us
     &mut found.unwrap().1
 }
 
-/// The modes of what clients create are those of the recording.
+/// Lets clients create files with the modes of the recording.
 #[allow(unsafe_code, reason = "std cannot set it")]
 fn set_umask() {
     static ONCE: Once = Once::new();
-    // SAFETY: takes and returns a number.
+    // SAFETY: `umask` takes and returns a number and cannot fail.
     ONCE.call_once(|| unsafe {
         libc::umask(0o022);
     });

@@ -5,33 +5,30 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockRef;
-
-use crate::common::socket::Socket;
-use crate::common::{self, PASSWORD};
-use crate::tools;
+use testkit::{PASSWORD, Socket};
 
 use super::normal::Normaliser;
 use super::script::{Action, Step, content, payload, unescape};
 
-/// How long anything may take before the replay has failed.
+/// How long anything may take before the replay fails.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub struct Client {
     server: SocketAddr,
     normaliser: Normaliser,
-    control: Option<common::Client>,
+    control: Option<testkit::Client>,
     listener: Option<TcpListener>,
-    /// Where a passive connection is to go.
+    /// Where the next passive connection goes.
     passive: Option<SocketAddr>,
     data: Option<Socket>,
     /// Whether the next passive connection waits for `D: connect`.
     late: bool,
-    /// The last command.
+    /// The last command that was sent.
     command: String,
-    /// Whether its reply was 1xx.
+    /// Whether the reply to it was 1xx.
     wanted: bool,
     seen: Vec<String>,
 }
@@ -56,7 +53,7 @@ impl Client {
         &self.normaliser
     }
 
-    /// The `S:` and `D<` lines since the last call.
+    /// Takes the `S:` and `D<` lines since the last call.
     pub fn take_seen(&mut self) -> Vec<String> {
         std::mem::take(&mut self.seen)
     }
@@ -85,7 +82,7 @@ impl Client {
         }
     }
 
-    /// That the server has said no more than was read.
+    /// Checks that the server has sent no more than was read.
     pub fn finish(&mut self) -> io::Result<()> {
         if self.control.is_none() {
             return Ok(());
@@ -124,7 +121,7 @@ impl Client {
                 self.data = None;
             } else {
                 self.connect_data()?;
-                // With its reply, the server has accepted.
+                // When this reply comes, the server has accepted.
                 self.unseen("NOOP", "200")?;
             }
         } else if listening && reply.starts_with('2') {
@@ -151,7 +148,7 @@ impl Client {
             ("reset", _) => {
                 self.data()?;
                 if let Some(data) = self.data.take() {
-                    tools::reset(data);
+                    testkit::reset(data);
                 }
             }
             _ => panic!("unknown: D: {text}"),
@@ -206,11 +203,11 @@ impl Client {
     // --- the control connection
 
     fn connect(&mut self) -> io::Result<()> {
-        self.control = Some(common::Client::connect(self.server));
+        self.control = Some(testkit::Client::connect(self.server));
         Ok(())
     }
 
-    fn control(&mut self) -> io::Result<&mut common::Client> {
+    fn control(&mut self) -> io::Result<&mut testkit::Client> {
         let control = self.control.as_mut();
         control.ok_or_else(|| io::Error::other("no control connection"))
     }
@@ -220,7 +217,7 @@ impl Client {
         Ok(())
     }
 
-    /// A command and a reply that are not shown.
+    /// Sends a command and reads its reply without showing them.
     fn unseen(&mut self, command: &str, code: &str) -> io::Result<()> {
         self.send(format!("{command}\r\n").as_bytes())?;
         let reply = self.read_reply()?;
@@ -243,7 +240,7 @@ impl Client {
         }
     }
 
-    /// Reads a reply; its last line as it came.
+    /// Reads a reply; returns its last line as it came.
     fn show_reply(&mut self) -> io::Result<String> {
         let reply = self.read_reply()?;
         self.show(&reply);
@@ -252,7 +249,7 @@ impl Client {
 
     // --- the data connection
 
-    /// Only the port of the reply counts: the address may be a masquerade.
+    /// Only the port of the reply counts, since the address may be a masquerade.
     fn passive_address(&self, reply: &str) -> io::Result<SocketAddr> {
         let numbers: Vec<u16> = reply[4..]
             .split(|char: char| !char.is_ascii_digit())
@@ -269,26 +266,16 @@ impl Client {
     fn connect_data(&mut self) -> io::Result<()> {
         let address = self.passive;
         let address = address.ok_or_else(|| io::Error::other("no passive address"))?;
-        self.data = Some(common::connect_data(address));
+        self.data = Some(testkit::connect_data(address));
         Ok(())
     }
 
     fn accept(&mut self) -> io::Result<()> {
         let listener = self.listener.as_ref();
         let listener = listener.ok_or_else(|| io::Error::other("no listener"))?;
-        listener.set_nonblocking(true)?;
-        let end = Instant::now() + DEADLINE;
-        let socket = loop {
-            match listener.accept() {
-                Ok((socket, _)) => break socket,
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock && Instant::now() < end => {
-                    std::thread::park_timeout(Duration::from_millis(1));
-                }
-                Err(err) => return Err(err),
-            }
-        };
-        socket.set_nonblocking(false)?;
-        self.data = Some(common::data_socket(socket, listener.local_addr()?.port()));
+        SockRef::from(listener).set_read_timeout(Some(DEADLINE))?;
+        let (socket, _) = listener.accept()?;
+        self.data = Some(testkit::data_socket(socket, listener.local_addr()?.port()));
         Ok(())
     }
 
@@ -326,7 +313,7 @@ impl Client {
     }
 }
 
-/// Whether the other side has closed.
+/// Whether the error means that the other side has closed.
 fn is_end(err: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionReset, UnexpectedEof};
     matches!(err.kind(), ConnectionReset | UnexpectedEof)

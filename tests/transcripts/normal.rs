@@ -1,4 +1,4 @@
-//! Replaces what differs from run to run by placeholders.
+//! Replaces what differs from run to run with placeholders.
 
 #![allow(unreachable_pub, reason = "a module of a test, and public there")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -11,12 +11,12 @@ use jiff::Timestamp;
 
 use super::script::escape;
 
-/// Minutes that are "now".
+/// The difference in minutes that still counts as now.
 const WINDOW: i64 = 10;
 const LS_TIME: &str = "%b %d %H:%M";
 const STAMP: &str = "%Y%m%d%H%M%S";
 
-/// 30 days ago, on the minute.
+/// Returns the time 30 days ago, on the minute.
 pub fn recent() -> i64 {
     now() / 60 * 60 - 30 * 86_400
 }
@@ -30,7 +30,7 @@ fn format(seconds: i64, form: &str) -> String {
     time.strftime(form).to_string()
 }
 
-/// Whether `text` is the present time in the form given.
+/// Whether `text` is the present time in this format.
 fn is_now(text: &str, form: &str) -> bool {
     (-1..WINDOW).any(|minutes| format(now() - 60 * minutes, form) == text)
 }
@@ -42,11 +42,11 @@ pub struct Normaliser {
     recent: i64,
     uid: String,
     gid: String,
-    /// The random ends of names.
+    /// The random ends of names, in the order in which they were seen.
     uniques: Vec<String>,
-    /// Unique facts, in the order they were seen.
+    /// The unique facts, in the order in which they were seen.
     files: HashMap<String, usize>,
-    /// The last name STOU gave.
+    /// The last name that STOU gave.
     pub stou: String,
 }
 
@@ -65,7 +65,7 @@ impl Normaliser {
         }
     }
 
-    /// A line of a reply.
+    /// Normalises a line of a reply.
     pub fn reply(&mut self, line: &[u8]) -> String {
         let mut text = escape(line);
         if let Some((code, name)) = text.split_once(" FILE: ")
@@ -101,7 +101,7 @@ impl Normaliser {
         self.line(&text)
     }
 
-    /// A line of a reply or of a listing.
+    /// Normalises a line of a reply or of a listing.
     pub fn line(&mut self, text: &str) -> String {
         let text = text.replace(&self.home, "<HOME>");
         let text = self.unique(&text.replace(&self.address, "127.0.0.1:<PORT>"));
@@ -110,7 +110,7 @@ impl Normaliser {
         self.stamps(&text)
     }
 
-    /// The random ends of names.
+    /// Replaces the random ends of names.
     pub fn unique(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (index, unique) in self.uniques.iter().enumerate() {
@@ -119,7 +119,7 @@ impl Normaliser {
         text
     }
 
-    /// A line of MLSD or MLST.
+    /// Normalises a line of MLSD or MLST.
     fn facts(&mut self, text: &str) -> Option<String> {
         let stripped = text.strip_prefix(' ').unwrap_or(text);
         let blank = &text[..text.len() - stripped.len()];
@@ -148,7 +148,7 @@ impl Normaliser {
         Some(format!("{out} {name}"))
     }
 
-    /// A line of LIST, if its columns are exactly where they ought to be.
+    /// Normalises a line of LIST, if its columns are exactly where they must be.
     fn ls(&self, text: &str) -> Option<String> {
         let mut words = text.split_whitespace();
         let mut word = || words.next();
@@ -176,7 +176,7 @@ impl Normaliser {
         ))
     }
 
-    /// All times of 14 digits in a line.
+    /// Replaces all times of 14 digits in a line.
     fn stamps(&self, text: &str) -> String {
         let is_word = |char: char| char.is_alphanumeric() || char == '_';
         text.split_inclusive(|char| !is_word(char))
@@ -201,7 +201,7 @@ impl Normaliser {
         }
     }
 
-    /// A time of a file.
+    /// Replaces the time of a file.
     pub fn time(&self, seconds: i64) -> String {
         self.stamp(&format(seconds, STAMP))
     }

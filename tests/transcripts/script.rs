@@ -1,18 +1,18 @@
-//! Takes a transcript apart.
+//! Parses a transcript.
 
 #![allow(unreachable_pub, reason = "a module of a test, and public there")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-/// A file.
+/// A transcript.
 #[derive(Debug, Default)]
 pub struct Script {
     pub settings: Vec<(String, String)>,
     pub steps: Vec<Step>,
-    /// The `T` lines.
+    /// Its `T` lines.
     pub tree: Vec<String>,
 }
 
-/// A line that makes the client do something.
+/// A line that makes the client act.
 #[derive(Debug)]
 pub struct Step {
     pub number: usize,
@@ -34,7 +34,7 @@ pub enum Action {
 }
 
 impl Script {
-    /// Whether it has urgent data.
+    /// Whether the transcript sends urgent data.
     pub fn is_urgent(&self) -> bool {
         self.steps.iter().any(|step| step.action == Action::Urgent)
     }
@@ -79,7 +79,7 @@ impl Script {
     }
 }
 
-/// The bytes that text with escapes stands for.
+/// Returns the bytes that a text with escapes stands for.
 pub fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -109,7 +109,7 @@ pub fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Bytes to send or to put in a file: `*N` is a pattern of that size.
+/// Returns the bytes to send or to write to a file: `*N` is a pattern of that size.
 pub fn content(text: &str) -> Vec<u8> {
     match text.strip_prefix('*').map(str::parse) {
         Some(Ok(size)) => (0..=u8::MAX).cycle().take(size).collect(),
@@ -117,7 +117,7 @@ pub fn content(text: &str) -> Vec<u8> {
     }
 }
 
-/// How bytes look in a file.
+/// Returns bytes as they are written in a transcript.
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -141,7 +141,7 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
-/// The lines that show received data.
+/// Returns the lines that show received data.
 pub fn payload(bytes: &[u8]) -> Vec<String> {
     if bytes.len() > 1_000_000 {
         return vec![format!("({} bytes)", bytes.len())];
@@ -166,7 +166,7 @@ pub fn payload(bytes: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// That of zlib.
+/// Returns the CRC-32, as zlib computes it.
 pub fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];

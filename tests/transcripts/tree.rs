@@ -1,4 +1,4 @@
-//! Builds the tree of `tree.txt`, and describes what has become of it.
+//! Builds the tree of `tree.txt`, and describes how it has changed.
 
 #![allow(unreachable_pub, reason = "a module of a test, and public there")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use super::normal::Normaliser;
 use super::script::{content, crc32, escape, unescape};
 
-/// By name, what it is.
+/// The description of each entry by its name.
 pub type Tree = BTreeMap<String, String>;
 
 pub fn build(top: &Path, text: &str, recent: i64) {
@@ -90,7 +90,7 @@ fn set_time(path: &Path, time: &str, recent: i64) {
     file.set_modified(time).unwrap();
 }
 
-/// All that is below `top`.
+/// Describes everything below `top`.
 pub fn snapshot(top: &Path, normaliser: &Normaliser) -> Tree {
     let mut tree = Tree::new();
     let mut pending = vec![top.to_owned()];
@@ -124,7 +124,7 @@ fn describe(path: &Path, normaliser: &Normaliser) -> String {
     format!("{what} {}", normaliser.time(metadata.mtime()))
 }
 
-/// As ls writes it.
+/// Returns the mode as `ls -l` writes it.
 fn file_mode(metadata: &fs::Metadata) -> String {
     let kind = metadata.file_type();
     let mut text = String::new();
@@ -148,7 +148,7 @@ fn file_mode(metadata: &fs::Metadata) -> String {
     text
 }
 
-/// The `T` lines from one tree to the other.
+/// Returns the `T` lines that lead from one tree to the other.
 pub fn changes(before: &Tree, after: &Tree) -> Vec<String> {
     let mut lines: BTreeMap<&str, String> = BTreeMap::new();
     for (name, what) in after {

@@ -1,170 +1,40 @@
-//! More for the tests of transfers and of attacks: ways to transfer, a handler
-//! that tells what it is called for, files that are not of the system.
-
-#![allow(dead_code, reason = "each test file uses its own part of this")]
-#![allow(unreachable_pub, reason = "a module of each test, and public there")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[cfg(feature = "cli")]
-#[path = "program.rs"]
-mod program;
+//! Files to transfer, and file systems that are not the system's.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::{Shutdown, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use ftpdlib::FSError;
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
-use ftpdlib::handlers::TransferLog;
-use ftpdlib::{FSError, FTPHandler, FTPSession};
-use socket2::SockRef;
 
-use crate::common::socket::Socket;
-use crate::common::{Client, DEADLINE, connect_data, parse_227, read_whole, wait_for};
+use crate::Server;
 
-#[cfg(feature = "cli")]
-#[allow(unused_imports, reason = "each test file uses its own part of this")]
-pub use self::program::{Program, signal, tls_args};
-
-/// Closes a connection with RST.
-pub fn reset(socket: Socket) {
-    let socket = socket.into_tcp();
-    SockRef::from(&socket)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
-    drop(socket);
+/// Returns bytes that do not repeat soon.
+pub fn pattern(size: usize) -> Vec<u8> {
+    (0..size)
+        .map(|index| ((index * 7919) >> 3).to_le_bytes()[0])
+        .collect()
 }
 
-/// A listener for PORT, and the command.
-pub fn port_listener() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let command = format!("PORT 127,0,0,1,{},{}", port / 256, port % 256);
-    (listener, command)
+/// Makes a file of [`BIG`] bytes that takes no room.
+pub fn write_big(server: &Server, name: &str) -> u64 {
+    sparse(&server.path(name), BIG);
+    BIG
 }
 
-/// A large file without work: it holds zeros.
+/// More bytes than the buffers of a connection hold: sending them lasts until the client
+/// reads.
+pub const BIG: u64 = 64 << 20;
+
+/// Makes a large file that holds zeros and takes no room.
 pub fn sparse(path: &Path, size: u64) {
     File::create(path).unwrap().set_len(size).unwrap();
 }
 
-/// How the data connection of a transfer is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// By PASV, before the command: 125.
-    Early,
-    /// By PASV, after the reply to the command: 150.
-    Late,
-    /// By PORT: 125.
-    Active,
-}
-
-pub const WAYS: [Way; 3] = [Way::Early, Way::Late, Way::Active];
-
-/// Gives a command and makes its data connection; returns its first reply too.
-#[track_caller]
-pub fn begin(client: &mut Client, way: Way, command: &str) -> (Socket, String) {
-    match way {
-        Way::Early => {
-            let data = client.pasv();
-            await_data(client);
-            (data, client.expect(125, command))
-        }
-        Way::Active => {
-            let data = client.port();
-            (data, client.expect(125, command))
-        }
-        Way::Late => {
-            let reply = client.expect(227, "PASV");
-            let first = client.expect(150, command);
-            (connect_data(parse_227(&reply)), first)
-        }
-    }
-}
-
-/// Until the server knows of its data connection.
-#[track_caller]
-pub fn await_data(client: &mut Client) {
-    wait_for("the data connection", || {
-        client.expect(211, "STAT").contains("Data connection open:")
-    });
-}
-
-#[track_caller]
-pub fn fetch(client: &mut Client, way: Way, command: &str) -> Vec<u8> {
-    let (mut data, _) = begin(client, way, command);
-    let bytes = read_whole(&mut data);
-    let reply = client.expect_reply(226);
-    assert_eq!(reply, "226 Transfer complete.");
-    bytes
-}
-
-/// Returns the first reply.
-#[track_caller]
-pub fn store(client: &mut Client, way: Way, command: &str, bytes: &[u8]) -> String {
-    let (mut data, first) = begin(client, way, command);
-    data.write_all(bytes).unwrap();
-    data.shutdown(Shutdown::Write).unwrap();
-    let reply = client.expect_reply(226);
-    assert_eq!(reply, "226 Transfer complete.");
-    first
-}
-
-// --- hooks
-
-/// A handler that tells what it is called for.
-pub struct Hooks(pub Sender<String>);
-
-impl Hooks {
-    pub fn channel() -> (Sender<String>, Receiver<String>) {
-        channel()
-    }
-
-    fn tell(&self, what: &str, path: &Path) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let _ = self.0.send(format!("{what} {name}"));
-    }
-}
-
-impl FTPHandler for Hooks {
-    fn on_disconnect(&mut self, _s: &mut FTPSession) {
-        let _ = self.0.send("disconnect".to_owned());
-    }
-
-    fn on_file_sent(&mut self, _s: &mut FTPSession, file: &Path) {
-        self.tell("sent", file);
-    }
-
-    fn on_file_received(&mut self, _s: &mut FTPSession, file: &Path) {
-        self.tell("received", file);
-    }
-
-    fn on_incomplete_file_sent(&mut self, _s: &mut FTPSession, file: &Path) {
-        self.tell("incomplete sent", file);
-    }
-
-    fn on_incomplete_file_received(&mut self, _s: &mut FTPSession, file: &Path) {
-        self.tell("incomplete received", file);
-    }
-
-    fn log_transfer(&mut self, s: &mut FTPSession, transfer: &TransferLog<'_>) {
-        self.tell("log", transfer.filename);
-        ftpdlib::handlers::dispatch::log_transfer(s, transfer);
-    }
-}
-
-pub fn next(events: &Receiver<String>) -> String {
-    events.recv_timeout(DEADLINE).unwrap()
-}
-
-// --- files
-
-/// Files in memory: neither `sendfile` nor `splice` can be used.
+/// A file system in memory. Neither `sendfile` nor `splice` can be used with its files.
 #[derive(Clone, Default)]
 pub struct MemoryFS {
     files: Arc<Mutex<HashMap<PathBuf, Vec<u8>>>>,
@@ -265,10 +135,10 @@ impl FSFile for MemoryFile {
     }
 }
 
-/// What a [`Wrapper`] does with the file that is opened.
-pub type Wrap = dyn Fn(&Path, OpenMode) -> io::Result<Box<dyn FSFile>> + Send + Sync;
+/// What a [`Wrapper`] does to open a file.
+type Wrap = dyn Fn(&Path, OpenMode) -> io::Result<Box<dyn FSFile>> + Send + Sync;
 
-/// The local file system, with files of one's own.
+/// The local file system, with a function that opens the files.
 pub struct Wrapper(pub Box<Wrap>);
 
 impl AbstractedFS for Wrapper {
@@ -286,22 +156,26 @@ impl AbstractedFS for Wrapper {
     }
 }
 
-/// A file of the system that can be told to fail.
+/// A file of the system that can be made to fail.
 pub struct OwnFile {
+    /// Its path.
     pub name: PathBuf,
+    /// The file of the system.
     pub file: File,
     /// Whether the kernel may move its bytes.
     pub exposed: bool,
-    /// After so many bytes reading and writing fail with this number.
+    /// After this many bytes, reading and writing fail with this error number.
     pub fails: Option<(usize, i32)>,
-    /// Closing it fails with this number.
+    /// Finishing fails with this error number.
     pub finish_fails: Option<i32>,
+    /// Called when the file is dropped.
     pub dropped: Option<Box<dyn FnMut() + Send>>,
-    /// Called when a transfer ends: whether the file is whole.
+    /// Called when a transfer ends, with whether the file is whole.
     pub finished: Option<Box<dyn FnMut(bool) + Send>>,
 }
 
 impl OwnFile {
+    /// A file that does not fail, and that the kernel may not move.
     pub fn new(name: &Path, file: File) -> Self {
         Self {
             name: name.to_owned(),
@@ -314,7 +188,7 @@ impl OwnFile {
         }
     }
 
-    /// As the mode says.
+    /// Opens a file as the mode says.
     pub fn open(name: &Path, mode: OpenMode) -> io::Result<Self> {
         let mut options = File::options();
         match mode {

@@ -1,50 +1,61 @@
-//! The program as a process of its own, whose memory and time are nobody else's.
+//! A server program in its own process, so that its memory and CPU time can be measured.
 
 use std::ffi::OsString;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::common::tls::{MODE, Mode, certfile};
-use crate::common::{Client, wait_for};
+use tempfile::{NamedTempFile, TempDir};
 
-/// A program as a process of its own, whose memory and time are nobody else's. It
-/// ends with this value, and its children with it.
+use crate::{Client, Mode, PASSWORD, USER, certfile, wait_for};
+
+/// A server program in its own process. The process and its children end when this value
+/// is dropped.
 pub struct Program {
+    /// Where it listens.
     pub address: SocketAddr,
-    pub home: tempfile::TempDir,
+    /// The directory that it serves.
+    pub home: TempDir,
+    mode: Mode,
     child: std::process::Child,
     log: Arc<Mutex<Vec<u8>>>,
+    /// Kept as long as the program may read it.
+    certfile: Option<NamedTempFile>,
 }
 
 impl Program {
-    /// `ftpdlib`, with all permissions for the user of the tests.
-    pub fn start(args: &[&str]) -> Self {
-        Self::start_after("", args)
+    /// Starts `ftpdlib`, whose path is `program`, with all permissions for [`USER`].
+    pub fn start(program: &str, mode: Mode, args: &[&str]) -> Self {
+        Self::start_after("", program, mode, args)
     }
 
     /// The same after some commands of the shell, such as `ulimit`.
-    pub fn start_after(commands: &str, args: &[&str]) -> Self {
+    pub fn start_after(commands: &str, program: &str, mode: Mode, args: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
+        let certfile = mode.is_secure().then(certfile);
         let mut command = Command::new("sh");
         command
             .arg("-c")
             .arg(format!("{commands}\nexec \"$0\" \"$@\""))
-            .arg(env!("CARGO_BIN_EXE_ftpdlib"))
+            .arg(program)
             .args(["-i", "127.0.0.1", "-p", "0", "-w"])
-            .args(["-u", crate::common::USER, "-P", crate::common::PASSWORD])
+            .args(["-u", USER, "-P", PASSWORD])
             .arg("-d")
             .arg(home.path())
-            .args(tls_args())
+            .args(tls_args(certfile.as_ref()))
             .args(args);
-        Self::spawn(command, home)
+        let mut program = Self::spawn(command, home);
+        program.mode = mode;
+        program.certfile = certfile;
+        program
     }
 
-    /// Any that logs where it listens.
-    pub fn spawn(mut command: Command, home: tempfile::TempDir) -> Self {
+    /// Starts any program that logs where it listens, as `ftpdlib` does.
+    pub fn spawn(mut command: Command, home: TempDir) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -64,33 +75,70 @@ impl Program {
         let mut program = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             home,
+            mode: Mode::Clear,
             child,
             log,
+            certfile: None,
         };
         let mut address = None;
         wait_for("the program", || {
-            let text = program.log();
-            let start = text.split("starting FTP server on ").nth(1);
-            address = start.and_then(|rest| rest.split_once(',')?.0.parse().ok());
+            address = address_in(&program.log());
             address.is_some()
         });
         program.address = address.unwrap();
         program
     }
 
-    /// What it has logged so far.
+    /// Returns what it has logged so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
     }
 
-    pub fn login(&self) -> Client {
-        let mut client = Client::connect(self.address);
+    /// Waits until the log contains this.
+    #[track_caller]
+    pub fn expect_log(&self, text: &str) {
+        wait_for(text, || self.log().contains(text));
+    }
+
+    /// The path of a file in its directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Writes a file in its directory.
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Reads a file in its directory.
+    #[track_caller]
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    /// Connects a client that has not read the greeting.
+    pub fn client(&self) -> Client {
+        Client::connect_in(self.mode, self.address)
+    }
+
+    /// Connects a client that has read the greeting.
+    #[track_caller]
+    pub fn connect(&self) -> Client {
+        let mut client = self.client();
         client.expect_reply(220);
-        client.login(crate::common::USER, crate::common::PASSWORD);
+        client
+    }
+
+    /// Connects a client that is logged in, in TYPE I.
+    #[track_caller]
+    pub fn login(&self) -> Client {
+        let mut client = self.connect();
+        client.login(USER, PASSWORD);
         client.expect(200, "TYPE I");
         client
     }
 
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -105,13 +153,21 @@ impl Program {
         assert!(signal(name, &format!("-{}", self.pid())));
     }
 
-    /// The numbers of its children.
+    /// Returns the process ids of its children.
     pub fn children(&self) -> Vec<u32> {
         let pid = self.pid();
         let path = format!("/proc/{pid}/task/{pid}/children");
         let children = std::fs::read_to_string(path).unwrap_or_default();
         let children = children.split_whitespace();
         children.map(|child| child.parse().unwrap()).collect()
+    }
+
+    /// Ends it with SIGTERM, and checks that it exits with status 0.
+    #[track_caller]
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
     /// Waits for its end, and that of its children.
@@ -126,7 +182,7 @@ impl Program {
         status.unwrap()
     }
 
-    /// Memory in use, in bytes.
+    /// Returns the memory in use, in bytes.
     pub fn memory(&self) -> u64 {
         let path = format!("/proc/{}/statm", self.child.id());
         let status = std::fs::read_to_string(path).unwrap();
@@ -134,7 +190,7 @@ impl Program {
         pages * 4096
     }
 
-    /// How many there may be.
+    /// Returns how many descriptors it may open.
     pub fn descriptors_max(&self) -> usize {
         let path = format!("/proc/{}/limits", self.child.id());
         let limits = std::fs::read_to_string(path).unwrap();
@@ -142,31 +198,54 @@ impl Program {
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// Open descriptors.
+    /// Returns how many descriptors are open.
     pub fn descriptors(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());
         std::fs::read_dir(path).unwrap().count()
     }
 
-    /// Time of the processor spent so far.
-    pub fn cpu_time(&self) -> Duration {
+    /// Waits until it sleeps: until it has used no CPU time for a tenth of a second.
+    #[track_caller]
+    pub fn await_rest(&self) {
+        let mut last = (self.cpu_time(), Instant::now());
+        wait_for("the program to sleep", || {
+            let now = self.cpu_time();
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            last.1.elapsed() >= Duration::from_millis(100)
+        });
+    }
+
+    /// Returns the CPU time that it uses in this time.
+    pub fn cpu_time_of(&self, time: Duration) -> Duration {
+        let before = self.cpu_time();
+        let end = Instant::now() + time;
+        while let Some(rest) = end.checked_duration_since(Instant::now()) {
+            std::thread::park_timeout(rest);
+        }
+        self.cpu_time() - before
+    }
+
+    /// Returns the CPU time that it has used so far.
+    fn cpu_time(&self) -> Duration {
         let path = format!("/proc/{}/stat", self.child.id());
         let status = std::fs::read_to_string(path).unwrap();
-        // The name in parentheses may hold anything.
+        // The name in parentheses may contain anything.
         let rest = status.rsplit_once(") ").unwrap().1;
         let fields: Vec<u64> = rest
             .split(' ')
             .filter_map(|field| field.parse().ok())
             .collect();
-        // The state, a letter, is left out: utime and stime are the 14th and 15th.
-        // In hundredths of a second everywhere that matters.
+        // utime and stime are fields 14 and 15, in hundredths of a second on all systems that
+        // matter here. The state, a letter, was left out.
         Duration::from_millis((fields[10] + fields[11]) * 10)
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Not waited for yet, it keeps the number of the group.
+        // Until it is waited for, nothing else can get the number of its group.
         if matches!(self.child.try_wait(), Ok(None)) || group_members(self.pid()) > 0 {
             signal("KILL", &format!("-{}", self.pid()));
         }
@@ -174,20 +253,26 @@ impl Drop for Program {
     }
 }
 
-/// Sends a signal to a process, or to a group by its number behind a minus.
-/// Returns whether there is one.
+/// Returns where a server listens, as its log says.
+pub fn address_in(log: &str) -> Option<SocketAddr> {
+    let (_, rest) = log.split_once("starting FTP server on ")?;
+    rest.split_once(',')?.0.parse().ok()
+}
+
+/// Sends a signal to a process, or to a group by its number after a minus. Returns whether
+/// there is one.
 pub fn signal(name: &str, to: &str) -> bool {
     let kill = format!("kill -s {name} -- {to}");
     let status = Command::new("sh").args(["-c", &kill]).status();
     status.unwrap().success()
 }
 
-/// How many processes of a group are alive.
+/// Returns how many processes of a group are alive.
 fn group_members(group: u32) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let is_member = |process: &std::fs::DirEntry| {
         let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
-        // Behind the name in parentheses: state, parent, group.
+        // After the name in parentheses: state, parent, group.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let dead = matches!(fields.next()?, "Z" | "X");
         Some(!dead && fields.nth(1)? == group.to_string())
@@ -196,10 +281,10 @@ fn group_members(group: u32) -> usize {
     members.count()
 }
 
-/// Those that the mode of the tests asks for.
-pub fn tls_args() -> Vec<OsString> {
-    match MODE {
-        Mode::Clear => Vec::new(),
-        _ => vec!["--tls".into(), "--certfile".into(), certfile().into()],
+/// The options of a server with this certificate.
+pub fn tls_args(certfile: Option<&NamedTempFile>) -> Vec<OsString> {
+    match certfile {
+        None => Vec::new(),
+        Some(file) => vec!["--tls".into(), "--certfile".into(), file.path().into()],
     }
 }

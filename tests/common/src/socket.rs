@@ -5,20 +5,25 @@ use std::net::{Shutdown, TcpStream};
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
+use socket2::SockRef;
 
-/// Behaves as its [`TcpStream`], which it derefs to for what TLS does not change.
+use crate::DEADLINE;
+
+/// A connection that behaves as its [`TcpStream`]; it derefs to that for what TLS does not
+/// change.
 pub struct Socket {
     tcp: Arc<TcpStream>,
     tls: Option<Arc<Tls>>,
 }
 
-/// TLS of one connection: it may be read and written by different threads.
-pub struct Tls {
+/// TLS of one connection. Different threads may read and write it.
+pub(crate) struct Tls {
     config: Arc<ClientConfig>,
-    /// Begun with the first byte that is read or written.
+    /// Made with the first byte that is read or written.
     connection: Mutex<Option<ClientConnection>>,
     /// Received, but not looked at yet.
     incoming: Mutex<Vec<u8>>,
@@ -26,12 +31,12 @@ pub struct Tls {
     peeked: Mutex<Vec<u8>>,
     /// Encrypted, but not taken by the system yet.
     outgoing: Mutex<Vec<u8>>,
-    /// Nothing more is said, not even good-bye.
+    /// Whether nothing more is sent, not even `close_notify`.
     ended: Mutex<bool>,
 }
 
 impl Tls {
-    pub fn new(config: Arc<ClientConfig>) -> Self {
+    fn new(config: Arc<ClientConfig>) -> Self {
         Self {
             config,
             connection: Mutex::default(),
@@ -48,8 +53,8 @@ impl Tls {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To where the handshake is finished.
-    pub fn handshake(&self, mut tcp: &TcpStream) -> io::Result<()> {
+    /// Finishes the handshake.
+    pub(crate) fn handshake(&self, mut tcp: &TcpStream) -> io::Result<()> {
         let mut connection = self.connection();
         let connection = connection.get_or_insert_with(|| {
             let name = ServerName::try_from("localhost").unwrap();
@@ -67,7 +72,7 @@ impl Tls {
             }
             let processed = connection.process_new_packets().map_err(failed);
             if processed.is_err() {
-                // Why, for the server.
+                // The alert tells the server why.
                 let _ = connection.write_tls(&mut tcp);
             }
             processed?;
@@ -95,7 +100,7 @@ impl Tls {
                 incoming.extend_from_slice(&chunk[..size]);
             }
             if let Some(connection) = self.connection().as_mut() {
-                // Not more than there is room for. None is the end.
+                // It takes no more than it has room for. Nothing at all is the end.
                 let size = connection.read_tls(&mut &incoming[..])?;
                 incoming.drain(..size);
                 connection.process_new_packets().map_err(failed)?;
@@ -132,7 +137,7 @@ impl Tls {
         Ok(result)
     }
 
-    /// Says good-bye, unless it was said, or nothing was said at all.
+    /// Sends `close_notify`, unless that was done, or the handshake is not over.
     fn finish(&self, tcp: &TcpStream) -> io::Result<()> {
         let is_open = |connection: &ClientConnection| !connection.is_handshaking();
         if std::mem::replace(&mut *self.ended.lock().unwrap(), true)
@@ -168,6 +173,7 @@ fn failed(err: rustls::Error) -> io::Error {
 }
 
 impl Socket {
+    /// In clear.
     pub fn new(tcp: TcpStream) -> Self {
         Self {
             tcp: Arc::new(tcp),
@@ -175,22 +181,32 @@ impl Socket {
         }
     }
 
-    /// Under TLS from now on; the handshake comes with the first use.
+    /// Under TLS, with deadlines; the handshake comes with the first use.
+    pub fn under_tls(tcp: TcpStream, config: &Arc<ClientConfig>) -> Self {
+        set_deadlines(&tcp);
+        tcp.set_nodelay(true).unwrap();
+        let mut socket = Self::new(tcp);
+        socket.secure(Arc::clone(config));
+        socket
+    }
+
+    /// Puts the connection under TLS; the handshake comes with the first use.
     pub fn secure(&mut self, config: Arc<ClientConfig>) {
         self.tls = Some(Arc::new(Tls::new(config)));
     }
 
-    /// For whoever shakes hands when it is time to.
-    pub fn downgrade(&self) -> (Weak<TcpStream>, Weak<Tls>) {
+    /// Weak references, for a handshake that another part of the test begins.
+    pub(crate) fn downgrade(&self) -> (Weak<TcpStream>, Weak<Tls>) {
         let tls = self.tls.as_ref().map(Arc::downgrade);
         (Arc::downgrade(&self.tcp), tls.unwrap_or_default())
     }
 
+    /// Whether it is under TLS.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// The socket without TLS, which says nothing any more.
+    /// Returns the socket below TLS, which sends no `close_notify` any more.
     pub fn into_tcp(self) -> TcpStream {
         if let Some(tls) = &self.tls {
             *tls.ended.lock().unwrap() = true;
@@ -198,6 +214,7 @@ impl Socket {
         self.tcp.try_clone().unwrap()
     }
 
+    /// Shakes hands, if that was not done yet.
     pub fn handshake(&self) -> io::Result<()> {
         match &self.tls {
             None => Ok(()),
@@ -205,28 +222,30 @@ impl Socket {
         }
     }
 
-    /// Says good-bye under TLS, and keeps the connection open.
-    pub fn say_good_bye(&self) {
+    /// Sends `close_notify`, and keeps the connection open.
+    pub fn send_close_notify(&self) {
         let tls = self.tls.as_ref().expect("it is in clear");
         tls.handshake(&self.tcp).unwrap();
         tls.finish(&self.tcp).unwrap();
     }
 
-    /// What rustls knows of the connection, after the handshake.
+    /// Asks rustls about the connection, after the handshake began.
     pub fn ask<T>(&self, question: impl FnOnce(&mut ClientConnection) -> T) -> T {
         let tls = self.tls.as_ref().expect("it is in clear");
         question(tls.connection().as_mut().expect("not begun"))
     }
 
+    /// Shuts the connection down; for writing, after `close_notify`.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if let (Some(tls), Shutdown::Write) = (&self.tls, how) {
-            // An empty upload is one under TLS, too.
+            // An empty upload has a handshake, too.
             let _ = tls.handshake(&self.tcp);
             tls.finish(&self.tcp)?;
         }
         self.tcp.shutdown(how)
     }
 
+    /// Reads bytes without taking them.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &self.tls else {
             return self.tcp.peek(buffer);
@@ -242,7 +261,7 @@ impl Socket {
         Ok(size)
     }
 
-    /// Another half of it, for another thread.
+    /// Returns the same connection, for another thread.
     pub fn share(&self) -> Self {
         Self {
             tcp: Arc::clone(&self.tcp),
@@ -253,7 +272,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Other halves may go on.
+        // The connection may be used elsewhere.
         if let Some(tls) = &self.tls
             && Arc::strong_count(tls) == 1
             && !*tls.ended.lock().unwrap_or_else(PoisonError::into_inner)
@@ -325,4 +344,22 @@ impl Write for Socket {
     fn flush(&mut self) -> io::Result<()> {
         (&*self).flush()
     }
+}
+
+/// Lets reads and writes fail after [`DEADLINE`].
+pub fn set_deadlines(socket: &TcpStream) {
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.set_write_timeout(Some(DEADLINE)).unwrap();
+}
+
+/// Closes a connection with RST.
+pub fn reset(socket: Socket) {
+    reset_when_dropped(&socket.into_tcp());
+}
+
+/// Lets a connection end with RST.
+pub fn reset_when_dropped(socket: &TcpStream) {
+    SockRef::from(socket)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
 }

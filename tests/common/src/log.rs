@@ -1,34 +1,35 @@
-//! The log as a test sees it: that of its own servers.
+//! The log of the servers of one test.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
-/// Lines of the log, each behind its level.
+/// Lines of the log, each after its level.
 #[derive(Clone, Default)]
 pub struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
-    /// Whatever has failed meanwhile.
+    /// Locks the lines, even if a thread has panicked with them locked.
     pub fn lock(&self) -> MutexGuard<'_, Vec<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds a line.
     pub fn push(&self, line: impl Into<String>) {
         self.lock().push(line.into());
     }
 
-    /// Whether a line holds this.
-    pub fn hold(&self, text: &str) -> bool {
+    /// Whether a line contains this.
+    pub fn contain(&self, text: &str) -> bool {
         self.lock().iter().any(|line| line.contains(text))
     }
 }
 
 thread_local! {
-    /// Where the lines of this thread go.
+    /// The lines of this thread.
     static LINES: RefCell<Option<Lines>> = const { RefCell::new(None) };
 }
 
-/// Keeps the log of the servers that this thread starts from now on.
+/// Collects the log of the servers that this thread starts from now on.
 pub fn keep() -> Lines {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -40,12 +41,13 @@ pub fn keep() -> Lines {
     lines
 }
 
-/// What a thread that this one starts has to [`hand_on`].
-pub fn kept() -> Option<Lines> {
+/// Returns the lines of this thread, for [`hand_on`] in a thread that it starts.
+pub(crate) fn kept() -> Option<Lines> {
     LINES.with_borrow(Clone::clone)
 }
 
-pub fn hand_on(lines: Option<Lines>) {
+/// Lets the log of this thread go to these lines.
+pub(crate) fn hand_on(lines: Option<Lines>) {
     LINES.set(lines);
 }
 

@@ -1,9 +1,5 @@
-//! For the tests of the reactor: a loop on a thread of its own, and channels
-//! that tell what they hear.
-
-#![allow(dead_code, reason = "each test file uses its own part of this")]
-#![allow(unreachable_pub, reason = "a module of each test, and public there")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! For the tests of the reactor: a loop on another thread, and channels that report what
+//! they receive.
 
 use std::any::Any;
 use std::sync::mpsc;
@@ -12,23 +8,26 @@ use std::time::{Duration, Instant};
 
 use ftpdlib::ioloop::{Channel, ChannelId, IOLoop, Io, Readiness, Remote, Source};
 
-use crate::common::DEADLINE;
+use crate::DEADLINE;
 
+/// A millisecond.
 pub const MS: Duration = Duration::from_millis(1);
 
-/// A loop on a thread of its own.
+/// A loop on another thread, which ends when this value is dropped.
 pub struct Thread {
+    /// The way to the loop.
     pub remote: Remote,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Thread {
+    /// Starts a loop after `set_up`.
     pub fn start(set_up: impl FnOnce(&mut IOLoop) + Send + 'static) -> Self {
         let (started, start) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut ioloop = IOLoop::new().unwrap();
             set_up(&mut ioloop);
-            // So that it is never empty.
+            // The loop ends when it has no channels.
             ioloop.add(Quiet::default());
             started.send(ioloop.remote()).unwrap();
             ioloop.run().unwrap();
@@ -40,7 +39,7 @@ impl Thread {
         }
     }
 
-    /// What a function says that runs on the loop.
+    /// Runs a function on the loop and returns its result.
     pub fn ask<T: Send + 'static>(
         &self,
         function: impl FnOnce(&mut Io<'_>) -> T + Send + 'static,
@@ -60,10 +59,13 @@ impl Drop for Thread {
     }
 }
 
-/// A channel without sockets, that passes messages on and may panic.
+/// A channel without sockets that reports its messages and its calls.
+///
+/// The messages `panic`, `close`, `again`, `timeout` and `new` make it do these things.
 #[derive(Default)]
 pub struct Quiet {
-    pub heard: Option<mpsc::Sender<String>>,
+    /// Where it reports.
+    pub events: Option<mpsc::Sender<String>>,
     deadline: Option<Instant>,
     closed: bool,
 }
@@ -72,12 +74,12 @@ impl Channel for Quiet {
     fn ready(&mut self, _io: &mut Io<'_>, _source: Source, _readiness: Readiness) {}
 
     fn again(&mut self, _io: &mut Io<'_>) {
-        self.tell("again".into());
+        self.report("again".into());
     }
 
     fn timeout(&mut self, _io: &mut Io<'_>) {
         self.deadline = None;
-        self.tell("timeout".into());
+        self.report("timeout".into());
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -91,20 +93,20 @@ impl Channel for Quiet {
             "again" => io.again(),
             "timeout" => self.deadline = Some(io.now() + MS),
             "new" => {
-                let heard = self.heard.clone();
+                let events = self.events.clone();
                 let id = io.add(Self {
-                    heard,
+                    events,
                     ..Self::default()
                 });
                 io.send(id, Box::new("from another"));
             }
-            text => self.tell(text.into()),
+            text => self.report(text.into()),
         }
     }
 
     fn close(&mut self, _io: &mut Io<'_>) {
         self.closed = true;
-        self.tell("closed".into());
+        self.report("closed".into());
     }
 
     fn is_closed(&self) -> bool {
@@ -113,25 +115,21 @@ impl Channel for Quiet {
 }
 
 impl Quiet {
-    fn tell(&self, text: String) {
-        if let Some(heard) = &self.heard {
-            let _ = heard.send(text);
+    fn report(&self, text: String) {
+        if let Some(events) = &self.events {
+            let _ = events.send(text);
         }
     }
 }
 
-/// A thread, and a way to make channels there that tell what they hear.
+/// Adds such a channel to a loop; returns its number and what it reports.
 pub fn quiet(thread: &Thread) -> (ChannelId, mpsc::Receiver<String>) {
-    let (heard, hears) = mpsc::channel();
+    let (sender, events) = mpsc::channel();
     let id = thread.ask(move |io| {
         io.add(Quiet {
-            heard: Some(heard),
+            events: Some(sender),
             ..Quiet::default()
         })
     });
-    (id, hears)
-}
-
-pub fn next(hears: &mpsc::Receiver<String>) -> String {
-    hears.recv_timeout(DEADLINE).unwrap()
+    (id, events)
 }
