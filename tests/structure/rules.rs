@@ -20,12 +20,14 @@ pub(crate) enum Rule {
     NeverNames(&'static str, &'static [&'static str]),
     /// Only the code of the last has these identifiers.
     NamedOnlyBy(&'static [&'static str], &'static [&'static str]),
+    /// Only the last hold a value of these types; others may borrow one as `&dyn Name`.
+    HeldOnlyBy(&'static [&'static str], &'static [&'static str]),
     /// Only the last call these methods.
     CalledOnlyBy(&'static [&'static str], &'static [&'static str]),
 }
 
 /// The rules of this crate besides the order of the floors.
-pub(crate) const OURS: [Rule; 13] = [
+pub(crate) const OURS: [Rule; 14] = [
     Rule::ImportsOnly("error", &["time", "sys"]),
     Rule::ImportsOnly("time", &["error", "sys"]),
     Rule::ImportsOnly("sys", &["error", "time"]),
@@ -53,9 +55,11 @@ pub(crate) const OURS: [Rule; 13] = [
         ],
         &["handlers::transfers"],
     ),
-    // The one door to the file system; a setting chooses which it is.
-    Rule::NamedOnlyBy(
-        &["AbstractedFS", "abstracted_fs"],
+    // The one door to the file system, which lends it to operations. A setting chooses
+    // which file system it is.
+    Rule::NamedOnlyBy(&["abstracted_fs"], &["handlers::files", "handlers::config"]),
+    Rule::HeldOnlyBy(
+        &["AbstractedFS"],
         &["filesystems", "handlers::files", "handlers::config"],
     ),
 ];
@@ -161,6 +165,9 @@ pub(crate) fn invariants(names: &Names, rules: &[Rule]) -> Vec<String> {
             Rule::NamedOnlyBy(what, by) => {
                 violations.extend(only_by(names, &names.identifiers, "names", what, by));
             }
+            Rule::HeldOnlyBy(what, by) => {
+                violations.extend(only_by(names, &names.held, "holds", what, by));
+            }
             Rule::CalledOnlyBy(what, by) => {
                 violations.extend(only_by(names, &names.calls, "calls", what, by));
             }
@@ -232,7 +239,9 @@ fn unknown_modules(names: &Names, rule: &Rule) -> Vec<String> {
             others.iter().copied().chain([*module]).collect()
         }
         Rule::NeverNames(module, _) => vec![module],
-        Rule::NamedOnlyBy(_, by) | Rule::CalledOnlyBy(_, by) => by.to_vec(),
+        Rule::NamedOnlyBy(_, by) | Rule::HeldOnlyBy(_, by) | Rule::CalledOnlyBy(_, by) => {
+            by.to_vec()
+        }
     };
     let unknown = |path: &&str| !names.modules.iter().any(|module| module.path == **path);
     let missing = modules.into_iter().filter(unknown);
