@@ -27,7 +27,7 @@ pub(crate) enum Rule {
 }
 
 /// The rules of this crate besides the order of the floors.
-pub(crate) const OURS: [Rule; 14] = [
+pub(crate) const OURS: [Rule; 15] = [
     Rule::ImportsOnly("error", &["time", "sys"]),
     Rule::ImportsOnly("time", &["error", "sys"]),
     Rule::ImportsOnly("sys", &["error", "time"]),
@@ -45,7 +45,12 @@ pub(crate) const OURS: [Rule; 14] = [
         &["watch", "register", "reregister", "deregister"],
         &["ioloop", "handlers::connection", "servers"],
     ),
-    // A transfer ends in one place, which calls one of these.
+    // A transfer begins as one of these, which the session keeps. It ends in one place,
+    // which calls one of the four callbacks.
+    Rule::NamedOnlyBy(
+        &["PendingTransfer", "DataConnection"],
+        &["handlers::data", "handlers::session", "handlers::transfers"],
+    ),
     Rule::CalledOnlyBy(
         &[
             "on_file_sent",
