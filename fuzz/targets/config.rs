@@ -3,7 +3,7 @@
 //! Input: a TOML file; or, after a NUL, words of a command line with NULs between.
 
 #![no_main]
-#![allow(dead_code, unreachable_pub, reason = "the program uses all of them")]
+#![allow(dead_code, unused_imports, reason = "the program uses all of them")]
 
 // The program's modules, which call each other by these paths.
 #[path = "../../src"]
@@ -23,9 +23,9 @@ use ftpdlib::log::escape;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-use crate::program::cli::{self, Flags, Stop};
-use crate::program::config::{self, Settings};
-use crate::program::manual;
+use crate::program::cli::{self, Stop};
+use crate::program::config::flags::Flags;
+use crate::program::{config, manual};
 
 /// With `pub/` and `joe/archive/`, which the seeds name.
 static HOME: LazyLock<TempDir> = LazyLock::new(|| {
@@ -45,7 +45,7 @@ static HOME: LazyLock<TempDir> = LazyLock::new(|| {
 static FLAGS: LazyLock<Flags> = LazyLock::new(|| {
     let file = HOME.path().join("ftpd.toml");
     let words = [OsString::from("ftpdlib"), "--config".into(), file.into()];
-    Flags::parse(words).unwrap_or_else(|_| panic!("--config is no option"))
+    cli::parse(words).unwrap_or_else(|_| panic!("--config is no option"))
 });
 
 fuzz_target!(|input: &[u8]| {
@@ -58,12 +58,12 @@ fuzz_target!(|input: &[u8]| {
 fn command_line(words: &[u8]) {
     let words = words.split(|byte| *byte == 0).map(OsStr::from_bytes);
     let words = [OsStr::new("ftpdlib")].into_iter().chain(words);
-    match Flags::parse(words.map(OsStr::to_owned)) {
+    match cli::parse(words.map(OsStr::to_owned)) {
         Err(Stop::Wrong(text)) => one_line(&text),
-        Err(Stop::Asked(text)) => assert!(!text.to_string().is_empty()),
-        Err(Stop::Generate(document)) => assert!(!document.text().is_empty()),
+        Err(Stop::Help(text)) => assert!(!text.to_string().is_empty()),
+        Err(Stop::Generate(document)) => assert!(!manual::text(document).is_empty()),
         Ok(flags) if flags.config.is_none() => {
-            if let Err(err) = Settings::load(&flags) {
+            if let Err(err) = config::load(&flags) {
                 one_line(&err.to_string());
             }
         }
@@ -94,7 +94,7 @@ fn file(text: &[u8]) {
 }
 
 fn load() -> Result<(), String> {
-    let settings = Settings::load(&FLAGS);
+    let settings = config::load(&FLAGS);
     settings.map(drop).map_err(|err| err.to_string())
 }
 

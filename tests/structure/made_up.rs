@@ -340,6 +340,28 @@ fn rules_are_held() {
 }
 
 #[test]
+fn what_is_lent_is_not_held() {
+    let lent = "use crate::top::Disk;\nfn f(d: &dyn Disk, g: impl FnOnce(&mut dyn Disk)) {}\n\
+                fn g() -> Box<dyn Disk> {}";
+    let names = tree(&[
+        ("src/low.rs", lent),
+        (
+            "src/top.rs",
+            "pub trait Disk {} pub struct Top(Arc<dyn Disk>);",
+        ),
+    ]);
+    let check = |by| rules::invariants(&names, &[Rule::HeldOnlyBy(&["Disk"], by)]);
+    assert_eq!(
+        check(&["top"]),
+        ["src/low.rs:3 holds Disk, which only top may"]
+    );
+    assert_eq!(
+        check(&["low"]),
+        ["src/top.rs:1 holds Disk, which only low may"]
+    );
+}
+
+#[test]
 fn long_files_and_paths_that_climb_twice_are_reported() {
     let long = "//\n".repeat(501);
     let climbs = format!("\nuse {}::x;", ["super"; 2].join("::"));

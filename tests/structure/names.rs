@@ -1,6 +1,7 @@
 //! What the modules of a crate define and name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use proc_macro2::{Spacing, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
@@ -22,6 +23,8 @@ pub(crate) struct Names {
     pub(crate) identifiers: BTreeSet<(ModuleId, String, usize)>,
     /// Every method that is called: the module, the name, the line.
     pub(crate) calls: BTreeSet<(ModuleId, String, usize)>,
+    /// Every path in the code, by its last name, except where it is borrowed: `&dyn Name`.
+    pub(crate) held: BTreeSet<(ModuleId, String, usize)>,
     /// The files of modules that are compiled for tests or docs only.
     pub(crate) left_out: BTreeSet<String>,
 }
@@ -89,6 +92,7 @@ impl Names {
             references: Vec::new(),
             identifiers: BTreeSet::new(),
             calls: BTreeSet::new(),
+            held: BTreeSet::new(),
             left_out: BTreeSet::new(),
         };
         names.add_file(sources, root.to_owned(), String::new(), None);
@@ -136,6 +140,7 @@ impl Names {
             sources,
             module,
             depth: 0,
+            is_borrowed: false,
         };
         for item in items {
             reader.visit_item(item);
@@ -151,6 +156,8 @@ struct Reader<'a> {
     module: ModuleId,
     /// How many items surround what is read.
     depth: usize,
+    /// Whether the next path is that of `&dyn`.
+    is_borrowed: bool,
 }
 
 impl Reader<'_> {
@@ -323,7 +330,25 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         }
     }
 
+    fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
+        if let syn::Type::TraitObject(object) = &*reference.elem {
+            for bound in &object.bounds {
+                self.is_borrowed = true;
+                self.visit_type_param_bound(bound);
+            }
+            self.is_borrowed = false;
+        } else {
+            visit::visit_type_reference(self, reference);
+        }
+    }
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
+        let is_borrowed = mem::take(&mut self.is_borrowed);
+        if let Some(last) = path.segments.last().filter(|_| !is_borrowed) {
+            let line = last.ident.span().start().line;
+            let held = (self.module, last.ident.to_string(), line);
+            self.names.held.insert(held);
+        }
         if path.leading_colon.is_none() {
             let names = path.segments.iter().map(|part| part.ident.to_string());
             self.refer(How::Inline, names.collect(), path.span().start().line);

@@ -20,12 +20,14 @@ pub(crate) enum Rule {
     NeverNames(&'static str, &'static [&'static str]),
     /// Only the code of the last has these identifiers.
     NamedOnlyBy(&'static [&'static str], &'static [&'static str]),
+    /// Only the last hold a value of these types; others may borrow one as `&dyn Name`.
+    HeldOnlyBy(&'static [&'static str], &'static [&'static str]),
     /// Only the last call these methods.
     CalledOnlyBy(&'static [&'static str], &'static [&'static str]),
 }
 
 /// The rules of this crate besides the order of the floors.
-pub(crate) const OURS: [Rule; 14] = [
+pub(crate) const OURS: [Rule; 16] = [
     Rule::ImportsOnly("error", &["time", "sys"]),
     Rule::ImportsOnly("time", &["error", "sys"]),
     Rule::ImportsOnly("sys", &["error", "time"]),
@@ -43,8 +45,12 @@ pub(crate) const OURS: [Rule; 14] = [
         &["watch", "register", "reregister", "deregister"],
         &["ioloop", "handlers::connection", "servers"],
     ),
-    // A transfer begins in one place, which calls the first, and ends there, with one of the
-    // others.
+    // A transfer begins as one of these, which the session keeps. One place begins it
+    // and ends it: it calls the first of the methods below, and then one of the others.
+    Rule::NamedOnlyBy(
+        &["PendingTransfer", "DataConnection"],
+        &["handlers::data", "handlers::session", "handlers::transfers"],
+    ),
     Rule::CalledOnlyBy(
         &[
             "begin_transfer",
@@ -55,9 +61,13 @@ pub(crate) const OURS: [Rule; 14] = [
         ],
         &["handlers::transfers"],
     ),
-    // The one door to the file system: nothing else can reach the one of the settings. (The
-    // operations that are passed to the door name the trait.)
+    // The one door to the file system, which lends it to operations. A setting chooses
+    // which file system it is.
     Rule::NamedOnlyBy(&["abstracted_fs"], &["handlers::files", "handlers::config"]),
+    Rule::HeldOnlyBy(
+        &["AbstractedFS"],
+        &["filesystems", "handlers::files", "handlers::config"],
+    ),
     // What a session may change for itself is read through the session.
     Rule::NamedOnlyBy(
         &[
@@ -173,6 +183,9 @@ pub(crate) fn invariants(names: &Names, rules: &[Rule]) -> Vec<String> {
             Rule::NamedOnlyBy(what, by) => {
                 violations.extend(only_by(names, &names.identifiers, "names", what, by));
             }
+            Rule::HeldOnlyBy(what, by) => {
+                violations.extend(only_by(names, &names.held, "holds", what, by));
+            }
             Rule::CalledOnlyBy(what, by) => {
                 violations.extend(only_by(names, &names.calls, "calls", what, by));
             }
@@ -244,7 +257,9 @@ fn unknown_modules(names: &Names, rule: &Rule) -> Vec<String> {
             others.iter().copied().chain([*module]).collect()
         }
         Rule::NeverNames(module, _) => vec![module],
-        Rule::NamedOnlyBy(_, by) | Rule::CalledOnlyBy(_, by) => by.to_vec(),
+        Rule::NamedOnlyBy(_, by) | Rule::HeldOnlyBy(_, by) | Rule::CalledOnlyBy(_, by) => {
+            by.to_vec()
+        }
     };
     let unknown = |path: &&str| !names.modules.iter().any(|module| module.path == **path);
     let missing = modules.into_iter().filter(unknown);
