@@ -15,7 +15,7 @@ use super::session::FTPSession;
 use crate::authorizers::Perm;
 use crate::error::FSError;
 use crate::filesystems::{AbstractedFS, FSState};
-use crate::proto::command::{Arg, ArgKind, CommandLine, ProtoCmds, Role, leading_flags};
+use crate::proto::command::{Arg, ArgKind, CommandLine, Entry, ProtoCmds, Role, leading_flags};
 use crate::proto::encoding::{Encoding, UnicodeErrors};
 use crate::proto::pattern::has_magic;
 use crate::proto::reply::Reply;
@@ -83,8 +83,8 @@ pub(super) fn line<'a>(
             true => run(CmdArg::Name(OsStr::from_bytes(line.arg))),
             false => refuse("", 550, INVALID_NAME),
         },
-        (kind, Some(perm)) if s.authenticated() => {
-            let (command, lookup) = path(s, &entry.name, kind, perm, line.arg)?;
+        (_, Some(perm)) if s.authenticated() => {
+            let (command, lookup) = path(s, entry, perm, line.arg)?;
             Ok(Checked::Path(command, lookup))
         }
         _ => run(CmdArg::Text(text)),
@@ -113,17 +113,17 @@ pub(super) struct Lookup {
 /// Checks the form of an argument that is a path.
 fn path<'a>(
     s: &FTPSession,
-    name: &'a Cow<'static, str>,
-    kind: ArgKind,
+    entry: &'a Entry,
     perm: Perm,
     arg: &'a [u8],
 ) -> Result<(PathCommand, Lookup), Refusal<'a>> {
+    let (kind, name) = (entry.kind, &*entry.name);
     let (extra, arg) = match kind {
         ArgKind::ModeAndPath | ArgKind::TimeAndPath => match split_once(arg) {
             Some(parts) => parts,
             None => {
                 let reply = Reply::new(501, "Syntax error: command needs two arguments.");
-                return Err(Refusal::new(&**name, "", reply));
+                return Err(Refusal::new(name, "", reply));
             }
         },
         ArgKind::Listing | ArgKind::Status => (&b""[..], leading_flags(arg)),
@@ -132,14 +132,14 @@ fn path<'a>(
     let text = String::from_utf8_lossy(arg);
     if kind == ArgKind::Status && has_magic(arg) {
         let reply = Reply::new(550, "Globbing not supported.");
-        return Err(Refusal::new(&**name, text, reply));
+        return Err(Refusal::new(name, text, reply));
     }
     if !is_name(arg) {
         let reply = Reply::new(550, INVALID_NAME);
-        return Err(Refusal::new(&**name, "", reply));
+        return Err(Refusal::new(name, "", reply));
     }
     let command = PathCommand {
-        name: name.clone(),
+        name: entry.name.clone(),
         kind,
         perm,
         extra: String::from_utf8_lossy(extra).into_owned(),

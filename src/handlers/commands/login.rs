@@ -212,7 +212,7 @@ pub(crate) fn end_refusal<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         s.respond(Reply::with(530, format!("{text} Disconnecting.")));
         s.close_when_done();
     } else {
-        s.respond(Reply::with(530, format!("{text}")));
+        s.respond(Reply::with(530, text));
     }
     s.log(format_args!("USER '{username}' failed login."));
     h.on_login_failed(s, &username, &password);

@@ -12,4 +12,5 @@ mod table;
 pub use self::entry::{Arg, ProtoCmd};
 pub(crate) use self::entry::{ArgKind, Role};
 pub use self::line::{CommandLine, leading_flags};
+pub(crate) use self::table::Entry;
 pub use self::table::ProtoCmds;
