@@ -81,8 +81,8 @@ pub trait Authorizer: Send + Sync {
     /// The path is the real path of the name that the client has sent. It lies inside the
     /// home, wherever links lead, but its links are *not* resolved: in a directory `up` that
     /// links to `..` the path is `/home/joe/up/file`. If you restrict directories, resolve the
-    /// path first, as [`DummyAuthorizer`](super::DummyAuthorizer) does, or a link bypasses you. (The restricted
-    /// directory itself must be given without links.)
+    /// path first, as [`DummyAuthorizer`](super::DummyAuthorizer) does, or a link bypasses you.
+    /// (The restricted directory itself must be given without links.)
     ///
     /// ```
     /// # use std::path::Path;
