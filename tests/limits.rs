@@ -232,7 +232,7 @@ mod descriptors {
     }
 
     #[test]
-    fn more_connections_than_files_are_warnings() {
+    fn more_connections_than_files_are_told() {
         let program = Program::start_after(
             "ulimit -n 200",
             FTPDLIB,
