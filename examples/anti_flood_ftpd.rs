@@ -57,7 +57,7 @@ impl AntiFlood {
         s.log(format_args!("banned IP {ip} for command flooding"));
         let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
         banned.insert(ip, s.now() + BAN);
-        s.respond(&format!("550 You are banned for {seconds} seconds."));
+        s.respond(format!("550 You are banned for {seconds} seconds."));
         s.close();
     }
 }

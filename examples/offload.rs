@@ -24,7 +24,7 @@ impl FTPHandler for Sums {
         };
         let file = match open(s, path) {
             Ok(file) => file,
-            Err(err) => return s.respond(&format!("550 {err}.")),
+            Err(err) => return s.respond(format!("550 {err}.")),
         };
         // The commands of this session wait until it has replied; other sessions go on.
         let given = s.offload_with(
@@ -32,13 +32,13 @@ impl FTPHandler for Sums {
             |handler: &mut Self, s, sum| match sum {
                 Ok(sum) => {
                     handler.made += 1;
-                    s.respond(&format!("250 {sum:08X}"));
+                    s.respond(format!("250 {sum:08X}"));
                 }
-                Err(err) => s.respond(&format!("550 {}.", FSError::Io(err))),
+                Err(err) => s.respond(format!("550 {}.", FSError::Io(err))),
             },
         );
         if let Err(full) = given {
-            s.respond(&format!("450 {full}."));
+            s.respond(format!("450 {full}."));
         }
     }
 

@@ -101,7 +101,7 @@ impl Quota {
             },
         );
         if let Err(full) = given {
-            s.respond(&format!("450 {full}."));
+            s.respond(format!("450 {full}."));
         }
     }
 }

@@ -23,8 +23,8 @@ impl FTPHandler for Checksums {
         match (cmd, arg) {
             // The path is inside the home, and this user may read it.
             ("XCRC", CmdArg::Path(path)) => match crc32(s, path) {
-                Ok(crc) => s.respond(&format!("250 {crc:08X}")),
-                Err(err) => s.respond(&format!("550 {err}.")),
+                Ok(crc) => s.respond(format!("250 {crc:08X}")),
+                Err(err) => s.respond(format!("550 {err}.")),
             },
             _ => commands::custom(s, cmd), // super
         }

@@ -188,7 +188,7 @@ impl FTPHandler for Waiter {
     fn ftp_custom(&mut self, s: &mut FTPSession, cmd: &str, arg: CmdArg<'_>) {
         let arg = arg.to_text().into_owned();
         match cmd {
-            "XPID" => s.respond(&format!("250 {}", std::process::id())),
+            "XPID" => s.respond(format!("250 {}", std::process::id())),
             // Both wait until the test lets go.
             "XWAIT" => {
                 wait_at(&arg);

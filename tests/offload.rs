@@ -64,7 +64,7 @@ impl Giver {
     fn give(&mut self, s: &mut FTPSession, cmd: &str, arg: &str) -> Result<(), PoolFull> {
         match cmd {
             "XWORK" => s.offload(self.work(arg), |s, result| {
-                s.respond(&format!("250 {result}"));
+                s.respond(format!("250 {result}"));
             }),
             // The last one of them replies.
             "XSOME" => {
@@ -76,13 +76,13 @@ impl Giver {
                 s.offload_with(
                     || (),
                     |h: &mut Self, s, ()| {
-                        s.respond(&format!("250 {}", h.results.join(" ")));
+                        s.respond(format!("250 {}", h.results.join(" ")));
                     },
                 )
             }
             "XAGAIN" => s.offload_with(self.work("first"), |h: &mut Self, s, first| {
                 let then = move |s: &mut FTPSession, second| {
-                    s.respond(&format!("250 {first} {second}"));
+                    s.respond(format!("250 {first} {second}"));
                 };
                 s.offload(h.work("second"), then).unwrap();
             }),
@@ -114,7 +114,7 @@ impl Giver {
 impl FTPHandler for Giver {
     fn ftp_custom(&mut self, s: &mut FTPSession, cmd: &str, arg: CmdArg<'_>) {
         if let Err(full) = self.give(s, cmd, &arg.to_text()) {
-            s.respond(&format!("450 {full}."));
+            s.respond(format!("450 {full}."));
         }
     }
 

@@ -24,7 +24,7 @@
 //!     }
 //!
 //!     fn ftp_noop(&mut self, s: &mut FTPSession) {
-//!         s.respond(&format!("200 {} logins.", self.logins));
+//!         s.respond(format!("200 {} logins.", self.logins));
 //!     }
 //! }
 //!

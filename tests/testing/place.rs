@@ -52,7 +52,7 @@ impl FTPHandler for Reporter {
     }
 
     fn ftp_noop(&mut self, s: &mut FTPSession) {
-        let asked = s.offload(|| 6 * 7, |s, answer| s.respond(&format!("200 {answer}.")));
+        let asked = s.offload(|| 6 * 7, |s, answer| s.respond(format!("200 {answer}.")));
         asked.unwrap();
     }
 

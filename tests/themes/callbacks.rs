@@ -27,7 +27,7 @@ struct Recorder {
 impl Recorder {
     fn note(&mut self, s: &mut FTPSession, event: String) {
         if self.replies {
-            s.respond(&format!("299 {event}"));
+            s.respond(format!("299 {event}"));
         }
         // The test may be over.
         let _ = self.events.send(event);

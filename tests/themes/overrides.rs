@@ -88,12 +88,12 @@ impl FTPHandler for Custom {
             ("XCRC", CmdArg::Path(path)) => match fs::read(path) {
                 Ok(bytes) => {
                     let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
-                    s.respond(&format!("250 {sum:08X}"));
+                    s.respond(format!("250 {sum:08X}"));
                 }
                 Err(_) => s.respond("550 Cannot be read."),
             },
             ("SITE USAGE", CmdArg::Text(text)) => {
-                s.respond(&format!("200 {} {text:?}", s.username()));
+                s.respond(format!("200 {} {text:?}", s.username()));
             }
             _ => commands::custom(s, cmd),
         }
@@ -394,7 +394,7 @@ impl FTPHandler for Hooked {
 
     fn on_message(&mut self, s: &mut FTPSession, message: Box<dyn Any + Send>) {
         let text = message.downcast::<String>().unwrap();
-        s.respond(&format!("200 {text}"));
+        s.respond(format!("200 {text}"));
     }
 }
 

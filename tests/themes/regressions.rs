@@ -45,7 +45,7 @@ impl FTPHandler for Turns {
     }
 
     fn ftp_syst(&mut self, s: &mut FTPSession) {
-        s.respond(&format!("215 {}", self.own));
+        s.respond(format!("215 {}", self.own));
     }
 }
 

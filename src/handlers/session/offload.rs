@@ -55,7 +55,7 @@ impl FTPSession {
     ///             },
     ///         );
     ///         if let Err(full) = asked {
-    ///             s.respond(&format!("450 {full}."));
+    ///             s.respond(format!("450 {full}."));
     ///         }
     ///     }
     /// }
