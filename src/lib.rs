@@ -20,14 +20,14 @@
 //! }
 //! ```
 //!
-//! It serves until SIGINT or SIGTERM. In `Cargo.toml`, `default-features = false` leaves out
-//! what only the program `ftpdlib` needs. What follows makes it a server of one's own.
+//! The server runs until SIGINT or SIGTERM. In `Cargo.toml`, `default-features = false` leaves
+//! out what only the program `ftpdlib` needs. The next sections show how to change the server.
 //!
 //! ## A handler
 //!
-//! A session calls a method of [`FTPHandler`] for whatever happens (`on_*`) and for each
-//! command (`ftp_*`). What is not overridden is as in pyftpdlib; an overridden command
-//! calls the stock one as a function:
+//! A session calls a method of [`FTPHandler`] for each event (`on_*`) and for each command
+//! (`ftp_*`). A method that you do not override behaves as in pyftpdlib. An override calls the
+//! stock body as a function:
 //!
 //! ```
 //! use std::path::Path;
@@ -35,7 +35,7 @@
 //! use ftpdlib::handlers::commands;
 //! use ftpdlib::{FTPHandler, FTPSession};
 //!
-//! /// One value for each session: its fields are the session's own.
+//! /// Each session has its own value of this type.
 //! #[derive(Default)]
 //! struct GiveAndTake {
 //!     uploads: u32,
@@ -56,15 +56,15 @@
 //! }
 //! ```
 //!
-//! All sessions share one thread, so no method may wait: slow work goes to a pool with
-//! [`FTPSession::offload`], which calls back with its result. A method may panic: that ends
-//! its session only.
+//! All sessions share one thread, so no method may block. [`FTPSession::offload`] runs slow work
+//! on a pool of threads and calls back with its result. A panic in a method ends its session
+//! only.
 //!
 //! ## Users
 //!
-//! [`DummyAuthorizer`](authorizers::DummyAuthorizer) holds a table of them, each with a home
-//! that it cannot leave and with [permissions](authorizers::Perm). Who asks a database, or
-//! keeps digests, implements [`Authorizer`](authorizers::Authorizer) above it.
+//! [`DummyAuthorizer`](authorizers::DummyAuthorizer) holds a table of users. Each has a home
+//! that it cannot leave, and [permissions](authorizers::Perm). To ask a database, or to keep
+//! password hashes, implement [`Authorizer`](authorizers::Authorizer) on top of it.
 //!
 //! ```no_run
 //! # use ftpdlib::authorizers::DummyAuthorizer;
@@ -79,7 +79,7 @@
 //!
 //! ## TLS, and other settings
 //!
-//! They are fields of [`FTPConfig`] and of [`TlsConfig`], all with a default:
+//! Settings are fields of [`FTPConfig`] and of [`TlsConfig`]. Each has a default:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -96,9 +96,9 @@
 //!
 //! ## Workers
 //!
-//! One loop holds tens of thousands of sessions, on one core. For more cores processes
-//! are forked, each with a loop; a [`ThreadedFTPServer`] or [`MultiprocessFTPServer`] has a thread or
-//! a process for each session, whose methods may block.
+//! One loop holds tens of thousands of sessions on one core. To use more cores, the server forks
+//! worker processes, each with a loop. A [`ThreadedFTPServer`] has a thread for each session,
+//! and a [`MultiprocessFTPServer`] a process: there, methods may block.
 //!
 //! ```no_run
 //! # use ftpdlib::{FTPConfig, FTPServer, handlers::StockHandler};
@@ -106,7 +106,7 @@
 //! # let config = FTPConfig::default();
 //! let mut server = FTPServer::bind(":2121", config, |_peer| StockHandler)?;
 //! server.set_max_cons_per_ip(10);
-//! server.set_worker_processes(0); // one for each CPU
+//! server.set_worker_processes(0); // one worker for each CPU
 //! server.serve_forever()?;
 //! std::process::exit(server.exit_status().into());
 //! # }
@@ -114,22 +114,24 @@
 //!
 //! ## Further on
 //!
-//! - a command of one's own: [`ProtoCmds::insert`](proto::command::ProtoCmds::insert) and
+//! - the guide to the library: [`docs::embedding`]; what people do with it: [`docs::recipes`]
+//!   and `examples/`
+//! - a new command: [`ProtoCmds::insert`](proto::command::ProtoCmds::insert) and
 //!   [`FTPHandler::ftp_custom`]
-//! - limits of speed: [`ThrottledDTPHandler`]; other data: [`DTPHandler`], [`producers`]
-//! - files that are none of the disk's: [`AbstractedFS`](filesystems::AbstractedFS)
+//! - speed limits: [`ThrottledDTPHandler`]; other data: [`DTPHandler`], [`producers`]
+//! - files that are not on disk: [`AbstractedFS`](filesystems::AbstractedFS)
 //! - another protocol on the same loop: [`FTPServer::ioloop`], [`ioloop`]
-//! - in a loop of one's own: [`FTPServer::turn`]
-//! - what a name of pyftpdlib's is here: [`porting`]
-//! - how it works inside, and what may change: [`architecture`]
-//! - the program, its configuration file, FTPS and its clients, figures: `README.md`; what
-//!   people do with it: `docs/RECIPES.md`, and `examples/`
+//! - the server inside your own loop: [`FTPServer::turn`]
+//! - unit tests of a handler, without sockets: [`testing`]
+//! - the Rust name for each name of pyftpdlib: [`porting`]
+//! - how the library works inside, and what may change: [`architecture`]
+//! - the program: [`docs::program`], [`docs::configuration`], [`docs::ftps`]
 //!
 //! # One shape, used four times
 //!
-//! A class of pyftpdlib is a trait here, whose methods all have default bodies; a
-//! struct, which holds the state and is the first argument of each method; and
-//! public functions, which are those default bodies, to be called as `super`.
+//! A class of pyftpdlib becomes three things: a trait, whose methods all have default bodies; a
+//! struct, which holds the state and is the first argument of each method; and public
+//! functions, which are the default bodies, to be called as `super`.
 //!
 //! | behaviour, to override | state | default bodies |
 //! |---|---|---|
@@ -138,10 +140,9 @@
 //! | [`AbstractedFS`](filesystems::AbstractedFS) | [`FSState`](filesystems::FSState) | [`filesystems::local`] |
 //! | [`ChatHandler`](ioloop::ChatHandler) | [`AsyncChat`](ioloop::AsyncChat) | in the trait |
 //!
-//! Class attributes are fields of [`FTPConfig`], shared by all sessions; attributes
-//! of an instance are fields of the user's own type, of which there is one value
-//! per session. An [`Authorizer`](authorizers::Authorizer) extends another by
-//! naming it as its `inner`.
+//! Class attributes are fields of [`FTPConfig`], which all sessions share. Attributes of an
+//! instance are fields of your type, of which each session has its own value. An
+//! [`Authorizer`](authorizers::Authorizer) extends another one by returning it from `inner`.
 //!
 //! # The floors
 //!
@@ -185,18 +186,21 @@
 //!
 //! # What always holds
 //!
-//! - All runs on the thread that calls [`FTPServer::serve_forever`], but for what is
-//!   given to [`FTPSession::offload`]. No method waits for a client, for another
-//!   session, or for another thread.
-//! - No operation on files leaves the user's home, whatever links are put in its
-//!   way meanwhile; none follows a path that was checked before.
-//! - One final reply for each command, in the order of the commands, and none that
-//!   no command has asked for.
-//! - At the end of a transfer: the socket is closed, the file is closed, the reply
-//!   goes out, the log line, the callback; exactly one of the four callbacks.
-//! - Nothing that a client sends ends the process, makes a queue grow without
-//!   bound, or forges a line of a reply, of a listing or of the log. A panic in a
-//!   method of a user's handler ends that session only.
+//! - All code runs on the thread that calls [`FTPServer::serve_forever`], except for the jobs
+//!   of [`FTPSession::offload`]. No method waits for a client, for another session, or for
+//!   another thread.
+//! - No operation on files leaves the user's home, even if links are changed meanwhile. No
+//!   operation uses a path that was only checked before.
+//! - Each step on the file system, also a later step of an open file or of a listing, runs
+//!   between [`impersonate_user`](authorizers::Authorizer::impersonate_user) and
+//!   [`terminate_impersonation`](authorizers::Authorizer::terminate_impersonation).
+//! - Each command gets one final reply, in the order of the commands. No reply is sent that no
+//!   command has asked for.
+//! - A transfer ends in this order: the socket is closed, the file is closed, the reply is sent,
+//!   the log line is written, and exactly one of the four callbacks is called.
+//! - Nothing that a client sends ends the process, makes a queue grow without bound, or forges a
+//!   line of a reply, of a listing or of the log. A panic in a method of a handler ends that
+//!   session only.
 
 #![warn(missing_docs, missing_debug_implementations, unnameable_types)]
 
@@ -227,10 +231,10 @@ pub use handlers::{
     ActiveDTPConfig, DTPConfig, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPSession,
     PassiveDTPConfig, ThrottledDTPHandler,
 };
-/// The poll: for sockets of one's own on an [`IOLoop`](ioloop::IOLoop).
+/// The poll, for your own sockets on an [`IOLoop`](ioloop::IOLoop).
 pub use mio;
 pub use offload::PoolFull;
-/// What TLS is made with: for [`TlsConfig::ssl_context`].
+/// The TLS library, for [`TlsConfig::ssl_context`].
 pub use rustls;
 pub use servers::{FTPServer, MultiprocessFTPServer, ThreadedFTPServer};
 pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion, fingerprint};

@@ -19,6 +19,7 @@ mod ftp_retrieve_data;
 mod ftp_store_data;
 mod ftp_urgent;
 mod hook_panics;
+mod identity;
 mod network_protocols;
 mod overrides;
 mod regressions;
