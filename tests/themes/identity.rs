@@ -41,9 +41,12 @@ impl Authorizer for Switching {
     }
 }
 
-/// The steps that were taken, and whose identity they had.
+/// A step, and the user whose identity it had.
+type Step = (&'static str, Option<String>);
+
+/// The steps that were taken.
 #[derive(Clone, Default)]
-struct Steps(Arc<Mutex<Vec<(&'static str, Option<String>)>>>);
+struct Steps(Arc<Mutex<Vec<Step>>>);
 
 impl Steps {
     fn take(&self, step: &'static str) {
