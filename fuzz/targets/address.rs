@@ -39,7 +39,8 @@ fn port(arg: &[u8]) {
         return;
     };
     let reply = format_227(&address.ip().to_string(), address.port());
-    let inside = reply.strip_prefix("227 Entering passive mode (");
+    assert_eq!(reply.code, 227);
+    let inside = reply.text.strip_prefix("Entering passive mode (");
     let inside = inside.and_then(|reply| reply.strip_suffix(")."));
     let inside = inside.expect("a reply to PASV");
     assert_eq!(parse_port(inside.as_bytes()), Ok(address));
@@ -60,7 +61,8 @@ fn eprt(arg: &[u8]) {
         return;
     };
     let reply = format_229(eprt.port);
-    let port = reply.strip_prefix("229 Entering extended passive mode (|||");
+    assert_eq!(reply.code, 229);
+    let port = reply.text.strip_prefix("Entering extended passive mode (|||");
     let port = port.and_then(|reply| reply.strip_suffix("|)."));
     assert_eq!(port.map(str::parse), Some(Ok(eprt.port)));
     match (eprt.proto, eprt.ip()) {

@@ -67,7 +67,7 @@ impl<H: FTPHandler> Connection<H> {
         result
     }
 
-    /// Does what can be done now.
+    /// Makes all progress that is possible now, then reconciles, and reaps a closed session.
     fn run(&mut self, io: &mut Io<'_>) {
         self.session.now = io.now();
         let result = self.work(io).and_then(|()| self.reconcile(io));

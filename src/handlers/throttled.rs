@@ -1,17 +1,16 @@
-//! A data handler with a speed limit, for each connection by itself: it knows nothing of
-//! the others, of users or of files.
+//! A data handler with a speed limit for its own connection. It knows nothing about other
+//! connections, users or files.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use super::data::{self, DTPHandler, DataChannel};
 
-/// Limits the speed of each data connection, as pyftpdlib's
-/// `ThrottledDTPHandler`: it counts the bytes and pauses the connection so that
-/// no more than the limit passes in a second, on average.
+/// Limits the speed of a data connection, as pyftpdlib's `ThrottledDTPHandler`. It counts the
+/// bytes, and pauses the connection so that on average no more than the limit is transferred
+/// in a second.
 ///
-/// What passes has to pass through our memory: neither `sendfile` nor `splice`
-/// is used.
+/// All bytes pass through the server's memory: neither `sendfile` nor `splice` is used.
 #[derive(Debug, Clone)]
 pub struct ThrottledDTPHandler {
     read_limit: u64,
@@ -21,7 +20,7 @@ pub struct ThrottledDTPHandler {
 }
 
 impl ThrottledDTPHandler {
-    /// Without limits.
+    /// A handler without limits.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -32,22 +31,22 @@ impl ThrottledDTPHandler {
         }
     }
 
-    /// Bytes per second from the client; 0: no limit.
+    /// Sets the limit for bytes from the client, per second. 0: no limit.
     #[must_use]
     pub fn read_limit(mut self, bytes: u64) -> Self {
         self.read_limit = bytes;
         self
     }
 
-    /// Bytes per second to the client; 0: no limit.
+    /// Sets the limit for bytes to the client, per second. 0: no limit.
     #[must_use]
     pub fn write_limit(mut self, bytes: u64) -> Self {
         self.write_limit = bytes;
         self
     }
 
-    /// Whether buffers are halved until they are within the limits, for a
-    /// smoother flow. Yes.
+    /// Sets whether buffers are halved until they are within the limits, so that bytes flow
+    /// more evenly. Yes.
     #[must_use]
     pub fn auto_sized_buffers(mut self, on: bool) -> Self {
         self.auto_sized_buffers = on;
@@ -95,7 +94,7 @@ impl DTPHandler for ThrottledDTPHandler {
     }
 }
 
-/// Counts bytes, and tells when to pause.
+/// Counts bytes, and decides when to pause.
 #[derive(Debug, Clone, Default)]
 struct Meter {
     counted: u64,
@@ -103,7 +102,8 @@ struct Meter {
 }
 
 impl Meter {
-    /// `size` bytes have passed at `now`; `limit` may in a second.
+    /// Counts `size` bytes that were transferred at `now`. Returns how long to pause, if more
+    /// than `limit` bytes were transferred in a second.
     fn count(&mut self, size: usize, limit: u64, now: Instant) -> Option<Duration> {
         if limit == 0 {
             return None;
@@ -115,14 +115,14 @@ impl Meter {
         self.counted = 0;
         let early = self.next.map(|next| next.saturating_duration_since(now));
         self.next = Some(now + Duration::from_secs(1));
-        // Twice, since the second that the bytes should have taken is to come yet.
+        // Twice, because the second that the bytes should have taken is still to come.
         early
             .filter(|early| !early.is_zero())
             .map(|early| early * 2)
     }
 }
 
-/// `size`, halved until it is within `limit`.
+/// Halves `size` until it is within `limit`.
 fn halved(mut size: usize, limit: u64) -> usize {
     while limit > 0 && size as u64 > limit {
         size /= 2;

@@ -11,6 +11,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use super::reply::Reply;
+
 /// The error of a malformed argument of PORT or EPRT. The reply is 501.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidAddress;
@@ -131,16 +133,18 @@ pub fn parse_eprt(arg: &[u8]) -> Result<Eprt, InvalidAddress> {
 /// The dots of `host` become commas, and nothing else is checked: a masquerade address may be a text
 /// that only the client's side understands.
 #[must_use]
-pub fn format_227(host: &str, port: u16) -> String {
+pub fn format_227(host: &str, port: u16) -> Reply {
     let [high, low] = port.to_be_bytes();
     let host = host.replace('.', ",");
-    format!("227 Entering passive mode ({host},{high},{low}).")
+    let text = format!("Entering passive mode ({host},{high},{low}).");
+    Reply::with(227, text)
 }
 
 /// Formats the reply to EPSV (RFC 2428 §3): `229 Entering extended passive mode (|||port|).`
 #[must_use]
-pub fn format_229(port: u16) -> String {
-    format!("229 Entering extended passive mode (|||{port}|).")
+pub fn format_229(port: u16) -> Reply {
+    let text = format!("Entering extended passive mode (|||{port}|).");
+    Reply::with(229, text)
 }
 
 /// Turns the address `::ffff:a.b.c.d`, by which a dual-stack socket shows an IPv4 client, into
@@ -360,15 +364,15 @@ mod tests {
     #[test]
     fn passive_replies() {
         assert_eq!(
-            format_227("127.0.0.1", 65534),
+            format_227("127.0.0.1", 65534).to_string(),
             "227 Entering passive mode (127,0,0,1,255,254)."
         );
         assert_eq!(
-            format_227("ftp.example", 1),
+            format_227("ftp.example", 1).to_string(),
             "227 Entering passive mode (ftp,example,0,1)."
         );
         assert_eq!(
-            format_229(2121),
+            format_229(2121).to_string(),
             "229 Entering extended passive mode (|||2121|)."
         );
         assert_eq!(

@@ -67,7 +67,7 @@ pub fn feat(s: &mut FTPSession) {
 /// Stock [`FTPHandler::ftp_opts`](crate::FTPHandler::ftp_opts).
 pub fn opts(s: &mut FTPSession, line: &str) {
     let (cmd, arg) = line.split_once(' ').unwrap_or((line, ""));
-    // Clients ask for UTF-8 before they log in; the rest has to wait for that.
+    // Clients ask for UTF-8 before the login. All other options need a login.
     if !s.authenticated() && !matches!(cmd.to_uppercase().as_str(), "UTF8" | "UTF-8") {
         s.respond(Reply::new(530, "Log in with USER and PASS first."));
         return;

@@ -14,7 +14,7 @@ use crate::tls::TlsSession;
 
 /// Stock [`FTPHandler::ftp_auth`](crate::FTPHandler::ftp_auth).
 pub fn auth<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
-    // TLS and SSL find out their versions themselves (RFC 4217 §4).
+    // The handshake negotiates the version, whatever the argument says (RFC 4217 §4).
     let arg = line.to_uppercase();
     if s.is_secure() {
         s.respond(Reply::new(503, "Already using TLS."));
@@ -29,7 +29,8 @@ pub fn auth<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
     }
 }
 
-/// Stock [`FTPHandler::ftp_pbsz`](crate::FTPHandler::ftp_pbsz): any size is taken for 0.
+/// Stock [`FTPHandler::ftp_pbsz`](crate::FTPHandler::ftp_pbsz): replies as if the size
+/// were 0.
 pub fn pbsz(s: &mut FTPSession) {
     if s.is_secure() {
         s.respond(Reply::new(200, "PBSZ=0 successful."));
@@ -75,8 +76,8 @@ pub fn prot(s: &mut FTPSession, line: &str) {
     }
 }
 
-/// Stock [`FTPHandler::secure_connection`](crate::FTPHandler::secure_connection): what was replied goes out in clear,
-/// then the client's handshake is waited for.
+/// Stock [`FTPHandler::secure_connection`](crate::FTPHandler::secure_connection): replies so far
+/// are sent in clear text. Then the session waits for the client's handshake.
 pub fn secure_connection(s: &mut FTPSession) {
     let Some(acceptor) = &s.server.tls else {
         return;
@@ -96,14 +97,13 @@ pub fn secure_connection(s: &mut FTPSession) {
     }
 }
 
-/// Stock [`FTPHandler::handle_failed_ssl_handshake`](crate::FTPHandler::handle_failed_ssl_handshake): closes, without a reply,
-/// which the client could not read.
+/// Stock [`FTPHandler::handle_failed_ssl_handshake`](crate::FTPHandler::handle_failed_ssl_handshake):
+/// closes the session without a reply, which the client could not read.
 pub fn handle_failed_ssl_handshake(s: &mut FTPSession) {
     s.close();
 }
 
-/// Goes on with the handshake of the control connection. Returns whether it is
-/// finished.
+/// Continues the handshake of the control connection. Returns whether it is finished.
 pub(crate) fn shake<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
     match s.chat.stream.handshake() {
         Ok(false) => false,
@@ -132,6 +132,6 @@ fn fail<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, err: &io::Error) {
         s.log(format_args!("SSL handshake failed: {err}."));
         h.handle_failed_ssl_handshake(s);
     }
-    // There is no way to talk to the client.
+    // The client cannot read a reply without TLS.
     s.close();
 }
