@@ -13,15 +13,24 @@ pub(crate) fn run_as<T>(
     password: &str,
     step: impl FnOnce() -> T,
 ) -> T {
-    struct Terminate<'a>(&'a dyn Authorizer, &'a str);
-    impl Drop for Terminate<'_> {
-        fn drop(&mut self) {
-            self.0.terminate_impersonation(self.1);
-        }
-    }
     authorizer.impersonate_user(username, password);
-    let _terminate = Terminate(authorizer, username);
+    let _acting = Acting {
+        authorizer,
+        username,
+    };
     step()
+}
+
+/// Gives the identity up when it is dropped.
+struct Acting<'a> {
+    authorizer: &'a dyn Authorizer,
+    username: &'a str,
+}
+
+impl Drop for Acting<'_> {
+    fn drop(&mut self) {
+        self.authorizer.terminate_impersonation(self.username);
+    }
 }
 
 /// The identity of a user who is logged in, for steps that outlive the command which began

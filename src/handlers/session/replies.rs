@@ -22,7 +22,11 @@ impl FTPSession {
 
     /// Sends a reply, and logs it at `level` (if `debug` is enabled, as `-> 200 ...`).
     pub fn respond_at(&mut self, level: Level, reply: impl Into<Reply>) {
-        let mut reply = reply.into();
+        self.send_reply(level, reply.into());
+    }
+
+    /// Sends and logs a reply. Not generic, so that there is one copy of it.
+    fn send_reply(&mut self, level: Level, mut reply: Reply) {
         if let Cow::Owned(clean) = sanitize(&reply.text) {
             reply.text = clean.into();
         }
