@@ -62,7 +62,9 @@ fn eprt(arg: &[u8]) {
     };
     let reply = format_229(eprt.port);
     assert_eq!(reply.code, 229);
-    let port = reply.text.strip_prefix("Entering extended passive mode (|||");
+    let port = reply
+        .text
+        .strip_prefix("Entering extended passive mode (|||");
     let port = port.and_then(|reply| reply.strip_suffix("|)."));
     assert_eq!(port.map(str::parse), Some(Ok(eprt.port)));
     match (eprt.proto, eprt.ip()) {
