@@ -1,7 +1,6 @@
 //! From a command line to the method of the command.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::check::{self, Checked, Refusal};
 use super::command::{CmdArg, Command};
@@ -26,9 +25,9 @@ pub fn pre_process_command<H: Hooks + ?Sized>(
         s.logline(format_args!("<- {}", line.for_log()));
     }
     // A handle of the table, so that the session is free for the command.
-    let config = Arc::clone(&s.config);
+    let cmds = s.proto_cmds_handle();
     let text = String::from_utf8_lossy(line.arg);
-    match check::line(s, &config.proto_cmds, line, &text) {
+    match check::line(s, &cmds, line, &text) {
         Err(refusal) => refuse(h, s, refusal),
         Ok(Checked::Run(cmd)) => h.process_command(s, &cmd),
         Ok(Checked::Status) => h.ftp_stat(s, None),

@@ -42,7 +42,8 @@ pub(super) fn run_with<H: Hooks + ?Sized, T: Send + 'static>(
     then(&mut Borrowed(h), s, result);
 }
 
-/// The one place where the operations of the file system are called.
+/// Runs an operation of a command. The steps of what it has opened run in [`OpenDir::step`] and
+/// in [`OpenFile`].
 fn perform<T, E: From<FSError>>(
     s: &mut FTPSession,
     operation: impl FnOnce(&dyn AbstractedFS, &mut FSState) -> Result<T, E>,

@@ -28,8 +28,8 @@ use crate::proto::reply::Reply;
 // --- the beginning
 
 /// Sends something on the data connection: at once, with the reply 125, if the data connection
-/// is open; otherwise when it is, with the reply 150. As pyftpdlib's; for commands that you add
-/// as well.
+/// is open; otherwise when it is, with the reply 150. Works as in pyftpdlib. Commands that you add
+/// may call it too.
 pub fn push_dtp_data(s: &mut FTPSession, outgoing: Outgoing, cmd: impl Into<Cow<'static, str>>) {
     if check::lacks_data_tls(s) {
         s.respond(check::DATA_TLS_REQUIRED);

@@ -34,8 +34,8 @@ pub fn site_help(s: &mut FTPSession, line: &str) {
         return;
     }
     s.push_line("214-The following SITE commands are recognized:");
-    let config = std::sync::Arc::clone(&s.config);
-    for name in config.proto_cmds.site_names() {
+    let cmds = s.proto_cmds_handle();
+    for name in cmds.site_names() {
         s.push_line(&format!(" {name}"));
     }
     s.respond(Reply::new(214, "Help SITE command successful."));

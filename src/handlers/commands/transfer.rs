@@ -4,12 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::io::SeekFrom;
 use std::mem;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::authorizers::Perm;
+use crate::authorizers::{Authorizer, Perm};
 use crate::error::FSError;
 use crate::filesystems::{AbstractedFS, FSFile, FSState, OpenMode};
-use crate::handlers::config::FTPConfig;
 use crate::handlers::data::{Outcome, Outgoing};
 use crate::handlers::dispatchers;
 use crate::handlers::files;
@@ -99,11 +97,11 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
         s.respond(Reply::new(450, text));
         return;
     }
-    let config = Arc::clone(&s.config);
+    let authorizer = s.authorizer_handle();
     let (line, username) = (line.to_owned(), s.username.clone());
     files::open(
         s,
-        move |fs, state| make_unique(fs, state, &config, &username, &line),
+        move |fs, state| make_unique(fs, state, &*authorizer, &username, &line),
         |s, made| match made {
             Ok(file) => {
                 let name = file.name().file_name().unwrap_or_default();
@@ -119,7 +117,7 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
 fn make_unique(
     fs: &dyn AbstractedFS,
     state: &FSState,
-    config: &FTPConfig,
+    authorizer: &dyn Authorizer,
     username: &str,
     line: &OsStr,
 ) -> Result<Box<dyn FSFile>, Reply> {
@@ -138,10 +136,7 @@ fn make_unique(
     let mut name = prefix.clone();
     name.push("x".repeat(NAME_MAX));
     let path = dir.join(name);
-    if !config
-        .authorizer
-        .has_perm(username, Perm::Write, Some(&path))
-    {
+    if !authorizer.has_perm(username, Perm::Write, Some(&path)) {
         return Err(Reply::new(550, "Not enough privileges."));
     }
     fs.mkstemp(state, &dir, &prefix).map_err(|err| match err {

@@ -2,24 +2,28 @@
 //! moment for the command, and it verifies that the connection belongs to the control
 //! connection's session.
 
-use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::ProtocolVersion;
+use rustls::{ProtocolVersion, ServerConfig};
 
 use super::channel::DataChannel;
 use super::connection::DataConnection;
 use super::outcome::{Drive, Outcome};
-use super::tls::Stage;
+use super::tls::{DataTls, Stage};
+use crate::ioloop::Stream;
 use crate::proto::reply::Reply;
 use crate::time::after;
+use crate::tls::Direction;
 
 impl DataConnection {
     /// Continues the handshake. `None`: there is none to wait for.
     pub(super) fn shake(&mut self) -> Option<Drive> {
         let d = &mut self.channel;
-        match &d.tls.as_ref()?.stage {
+        let (now, direction) = (d.now, d.direction());
+        let tls = d.tls.as_mut()?;
+        match &tls.stage {
             Stage::Clear | Stage::Open(_) => return None,
             Stage::Failed(reply) => {
                 let reply = reply.clone();
@@ -27,20 +31,21 @@ impl DataConnection {
             }
             Stage::Waiting if !d.stream.is_readable() => return Some(Drive::Wait),
             Stage::Waiting => {
-                if d.awaits_command() {
+                if tls.awaits_command(now, direction) {
                     return Some(Drive::Wait);
                 }
-                if let Err(err) = d.begin_handshake() {
+                let config = tls.begin(now, direction);
+                if let Err(err) = d.stream.secure(config, Vec::new()) {
                     return Some(self.fail(&err.to_string(), FAILED));
                 }
             }
             Stage::Handshaking(_) => {}
         }
-        match self.channel.stream.handshake() {
+        match d.stream.handshake() {
             Ok(false) => Some(Drive::Wait),
-            Ok(true) => match self.channel.finish_handshake() {
+            Ok(true) => match tls.finish(&d.stream, direction) {
                 Ok(()) => {
-                    self.dtp.handle_ssl_established(&mut self.channel);
+                    self.dtp.handle_ssl_established(d);
                     None
                 }
                 Err(reason) => {
@@ -76,47 +81,39 @@ impl DataConnection {
     }
 }
 
-impl DataChannel {
+impl DataTls {
     /// Whether the handshake waits for the command, which decides whether the client gets a
     /// ticket. Clients send the command at once, because many servers do not shake hands
     /// before it. For a client that does not, the handshake begins a little later.
-    fn awaits_command(&mut self) -> bool {
-        let (now, begun) = (self.now, self.transfer_in_progress());
-        let Some(tls) = &mut self.tls else {
-            return false;
-        };
-        let until = *tls.put_off.get_or_insert(after(now, COMMAND_WAIT));
-        !begun && now < until
+    fn awaits_command(&mut self, now: Instant, direction: Direction) -> bool {
+        let until = *self.put_off.get_or_insert(after(now, COMMAND_WAIT));
+        direction == Direction::None && now < until
     }
 
     /// Begins the handshake, after the client's first bytes have arrived.
-    fn begin_handshake(&mut self) -> io::Result<()> {
-        let direction = self.direction();
-        let Some(tls) = &mut self.tls else {
-            return Ok(());
-        };
-        if tls.deadline.is_none() {
-            tls.deadline = Some(after(self.now, tls.session.handshake_timeout()));
-        }
-        let (handshake, config) = tls.session.data_handshake(direction);
-        tls.stage = Stage::Handshaking(handshake);
-        self.stream.secure(config, Vec::new())
+    fn begin(&mut self, now: Instant, direction: Direction) -> Arc<ServerConfig> {
+        let timeout = self.session.handshake_timeout();
+        self.deadline.get_or_insert(after(now, timeout));
+        let (handshake, config) = self.session.data_handshake(direction);
+        self.stage = Stage::Handshaking(handshake);
+        config
     }
 
     /// Verifies that the connection, whose handshake is complete, belongs to the session.
-    fn finish_handshake(&mut self) -> Result<(), &'static str> {
-        let direction = self.direction();
-        let (Some(tls), Some(stream)) = (&mut self.tls, self.stream.tls()) else {
-            return Ok(());
+    fn finish(&mut self, stream: &Stream, direction: Direction) -> Result<(), &'static str> {
+        let Some(tls) = stream.tls() else {
+            return Err("no TLS");
         };
-        if let Stage::Handshaking(handshake) = mem::replace(&mut tls.stage, Stage::Waiting) {
-            let tls13 = stream.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
-            let finished = handshake.finish(stream.is_resumed(), tls13, direction)?;
-            tls.stage = Stage::Open(finished);
+        if let Stage::Handshaking(handshake) = mem::replace(&mut self.stage, Stage::Waiting) {
+            let tls13 = tls.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
+            let finished = handshake.finish(tls.is_resumed(), tls13, direction)?;
+            self.stage = Stage::Open(finished);
         }
         Ok(())
     }
+}
 
+impl DataChannel {
     /// The client may not have read the tickets of this connection. Those of a handshake that
     /// is not finished were not kept.
     pub(crate) fn tickets_may_be_unread(&self) {

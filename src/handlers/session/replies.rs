@@ -36,7 +36,11 @@ impl FTPSession {
         if log::log_enabled!(target: TARGET, Level::Debug) {
             self.log_at(level, format_args!("-> {line}"));
         } else {
-            self.log_at(level, line.get(4..).unwrap_or_default());
+            match reply.has_code() {
+                true => self.log_at(level, &reply.text),
+                // A line of the user's own: without what stands for its code.
+                false => self.log_at(level, line.get(4..).unwrap_or_default()),
+            }
         }
         self.answer = Some(reply);
     }

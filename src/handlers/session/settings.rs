@@ -4,14 +4,27 @@
 //! [`FTPConfig`](crate::FTPConfig), so that one session may differ from the rest.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::state::FTPSession;
 use crate::authorizers::Authorizer;
+use crate::handlers::config::FTPConfig;
 use crate::handlers::data::{DTPConfig, DTPHandler};
 use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
+
+/// A handle of the table of commands.
+pub(crate) struct CommandTable(Arc<FTPConfig>);
+
+impl Deref for CommandTable {
+    type Target = ProtoCmds;
+
+    fn deref(&self) -> &ProtoCmds {
+        &self.0.proto_cmds
+    }
+}
 
 impl FTPSession {
     // --- the session
@@ -56,6 +69,11 @@ impl FTPSession {
     /// The table of commands.
     pub(crate) fn proto_cmds(&self) -> &ProtoCmds {
         &self.config.proto_cmds
+    }
+
+    /// A handle of the table of commands, for a command that also gets the session.
+    pub(crate) fn proto_cmds_handle(&self) -> CommandTable {
+        CommandTable(Arc::clone(&self.config))
     }
 
     /// The lines of the reply to FEAT, sorted.

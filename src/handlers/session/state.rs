@@ -292,7 +292,7 @@ impl FTPSession {
     }
 
     /// Runs a function with the identity of the logged-in user, if the authorizer has a way to
-    /// take it: as pyftpdlib's. Stock bodies access files in this way.
+    /// take it: as pyftpdlib's. The operations of stock bodies run in the same way.
     pub fn run_as_current_user<T>(&self, function: impl FnOnce(&Self) -> T) -> T {
         let authorizer = &*self.config.authorizer;
         run_as(authorizer, &self.username, &self.password, || {

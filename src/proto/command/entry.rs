@@ -74,7 +74,8 @@ impl ArgKind {
 }
 
 /// The part that a command plays in the login or on the data connection. It decides whether
-/// the command must wait, and which TLS policy applies to it.
+/// the command must wait, which TLS policy applies to it, and whether it may follow Telnet's
+/// signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// None of those below.
@@ -83,10 +84,19 @@ pub(crate) enum Role {
     LogsIn,
     /// Ends what is in progress, and so never waits for it: ABOR, QUIT.
     Interrupts,
+    /// Asks about what is in progress: STAT.
+    Inquires,
     /// Makes a data connection: PASV, EPSV, PORT, EPRT.
     Connects,
     /// Sends or receives on the data connection.
     Transfers,
     /// Decides whether data connections are under TLS: PROT.
     Protects,
+}
+
+impl Role {
+    /// Whether clients send the command during a transfer, after Telnet's IP and Synch.
+    pub(super) fn is_urgent(self) -> bool {
+        matches!(self, Self::Interrupts | Self::Inquires)
+    }
 }

@@ -53,9 +53,8 @@ impl<'a> CommandLine<'a> {
     /// As [`resolve`](Self::resolve), with all that the table knows about the command.
     pub(crate) fn entry<'t>(&self, cmds: &'t ProtoCmds) -> Option<&'t Entry> {
         cmds.find(&self.verb).or_else(|| {
-            let urgent = ["ABOR", "STAT", "QUIT"];
-            let name = urgent.into_iter().find(|name| self.verb.ends_with(name))?;
-            cmds.find(name)
+            let mut urgent = cmds.entries().filter(|entry| entry.role.is_urgent());
+            urgent.find(|entry| self.verb.ends_with(&*entry.name))
         })
     }
 

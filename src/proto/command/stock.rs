@@ -95,7 +95,7 @@ pub(super) static STOCK: [Row; 47] = rows! {
     "SITE HELP"  []          anyone Optional  Text        Other      "Syntax: SITE HELP [<SP> cmd] (show SITE command help)."
     "SITE CHMOD" [Chmod]     user   Required  ModeAndPath Other      "Syntax: SITE CHMOD <SP> mode path (change file mode)."
     "SIZE"       [List]      user   Required  Existing    Other      "Syntax: SIZE <SP> file-name (get file size)."
-    "STAT"       [List]      anyone Optional  Status      Other      "Syntax: STAT [<SP> path name] (server stats [list files])."
+    "STAT"       [List]      anyone Optional  Status      Inquires   "Syntax: STAT [<SP> path name] (server stats [list files])."
     "STOR"       [Write]     user   Required  New         Transfers  "Syntax: STOR <SP> file-name (store a file)."
     "STOU"       [Write]     user   Optional  Name        Transfers  "Syntax: STOU [<SP> name] (store a file with a unique name)."
     "STRU"       []          user   Required  Text        Other      "Syntax: STRU <SP> type (noop; set file structure)."

@@ -65,6 +65,11 @@ impl ProtoCmds {
         self.table.get(at)
     }
 
+    /// All that the table knows, sorted by name.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.table.iter()
+    }
+
     /// The role of a command; `Other` if the table does not hold it.
     pub(crate) fn role(&self, name: &str) -> Role {
         self.find(name).map_or(Role::Other, |entry| entry.role)
