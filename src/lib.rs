@@ -193,7 +193,9 @@
 //!   operation uses a path that was only checked before.
 //! - Each step on the file system, also a later step of an open file or of a listing, runs
 //!   between [`impersonate_user`](authorizers::Authorizer::impersonate_user) and
-//!   [`terminate_impersonation`](authorizers::Authorizer::terminate_impersonation).
+//!   [`terminate_impersonation`](authorizers::Authorizer::terminate_impersonation). The
+//!   exceptions are `sendfile` and `splice`, by which the kernel moves the bytes of an open
+//!   file: they run without the identity.
 //! - Each command gets one final reply, in the order of the commands. No reply is sent that no
 //!   command has asked for.
 //! - A transfer ends in this order: the socket is closed, the file is closed, the reply is sent,

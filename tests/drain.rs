@@ -54,7 +54,7 @@ fn expect_end(mut program: Program, status: i32) {
 }
 
 #[test]
-fn sessions_at_rest_are_told() {
+fn sessions_at_rest_get_421() {
     for program in programs(&[]) {
         let mut listening = program.login();
         listening.expect(227, "PASV");
@@ -221,7 +221,7 @@ fn handshakes_are_not_waited_for() {
 }
 
 #[test]
-fn nobody_there_is_no_reason_to_wait() {
+fn without_clients_the_end_does_not_wait() {
     for mut program in programs(&[]) {
         drop(program.login());
         program.signal("TERM");
@@ -240,7 +240,7 @@ fn connect_many(program: &Program, name: Option<&str>) -> Vec<Client> {
 
 /// When the signal comes, some connections are on their way to a process or a thread.
 #[test]
-fn newcomers_do_not_hold_it_up() {
+fn new_connections_do_not_delay_the_end() {
     for program in programs(&["--max-cons", "0"]) {
         let mut clients = connect_many(&program, Some("TERM"));
         for client in &mut clients {
@@ -256,7 +256,7 @@ fn newcomers_do_not_hold_it_up() {
 
 /// A client that quits is gone, even if others connect at the same time.
 #[test]
-fn good_byes_are_heard_in_a_crowd() {
+fn a_client_can_quit_while_others_connect() {
     for program in programs(&["--max-cons", "0"]) {
         let mut clients = connect_many(&program, None);
         // The last first: the ones before it are still connected.

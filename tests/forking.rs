@@ -56,12 +56,12 @@ const TESTS: &[(&str, fn())] = &[
     ),
     ("workers_have_numbers", workers_have_numbers),
     (
-        "workers_of_ones_own_hear_signals",
-        workers_of_ones_own_hear_signals,
+        "workers_forked_by_the_caller_get_signals",
+        workers_forked_by_the_caller_get_signals,
     ),
     (
-        "who_blocks_holds_up_nobody_else",
-        who_blocks_holds_up_nobody_else,
+        "a_blocked_session_delays_no_other",
+        a_blocked_session_delays_no_other,
     ),
     ("limits_are_those_of_all", limits_are_those_of_all),
     (
@@ -70,15 +70,21 @@ const TESTS: &[(&str, fn())] = &[
     ),
     ("close_all_ends_them", close_all_ends_them),
     (
-        "who_blocks_does_not_hold_up_the_end",
-        who_blocks_does_not_hold_up_the_end,
+        "a_blocked_session_does_not_delay_the_end",
+        a_blocked_session_does_not_delay_the_end,
     ),
-    ("two_signals_end_who_is_stuck", two_signals_end_who_is_stuck),
+    (
+        "two_signals_end_a_stuck_process",
+        two_signals_end_a_stuck_process,
+    ),
     (
         "workers_have_threads_of_their_own",
         workers_have_threads_of_their_own,
     ),
-    ("who_is_parked_is_waited_for", who_is_parked_is_waited_for),
+    (
+        "the_end_waits_for_parked_sessions",
+        the_end_waits_for_parked_sessions,
+    ),
 ];
 
 // --- the roles
@@ -266,7 +272,11 @@ fn restarts_are_paused_and_bounded() {
     let log = String::from_utf8_lossy(&output.stderr);
     let deaths = |rest: &str| log.matches(&format!("exited with status 7{rest}")).count();
     assert_eq!(deaths(", restarting\n"), 3, "{log}");
-    assert_eq!(deaths("; too many restarts, giving up\n"), 1, "{log}");
+    assert_eq!(
+        deaths("; too many restarts, ending all workers\n"),
+        1,
+        "{log}"
+    );
 }
 
 fn workers_have_numbers() {
@@ -277,7 +287,7 @@ fn workers_have_numbers() {
     assert_eq!(roles, ["Master(0)", "Worker(0)", "Worker(1)", "Worker(2)"]);
 }
 
-fn workers_of_ones_own_hear_signals() {
+fn workers_forked_by_the_caller_get_signals() {
     for (name, status) in [("TERM", 0), ("INT", 0)] {
         let mut program = start("own");
         let mut clients: Vec<_> = (0..8).map(|_| program.connect()).collect();
@@ -290,7 +300,7 @@ fn workers_of_ones_own_hear_signals() {
     }
 }
 
-fn who_blocks_holds_up_nobody_else() {
+fn a_blocked_session_delays_no_other() {
     for role in ["threads", "processes"] {
         let mut program = start(role);
         let gate = Gate::new();
@@ -382,7 +392,7 @@ fn close_all_ends_them() {
     }
 }
 
-fn who_blocks_does_not_hold_up_the_end() {
+fn a_blocked_session_does_not_delay_the_end() {
     for role in ["threads", "processes"] {
         let mut program = start(&format!("{role} drain_ms=100"));
         let gate = Gate::new();
@@ -401,7 +411,7 @@ fn who_blocks_does_not_hold_up_the_end() {
 }
 
 /// The loop of an async server, or of a worker, does not handle the signals.
-fn two_signals_end_who_is_stuck() {
+fn two_signals_end_a_stuck_process() {
     for role in ["async", "async workers=2", "threads", "processes"] {
         let mut program = start(&format!("{role} drain_for_ever=1"));
         let gate = Gate::new();
@@ -438,7 +448,7 @@ fn workers_have_threads_of_their_own() {
     }
 }
 
-fn who_is_parked_is_waited_for() {
+fn the_end_waits_for_parked_sessions() {
     for role in ["async", "async workers=2", "threads", "processes"] {
         let mut program = start(&format!("{role} drain_ms=600000"));
         let gate = Gate::new();

@@ -117,7 +117,7 @@ impl FTPHandler for StaysOpen {
 
 /// Resets connections, some of them before they are accepted.
 #[test]
-fn resets_cost_no_place() {
+fn resets_cost_no_slot() {
     const MAX: usize = 30;
     let set_up = |server: &mut FTPServer| server.set_max_cons(MAX);
     let server = Server::build(
@@ -180,7 +180,7 @@ impl Authorizer for Undecided {
 /// A client whose login is not decided yet makes room by leaving. One whose login has failed does
 /// not: guesses must not be faster than the delay.
 #[test]
-fn who_is_reset_during_a_login() {
+fn a_reset_during_a_login() {
     let (asked, answers) = mpsc::channel();
     let change = |config: &mut FTPConfig| {
         let inner = DummyAuthorizer::new();
@@ -232,14 +232,15 @@ mod descriptors {
     }
 
     #[test]
-    fn more_connections_than_files_are_told() {
+    fn more_connections_than_open_files_are_logged() {
         let program = Program::start_after(
             "ulimit -n 200",
             FTPDLIB,
             Mode::Clear,
             &["--max-cons", "50000"],
         );
-        let line = "max_cons is 50000, but the system allows 200 open files (ulimit -n)";
+        let line = "max_cons is 50000, but the system allows 200 open files: \
+                    lower max_cons or raise ulimit -n";
         assert_eq!(program.log().matches(line).count(), 1, "{}", program.log());
     }
 
@@ -256,7 +257,7 @@ mod descriptors {
         assert!(warnings("async", "100").is_empty());
         assert_eq!(
             warnings("multi-thread", "100"),
-            [", of which each connection takes 3 (ulimit -n)"]
+            [", of which each connection takes 3: lower max_cons or raise ulimit -n"]
         );
         // Each process may open as many.
         assert!(warnings("multi-proc", "50000").is_empty());

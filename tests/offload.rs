@@ -326,7 +326,7 @@ fn a_command_of_the_table_is_logged_with_its_reply() {
 }
 
 #[test]
-fn results_of_one_session_come_in_the_order_of_its_works() {
+fn results_of_one_session_come_in_the_order_of_its_jobs() {
     let stage = Stage::new();
     let mut client = stage.login();
     client.send("XSOME a b\r\nNOOP\r\n");
@@ -407,17 +407,17 @@ fn login_from_elsewhere(server: &Server) -> Client {
 
 /// A client that asks for jobs and leaves, again and again, has no more jobs than connections.
 #[test]
-fn work_keeps_the_seat_of_a_session_that_has_gone() {
+fn jobs_keep_the_slot_of_a_session_that_has_gone() {
     let set_up = |server: &mut FTPServer| {
         server.set_max_cons_per_ip(2);
         server.set_max_cons_per_user(3);
     };
     let stage = Stage::build(|_| {}, set_up);
-    let mut works = Vec::new();
+    let mut jobs = Vec::new();
     for _ in 0..2 {
         let mut client = stage.login();
         client.send("XWORK a\r\n");
-        works.push(stage.question("a"));
+        jobs.push(stage.question("a"));
         reset(client.socket);
         stage.expect_event("disconnect");
     }
@@ -430,9 +430,9 @@ fn work_keeps_the_seat_of_a_session_that_has_gone() {
     late.expect_eof();
     stage.expect_event("disconnect");
     // One job is done, so one connection may come.
-    works.pop().unwrap().send("too late").unwrap();
+    jobs.pop().unwrap().send("too late").unwrap();
     let mut next = None;
-    wait_for("a place", || {
+    wait_for("a slot", || {
         let mut client = stage.client();
         let admitted = client.reply().0 == 220;
         next = admitted.then_some(client);
@@ -472,7 +472,7 @@ impl Authorizer for Asking {
 
 /// A login that is decided later waits in the same way.
 #[test]
-fn a_login_keeps_the_seat_of_its_session() {
+fn a_login_keeps_the_slot_of_its_session() {
     let (ask, questions) = channel();
     let change = |config: &mut FTPConfig| {
         config.set_authorizer(Asking {
@@ -495,7 +495,7 @@ fn a_login_keeps_the_seat_of_its_session() {
 
 /// A job that was given when the session ended is done all the same.
 #[test]
-fn work_may_be_a_farewell() {
+fn a_job_may_close_its_session() {
     let stage = Stage::new();
     let mut client = stage.connect();
     client.login("anonymous", "x");
@@ -506,7 +506,7 @@ fn work_may_be_a_farewell() {
 }
 
 #[test]
-fn the_end_of_the_server_waits_for_no_work() {
+fn the_end_of_the_server_waits_for_no_job() {
     let stage = Stage::new();
     let mut client = stage.login();
     client.send("XWORK a\r\n");
@@ -533,7 +533,7 @@ fn a_panic_ends_its_session_only() {
 
 /// A bounded number of jobs may wait; more are refused, and their session is not parked.
 #[test]
-fn too_much_work_is_refused() {
+fn too_many_jobs_are_refused() {
     let stage = Stage::new();
     let closed = stage.gate.closed.write().unwrap();
     let threads = std::thread::available_parallelism().unwrap().get();

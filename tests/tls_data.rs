@@ -185,7 +185,7 @@ fn a_record_that_was_changed() {
 
 /// A client with nothing to send may send `close_notify` at once, and read on.
 #[test]
-fn downloads_to_who_has_said_good_bye() {
+fn downloads_to_a_client_that_has_sent_close_notify() {
     let server = serve(|_| {});
     let bytes = pattern(3 << 20);
     server.write("a", &bytes);

@@ -504,7 +504,7 @@ fn tickets_by_direction() {
 
 /// With a ticket, it would count as the owner the next time.
 #[test]
-fn who_does_not_resume_gets_no_ticket() {
+fn a_connection_that_does_not_resume_gets_no_ticket() {
     let server = server(SessionReuse::Prefer);
     for version in VERSIONS {
         let base = client_config(&[version]);
@@ -530,7 +530,7 @@ fn who_does_not_resume_gets_no_ticket() {
 /// A client that uploads may never read. If tickets were on their way to it, its close would
 /// become a reset, and the upload would be lost.
 #[test]
-fn uploads_by_who_never_reads() {
+fn uploads_by_a_client_that_never_reads() {
     let server = server(SessionReuse::Prefer);
     let bytes = pattern(5 << 20);
     for base in [client_config(&[&TLS12]), client_config(&[&TLS13])] {

@@ -28,7 +28,7 @@ fn wrong(address: &str, tls: TlsConfig) -> String {
 
 /// The error comes before the server listens: here it could not listen.
 #[test]
-fn wrong_files_are_told_before_it_listens() {
+fn wrong_files_are_errors_before_it_listens() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -62,7 +62,7 @@ fn files_of_other_certificates_are_checked_too() {
             "none.pem: cannot be read: No such file or directory",
         ),
         ("empty.pem", "empty.pem: holds no certificate in PEM"),
-        ("junk.pem", "junk.pem: certificate 1 is damaged"),
+        ("junk.pem", "junk.pem: certificate 1 is damaged: replace it"),
         (
             "expired.pem",
             "expired.pem: certificate 1 has expired on 2020-01-02 00:00:00 UTC",

@@ -238,7 +238,7 @@ fn an_address_has_its_limit_over_all_workers() {
 // --- signals
 
 #[test]
-fn all_end_when_the_master_is_told_to() {
+fn all_end_when_the_master_gets_a_signal() {
     for name in ["TERM", "INT"] {
         let mut program = prefork(2, &[]);
         await_starts(&program, 2);

@@ -78,7 +78,7 @@ impl Entrant {
     pub fn can(&self, row: &str) -> bool {
         match self {
             Self::Vsftpd(_) => row != "mlsd",
-            Self::Bare => !["list", "mlsd", "crowd"].contains(&row),
+            Self::Bare => !["list", "mlsd", "many"].contains(&row),
             _ => true,
         }
     }

@@ -17,10 +17,10 @@ mod chart;
 #[path = "../common/mod.rs"]
 mod common;
 mod cpus;
-mod crowd;
 mod entrants;
 mod figures;
 mod group;
+mod many;
 mod options;
 mod packages;
 mod servers;
@@ -55,7 +55,7 @@ fn main() {
     let was_there = scoreboard.exists();
     for speech in [Speech::Clear, Speech::Tls] {
         alone::run(&mut figures, &entrants, speech, &tree, &options);
-        crowd::run(&mut figures, &entrants, speech, &tree, &options);
+        many::run(&mut figures, &entrants, speech, &tree, &options);
     }
     if !was_there {
         let _ = fs::remove_dir_all(scoreboard);

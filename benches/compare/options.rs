@@ -21,7 +21,7 @@ pub struct Options {
 impl Options {
     pub fn parse() -> Self {
         let mut command = Command::new("cargo bench --bench compare --")
-            .about("ftpdlib beside other servers, in CPU time and memory: docs/BENCHMARKS.md");
+            .about("ftpdlib next to other servers, in CPU time and memory: docs/BENCHMARKS.md");
         let rows = Arg::new("rows")
             .long("rows")
             .value_name("NAME")
@@ -30,7 +30,7 @@ impl Options {
             Arg::new("quick")
                 .long("quick")
                 .action(ArgAction::SetTrue)
-                .help("A minute, to see that all works: figures to forget"),
+                .help("One minute, to see that each row runs: do not use its figures"),
             rows.value_parser(ROWS)
                 .help("These rows only, in clear or with TLS only"),
             Arg::new("cpus")
@@ -83,7 +83,7 @@ pub struct Scale {
     /// The rounds in which each server has its turn.
     pub rounds: usize,
     /// The rounds with many clients.
-    pub crowd_rounds: usize,
+    pub many_rounds: usize,
     /// The size of a large file.
     pub mib: usize,
     /// How many clients there are at once.
@@ -105,7 +105,7 @@ pub struct Scale {
 impl Scale {
     const FULL: Self = Self {
         rounds: 5,
-        crowd_rounds: 3,
+        many_rounds: 3,
         mib: 1024,
         clients: 300,
         share_mib: 10,
@@ -118,7 +118,7 @@ impl Scale {
 
     const QUICK: Self = Self {
         rounds: 2,
-        crowd_rounds: 1,
+        many_rounds: 1,
         mib: 128,
         share_mib: 1,
         sessions: 100,
@@ -148,5 +148,5 @@ pub fn warm(amount: usize) -> usize {
 }
 
 const ROWS: [&str; 10] = [
-    "clear", "tls", "stor", "retr", "login", "small", "list", "mlsd", "noop", "crowd",
+    "clear", "tls", "stor", "retr", "login", "small", "list", "mlsd", "noop", "many",
 ];

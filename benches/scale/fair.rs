@@ -43,7 +43,7 @@ pub fn run(table: &mut Table, home: &Path, options: &Options) {
     let _ = load.kill();
     let _ = load.wait();
     let work = format!(
-        "beside {TRANSFERS} RETRs, LIST of {}, {GUESSES} refusals",
+        "next to {TRANSFERS} RETRs, LIST of {}, {GUESSES} refusals",
         scale.entries
     );
     tell(table, &work, &waits, Target::AtMost(2.0));

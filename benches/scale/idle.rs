@@ -85,7 +85,7 @@ fn logins(table: &mut Table, servers: &[Server; 2], sessions: &mut Sessions, sca
     let count = sessions.idle.len();
     compare(
         table,
-        &format!("login + QUIT beside {count}: CPU us"),
+        &format!("login + QUIT next to {count}: CPU us"),
         costs,
         1.1,
     );
@@ -104,7 +104,7 @@ fn transfers(table: &mut Table, servers: &[Server; 2], count: usize, scale: &Sca
     });
     compare(
         table,
-        &format!("RETR beside {count}: CPU ms per GiB"),
+        &format!("RETR next to {count}: CPU ms per GiB"),
         costs,
         1.05,
     );
@@ -134,7 +134,11 @@ fn in_turns(
 fn compare(table: &mut Table, work: &str, [with, without]: [Samples; 2], most: f64) {
     let ratio = with.median() / without.median();
     table.row(work, &[with], Target::None);
-    table.row("  the same beside none, in turns", &[without], Target::None);
+    table.row(
+        "  the same next to none, in turns",
+        &[without],
+        Target::None,
+    );
     figure(
         table,
         "  so many times as much",

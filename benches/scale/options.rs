@@ -25,7 +25,7 @@ impl Options {
             Arg::new("quick")
                 .long("quick")
                 .action(ArgAction::SetTrue)
-                .help("Seconds, to see that all works: figures to forget"),
+                .help("A few seconds, to see that each part runs: do not use its figures"),
             sessions.help("So many idle sessions at most (20000), as far as there are descriptors"),
             parts.value_parser(PARTS).help("These parts only"),
             // Cargo adds this one.
@@ -55,7 +55,7 @@ impl Options {
 /// How much of everything is done.
 pub struct Scale {
     sessions: usize,
-    /// The numbers of idle sessions at which logins are measured, besides none and all.
+    /// The numbers of idle sessions at which logins are measured, in addition to none and all.
     pub levels: [usize; 2],
     /// How often each figure is measured,
     pub rounds: usize,

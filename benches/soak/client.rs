@@ -20,9 +20,9 @@ pub(crate) struct Client {
 type Work = fn(&mut Client, Option<&Arc<Tls>>, &str) -> io::Result<()>;
 
 /// The kinds of visits.
-pub(crate) struct Works;
+pub(crate) struct Visits;
 
-impl Works {
+impl Visits {
     /// Each visit gets a name to store files under.
     pub(crate) const ALL: &[(&str, Work)] = &[
         ("log in", |client, tls, _| {

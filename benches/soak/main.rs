@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use client::{Client, Works};
+use client::{Client, Visits};
 use common::Tls;
 use server::{Fleet, Process};
 
@@ -141,8 +141,8 @@ impl Churn {
     /// One visit, from connecting to closing.
     fn visit(&self, number: u64, seed: usize) {
         let tls = number.is_multiple_of(3).then_some(&self.tls);
-        let works = Works::ALL;
-        let (name, work) = works[usize::try_from(number / 3).unwrap() % works.len()];
+        let visits = Visits::ALL;
+        let (name, work) = visits[usize::try_from(number / 3).unwrap() % visits.len()];
         let visit = || -> io::Result<()> {
             let mut client = Client::connect(self.address)?;
             work(&mut client, tls, &format!("up {seed}"))

@@ -59,7 +59,8 @@ pub trait Authorizer: Send + Sync {
     }
 
     /// Called before each step on the file system, on the loop's thread: an operation, a step
-    /// of a listing, a read or a write of a file, and its closing. See
+    /// of a listing, a read or a write of a file, and its closing. `sendfile` and `splice`, by
+    /// which the kernel moves the bytes of an open file, run without the identity. See
     /// [`FTPSession::run_as_current_user`](crate::FTPSession::run_as_current_user).
     fn impersonate_user(&self, username: &str, password: &str) {
         self.inner().impersonate_user(username, password);

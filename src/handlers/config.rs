@@ -26,52 +26,54 @@ pub type DTPFactory = Arc<dyn Fn() -> Box<dyn DTPHandler> + Send + Sync>;
 #[non_exhaustive]
 pub struct FTPConfig {
     /// How long a client may be silent between commands; then it gets 421 and the session is
-    /// closed. 300 s.
+    /// closed. Default: 300 s.
     pub timeout: Option<Duration>,
     /// The text of the 220 greeting. A text of more than 75 characters becomes a multi-line
-    /// reply. `ftpdlib 0.1.0 ready.`, with the current version.
+    /// reply. Default: `ftpdlib 0.1.0 ready.`, with the current version.
     pub banner: String,
-    /// Failed logins after which the client is disconnected. 3.
+    /// Failed logins after which the client is disconnected. Default: 3.
     pub max_login_attempts: u32,
     /// Whether the address of a data connection may differ from that of the control connection
-    /// (for site-to-site transfers; see RFC 2577). No.
+    /// (for site-to-site transfers; see RFC 2577). Default: false.
     pub permit_foreign_addresses: bool,
-    /// Whether PORT and EPRT may name a port below 1024 (RFC 2577). No.
+    /// Whether PORT and EPRT may name a port below 1024 (RFC 2577). Default: false.
     pub permit_privileged_ports: bool,
     /// The address in replies to PASV, used as it is: for example that of a NAT gateway. `None`:
-    /// the address that the client has connected to.
+    /// the address that the client has connected to. Default: `None`.
     pub masquerade_address: Option<String>,
     /// The same for each local address. It takes precedence over `masquerade_address`.
+    /// Default: empty.
     pub masquerade_address_map: HashMap<IpAddr, String>,
     /// The ports for passive data connections, tried in random order. If none is free, or this
-    /// is `None`, the kernel chooses. `None`.
+    /// is `None`, the kernel chooses. Default: `None`.
     pub passive_ports: Option<Vec<u16>>,
-    /// Whether times in listings, MDTM and MFMT are in GMT, and not in local time. Yes.
+    /// Whether times in listings, MDTM and MFMT are in GMT, and not in local time.
+    /// Default: true.
     pub use_gmt_times: bool,
-    /// Whether binary transfers may use `sendfile` and `splice`. Yes.
+    /// Whether binary transfers may use `sendfile` and `splice`. Default: true.
     pub use_sendfile: bool,
-    /// Whether the control connection sets `TCP_NODELAY`. Yes.
+    /// Whether the control connection sets `TCP_NODELAY`. Default: true.
     pub tcp_no_delay: bool,
-    /// The encoding of commands, replies and listings. UTF-8.
+    /// The encoding of commands, replies and listings. Default: UTF-8.
     pub encoding: Encoding,
-    /// What happens to bytes that are not in that encoding. Replace.
+    /// What happens to bytes that are not in that encoding. Default: replace.
     pub unicode_errors: UnicodeErrors,
     /// The prefix of each line of the log. `{remote_ip}`, `{remote_port}` and `{username}` are
-    /// replaced. `{remote_ip}:{remote_port}-[{username}]`.
+    /// replaced. Default: `{remote_ip}:{remote_port}-[{username}]`.
     pub log_prefix: String,
-    /// The commands that are logged at level `info`. Those that change files or the current
-    /// directory, and REIN.
+    /// The commands that are logged at level `info`. Default: those that change files or the
+    /// current directory, and REIN.
     pub log_cmds_list: Vec<Cow<'static, str>>,
-    /// How long the reply to a wrong password is held back. 3 s.
+    /// How long the reply to a wrong password is held back. Default: 3 s.
     pub auth_failed_timeout: Duration,
-    /// The authorizer, which decides about logins. An empty [`DummyAuthorizer`], which refuses
-    /// every login.
+    /// The authorizer, which decides about logins. Default: an empty [`DummyAuthorizer`], which
+    /// refuses every login.
     pub authorizer: Arc<dyn Authorizer>,
-    /// The file system. [`LocalFS`], which is confined to the user's home.
+    /// The file system. Default: [`LocalFS`], which is confined to the user's home.
     pub abstracted_fs: Arc<dyn AbstractedFS>,
     /// The table of commands, with what each needs.
     pub proto_cmds: ProtoCmds,
-    /// The settings of FTPS. `None`: there is no FTPS.
+    /// The settings of FTPS. `None`: there is no FTPS. Default: `None`.
     pub tls: Option<TlsConfig>,
     /// The settings of data connections.
     pub dtp: DTPConfig,
@@ -87,9 +89,10 @@ pub struct FTPConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PassiveDTPConfig {
-    /// How long the client may take to connect; then it gets 421. 30 s.
+    /// How long the client may take to connect; then it gets 421. Default: 30 s.
     pub timeout: Option<Duration>,
     /// Connections that may wait at the listener. `None`: the backlog of the server.
+    /// Default: `None`.
     pub backlog: Option<i32>,
 }
 
@@ -97,7 +100,7 @@ pub struct PassiveDTPConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActiveDTPConfig {
-    /// How long connecting to the client may take; then it gets 421. 30 s.
+    /// How long connecting to the client may take; then it gets 421. Default: 30 s.
     pub timeout: Option<Duration>,
 }
 

@@ -150,7 +150,7 @@ pub(super) struct SharedTable {
 
 impl SharedTable {
     /// Calls a function, which must be short, with the locked table. `None` if the
-    /// system cannot lock it, which happens only by an error of ours.
+    /// system cannot lock it, which happens only by a bug in ftpdlib.
     fn with<T>(&self, function: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         let mut words = self.words.lock().ok()?;
         let died = words.owner_died;

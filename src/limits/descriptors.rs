@@ -57,7 +57,8 @@ impl Descriptors {
             };
             log::warn!(
                 target: TARGET,
-                "max_cons is {max_cons}, but the system allows {files} open files{for_workers}{each} (ulimit -n)"
+                "max_cons is {max_cons}, but the system allows {files} open files{for_workers}{each}: \
+                 lower max_cons or raise ulimit -n"
             );
         }
     }

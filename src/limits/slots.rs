@@ -159,8 +159,8 @@ impl Limits {
         (slot, load)
     }
 
-    /// The key of an address or a user: the same in all processes, and another in the
-    /// next run.
+    /// The key of an address or a user. All processes of a run use the same key; the next
+    /// run uses another.
     fn key(&self, of: impl Hash) -> Key {
         self.keys.hash_one(of).max(1)
     }
@@ -193,8 +193,7 @@ pub(crate) struct SlotHolder {
 }
 
 impl Slot {
-    /// Counts the slot for a user, unless the user has too many already. Returns whether
-    /// it does.
+    /// Counts the slot for a user. Returns false if the user already has the most allowed.
     pub(crate) fn assign_user(&mut self, username: &str) -> bool {
         let user = self.limits.key(username);
         let count = self.limits.counts.set_user(&mut self.entry, user);

@@ -34,7 +34,7 @@ pub enum Role {
 /// After SIGTERM or SIGINT the workers have 5 s to end, then they are killed. A second
 /// signal is passed on as SIGQUIT, because a terminal sends the first one to the workers,
 /// too. If the master is killed, its workers get SIGTERM (on Linux only). If the master is
-/// stuck, for example because nobody reads its log, SIGALRM ends it.
+/// stuck, for example because no process reads its log, SIGALRM ends it.
 ///
 /// In a worker SIGTERM, SIGINT and SIGHUP have no effect until the worker handles them, as
 /// [`FTPServer::serve_forever`](crate::FTPServer::serve_forever) does.
@@ -177,7 +177,9 @@ impl<'a> Master<'a> {
 
     fn result(&self) -> io::Result<Role> {
         match self.failed {
-            true => Err(io::Error::other("too many restarts of workers, giving up")),
+            true => Err(io::Error::other(
+                "too many restarts of workers: the log says how each has ended",
+            )),
             false => Ok(Role::Master(self.status)),
         }
     }
@@ -356,7 +358,7 @@ impl<'a> Master<'a> {
             }
         }
         if !self.restarts.count(number) {
-            log::error!(target: TARGET, "child {number} {how}; too many restarts, giving up");
+            log::error!(target: TARGET, "child {number} {how}; too many restarts, ending all workers");
             self.failed = true;
             self.end_all(SIGTERM);
             return Worker::Ended;
@@ -378,10 +380,10 @@ pub(crate) const FORCED_END_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How much longer the master may take than its workers.
 const MASTER_EXTRA_TIME: Duration = Duration::from_millis(400);
 
-/// A worker that lives so long is not one of those that end again and again.
+/// A worker that lives this long resets the restart count of its number.
 const FULL_LIFE: Duration = Duration::from_secs(300);
 
-/// A worker that lives so long has not failed at its start.
+/// A worker that lives this long has started well: its successor starts without a pause.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
 /// The pauses before a restart. There is none before the first restart.

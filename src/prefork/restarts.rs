@@ -14,7 +14,7 @@ struct Count {
 }
 
 impl Restarts {
-    /// For so many workers, with at most `max` restarts in all.
+    /// For this many workers, with at most `max` restarts in all.
     pub(super) fn new(workers: usize, max: usize) -> Self {
         Self {
             counts: vec![Count::default(); workers],

@@ -87,7 +87,7 @@ where
     }
 }
 
-/// A lack of threads, processes or descriptors, which is logged once until it is over.
+/// A lack of threads, processes or descriptors. Logs a shortage once, until it ends.
 #[derive(Default)]
 pub(super) struct Shortage {
     logged: bool,
@@ -101,7 +101,7 @@ impl Shortage {
         }
     }
 
-    /// It has worked again.
+    /// The last attempt succeeded: the next shortage is logged again.
     pub(super) fn end(&mut self) {
         self.logged = false;
     }

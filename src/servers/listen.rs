@@ -119,7 +119,7 @@ impl Service for WorkerListeners {
         }
     }
 
-    /// Without its worker, nobody accepts the connections of a listening socket.
+    /// Without its worker, no process accepts the connections of a listening socket.
     fn needs_every_worker(&self) -> bool {
         true
     }

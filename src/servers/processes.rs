@@ -1,4 +1,4 @@
-//! A process for each connection, with a loop of its own.
+//! A process for each connection, with its own loop.
 
 use std::collections::HashMap;
 use std::io;
@@ -136,9 +136,9 @@ impl Processes {
         while !self.is_empty() {
             match sys::ended_child() {
                 Some(pid) if self.wait(pid, &mut ended) => {}
-                // This child is not ours to wait for. Children of ours may be behind it.
+                // Other code waits for this child. Our children may be behind it.
                 Some(_) => return self.wait_all(ended),
-                // Other code may have waited for children of ours.
+                // Other code may have waited for our children.
                 None if self.asked_all.elapsed() >= ASK_ALL_EVERY => return self.wait_all(ended),
                 None => return,
             }
@@ -154,7 +154,7 @@ impl Processes {
         }
     }
 
-    /// Forgets a process if it is one of ours and has ended. Returns whether it did.
+    /// Forgets a process if this server forked it and it has ended. Returns false if not.
     fn wait(&mut self, pid: Pid, ended: &mut impl FnMut(Pid)) -> bool {
         if !self.children.contains_key(&pid) {
             return false;

@@ -113,7 +113,7 @@ impl FTPServer {
         limits.set_max_cons_per_user(max_cons_per_user);
     }
 
-    /// Lets [`serve_forever`](Self::serve_forever) fork so many workers (0: one for each
+    /// Lets [`serve_forever`](Self::serve_forever) fork this many workers (0: one for each
     /// CPU), which serve instead of this process: as the argument `worker_processes` of
     /// pyftpdlib's `serve_forever`. See [`prefork`](crate::prefork).
     pub fn set_worker_processes(&mut self, number: usize) {
@@ -347,7 +347,7 @@ impl FTPServer {
     fn serve_one(&mut self, connection: NewConnection, held: HeldSignals) -> ! {
         let served = self.try_serve_one(connection, held);
         if let Err(err) = &served {
-            log::error!(target: TARGET, "a connection has no loop: {err}");
+            log::error!(target: TARGET, "a connection was closed, because its loop failed: {err}");
         }
         crate::log::write_through();
         process::exit(i32::from(served.is_err()))

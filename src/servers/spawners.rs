@@ -1,5 +1,5 @@
-//! Servers for handlers that block: a thread or a process for each connection, with a
-//! loop of its own. Sessions run on that loop as they do on the loop of a server.
+//! Servers for handlers that block: a thread or a process for each connection, with its
+//! own loop. Sessions run on that loop as they do on the loop of a server.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};

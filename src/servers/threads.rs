@@ -1,4 +1,4 @@
-//! A thread for each connection, with a loop of its own.
+//! A thread for each connection, with its own loop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ struct Running {
 }
 
 impl Threads {
-    /// Lets all sessions end when they are at rest, those that begin later, too.
+    /// Ends all sessions when they are at rest, also those that begin later.
     pub(super) fn drain(&self) {
         self.running().draining = true;
         self.call_all(|io| io.drain_all());
@@ -108,18 +108,19 @@ where
 {
     fn start(&mut self, io: &mut Io<'_>, connection: NewConnection) {
         if connection.admission != Admission::Admitted {
-            // To refuse a connection takes no thread.
+            // A refusal takes no thread.
             return connection.start_session(io, &*self.factory);
         }
         // Open the poll here, not in the thread: the limit of descriptors must count it
         // before the next connection is accepted.
-        let footing = match PollParts::new() {
-            Ok(footing) if connection.state.limits.is_reserved(&footing) => {
+        let parts = match PollParts::new() {
+            Ok(parts) if connection.state.limits.is_reserved(&parts) => {
                 return connection.refused().start_session(io, &*self.factory);
             }
-            Ok(footing) => footing,
+            Ok(parts) => parts,
             Err(err) => {
-                self.shortage.log("a connection has no loop", &err);
+                self.shortage
+                    .log("cannot open a poll for a connection", &err);
                 return connection.refused().start_session(io, &*self.factory);
             }
         };
@@ -131,7 +132,7 @@ where
             let Ok(connection) = connections.recv() else {
                 return;
             };
-            if let Err(err) = run_thread(connection, footing, &*factory, &threads) {
+            if let Err(err) = run_thread(connection, parts, &*factory, &threads) {
                 log::error!(target: TARGET, "a connection was closed, because its loop failed: {err}");
             }
             // Wake the server, which may wait for the last thread to end.
@@ -153,11 +154,11 @@ where
 /// The main function of a thread: runs the loop of its connection.
 fn run_thread<H: FTPHandler + 'static>(
     connection: NewConnection,
-    footing: PollParts,
+    parts: PollParts,
     factory: &impl Fn(SocketAddr) -> H,
     threads: &Threads,
 ) -> io::Result<()> {
-    let mut ioloop = IOLoop::from_parts(footing);
+    let mut ioloop = IOLoop::from_parts(parts);
     let Some(number) = threads.begin(ioloop.remote()) else {
         return Ok(());
     };

@@ -91,8 +91,8 @@ impl LastResort {
         self.state.at_once.load(SeqCst)
     }
 
-    /// Called by a loop that has noticed [`at_once`](Self::at_once): it has so much more
-    /// time to end before the process is ended by force.
+    /// Called by a loop that has noticed [`at_once`](Self::at_once). Gives the loop
+    /// `time_limit` to end; then the process is ended by force.
     pub(crate) fn answer(&self, time_limit: Duration) {
         set_timer(time_limit);
     }

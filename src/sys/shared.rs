@@ -30,7 +30,7 @@ unsafe impl Send for SharedWords {}
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
-    /// Maps memory for so many words.
+    /// Maps memory for this many words.
     ///
     /// # Errors
     /// The system has no memory, or cannot initialize the lock.
@@ -112,7 +112,7 @@ impl Deref for SharedGuard<'_> {
     type Target = [u64];
 
     fn deref(&self) -> &[u64] {
-        // SAFETY: the mapping holds so many words from there, aligned, and any bytes are a
+        // SAFETY: the mapping holds this many words from there, aligned, and any bytes are a
         // valid word. This guard holds the lock, so that no thread and no process writes to
         // them, and the slice borrows the guard.
         unsafe { std::slice::from_raw_parts(self.shared.first_word(), self.shared.words) }
@@ -392,12 +392,12 @@ mod tests {
     fn the_lock_survives_its_owner() {
         alone("sys::shared::tests::the_lock_survives_its_owner", || {
             let memory = SharedWords::new(64).unwrap();
-            let place = memory.first_word();
+            let word = memory.first_word();
             // SAFETY: the first word of a mapping that lives to the end of this test, which
             // uses it as an atomic only.
-            let counter = unsafe { &*place.cast::<AtomicU32>() };
+            let counter = unsafe { &*word.cast::<AtomicU32>() };
             // SAFETY: as before, with the 17th word. Zeroes are a valid value of this lock.
-            let owned = unsafe { &*place.wrapping_add(16).cast::<owned::Lock>() };
+            let owned = unsafe { &*word.wrapping_add(16).cast::<owned::Lock>() };
             owned.init().unwrap();
             survives(owned, counter);
             counter.store(0, std::sync::atomic::Ordering::Release);

@@ -60,8 +60,8 @@ fn build(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(base))
 }
 
-/// Refuses settings that contradict each other, so that nobody relies on a setting that
-/// has no effect.
+/// Refuses settings that contradict each other: a setting that has no effect could be
+/// relied on.
 fn check(config: &TlsConfig) -> Result<(), TlsError> {
     let has_own = config.certfile.is_some() || config.keyfile.is_some();
     let in_context = has_own
@@ -115,7 +115,7 @@ fn certificates(config: &TlsConfig) -> Result<Certificates, TlsError> {
             certfile: certfile.clone(),
             keyfile: config.keyfile.clone(),
         })?),
-        (None, None) => return Err(TlsError::new("there is no certificate")),
+        (None, None) => return Err(TlsError::new("there is no certificate: set certfile")),
     };
     let others = config
         .certificates

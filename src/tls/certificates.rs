@@ -84,7 +84,7 @@ pub(super) fn certified(
     CertifiedKey::from_der(chain, key, &provider()).map_err(|err| {
         let text = match err {
             Error::InconsistentKeys(_) => MISMATCH,
-            _ => "the private key is damaged, or of a kind that is not supported",
+            _ => "the private key is damaged, or of a kind that is not supported: use ECDSA, Ed25519 or RSA",
         };
         TlsError::new(text).because(err)
     })
@@ -93,7 +93,9 @@ pub(super) fn certified(
 /// Checks that a chain can be shown to clients today.
 pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
     let [first, authorities @ ..] = chain else {
-        return Err(TlsError::new("there is no certificate"));
+        return Err(TlsError::new(
+            "there is no certificate: begin the chain with that of the server",
+        ));
     };
     let checked = match ParsedCertificate::try_from(first) {
         Ok(parsed) => check_dates(&parsed),
@@ -102,7 +104,7 @@ pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), TlsError> 
                 Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension) => {
                     "has a critical extension that is not supported"
                 }
-                _ => "is damaged, or not of X.509 version 3",
+                _ => "is damaged, or not of X.509 version 3: replace it",
             };
             Err(TlsError::new(text).because(err))
         }
@@ -132,7 +134,7 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
 /// name and its key are used.
 fn check_authority(authority: &CertificateDer<'_>) -> Result<(), TlsError> {
     if let Err(err) = RootCertStore::empty().add(authority.clone()) {
-        return Err(TlsError::new("is damaged").because(err));
+        return Err(TlsError::new("is damaged: replace it").because(err));
     }
     match ParsedCertificate::try_from(authority) {
         Ok(parsed) => check_dates(&parsed),
@@ -158,7 +160,7 @@ fn check_dates(certificate: &ParsedCertificate<'_>) -> Result<(), TlsError> {
             format!("is not valid before {}", date(not_before))
         }
         CertificateError::Expired => "expires before it becomes valid".to_owned(),
-        CertificateError::BadEncoding => "is damaged".to_owned(),
+        CertificateError::BadEncoding => "is damaged: replace it".to_owned(),
         // The allowed uses of the certificate are for the client to check.
         _ => return Ok(()),
     };
@@ -183,7 +185,7 @@ fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         Ok(certificates) => Ok(certificates),
         // The header of an encrypted key in the same file is not base64.
         Err(_) if is_encrypted(text) => Err(TlsError::new(ENCRYPTED)),
-        Err(err) => Err(TlsError::new("is damaged: its PEM cannot be read").because(err)),
+        Err(err) => Err(TlsError::new("its PEM cannot be read: replace it").because(err)),
     }
 }
 
@@ -191,7 +193,7 @@ fn key(text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|err| match err {
         _ if is_encrypted(text) => TlsError::new(ENCRYPTED),
         pem::Error::NoItemsFound => TlsError::new(NO_KEY),
-        err => TlsError::new("the private key is damaged").because(err),
+        err => TlsError::new("the private key is damaged: replace it").because(err),
     })
 }
 

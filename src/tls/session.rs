@@ -302,7 +302,7 @@ mod tests {
             let result = handshake(&session, prefer).finish(false, true, direction);
             refuses(result, "no ticket");
         }
-        // With a new ticket it has no excuse.
+        // With a new ticket it must resume.
         let control = session.begin(true);
         control.put(b"c".to_vec(), Vec::new());
         control.keep();

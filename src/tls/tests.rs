@@ -294,7 +294,10 @@ fn certificates_in_memory_are_checked() {
             .unwrap_err()
             .to_string()
     };
-    assert_eq!(text(Vec::new(), pair.key_der()), "there is no certificate");
+    assert_eq!(
+        text(Vec::new(), pair.key_der()),
+        "there is no certificate: begin the chain with that of the server"
+    );
     assert_eq!(
         text(vec![old.der.clone()], old.key_der()),
         "the certificate has expired on 2020-01-02 00:00:00 UTC"

@@ -84,7 +84,7 @@ impl SessionTickets {
     fn redeem(&self, number: &[u8]) -> Option<Vec<u8>> {
         let mut kept = lock(&self.kept);
         let index = kept.iter().position(|ticket| ticket.number == number)?;
-        // The ticket moves to the end: those in use are forgotten last.
+        // The ticket moves to the end: tickets in use are dropped last.
         let mut ticket = kept.remove(index);
         ticket.uses += 1;
         let secret = ticket.secret.clone();
@@ -198,10 +198,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The index of the ticket that the client is least likely to offer again. Tickets of
-/// the control connection may be offered however late, so they come last. A ticket of
-/// a data connection that was used once comes first: such a client uses each ticket
-/// once.
+/// The index of the ticket that the client is least likely to offer again. Control
+/// tickets are dropped last, because a client may offer them at any time. Used data
+/// tickets are dropped first, because a client that has used one once does not use it
+/// again.
 fn least_needed(kept: &[Ticket]) -> usize {
     let of_data = |ticket: &Ticket| !ticket.of_control;
     let spent = |ticket: &Ticket| of_data(ticket) && ticket.uses == 1;
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_is_forgotten_last() {
+    fn a_used_control_ticket_is_dropped_last() {
         let session = session(&[b"control"]);
         for ticket in 0..=u8::MAX {
             download(&session, ticket);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_the_control_connection_are_never_forgotten() {
+    fn control_tickets_are_never_dropped() {
         let session = session(&[b"control 1", b"control 2"]);
         for ticket in 0..100 {
             download(&session, ticket);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_yet_outlives_what_was() {
+    fn used_data_tickets_are_dropped_first() {
         let session = session(&[b"control"]);
         for ticket in 0..8 {
             download(&session, ticket);

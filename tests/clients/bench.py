@@ -186,7 +186,7 @@ def sizes(one, other):
 
 
 def fails(run):
-    """Whether a client has told of an error, in time."""
+    """Whether a client ended with an error before its deadline."""
     return run.returncode not in (0, TOO_SLOW)
 
 

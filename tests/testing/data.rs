@@ -166,7 +166,7 @@ fn commands_for_data_connections_are_logged_once() {
 }
 
 #[test]
-fn strangers() {
+fn foreign_hosts() {
     let foreign: IpAddr = [192, 0, 2, 1].into();
     let mut place = place();
     for permitted in [false, true] {

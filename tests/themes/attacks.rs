@@ -404,7 +404,7 @@ fn log_of_the_program_is_not_forged() {
 // --- data connections
 
 #[test]
-fn stranger_on_a_passive_port() {
+fn foreign_host_on_a_passive_port() {
     let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();
@@ -424,7 +424,7 @@ fn stranger_on_a_passive_port() {
 
 /// More foreign connections than the server checks in a turn, all before the owner.
 #[test]
-fn strangers_before_the_owner() {
+fn foreign_hosts_before_the_owner() {
     let server = Server::start(MODE);
     server.write("a", b"abc");
     let mut client = server.login();

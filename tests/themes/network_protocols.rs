@@ -314,7 +314,7 @@ fn mixed_v6() {
 
 /// A foreign host connects to the passive port first.
 #[test]
-fn strangers_are_turned_away() {
+fn foreign_hosts_are_turned_away() {
     let server = v4();
     server.write("file", "x");
     let mut client = server.login();

@@ -138,7 +138,7 @@ fn words_that_completions_offer_are_taken() {
 }
 
 #[test]
-fn the_help_tells_every_flag() {
+fn the_help_has_every_flag() {
     let args = ["ftpdlib", "--help"].map(OsString::from);
     let Err(Stop::Help(help)) = cli::parse(args) else {
         panic!("no help");

@@ -7,12 +7,13 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct DTPConfig {
     /// How long a data connection may make no progress; then the reply is 421 and the session
-    /// ends. `None`: without limit. 300 s.
+    /// ends. `None`: without limit. Default: 300 s.
     pub timeout: Option<Duration>,
-    /// The bytes that are read at once, when they pass through the server's memory. 65,536,
-    /// which is also the most.
+    /// The bytes that are read at once, when they pass through the server's memory.
+    /// Default: 65,536, which is also the most.
     pub ac_in_buffer_size: usize,
-    /// The bytes that are sent at once, when they pass through the server's memory. 65,536.
+    /// The bytes that are sent at once, when they pass through the server's memory.
+    /// Default: 65,536.
     pub ac_out_buffer_size: usize,
 }
 

@@ -27,7 +27,7 @@ impl DataConnection {
     }
 
     /// Puts the connection under TLS: the transfer waits for the client's handshake. If AUTH
-    /// came after the connection was opened, it has no TLS session yet: `session` is the one.
+    /// came after the connection was opened, it has no TLS session yet: use `session` then.
     pub(crate) fn secure(&mut self, session: Option<TlsSession>) {
         let channel = &mut self.channel;
         let new = session.map(|session| Box::new(DataTls::new(session)));

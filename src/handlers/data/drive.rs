@@ -258,7 +258,7 @@ const TURN_BUDGET: usize = 128 * 1024;
 const SENDFILE_BUDGET: usize = 512 * 1024;
 
 /// Budget multiplier while no other channel is busy: half a millisecond of work. Nothing waits
-/// then, and each turn has its own cost.
+/// then, and fewer turns cost less.
 const ALONE: usize = 8;
 
 /// The least that one call costs of the budget, in bytes.

@@ -89,17 +89,17 @@ const WRONG_FILES: &[WrongFiles] = &[
     (
         "cut.pem",
         None,
-        "cut.pem: is damaged: its PEM cannot be read",
+        "cut.pem: its PEM cannot be read: replace it",
     ),
     (
         "junk.pem",
         None,
-        "junk.pem: the certificate is damaged, or not of X.509 version 3",
+        "junk.pem: the certificate is damaged, or not of X.509 version 3: replace it",
     ),
     (
         "v1.pem",
         None,
-        "v1.pem: the certificate is damaged, or not of X.509 version 3",
+        "v1.pem: the certificate is damaged, or not of X.509 version 3: replace it",
     ),
     (
         "expired.pem",
@@ -134,7 +134,7 @@ const WRONG_FILES: &[WrongFiles] = &[
     (
         "good.pem",
         Some("junk.key"),
-        "junk.key: the private key is damaged, or of a kind that is not supported",
+        "junk.key: the private key is damaged, or of a kind that is not supported: use ECDSA, Ed25519 or RSA",
     ),
     (
         "good.pem",

@@ -16,13 +16,13 @@ pub fn run(
     tree: &Tree,
     options: &Options,
 ) {
-    if !options.wants(speech, "crowd") {
+    if !options.wants(speech, "many") {
         return;
     }
-    for round in 0..options.scale.crowd_rounds {
+    for round in 0..options.scale.many_rounds {
         for turn in 0..entrants.len() {
             let server = (round + turn) % entrants.len();
-            if entrants[server].can("crowd") {
+            if entrants[server].can("many") {
                 let page = Page {
                     figures,
                     speech,
@@ -58,7 +58,7 @@ impl Page<'_> {
             watch.read_memory();
         });
         self.tell(format!("{count} logins"), &cost);
-        self.beside_idle();
+        self.next_to_idle();
         self.downloads(&mut clients);
         self.uploads(&mut clients);
         let cost = self.server.cost_down_to(1, |_| {
@@ -81,15 +81,15 @@ impl Page<'_> {
         });
     }
 
-    fn beside_idle(&mut self) {
+    fn next_to_idle(&mut self) {
         let (mib, count) = (self.scale.mib, self.scale.clients);
         let server = self.server;
         server.in_session(|client| {
             let cost = server.cost(|watch| stor(client, STORED, mib, || watch.read_memory()));
             self.tree.remove(STORED, mib);
-            self.tell(format!("STOR of {} beside {count} idle", size(mib)), &cost);
+            self.tell(format!("STOR of {} next to {count} idle", size(mib)), &cost);
             let cost = server.cost(|watch| retr(client, LARGE, mib, || watch.read_memory()));
-            self.tell(format!("RETR of {} beside {count} idle", size(mib)), &cost);
+            self.tell(format!("RETR of {} next to {count} idle", size(mib)), &cost);
         });
     }
 
