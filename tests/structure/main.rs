@@ -14,6 +14,8 @@
 
 mod graph;
 #[cfg(test)]
+mod loopholes;
+#[cfg(test)]
 mod made_up;
 mod names;
 mod rules;

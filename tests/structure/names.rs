@@ -25,6 +25,8 @@ pub(crate) struct Names {
     pub(crate) calls: BTreeSet<(ModuleId, String, usize)>,
     /// Every path in the code, by its last name, except where it is borrowed: `&dyn Name`.
     pub(crate) held: BTreeSet<(ModuleId, String, usize)>,
+    /// The names that stand for others, in whatever module: by `use .. as`, or by `type`.
+    renames: BTreeMap<String, BTreeSet<String>>,
     /// The files of modules that are compiled for tests or docs only.
     pub(crate) left_out: BTreeSet<String>,
 }
@@ -93,9 +95,11 @@ impl Names {
             identifiers: BTreeSet::new(),
             calls: BTreeSet::new(),
             held: BTreeSet::new(),
+            renames: BTreeMap::new(),
             left_out: BTreeSet::new(),
         };
         names.add_file(sources, root.to_owned(), String::new(), None);
+        names.resolve_renames();
         let modules = &names.modules;
         names.references.retain(|reference| {
             let [name] = reference.path.as_slice() else {
@@ -105,6 +109,22 @@ impl Names {
             !modules[reference.module].bindings.contains(name)
         });
         names
+    }
+
+    /// Adds the names that other names stand for to all that is found by its name.
+    fn resolve_renames(&mut self) {
+        let renames = mem::take(&mut self.renames);
+        for found in [&mut self.identifiers, &mut self.calls, &mut self.held] {
+            let mut queue: Vec<_> = found.iter().cloned().collect();
+            while let Some((module, name, line)) = queue.pop() {
+                for original in renames.get(&name).into_iter().flatten() {
+                    let occurrence = (module, original.clone(), line);
+                    if found.insert(occurrence.clone()) {
+                        queue.push(occurrence);
+                    }
+                }
+            }
+        }
     }
 
     fn add_file(
@@ -170,6 +190,13 @@ impl Reader<'_> {
         names.entry(name.to_string()).or_default().push(what);
     }
 
+    fn rename(&mut self, original: &str, name: &syn::Ident) {
+        if name != original {
+            let originals = self.names.renames.entry(name.to_string()).or_default();
+            originals.insert(original.to_owned());
+        }
+    }
+
     fn refer(&mut self, how: How, path: Vec<String>, line: usize) {
         self.names.references.push(Reference {
             module: self.module,
@@ -222,6 +249,9 @@ impl Reader<'_> {
             if path.last().is_some_and(|last| last == "*") {
                 self.this().globs.push(path[..path.len() - 1].to_vec());
             } else if let Some(name) = name {
+                if let Some(original) = path.last() {
+                    self.rename(original, &name);
+                }
                 self.define(&name, Name::Use(path));
             }
         }
@@ -294,6 +324,13 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         }
         if let Some(name) = defined(item) {
             self.define(name, Name::Item);
+        }
+        if let syn::Item::Type(alias) = item {
+            let mut paths = LastNames(Vec::new());
+            paths.visit_type(&alias.ty);
+            for original in paths.0 {
+                self.rename(&original, &alias.ident);
+            }
         }
         self.depth += 1;
         visit::visit_item(self, item);
@@ -387,6 +424,17 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
 
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+}
+
+/// The last names of all paths of a type.
+struct LastNames(Vec<String>);
+
+impl<'ast> Visit<'ast> for LastNames {
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let last = path.segments.last().map(|part| part.ident.to_string());
+        self.0.extend(last);
+        visit::visit_path(self, path);
+    }
 }
 
 /// A path, the name that it is given, and its line.
