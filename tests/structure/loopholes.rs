@@ -37,3 +37,30 @@ fn a_rename_hides_no_name() {
         ]
     );
 }
+
+#[test]
+fn a_method_called_as_a_function_is_called() {
+    let calls = |low: &str| {
+        let names = tree(&[("src/low.rs", low), ("src/top.rs", "fn f() { x.watch(); }")]);
+        rules::invariants(&names, &[Rule::CalledOnlyBy(&["watch"], &["top"])])
+    };
+    for code in [
+        "H::watch(h, 1)",
+        "Source::watch(&mut s)",
+        "<H as Source>::watch(h)",
+        "watch(h)",
+        "use crate::top::watch as look; look(h)",
+        "x.map(H::watch)",
+        "m!(h.watch(1))",
+        "m!(a, H::watch(h))",
+    ] {
+        assert_eq!(
+            calls(&format!("fn f() {{ {code} }}")),
+            ["src/low.rs:1 calls watch, which only top may"],
+            "{code}"
+        );
+    }
+    let others = "use signal_hook::low_level as low;\nm! { fn watch(&self); }\nfn watch() {}\n\
+                  fn f(watch: u8) { low::watch(); signal_hook::watch(1); g(watch); s.watch = 1; }";
+    assert_eq!(calls(others), [""; 0]);
+}

@@ -21,6 +21,7 @@ mod names;
 mod rules;
 mod source;
 mod table;
+mod tokens;
 
 use std::path::Path;
 

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
-use proc_macro2::{Spacing, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
 use crate::source::{Sources, folder_of_children};
+
+/// A crate with functions that register handlers of signals. The rules about calls do not
+/// mean these: only their names are those of functions that register sockets.
+const SIGNALS: &str = "signal_hook";
 
 /// A number of a module in [`Names::modules`].
 pub(crate) type ModuleId = usize;
@@ -21,7 +24,7 @@ pub(crate) struct Names {
     pub(crate) references: Vec<Reference>,
     /// Every identifier in the code: the module, the name, the line.
     pub(crate) identifiers: BTreeSet<(ModuleId, String, usize)>,
-    /// Every method that is called: the module, the name, the line.
+    /// Every method or function that is called: the module, the name, the line.
     pub(crate) calls: BTreeSet<(ModuleId, String, usize)>,
     /// Every path in the code, by its last name, except where it is borrowed: `&dyn Name`.
     pub(crate) held: BTreeSet<(ModuleId, String, usize)>,
@@ -170,10 +173,10 @@ impl Names {
 }
 
 /// Reads the items of one module.
-struct Reader<'a> {
-    names: &'a mut Names,
+pub(crate) struct Reader<'a> {
+    pub(crate) names: &'a mut Names,
     sources: &'a Sources,
-    module: ModuleId,
+    pub(crate) module: ModuleId,
     /// How many items surround what is read.
     depth: usize,
     /// Whether the next path is that of `&dyn`.
@@ -197,7 +200,22 @@ impl Reader<'_> {
         }
     }
 
-    fn refer(&mut self, how: How, path: Vec<String>, line: usize) {
+    pub(crate) fn call(&mut self, name: &proc_macro2::Ident) {
+        let call = (self.module, name.to_string(), name.span().start().line);
+        self.names.calls.insert(call);
+    }
+
+    /// Whether a path is one of [`SIGNALS`], named in full or by an import of this module.
+    fn is_of_signals(&self, path: &syn::Path) -> bool {
+        let first = path.segments.first().map(|part| part.ident.to_string());
+        first.is_some_and(|first| {
+            let names = &self.names.modules[self.module].names;
+            let is_import = |name: &Name| matches!(name, Name::Use(path) if path.first().is_some_and(|first| first == SIGNALS));
+            first == SIGNALS || names.get(&first).into_iter().flatten().any(is_import)
+        })
+    }
+
+    pub(crate) fn refer(&mut self, how: How, path: Vec<String>, line: usize) {
         self.names.references.push(Reference {
             module: self.module,
             line,
@@ -253,49 +271,6 @@ impl Reader<'_> {
                     self.rename(original, &name);
                 }
                 self.define(&name, Name::Use(path));
-            }
-        }
-    }
-
-    /// The paths among the tokens of a macro.
-    fn read_tokens(&mut self, tokens: TokenStream) {
-        let tokens: Vec<_> = tokens.into_iter().collect();
-        let is_punct = |at: usize, punct: char| match tokens.get(at) {
-            Some(TokenTree::Punct(found)) => found.as_char() == punct,
-            _ => false,
-        };
-        let is_colons = |at: usize| match tokens.get(at) {
-            Some(TokenTree::Punct(first)) => {
-                first.as_char() == ':' && first.spacing() == Spacing::Joint && is_punct(at + 1, ':')
-            }
-            _ => false,
-        };
-        let mut at = 0;
-        while at < tokens.len() {
-            let start = at;
-            at += 1;
-            match &tokens[start] {
-                TokenTree::Group(group) => self.read_tokens(group.stream()),
-                TokenTree::Ident(ident) => {
-                    let before = |distance: usize| start.checked_sub(distance);
-                    let follows = |punct| before(1).is_some_and(|at| is_punct(at, punct));
-                    let mut path = vec![ident.to_string()];
-                    self.visit_ident(ident);
-                    while is_colons(at) {
-                        let Some(TokenTree::Ident(ident)) = tokens.get(at + 2) else {
-                            break;
-                        };
-                        self.visit_ident(ident);
-                        path.push(ident.to_string());
-                        at += 3;
-                    }
-                    // A field or a method, a lifetime, and what another crate has.
-                    let external = before(2).is_some_and(is_colons);
-                    if !follows('.') && !follows('\'') && !external {
-                        self.refer(How::Inline, path, ident.span().start().line);
-                    }
-                }
-                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
         }
     }
@@ -408,10 +383,30 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
-        let line = call.method.span().start().line;
-        let call_of = (self.module, call.method.to_string(), line);
-        self.names.calls.insert(call_of);
+        self.call(&call.method);
         visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        if let syn::Expr::Path(function) = &*call.func
+            && let Some(name) = function.path.get_ident()
+        {
+            self.call(name);
+        }
+        visit::visit_expr_call(self, call);
+    }
+
+    fn visit_expr_path(&mut self, expr: &'ast syn::ExprPath) {
+        // A function that is given away counts as well. A single name may be a variable.
+        let parts = &expr.path.segments;
+        if let Some(last) = parts
+            .last()
+            .filter(|_| parts.len() > 1 || expr.qself.is_some())
+            && !self.is_of_signals(&expr.path)
+        {
+            self.call(&last.ident);
+        }
+        visit::visit_expr_path(self, expr);
     }
 
     fn visit_ident(&mut self, ident: &'ast proc_macro2::Ident) {

@@ -22,7 +22,7 @@ pub(crate) enum Rule {
     NamedOnlyBy(&'static [&'static str], &'static [&'static str]),
     /// Only the last hold a value of these types; others may borrow one as `&dyn Name`.
     HeldOnlyBy(&'static [&'static str], &'static [&'static str]),
-    /// Only the last call these methods.
+    /// Only the last call these methods, or name them as functions.
     CalledOnlyBy(&'static [&'static str], &'static [&'static str]),
 }
 
