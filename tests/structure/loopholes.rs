@@ -1,7 +1,10 @@
 //! Ways around the rules, which the checker must report.
 
-use crate::made_up::tree;
+use crate::made_up::{floors, tree};
+use crate::names::Names;
 use crate::rules::{self, Rule};
+use crate::source::Sources;
+use crate::table::Floors;
 
 /// A trait in `top`, and code of `low` that uses it.
 fn disk(low: &str) -> Vec<String> {
@@ -63,4 +66,97 @@ fn a_method_called_as_a_function_is_called() {
     let others = "use signal_hook::low_level as low;\nm! { fn watch(&self); }\nfn watch() {}\n\
                   fn f(watch: u8) { low::watch(); signal_hook::watch(1); g(watch); s.watch = 1; }";
     assert_eq!(calls(others), [""; 0]);
+}
+
+#[test]
+fn a_group_or_a_glob_in_a_macro_is_read() {
+    let up = "src/low.rs:1 imports src/top.rs (floor 3) from floor 1:";
+    for (tokens, paths) in [
+        ("use crate::top::{Top};", ["crate::top::Top"].as_slice()),
+        ("use crate::top::*;", &["crate::top::*"]),
+        (
+            "use crate::top::{Top as T, self};",
+            &["crate::top", "crate::top::Top"],
+        ),
+        (
+            "use crate::{low::*, top::{TOP, top}};",
+            &["crate::top::TOP", "crate::top::top"],
+        ),
+        ("$v use $crate::{top::*};", &["crate::top::*"]),
+    ] {
+        let expected: Vec<_> = paths.iter().map(|path| format!("{up} {path}")).collect();
+        let expected: Vec<_> = expected.iter().map(String::as_str).collect();
+        floors(&[("src/low.rs", &format!("m!{{ {tokens} }}"))], &expected);
+    }
+    floors(
+        &[("src/top.rs", "m!{ use crate::{low::*, mid::{Mid, mid}}; }")],
+        &[],
+    );
+    floors(&[("src/low.rs", "m!{ use std::top::{Top}; 2 * top }")], &[]);
+}
+
+/// What is reported of `low`, below a face `many` that has no floor itself.
+fn below_a_face(low: &str) -> Vec<String> {
+    let table = "//! # The floors\n//!\n//! | module | knows | does not know |\n//! |---|---|---|\n\
+                 //! | `low` | a | b |\n//! | `many::one` | a | b |\n//! | `many::two` | a | b |\n";
+    let names = Names::of(
+        &Sources::made_up(&[
+            ("src/lib.rs", "mod low; mod many;"),
+            ("src/low.rs", low),
+            (
+                "src/many/mod.rs",
+                "pub mod one; pub mod two; pub use one::One;",
+            ),
+            ("src/many/one.rs", "pub struct One;"),
+            ("src/many/two.rs", "use crate::many; struct Two(many::One);"),
+        ]),
+        "src/lib.rs",
+    );
+    rules::floors(&names, &Floors::parse(table).unwrap())
+}
+
+#[test]
+fn a_face_stands_on_the_lowest_floor_inside() {
+    let face = "src/low.rs:1 imports src/many/mod.rs (floors from 2) from floor 1:";
+    let one = "src/low.rs:1 imports src/many/one.rs (floor 2) from floor 1:";
+    assert_eq!(
+        below_a_face("use crate::many;"),
+        [format!("{face} use crate::many")]
+    );
+    assert_eq!(
+        below_a_face("m!{ use crate::many::{One}; }"),
+        [format!("{one} crate::many::One")]
+    );
+    assert_eq!(
+        below_a_face("m!{ crate::many }"),
+        [format!("{face} crate::many")]
+    );
+    assert_eq!(
+        below_a_face("m!{ use crate::{many}; }"),
+        [format!("{face} crate::many")]
+    );
+    let all = below_a_face("m!{ use crate::many::*; }");
+    assert!(all.contains(&format!("{one} crate::many::*")), "{all:?}");
+}
+
+#[test]
+fn no_fragment_of_a_macro_hides_a_module() {
+    let hides = |path: &str| {
+        let text = "hides what it imports";
+        format!("src/low.rs:1 {text}: {path}::$; name the module in the macro")
+    };
+    for (tokens, path) in [
+        ("crate::$a::$b", "crate"),
+        ("$crate::$a::b()", "crate"),
+        ("super::$a", "super"),
+        ("use crate::{$a::B};", "crate"),
+    ] {
+        let low = format!("macro_rules! m {{ ($a:ident) => {{ {tokens} }} }}");
+        assert_eq!(below_a_face(&low), [hides(path)], "{tokens}");
+    }
+    let low = "macro_rules! m { ($a:ident) => { crate::many::$a } }";
+    assert!(below_a_face(low).contains(&hides("crate::many")));
+    // An item of a module, something of another crate, and a method.
+    let low = "pub fn f() {} macro_rules! m { ($a:ident) => { crate::low::$a; mio::$a; self.$a } }";
+    assert_eq!(below_a_face(low), [""; 0]);
 }

@@ -22,6 +22,8 @@ pub(crate) const ROOT: ModuleId = 0;
 pub(crate) struct Names {
     pub(crate) modules: Vec<Module>,
     pub(crate) references: Vec<Reference>,
+    /// The paths of macros whose next name is a `$name`.
+    pub(crate) fragments: Vec<Reference>,
     /// Every identifier in the code: the module, the name, the line.
     pub(crate) identifiers: BTreeSet<(ModuleId, String, usize)>,
     /// Every method or function that is called: the module, the name, the line.
@@ -95,6 +97,7 @@ impl Names {
         let mut names = Self {
             modules: Vec::new(),
             references: Vec::new(),
+            fragments: Vec::new(),
             identifiers: BTreeSet::new(),
             calls: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -210,7 +213,10 @@ impl Reader<'_> {
         let first = path.segments.first().map(|part| part.ident.to_string());
         first.is_some_and(|first| {
             let names = &self.names.modules[self.module].names;
-            let is_import = |name: &Name| matches!(name, Name::Use(path) if path.first().is_some_and(|first| first == SIGNALS));
+            let is_import = |name: &Name| match name {
+                Name::Use(path) => path.first().is_some_and(|first| first == SIGNALS),
+                Name::Item | Name::Module(_) => false,
+            };
             first == SIGNALS || names.get(&first).into_iter().flatten().any(is_import)
         })
     }

@@ -101,6 +101,13 @@ pub(crate) fn floors(names: &Names, floors: &Floors) -> Vec<String> {
     for edge in graph::edges(names) {
         violations.extend(upward(names, floors, &edge));
     }
+    for hidden in graph::hidden(names) {
+        let (file, path) = (&names.modules[hidden.module].file, hidden.path.join("::"));
+        let line = hidden.line;
+        violations.insert(format!(
+            "{file}:{line} hides what it imports: {path}::$; name the module in the macro"
+        ));
+    }
     in_order(violations)
 }
 
@@ -119,7 +126,11 @@ fn upward(names: &Names, floors: &Floors, edge: &Edge<'_>) -> Option<String> {
     if edge.to == ROOT {
         return edge.is_item.then(|| describe("the root"));
     }
-    let (above, other) = floors.of(&to.path)?;
+    let Some((above, other)) = floors.of(&to.path) else {
+        // A face of modules that have floors.
+        let lowest = floors.lowest_within(&to.path).filter(|_| to.is_face)?;
+        return (lowest >= floor).then(|| describe(&format!("floors from {lowest}")));
+    };
     (above >= floor && entry != other).then(|| describe(&format!("floor {above}")))
 }
 

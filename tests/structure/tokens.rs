@@ -3,7 +3,7 @@
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use syn::visit::Visit as _;
 
-use crate::names::{How, Reader};
+use crate::names::{How, Reader, Reference};
 
 impl Reader<'_> {
     /// The paths among the tokens of a macro.
@@ -36,7 +36,23 @@ impl Reader<'_> {
                     let mut path = vec![ident.to_string()];
                     let mut last = ident;
                     self.visit_ident(ident);
+                    let line = ident.span().start().line;
+                    let mut tree = None;
                     while is_colons(at) {
+                        if is_punct(at + 2, '$') {
+                            self.fragment(&path, line);
+                        }
+                        if is_punct(at + 2, '*') {
+                            tree = Some(tokens[at + 2].clone().into());
+                        }
+                        if let Some(TokenTree::Group(group)) = tokens.get(at + 2)
+                            && group.delimiter() == Delimiter::Brace
+                        {
+                            tree = Some(group.stream());
+                            // Its names are no paths of their own.
+                            at += 3;
+                            break;
+                        }
                         let Some(TokenTree::Ident(ident)) = tokens.get(at + 2) else {
                             break;
                         };
@@ -51,11 +67,63 @@ impl Reader<'_> {
                     // A field or a method, a lifetime, and what another crate has.
                     let external = before(2).is_some_and(is_colons);
                     if !follows('.') && !follows('\'') && !external {
-                        self.refer(How::Inline, path, ident.span().start().line);
+                        match tree {
+                            Some(tree) => self.read_tree(&path, tree),
+                            None => self.refer(How::Inline, path, line),
+                        }
                     }
                 }
                 TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
+        }
+    }
+
+    /// The paths of an import after `path::`: a group, or `*`.
+    fn read_tree(&mut self, path: &[String], tree: TokenStream) {
+        let mut tokens = tree.into_iter().peekable();
+        while tokens.peek().is_some() {
+            let mut path = path.to_vec();
+            let mut line = 0;
+            let mut is_renamed = false;
+            for token in tokens.by_ref() {
+                line = token.span().start().line;
+                match token {
+                    TokenTree::Punct(punct) if punct.as_char() == ',' => break,
+                    TokenTree::Punct(punct) if punct.as_char() == '*' => path.push("*".to_owned()),
+                    TokenTree::Punct(punct) if punct.as_char() == '$' => {
+                        self.fragment(&path, line);
+                        is_renamed = true;
+                    }
+                    TokenTree::Ident(ident) if ident == "as" => is_renamed = true,
+                    TokenTree::Ident(ident) if !is_renamed => {
+                        self.visit_ident(&ident);
+                        // `a::{self}` is `a`.
+                        if ident != "self" {
+                            path.push(ident.to_string());
+                        }
+                    }
+                    TokenTree::Group(group) => {
+                        self.read_tree(&path, group.stream());
+                        path.clear();
+                    }
+                    _ => {}
+                }
+            }
+            if !path.is_empty() {
+                self.refer(How::Inline, path, line);
+            }
+        }
+    }
+
+    /// Notes a path that ends in a `$name`, unless another crate defines it.
+    fn fragment(&mut self, path: &[String], line: usize) {
+        if ["crate", "self", "super"].contains(&path[0].as_str()) {
+            self.names.fragments.push(Reference {
+                module: self.module,
+                line,
+                how: How::Inline,
+                path: path.to_vec(),
+            });
         }
     }
 }
