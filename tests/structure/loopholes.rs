@@ -160,3 +160,28 @@ fn no_fragment_of_a_macro_hides_a_module() {
     let low = "pub fn f() {} macro_rules! m { ($a:ident) => { crate::low::$a; mio::$a; self.$a } }";
     assert_eq!(below_a_face(low), [""; 0]);
 }
+
+#[test]
+fn what_cannot_be_followed_is_reported() {
+    let report = |low: &str| rules::unread(&tree(&[("src/low.rs", low)]));
+    for (code, what) in [
+        ("extern crate self as me;", "extern crate self"),
+        ("extern crate mio;", "extern crate mio"),
+        ("use ::ftpdlib::top::Top;", "::ftpdlib"),
+        ("struct S(::ftpdlib::top::Top);", "::ftpdlib"),
+        ("fn f() { ::ftpdlib::top::top() }", "::ftpdlib"),
+        ("fn f() { m!(a, ::ftpdlib::top::top()) }", "::ftpdlib"),
+        ("m!{ use ::ftpdlib::top::Top; }", "::ftpdlib"),
+        ("m!{ extern crate self as me; }", "extern crate"),
+        ("include!(\"other.rs\");", "include!"),
+        ("fn f() { std::include!(\"other.rs\") }", "include!"),
+        ("m!{ include!(\"other.rs\"); }", "include!"),
+        ("m!{ core::include!(\"other.rs\"); }", "include!"),
+    ] {
+        let why = "which this test does not follow; use `crate` or `mod`";
+        assert_eq!(report(code), [format!("src/low.rs:1 has {what}, {why}")]);
+    }
+    let code = "use ::mio::Poll; const A: &str = include_str!(\"a\"); use top::ftpdlib::X;\n\
+                m!{ include_bytes!(\"b\"); a::ftpdlib::b; }";
+    assert_eq!(report(code), [""; 0]);
+}

@@ -75,6 +75,14 @@ fn each_module_names_only_what_it_may() {
 }
 
 #[test]
+fn all_imports_can_be_followed() {
+    let sources = sources();
+    for root in ["src/lib.rs", "src/main.rs"] {
+        none_of(&rules::unread(&Names::of(&sources, root)));
+    }
+}
+
+#[test]
 fn files_are_short_and_no_path_climbs_twice() {
     let sources = sources();
     none_of(&rules::text(&sources));

@@ -12,6 +12,9 @@ use crate::source::{Sources, folder_of_children};
 /// mean these: only their names are those of functions that register sockets.
 const SIGNALS: &str = "signal_hook";
 
+/// The name of the library, by which only the program may name it.
+const LIBRARY: &str = "ftpdlib";
+
 /// A number of a module in [`Names::modules`].
 pub(crate) type ModuleId = usize;
 
@@ -32,6 +35,8 @@ pub(crate) struct Names {
     pub(crate) held: BTreeSet<(ModuleId, String, usize)>,
     /// The names that stand for others, in whatever module: by `use .. as`, or by `type`.
     renames: BTreeMap<String, BTreeSet<String>>,
+    /// What the checker does not follow: the module, the code, the line.
+    pub(crate) unread: BTreeSet<(ModuleId, String, usize)>,
     /// The files of modules that are compiled for tests or docs only.
     pub(crate) left_out: BTreeSet<String>,
 }
@@ -102,6 +107,7 @@ impl Names {
             calls: BTreeSet::new(),
             held: BTreeSet::new(),
             renames: BTreeMap::new(),
+            unread: BTreeSet::new(),
             left_out: BTreeSet::new(),
         };
         names.add_file(sources, root.to_owned(), String::new(), None);
@@ -203,6 +209,18 @@ impl Reader<'_> {
         }
     }
 
+    pub(crate) fn unread(&mut self, code: &str, line: usize) {
+        let unread = (self.module, code.to_owned(), line);
+        self.names.unread.insert(unread);
+    }
+
+    /// Checks the first name of a path that begins with `::`.
+    pub(crate) fn read_absolute(&mut self, first: &str, line: usize) {
+        if first == LIBRARY {
+            self.unread(&format!("::{first}"), line);
+        }
+    }
+
     pub(crate) fn call(&mut self, name: &proc_macro2::Ident) {
         let call = (self.module, name.to_string(), name.span().start().line);
         self.names.calls.insert(call);
@@ -260,6 +278,7 @@ impl Reader<'_> {
         flatten(&item.tree, &mut Vec::new(), &mut leaves);
         for (mut path, name, line) in leaves {
             if item.leading_colon.is_some() {
+                self.read_absolute(&path[0], line);
                 // Of another crate.
                 path.clear();
             }
@@ -370,11 +389,27 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         if path.leading_colon.is_none() {
             let names = path.segments.iter().map(|part| part.ident.to_string());
             self.refer(How::Inline, names.collect(), path.span().start().line);
+        } else if let Some(first) = path.segments.first() {
+            self.read_absolute(&first.ident.to_string(), first.ident.span().start().line);
         }
         visit::visit_path(self, path);
     }
 
+    fn visit_item_extern_crate(&mut self, item: &'ast syn::ItemExternCrate) {
+        let line = item.ident.span().start().line;
+        self.unread(&format!("extern crate {}", item.ident), line);
+        visit::visit_item_extern_crate(self, item);
+    }
+
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        if let Some(last) = call
+            .path
+            .segments
+            .last()
+            .filter(|part| part.ident == "include")
+        {
+            self.unread("include!", last.ident.span().start().line);
+        }
         self.visit_path(&call.path);
         self.read_tokens(call.tokens.clone());
     }

@@ -279,6 +279,15 @@ fn unknown_modules(names: &Names, rule: &Rule) -> Vec<String> {
         .collect()
 }
 
+/// Code that the checker does not follow, so that it may import anything.
+pub(crate) fn unread(names: &Names) -> Vec<String> {
+    let describe = |(at, code, line): &(ModuleId, String, usize)| {
+        let file = &names.modules[*at].file;
+        format!("{file}:{line} has {code}, which this test does not follow; use `crate` or `mod`")
+    };
+    in_order(names.unread.iter().map(describe).collect())
+}
+
 /// Files that are too long, and paths through two parents.
 pub(crate) fn text(sources: &Sources) -> Vec<String> {
     // Put together, so that it is not found here.

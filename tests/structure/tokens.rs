@@ -1,9 +1,19 @@
 //! The tokens of a macro, which need not be Rust.
 
-use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, Spacing, TokenStream, TokenTree};
 use syn::visit::Visit as _;
 
 use crate::names::{How, Reader, Reference};
+
+/// Keywords that a path may follow; `crate`, `self`, `super` and `Self` begin one instead.
+const KEYWORDS: [&str; 18] = [
+    "as", "break", "const", "dyn", "else", "for", "if", "impl", "in", "let", "match", "move",
+    "mut", "ref", "return", "use", "where", "while",
+];
+
+fn is_keyword(ident: &Ident) -> bool {
+    KEYWORDS.iter().any(|keyword| ident == keyword)
+}
 
 impl Reader<'_> {
     /// The paths among the tokens of a macro.
@@ -23,7 +33,17 @@ impl Reader<'_> {
             Some(TokenTree::Group(group)) => group.delimiter() == Delimiter::Parenthesis,
             _ => false,
         };
-        let is_fn = |at: usize| matches!(&tokens[at], TokenTree::Ident(ident) if ident == "fn");
+        let is_word = |at: usize, word: &str| match &tokens[at] {
+            TokenTree::Ident(ident) => ident == word,
+            _ => false,
+        };
+        // A name, or what ends a type, before the `::` of a path.
+        let ends_path = |at: usize| match &tokens[at] {
+            TokenTree::Ident(ident) => !is_keyword(ident),
+            TokenTree::Punct(punct) => punct.as_char() == '>',
+            TokenTree::Group(_) | TokenTree::Literal(_) => false,
+        };
+        let is_fn = |at: usize| is_word(at, "fn");
         let mut at = 0;
         while at < tokens.len() {
             let start = at;
@@ -38,7 +58,7 @@ impl Reader<'_> {
                     self.visit_ident(ident);
                     let line = ident.span().start().line;
                     let mut tree = None;
-                    while is_colons(at) {
+                    while is_colons(at) && !is_keyword(ident) {
                         if is_punct(at + 2, '$') {
                             self.fragment(&path, line);
                         }
@@ -66,6 +86,16 @@ impl Reader<'_> {
                     }
                     // A field or a method, a lifetime, and what another crate has.
                     let external = before(2).is_some_and(is_colons);
+                    if external && !before(3).is_some_and(ends_path) {
+                        self.read_absolute(&path[0], line);
+                    }
+                    if path.last().is_some_and(|last| last == "include") && is_punct(at, '!') {
+                        self.unread("include!", line);
+                    }
+                    let is_extern = |at| is_word(at, "extern");
+                    if ident == "crate" && before(1).is_some_and(is_extern) {
+                        self.unread("extern crate", line);
+                    }
                     if !follows('.') && !follows('\'') && !external {
                         match tree {
                             Some(tree) => self.read_tree(&path, tree),
