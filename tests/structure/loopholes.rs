@@ -185,3 +185,61 @@ fn what_cannot_be_followed_is_reported() {
                 m!{ include_bytes!(\"b\"); a::ftpdlib::b; }";
     assert_eq!(report(code), [""; 0]);
 }
+
+#[test]
+fn the_disk_is_reported_by_whatever_name() {
+    const RULE: Rule = Rule::NoDisk("low", &["low"], &["std::fs::File"]);
+    let report = |low: &str| {
+        let top = "pub use std::fs; pub use std::fs::{File, read as slurp}; pub struct Top;";
+        let names = tree(&[("src/low.rs", low), ("src/top.rs", top)]);
+        rules::invariants(&names, &[RULE])
+    };
+    for (code, path) in [
+        ("std::fs::metadata(p)", "std::fs::metadata"),
+        ("::std::fs::metadata(p)", "std::fs::metadata"),
+        ("m!(std::fs::metadata(p))", "std::fs::metadata"),
+        ("m!(a, ::std::fs::metadata(p))", "std::fs::metadata"),
+        ("use std::fs::File;\nFile::open(p)", "std::fs::File::open"),
+        (
+            "use ::std::fs::File as F;\nF::open(p)",
+            "std::fs::File::open",
+        ),
+        (
+            "use std::os;\nos::unix::fs::symlink(a, b)",
+            "std::os::unix::fs::symlink",
+        ),
+        ("crate::top::fs::write(p, b)", "std::fs::write"),
+        ("crate::top::slurp(p)", "std::fs::read"),
+        ("use crate::top::slurp as f;\nf(p)", "std::fs::read"),
+        ("use crate::top::*;\nfs::write(p, b)", "std::fs::write"),
+    ] {
+        let text = report(&format!("fn f() {{ {code} }}")).join("\n");
+        let expected = format!("uses {path}, and `low` must not use the disk");
+        assert!(
+            text.lines().any(|line| line.ends_with(&expected)),
+            "{code}: {text}"
+        );
+    }
+    for code in [
+        "use std::fs;",
+        "use std::{fs as disk};",
+        "m!{ use std::{fs}; }",
+    ] {
+        let expected = "src/low.rs:1 uses std::fs, and `low` must not use the disk";
+        assert_eq!(report(code), [expected], "{code}");
+    }
+    for (code, path) in [
+        ("use std::fs::*;", "std::fs::*"),
+        ("use std::*;", "std::*"),
+        (
+            "use std::os::unix::prelude::*;",
+            "std::os::unix::prelude::*",
+        ),
+    ] {
+        let expected = format!("src/low.rs:1 uses {path}, and `low` must not use the disk");
+        assert_eq!(report(code), [expected]);
+    }
+    let right = "use std::fs::File; fn f(a: File, b: std::fs::File) -> crate::top::File {}\n\
+                 use std::os::fd::AsFd; fn fs() { m!(fs::x); self.fs(); }";
+    assert_eq!(report(right), [""; 0]);
+}

@@ -12,6 +12,7 @@
 //! It leaves out code that is compiled for tests or docs only. It does not infer types: a
 //! method that is called on a value makes no import of the file that defines the method.
 
+mod foreign;
 mod graph;
 #[cfg(test)]
 mod loopholes;

@@ -25,6 +25,8 @@ pub(crate) const ROOT: ModuleId = 0;
 pub(crate) struct Names {
     pub(crate) modules: Vec<Module>,
     pub(crate) references: Vec<Reference>,
+    /// The paths that begin with `::`, without it: what other crates have.
+    pub(crate) absolute: Vec<Reference>,
     /// The paths of macros whose next name is a `$name`.
     pub(crate) fragments: Vec<Reference>,
     /// Every identifier in the code: the module, the name, the line.
@@ -49,6 +51,8 @@ pub(crate) struct Module {
     pub(crate) parent: Option<ModuleId>,
     /// What each name stands for; it may be a module, a function and more at once.
     pub(crate) names: BTreeMap<String, Vec<Name>>,
+    /// What is imported from a path that begins with `::`, by its name here.
+    pub(crate) absolute: BTreeMap<String, Vec<String>>,
     /// The paths whose contents are all imported.
     pub(crate) globs: Vec<Vec<String>>,
     /// Whether it has nothing but docs, modules and re-exports.
@@ -102,6 +106,7 @@ impl Names {
         let mut names = Self {
             modules: Vec::new(),
             references: Vec::new(),
+            absolute: Vec::new(),
             fragments: Vec::new(),
             identifiers: BTreeSet::new(),
             calls: BTreeSet::new(),
@@ -214,11 +219,17 @@ impl Reader<'_> {
         self.names.unread.insert(unread);
     }
 
-    /// Checks the first name of a path that begins with `::`.
-    pub(crate) fn read_absolute(&mut self, first: &str, line: usize) {
-        if first == LIBRARY {
-            self.unread(&format!("::{first}"), line);
+    /// Reads a path that begins with `::`.
+    pub(crate) fn read_absolute(&mut self, path: Vec<String>, line: usize) {
+        if path.first().is_some_and(|first| first == LIBRARY) {
+            self.unread(&format!("::{LIBRARY}"), line);
         }
+        self.names.absolute.push(Reference {
+            module: self.module,
+            line,
+            how: How::Inline,
+            path,
+        });
     }
 
     pub(crate) fn call(&mut self, name: &proc_macro2::Ident) {
@@ -278,9 +289,13 @@ impl Reader<'_> {
         flatten(&item.tree, &mut Vec::new(), &mut leaves);
         for (mut path, name, line) in leaves {
             if item.leading_colon.is_some() {
-                self.read_absolute(&path[0], line);
                 // Of another crate.
-                path.clear();
+                let absolute = mem::take(&mut path);
+                if let Some(name) = &name {
+                    let names = &mut self.this().absolute;
+                    names.insert(name.to_string(), absolute.clone());
+                }
+                self.read_absolute(absolute, line);
             }
             for name in &path {
                 let identifier = (self.module, name.clone(), line);
@@ -386,11 +401,12 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             let held = (self.module, last.ident.to_string(), line);
             self.names.held.insert(held);
         }
+        let names = path.segments.iter().map(|part| part.ident.to_string());
+        let (names, line) = (names.collect(), path.span().start().line);
         if path.leading_colon.is_none() {
-            let names = path.segments.iter().map(|part| part.ident.to_string());
-            self.refer(How::Inline, names.collect(), path.span().start().line);
-        } else if let Some(first) = path.segments.first() {
-            self.read_absolute(&first.ident.to_string(), first.ident.span().start().line);
+            self.refer(How::Inline, names, line);
+        } else {
+            self.read_absolute(names, line);
         }
         visit::visit_path(self, path);
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::foreign;
 use crate::graph::{self, Edge, Graph};
-use crate::names::{ModuleId, Names, ROOT};
+use crate::names::{Module, ModuleId, Names, ROOT};
 use crate::source::{Sources, folder_of_children};
 use crate::table::{Floors, is_within};
 
@@ -24,10 +25,17 @@ pub(crate) enum Rule {
     HeldOnlyBy(&'static [&'static str], &'static [&'static str]),
     /// Only the last call these methods, or name them as functions.
     CalledOnlyBy(&'static [&'static str], &'static [&'static str]),
+    /// This module uses nothing of `std::fs`, except for the second, which use these paths
+    /// in full.
+    NoDisk(
+        &'static str,
+        &'static [&'static str],
+        &'static [&'static str],
+    ),
 }
 
 /// The rules of this crate besides the order of the floors.
-pub(crate) const OURS: [Rule; 16] = [
+pub(crate) const OURS: [Rule; 22] = [
     Rule::ImportsOnly("error", &["time", "sys"]),
     Rule::ImportsOnly("time", &["error", "sys"]),
     Rule::ImportsOnly("sys", &["error", "time"]),
@@ -68,6 +76,19 @@ pub(crate) const OURS: [Rule; 16] = [
         &["AbstractedFS"],
         &["filesystems", "handlers::files", "handlers::config"],
     ),
+    // The stock bodies of the file system are behind `AbstractedFS`, and so is the disk. An
+    // open file may be sent with sendfile.
+    Rule::NeverImports("handlers", &["filesystems::local", "filesystems::jail"]),
+    Rule::NoDisk("handlers", &["handlers::files"], &["std::fs::File"]),
+    // The stock authorizer looks whether a home is a directory.
+    Rule::NoDisk(
+        "authorizers",
+        &["authorizers::dummy"],
+        &["std::fs", "std::fs::canonicalize"],
+    ),
+    Rule::NoDisk("ioloop", &["ioloop"], &["std::fs::File"]),
+    Rule::NoDisk("proto", &[], &[]),
+    Rule::NoDisk("limits", &[], &[]),
     // What a session may change for itself is read through the session.
     Rule::NamedOnlyBy(
         &[
@@ -200,6 +221,18 @@ pub(crate) fn invariants(names: &Names, rules: &[Rule]) -> Vec<String> {
             Rule::CalledOnlyBy(what, by) => {
                 violations.extend(only_by(names, &names.calls, "calls", what, by));
             }
+            Rule::NoDisk(module, except, allowed) => {
+                for (at, path, line) in foreign::paths(names) {
+                    let Module { path: at, file, .. } = &names.modules[at];
+                    let path_text = path.join("::");
+                    let may = is_within_any(at, except) && allowed.contains(&path_text.as_str());
+                    if is_within(at, module) && foreign::is_disk(&path) && !may {
+                        violations.insert(format!(
+                            "{file}:{line} uses {path_text}, and `{module}` must not use the disk"
+                        ));
+                    }
+                }
+            }
         }
     }
     in_order(violations)
@@ -268,6 +301,7 @@ fn unknown_modules(names: &Names, rule: &Rule) -> Vec<String> {
             others.iter().copied().chain([*module]).collect()
         }
         Rule::NeverNames(module, _) => vec![module],
+        Rule::NoDisk(module, except, _) => except.iter().copied().chain([*module]).collect(),
         Rule::NamedOnlyBy(_, by) | Rule::HeldOnlyBy(_, by) | Rule::CalledOnlyBy(_, by) => {
             by.to_vec()
         }

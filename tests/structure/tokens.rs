@@ -15,97 +15,125 @@ fn is_keyword(ident: &Ident) -> bool {
     KEYWORDS.iter().any(|keyword| ident == keyword)
 }
 
+/// The tokens of one group.
+struct Tokens(Vec<TokenTree>);
+
+impl Tokens {
+    fn ident(&self, at: usize) -> Option<&Ident> {
+        match self.0.get(at)? {
+            TokenTree::Ident(ident) => Some(ident),
+            _ => None,
+        }
+    }
+
+    fn is_word(&self, at: usize, word: &str) -> bool {
+        self.ident(at).is_some_and(|ident| ident == word)
+    }
+
+    fn is_punct(&self, at: usize, punct: char) -> bool {
+        match self.0.get(at) {
+            Some(TokenTree::Punct(found)) => found.as_char() == punct,
+            _ => false,
+        }
+    }
+
+    fn is_colons(&self, at: usize) -> bool {
+        match self.0.get(at) {
+            Some(TokenTree::Punct(first)) => {
+                let is_joint = first.as_char() == ':' && first.spacing() == Spacing::Joint;
+                is_joint && self.is_punct(at + 1, ':')
+            }
+            _ => false,
+        }
+    }
+
+    fn group(&self, at: usize, delimiter: Delimiter) -> Option<TokenStream> {
+        match self.0.get(at)? {
+            TokenTree::Group(group) if group.delimiter() == delimiter => Some(group.stream()),
+            _ => None,
+        }
+    }
+
+    /// Whether a name, or what ends a type, stands here before the `::` of a path.
+    fn ends_path(&self, at: usize) -> bool {
+        self.is_punct(at, '>') || self.ident(at).is_some_and(|ident| !is_keyword(ident))
+    }
+}
+
 impl Reader<'_> {
     /// The paths among the tokens of a macro.
     pub(crate) fn read_tokens(&mut self, tokens: TokenStream) {
-        let tokens: Vec<_> = tokens.into_iter().collect();
-        let is_punct = |at: usize, punct: char| match tokens.get(at) {
-            Some(TokenTree::Punct(found)) => found.as_char() == punct,
-            _ => false,
-        };
-        let is_colons = |at: usize| match tokens.get(at) {
-            Some(TokenTree::Punct(first)) => {
-                first.as_char() == ':' && first.spacing() == Spacing::Joint && is_punct(at + 1, ':')
-            }
-            _ => false,
-        };
-        let is_call = |at: usize| match tokens.get(at) {
-            Some(TokenTree::Group(group)) => group.delimiter() == Delimiter::Parenthesis,
-            _ => false,
-        };
-        let is_word = |at: usize, word: &str| match &tokens[at] {
-            TokenTree::Ident(ident) => ident == word,
-            _ => false,
-        };
-        // A name, or what ends a type, before the `::` of a path.
-        let ends_path = |at: usize| match &tokens[at] {
-            TokenTree::Ident(ident) => !is_keyword(ident),
-            TokenTree::Punct(punct) => punct.as_char() == '>',
-            TokenTree::Group(_) | TokenTree::Literal(_) => false,
-        };
-        let is_fn = |at: usize| is_word(at, "fn");
+        let tokens = Tokens(tokens.into_iter().collect());
         let mut at = 0;
-        while at < tokens.len() {
-            let start = at;
-            at += 1;
-            match &tokens[start] {
-                TokenTree::Group(group) => self.read_tokens(group.stream()),
+        while let Some(token) = tokens.0.get(at) {
+            match token {
                 TokenTree::Ident(ident) => {
-                    let before = |distance: usize| start.checked_sub(distance);
-                    let follows = |punct| before(1).is_some_and(|at| is_punct(at, punct));
-                    let mut path = vec![ident.to_string()];
-                    let mut last = ident;
-                    self.visit_ident(ident);
-                    let line = ident.span().start().line;
-                    let mut tree = None;
-                    while is_colons(at) && !is_keyword(ident) {
-                        if is_punct(at + 2, '$') {
-                            self.fragment(&path, line);
-                        }
-                        if is_punct(at + 2, '*') {
-                            tree = Some(tokens[at + 2].clone().into());
-                        }
-                        if let Some(TokenTree::Group(group)) = tokens.get(at + 2)
-                            && group.delimiter() == Delimiter::Brace
-                        {
-                            tree = Some(group.stream());
-                            // Its names are no paths of their own.
-                            at += 3;
-                            break;
-                        }
-                        let Some(TokenTree::Ident(ident)) = tokens.get(at + 2) else {
-                            break;
-                        };
-                        self.visit_ident(ident);
-                        path.push(ident.to_string());
-                        last = ident;
-                        at += 3;
-                    }
-                    if is_call(at) && !before(1).is_some_and(is_fn) {
-                        self.call(last);
-                    }
-                    // A field or a method, a lifetime, and what another crate has.
-                    let external = before(2).is_some_and(is_colons);
-                    if external && !before(3).is_some_and(ends_path) {
-                        self.read_absolute(&path[0], line);
-                    }
-                    if path.last().is_some_and(|last| last == "include") && is_punct(at, '!') {
-                        self.unread("include!", line);
-                    }
-                    let is_extern = |at| is_word(at, "extern");
-                    if ident == "crate" && before(1).is_some_and(is_extern) {
-                        self.unread("extern crate", line);
-                    }
-                    if !follows('.') && !follows('\'') && !external {
-                        match tree {
-                            Some(tree) => self.read_tree(&path, tree),
-                            None => self.refer(How::Inline, path, line),
-                        }
-                    }
+                    at = self.read_path(&tokens, at, ident);
+                    continue;
                 }
+                TokenTree::Group(group) => self.read_tokens(group.stream()),
                 TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
+            at += 1;
         }
+    }
+
+    /// Reads the path that begins with this name, and returns where it ends.
+    fn read_path(&mut self, tokens: &Tokens, start: usize, first: &Ident) -> usize {
+        let line = first.span().start().line;
+        let mut path = vec![first.to_string()];
+        let mut last = first;
+        self.visit_ident(first);
+        let mut at = start + 1;
+        let mut tree = None;
+        while tokens.is_colons(at) && !is_keyword(first) {
+            let next = at + 2;
+            if let Some(ident) = tokens.ident(next) {
+                self.visit_ident(ident);
+                path.push(ident.to_string());
+                last = ident;
+                at += 3;
+                continue;
+            }
+            if tokens.is_punct(next, '$') {
+                self.fragment(&path, line);
+            } else if tokens.is_punct(next, '*') {
+                tree = Some(tokens.0[next].clone().into());
+            } else if let Some(group) = tokens.group(next, Delimiter::Brace) {
+                tree = Some(group);
+                // Its names are no paths of their own.
+                at += 3;
+            }
+            break;
+        }
+        let before = |distance: usize, holds: &dyn Fn(usize) -> bool| {
+            start.checked_sub(distance).is_some_and(holds)
+        };
+        let is_called = tokens.group(at, Delimiter::Parenthesis).is_some();
+        if is_called && !before(1, &|at| tokens.is_word(at, "fn")) {
+            self.call(last);
+        }
+        if last == "include" && tokens.is_punct(at, '!') {
+            self.unread("include!", line);
+        }
+        if first == "crate" && before(1, &|at| tokens.is_word(at, "extern")) {
+            self.unread("extern crate", line);
+        }
+        // After `::` it is what another crate has, and otherwise a field, a method or a
+        // lifetime.
+        if before(2, &|at| tokens.is_colons(at)) {
+            if !before(3, &|at| tokens.ends_path(at)) {
+                self.read_absolute(path, line);
+            }
+        } else if !before(1, &|at| {
+            tokens.is_punct(at, '.') || tokens.is_punct(at, '\'')
+        }) {
+            match tree {
+                Some(tree) => self.read_tree(&path, tree),
+                None => self.refer(How::Inline, path, line),
+            }
+        }
+        at
     }
 
     /// The paths of an import after `path::`: a group, or `*`.
