@@ -243,3 +243,42 @@ fn the_disk_is_reported_by_whatever_name() {
                  use std::os::fd::AsFd; fn fs() { m!(fs::x); self.fs(); }";
     assert_eq!(report(right), [""; 0]);
 }
+
+#[test]
+fn the_program_points_down() {
+    let check = |config: &str, cli: &str| {
+        let main = "mod cli; mod config; mod manual; use cli::Stop; fn run() {}";
+        let names = Names::of(
+            &Sources::made_up(&[
+                ("src/main.rs", main),
+                ("src/config.rs", config),
+                ("src/cli.rs", &format!("pub struct Stop; {cli}")),
+                ("src/manual.rs", "pub fn page() { crate::cli::Stop; }"),
+            ]),
+            "src/main.rs",
+        );
+        rules::invariants(&names, &rules::PROGRAM)
+    };
+    assert_eq!(check("pub struct C;", "use crate::config::C;"), [""; 0]);
+    for (path, file) in [
+        ("crate::cli::Stop", "cli"),
+        ("crate::Stop", "cli"),
+        ("crate::manual::page", "manual"),
+        ("crate::run", "main"),
+    ] {
+        assert_eq!(
+            check(&format!("use {path};"), ""),
+            [format!(
+                "src/config.rs:1 imports src/{file}.rs, which `config` must not: use {path}"
+            )]
+        );
+    }
+    for (path, file) in [("crate::manual::page", "manual"), ("super::run", "main")] {
+        assert_eq!(
+            check("", &format!("fn f() {{ {path}() }}")),
+            [format!(
+                "src/cli.rs:1 imports src/{file}.rs, which `cli` must not: {path}"
+            )]
+        );
+    }
+}

@@ -76,6 +76,12 @@ fn each_module_names_only_what_it_may() {
 }
 
 #[test]
+fn each_module_of_the_program_names_only_what_it_may() {
+    let names = Names::of(&sources(), "src/main.rs");
+    none_of(&rules::invariants(&names, &rules::PROGRAM));
+}
+
+#[test]
 fn all_imports_can_be_followed() {
     let sources = sources();
     for root in ["src/lib.rs", "src/main.rs"] {

@@ -103,6 +103,16 @@ pub(crate) const OURS: [Rule; 22] = [
     ),
 ];
 
+/// The path of the root of a crate.
+const THE_ROOT: &str = "";
+
+/// The rules of the program.
+pub(crate) const PROGRAM: [Rule; 3] = [
+    Rule::NeverImports("config", &["cli", "manual", THE_ROOT]),
+    Rule::NeverImports("cli", &["manual", THE_ROOT]),
+    Rule::NeverImports("manual", &[THE_ROOT]),
+];
+
 /// Imports that do not point to a lower floor, and modules without a floor.
 pub(crate) fn floors(names: &Names, floors: &Floors) -> Vec<String> {
     let mut violations = BTreeSet::new();
