@@ -108,6 +108,18 @@ fn targets(names: &Names, reference: &Reference) -> BTreeSet<(ModuleId, bool)> {
     }
 }
 
+/// The paths of macros that leave it to a `$name` which module they lead to.
+pub(crate) fn hidden(names: &Names) -> Vec<&Reference> {
+    let leads_on = |reference: &&Reference| {
+        let mut targets = targets(names, reference).into_iter();
+        targets.any(|(module, is_item)| {
+            let mut modules = names.modules.iter();
+            !is_item && modules.any(|child| child.parent == Some(module))
+        })
+    };
+    names.fragments.iter().filter(leads_on).collect()
+}
+
 /// What a path leads to.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Found {

@@ -11,7 +11,7 @@ const TABLE: &str = "//! # The floors\n//!\n//! | module | knows | does not know
 
 /// The sources of a crate with modules `low`, `mid`, `side` and `top`: these and, where
 /// they lack one, an empty one.
-fn tree(files: &[(&str, &str)]) -> Names {
+pub(crate) fn tree(files: &[(&str, &str)]) -> Names {
     let modules = "pub mod low;\npub mod mid;\npub mod side;\npub mod top;\n";
     let root = format!("{TABLE}{modules}pub use top::Top;\n");
     let mut all = vec![("src/lib.rs", root.as_str())];
@@ -39,7 +39,7 @@ fn tree(files: &[(&str, &str)]) -> Names {
 }
 
 #[track_caller]
-fn floors(files: &[(&str, &str)], expected: &[&str]) {
+pub(crate) fn floors(files: &[(&str, &str)], expected: &[&str]) {
     let floors = Floors::parse(TABLE).unwrap();
     assert_eq!(rules::floors(&tree(files), &floors), expected);
 }

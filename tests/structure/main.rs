@@ -12,13 +12,17 @@
 //! It leaves out code that is compiled for tests or docs only. It does not infer types: a
 //! method that is called on a value makes no import of the file that defines the method.
 
+mod foreign;
 mod graph;
+#[cfg(test)]
+mod loopholes;
 #[cfg(test)]
 mod made_up;
 mod names;
 mod rules;
 mod source;
 mod table;
+mod tokens;
 
 use std::path::Path;
 
@@ -69,6 +73,20 @@ fn the_files_of_the_program_form_no_circle() {
 #[test]
 fn each_module_names_only_what_it_may() {
     none_of(&rules::invariants(&library().1, &rules::OURS));
+}
+
+#[test]
+fn each_module_of_the_program_names_only_what_it_may() {
+    let names = Names::of(&sources(), "src/main.rs");
+    none_of(&rules::invariants(&names, &rules::PROGRAM));
+}
+
+#[test]
+fn all_imports_can_be_followed() {
+    let sources = sources();
+    for root in ["src/lib.rs", "src/main.rs"] {
+        none_of(&rules::unread(&Names::of(&sources, root)));
+    }
 }
 
 #[test]

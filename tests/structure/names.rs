@@ -3,11 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
-use proc_macro2::{Spacing, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
 use crate::source::{Sources, folder_of_children};
+
+/// A crate with functions that register handlers of signals. The rules about calls do not
+/// mean these: only their names are those of functions that register sockets.
+const SIGNALS: &str = "signal_hook";
+
+/// The name of the library, by which only the program may name it.
+const LIBRARY: &str = "ftpdlib";
 
 /// A number of a module in [`Names::modules`].
 pub(crate) type ModuleId = usize;
@@ -19,12 +25,20 @@ pub(crate) const ROOT: ModuleId = 0;
 pub(crate) struct Names {
     pub(crate) modules: Vec<Module>,
     pub(crate) references: Vec<Reference>,
+    /// The paths that begin with `::`, without it: what other crates have.
+    pub(crate) absolute: Vec<Reference>,
+    /// The paths of macros whose next name is a `$name`.
+    pub(crate) fragments: Vec<Reference>,
     /// Every identifier in the code: the module, the name, the line.
     pub(crate) identifiers: BTreeSet<(ModuleId, String, usize)>,
-    /// Every method that is called: the module, the name, the line.
+    /// Every method or function that is called: the module, the name, the line.
     pub(crate) calls: BTreeSet<(ModuleId, String, usize)>,
     /// Every path in the code, by its last name, except where it is borrowed: `&dyn Name`.
     pub(crate) held: BTreeSet<(ModuleId, String, usize)>,
+    /// The names that stand for others, in whatever module: by `use .. as`, or by `type`.
+    renames: BTreeMap<String, BTreeSet<String>>,
+    /// What the checker does not follow: the module, the code, the line.
+    pub(crate) unread: BTreeSet<(ModuleId, String, usize)>,
     /// The files of modules that are compiled for tests or docs only.
     pub(crate) left_out: BTreeSet<String>,
 }
@@ -37,6 +51,8 @@ pub(crate) struct Module {
     pub(crate) parent: Option<ModuleId>,
     /// What each name stands for; it may be a module, a function and more at once.
     pub(crate) names: BTreeMap<String, Vec<Name>>,
+    /// What is imported from a path that begins with `::`, by its name here.
+    pub(crate) absolute: BTreeMap<String, Vec<String>>,
     /// The paths whose contents are all imported.
     pub(crate) globs: Vec<Vec<String>>,
     /// Whether it has nothing but docs, modules and re-exports.
@@ -90,12 +106,17 @@ impl Names {
         let mut names = Self {
             modules: Vec::new(),
             references: Vec::new(),
+            absolute: Vec::new(),
+            fragments: Vec::new(),
             identifiers: BTreeSet::new(),
             calls: BTreeSet::new(),
             held: BTreeSet::new(),
+            renames: BTreeMap::new(),
+            unread: BTreeSet::new(),
             left_out: BTreeSet::new(),
         };
         names.add_file(sources, root.to_owned(), String::new(), None);
+        names.resolve_renames();
         let modules = &names.modules;
         names.references.retain(|reference| {
             let [name] = reference.path.as_slice() else {
@@ -105,6 +126,22 @@ impl Names {
             !modules[reference.module].bindings.contains(name)
         });
         names
+    }
+
+    /// Adds the names that other names stand for to all that is found by its name.
+    fn resolve_renames(&mut self) {
+        let renames = mem::take(&mut self.renames);
+        for found in [&mut self.identifiers, &mut self.calls, &mut self.held] {
+            let mut queue: Vec<_> = found.iter().cloned().collect();
+            while let Some((module, name, line)) = queue.pop() {
+                for original in renames.get(&name).into_iter().flatten() {
+                    let occurrence = (module, original.clone(), line);
+                    if found.insert(occurrence.clone()) {
+                        queue.push(occurrence);
+                    }
+                }
+            }
+        }
     }
 
     fn add_file(
@@ -150,10 +187,10 @@ impl Names {
 }
 
 /// Reads the items of one module.
-struct Reader<'a> {
-    names: &'a mut Names,
+pub(crate) struct Reader<'a> {
+    pub(crate) names: &'a mut Names,
     sources: &'a Sources,
-    module: ModuleId,
+    pub(crate) module: ModuleId,
     /// How many items surround what is read.
     depth: usize,
     /// Whether the next path is that of `&dyn`.
@@ -170,7 +207,50 @@ impl Reader<'_> {
         names.entry(name.to_string()).or_default().push(what);
     }
 
-    fn refer(&mut self, how: How, path: Vec<String>, line: usize) {
+    fn rename(&mut self, original: &str, name: &syn::Ident) {
+        if name != original {
+            let originals = self.names.renames.entry(name.to_string()).or_default();
+            originals.insert(original.to_owned());
+        }
+    }
+
+    pub(crate) fn unread(&mut self, code: &str, line: usize) {
+        let unread = (self.module, code.to_owned(), line);
+        self.names.unread.insert(unread);
+    }
+
+    /// Reads a path that begins with `::`.
+    pub(crate) fn read_absolute(&mut self, path: Vec<String>, line: usize) {
+        if path.first().is_some_and(|first| first == LIBRARY) {
+            self.unread(&format!("::{LIBRARY}"), line);
+        }
+        self.names.absolute.push(Reference {
+            module: self.module,
+            line,
+            how: How::Inline,
+            path,
+        });
+    }
+
+    pub(crate) fn call(&mut self, name: &proc_macro2::Ident) {
+        let call = (self.module, name.to_string(), name.span().start().line);
+        self.names.calls.insert(call);
+    }
+
+    /// Whether a path is one of [`SIGNALS`], named in full or by an import of this module.
+    fn is_of_signals(&self, path: &syn::Path) -> bool {
+        let first = path.segments.first().map(|part| part.ident.to_string());
+        first.is_some_and(|first| {
+            let names = &self.names.modules[self.module].names;
+            let is_import = |name: &Name| match name {
+                Name::Use(path) => path.first().is_some_and(|first| first == SIGNALS),
+                Name::Item | Name::Module(_) => false,
+            };
+            first == SIGNALS || names.get(&first).into_iter().flatten().any(is_import)
+        })
+    }
+
+    pub(crate) fn refer(&mut self, how: How, path: Vec<String>, line: usize) {
         self.names.references.push(Reference {
             module: self.module,
             line,
@@ -210,7 +290,12 @@ impl Reader<'_> {
         for (mut path, name, line) in leaves {
             if item.leading_colon.is_some() {
                 // Of another crate.
-                path.clear();
+                let absolute = mem::take(&mut path);
+                if let Some(name) = &name {
+                    let names = &mut self.this().absolute;
+                    names.insert(name.to_string(), absolute.clone());
+                }
+                self.read_absolute(absolute, line);
             }
             for name in &path {
                 let identifier = (self.module, name.clone(), line);
@@ -222,50 +307,10 @@ impl Reader<'_> {
             if path.last().is_some_and(|last| last == "*") {
                 self.this().globs.push(path[..path.len() - 1].to_vec());
             } else if let Some(name) = name {
-                self.define(&name, Name::Use(path));
-            }
-        }
-    }
-
-    /// The paths among the tokens of a macro.
-    fn read_tokens(&mut self, tokens: TokenStream) {
-        let tokens: Vec<_> = tokens.into_iter().collect();
-        let is_punct = |at: usize, punct: char| match tokens.get(at) {
-            Some(TokenTree::Punct(found)) => found.as_char() == punct,
-            _ => false,
-        };
-        let is_colons = |at: usize| match tokens.get(at) {
-            Some(TokenTree::Punct(first)) => {
-                first.as_char() == ':' && first.spacing() == Spacing::Joint && is_punct(at + 1, ':')
-            }
-            _ => false,
-        };
-        let mut at = 0;
-        while at < tokens.len() {
-            let start = at;
-            at += 1;
-            match &tokens[start] {
-                TokenTree::Group(group) => self.read_tokens(group.stream()),
-                TokenTree::Ident(ident) => {
-                    let before = |distance: usize| start.checked_sub(distance);
-                    let follows = |punct| before(1).is_some_and(|at| is_punct(at, punct));
-                    let mut path = vec![ident.to_string()];
-                    self.visit_ident(ident);
-                    while is_colons(at) {
-                        let Some(TokenTree::Ident(ident)) = tokens.get(at + 2) else {
-                            break;
-                        };
-                        self.visit_ident(ident);
-                        path.push(ident.to_string());
-                        at += 3;
-                    }
-                    // A field or a method, a lifetime, and what another crate has.
-                    let external = before(2).is_some_and(is_colons);
-                    if !follows('.') && !follows('\'') && !external {
-                        self.refer(How::Inline, path, ident.span().start().line);
-                    }
+                if let Some(original) = path.last() {
+                    self.rename(original, &name);
                 }
-                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+                self.define(&name, Name::Use(path));
             }
         }
     }
@@ -294,6 +339,13 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         }
         if let Some(name) = defined(item) {
             self.define(name, Name::Item);
+        }
+        if let syn::Item::Type(alias) = item {
+            let mut paths = LastNames(Vec::new());
+            paths.visit_type(&alias.ty);
+            for original in paths.0 {
+                self.rename(&original, &alias.ident);
+            }
         }
         self.depth += 1;
         visit::visit_item(self, item);
@@ -349,14 +401,31 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             let held = (self.module, last.ident.to_string(), line);
             self.names.held.insert(held);
         }
+        let names = path.segments.iter().map(|part| part.ident.to_string());
+        let (names, line) = (names.collect(), path.span().start().line);
         if path.leading_colon.is_none() {
-            let names = path.segments.iter().map(|part| part.ident.to_string());
-            self.refer(How::Inline, names.collect(), path.span().start().line);
+            self.refer(How::Inline, names, line);
+        } else {
+            self.read_absolute(names, line);
         }
         visit::visit_path(self, path);
     }
 
+    fn visit_item_extern_crate(&mut self, item: &'ast syn::ItemExternCrate) {
+        let line = item.ident.span().start().line;
+        self.unread(&format!("extern crate {}", item.ident), line);
+        visit::visit_item_extern_crate(self, item);
+    }
+
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        if let Some(last) = call
+            .path
+            .segments
+            .last()
+            .filter(|part| part.ident == "include")
+        {
+            self.unread("include!", last.ident.span().start().line);
+        }
         self.visit_path(&call.path);
         self.read_tokens(call.tokens.clone());
     }
@@ -371,10 +440,30 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
-        let line = call.method.span().start().line;
-        let call_of = (self.module, call.method.to_string(), line);
-        self.names.calls.insert(call_of);
+        self.call(&call.method);
         visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        if let syn::Expr::Path(function) = &*call.func
+            && let Some(name) = function.path.get_ident()
+        {
+            self.call(name);
+        }
+        visit::visit_expr_call(self, call);
+    }
+
+    fn visit_expr_path(&mut self, expr: &'ast syn::ExprPath) {
+        // A function that is given away counts as well. A single name may be a variable.
+        let parts = &expr.path.segments;
+        if let Some(last) = parts
+            .last()
+            .filter(|_| parts.len() > 1 || expr.qself.is_some())
+            && !self.is_of_signals(&expr.path)
+        {
+            self.call(&last.ident);
+        }
+        visit::visit_expr_path(self, expr);
     }
 
     fn visit_ident(&mut self, ident: &'ast proc_macro2::Ident) {
@@ -387,6 +476,17 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
 
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+}
+
+/// The last names of all paths of a type.
+struct LastNames(Vec<String>);
+
+impl<'ast> Visit<'ast> for LastNames {
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let last = path.segments.last().map(|part| part.ident.to_string());
+        self.0.extend(last);
+        visit::visit_path(self, path);
+    }
 }
 
 /// A path, the name that it is given, and its line.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::foreign;
 use crate::graph::{self, Edge, Graph};
-use crate::names::{ModuleId, Names, ROOT};
+use crate::names::{Module, ModuleId, Names, ROOT};
 use crate::source::{Sources, folder_of_children};
 use crate::table::{Floors, is_within};
 
@@ -22,12 +23,19 @@ pub(crate) enum Rule {
     NamedOnlyBy(&'static [&'static str], &'static [&'static str]),
     /// Only the last hold a value of these types; others may borrow one as `&dyn Name`.
     HeldOnlyBy(&'static [&'static str], &'static [&'static str]),
-    /// Only the last call these methods.
+    /// Only the last call these methods, or name them as functions.
     CalledOnlyBy(&'static [&'static str], &'static [&'static str]),
+    /// This module uses nothing of `std::fs`, except for the second, which use these paths
+    /// in full.
+    NoDisk(
+        &'static str,
+        &'static [&'static str],
+        &'static [&'static str],
+    ),
 }
 
 /// The rules of this crate besides the order of the floors.
-pub(crate) const OURS: [Rule; 16] = [
+pub(crate) const OURS: [Rule; 22] = [
     Rule::ImportsOnly("error", &["time", "sys"]),
     Rule::ImportsOnly("time", &["error", "sys"]),
     Rule::ImportsOnly("sys", &["error", "time"]),
@@ -68,6 +76,19 @@ pub(crate) const OURS: [Rule; 16] = [
         &["AbstractedFS"],
         &["filesystems", "handlers::files", "handlers::config"],
     ),
+    // The stock bodies of the file system are behind `AbstractedFS`, and so is the disk. An
+    // open file may be sent with sendfile.
+    Rule::NeverImports("handlers", &["filesystems::local", "filesystems::jail"]),
+    Rule::NoDisk("handlers", &["handlers::files"], &["std::fs::File"]),
+    // The stock authorizer looks whether a home is a directory.
+    Rule::NoDisk(
+        "authorizers",
+        &["authorizers::dummy"],
+        &["std::fs", "std::fs::canonicalize"],
+    ),
+    Rule::NoDisk("ioloop", &["ioloop"], &["std::fs::File"]),
+    Rule::NoDisk("proto", &[], &[]),
+    Rule::NoDisk("limits", &[], &[]),
     // What a session may change for itself is read through the session.
     Rule::NamedOnlyBy(
         &[
@@ -80,6 +101,16 @@ pub(crate) const OURS: [Rule; 16] = [
         ],
         &["handlers::config", "handlers::session", "servers", "tls"],
     ),
+];
+
+/// The path of the root of a crate.
+const THE_ROOT: &str = "";
+
+/// The rules of the program.
+pub(crate) const PROGRAM: [Rule; 3] = [
+    Rule::NeverImports("config", &["cli", "manual", THE_ROOT]),
+    Rule::NeverImports("cli", &["manual", THE_ROOT]),
+    Rule::NeverImports("manual", &[THE_ROOT]),
 ];
 
 /// Imports that do not point to a lower floor, and modules without a floor.
@@ -101,6 +132,13 @@ pub(crate) fn floors(names: &Names, floors: &Floors) -> Vec<String> {
     for edge in graph::edges(names) {
         violations.extend(upward(names, floors, &edge));
     }
+    for hidden in graph::hidden(names) {
+        let (file, path) = (&names.modules[hidden.module].file, hidden.path.join("::"));
+        let line = hidden.line;
+        violations.insert(format!(
+            "{file}:{line} hides what it imports: {path}::$; name the module in the macro"
+        ));
+    }
     in_order(violations)
 }
 
@@ -119,7 +157,11 @@ fn upward(names: &Names, floors: &Floors, edge: &Edge<'_>) -> Option<String> {
     if edge.to == ROOT {
         return edge.is_item.then(|| describe("the root"));
     }
-    let (above, other) = floors.of(&to.path)?;
+    let Some((above, other)) = floors.of(&to.path) else {
+        // A face of modules that have floors.
+        let lowest = floors.lowest_within(&to.path).filter(|_| to.is_face)?;
+        return (lowest >= floor).then(|| describe(&format!("floors from {lowest}")));
+    };
     (above >= floor && entry != other).then(|| describe(&format!("floor {above}")))
 }
 
@@ -189,6 +231,18 @@ pub(crate) fn invariants(names: &Names, rules: &[Rule]) -> Vec<String> {
             Rule::CalledOnlyBy(what, by) => {
                 violations.extend(only_by(names, &names.calls, "calls", what, by));
             }
+            Rule::NoDisk(module, except, allowed) => {
+                for (at, path, line) in foreign::paths(names) {
+                    let Module { path: at, file, .. } = &names.modules[at];
+                    let path_text = path.join("::");
+                    let may = is_within_any(at, except) && allowed.contains(&path_text.as_str());
+                    if is_within(at, module) && foreign::is_disk(&path) && !may {
+                        violations.insert(format!(
+                            "{file}:{line} uses {path_text}, and `{module}` must not use the disk"
+                        ));
+                    }
+                }
+            }
         }
     }
     in_order(violations)
@@ -257,6 +311,7 @@ fn unknown_modules(names: &Names, rule: &Rule) -> Vec<String> {
             others.iter().copied().chain([*module]).collect()
         }
         Rule::NeverNames(module, _) => vec![module],
+        Rule::NoDisk(module, except, _) => except.iter().copied().chain([*module]).collect(),
         Rule::NamedOnlyBy(_, by) | Rule::HeldOnlyBy(_, by) | Rule::CalledOnlyBy(_, by) => {
             by.to_vec()
         }
@@ -266,6 +321,15 @@ fn unknown_modules(names: &Names, rule: &Rule) -> Vec<String> {
     missing
         .map(|path| format!("a rule is about `{path}`, and no module is so called"))
         .collect()
+}
+
+/// Code that the checker does not follow, so that it may import anything.
+pub(crate) fn unread(names: &Names) -> Vec<String> {
+    let describe = |(at, code, line): &(ModuleId, String, usize)| {
+        let file = &names.modules[*at].file;
+        format!("{file}:{line} has {code}, which this test does not follow; use `crate` or `mod`")
+    };
+    in_order(names.unread.iter().map(describe).collect())
 }
 
 /// Files that are too long, and paths through two parents.

@@ -48,6 +48,12 @@ impl Floors {
             .map(|(floor, entry)| (floor, entry.as_str()))
     }
 
+    /// The lowest floor of a module below this one.
+    pub(crate) fn lowest_within(&self, module: &str) -> Option<usize> {
+        let is_inside = |row: &Vec<String>| row.iter().any(|entry| is_within(entry, module));
+        self.0.iter().position(is_inside).map(|at| at + 1)
+    }
+
     /// All entries.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flatten().map(String::as_str)

@@ -38,9 +38,19 @@ const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
 /// Whether this run leaves out a test, for the reason given, since it would show nothing
 /// over TLS.
+///
+/// The test then returns early and counts as passed. `cargo test -- --nocapture` shows the
+/// reason.
 #[must_use]
-fn skipped_over_tls(_why: &str) -> bool {
-    MODE.is_secure()
+fn skipped_over_tls(why: &str) -> bool {
+    let is_skipped = MODE.is_secure();
+    if is_skipped {
+        // The harness names the thread of a test after the test.
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
+        eprintln!("{test} is left out over TLS: {why}");
+    }
+    is_skipped
 }
 
 /// A reason for that.
