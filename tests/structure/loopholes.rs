@@ -28,6 +28,21 @@ fn a_rename_hides_no_type() {
 }
 
 #[test]
+fn a_macro_hides_no_type() {
+    let held = ["src/low.rs:2 holds Disk, which only top may"];
+    for code in [
+        "Arc<dyn crate::top::Disk>",
+        "Box<dyn Disk + Send>",
+        "Arc<dyn A>",
+    ] {
+        let import = "use crate::top::{Disk, Disk as A};";
+        assert_eq!(disk(&format!("{import}\nm!{{ struct X({code}); }}")), held);
+    }
+    let lent = "m!{ fn f(a: &dyn Disk, b: &mut dyn Disk, c: &'a dyn Disk, d: &'a mut dyn Disk) }";
+    assert_eq!(disk(lent), [""; 0]);
+}
+
+#[test]
 fn a_rename_hides_no_name() {
     let low = "use crate::mid::Other;\nfn f(x: Other) {}";
     let mid = "pub use crate::top::Top as Other;";

@@ -232,6 +232,11 @@ impl Reader<'_> {
         });
     }
 
+    pub(crate) fn hold(&mut self, name: &proc_macro2::Ident) {
+        let held = (self.module, name.to_string(), name.span().start().line);
+        self.names.held.insert(held);
+    }
+
     pub(crate) fn call(&mut self, name: &proc_macro2::Ident) {
         let call = (self.module, name.to_string(), name.span().start().line);
         self.names.calls.insert(call);
@@ -397,9 +402,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let is_borrowed = mem::take(&mut self.is_borrowed);
         if let Some(last) = path.segments.last().filter(|_| !is_borrowed) {
-            let line = last.ident.span().start().line;
-            let held = (self.module, last.ident.to_string(), line);
-            self.names.held.insert(held);
+            self.hold(&last.ident);
         }
         let names = path.segments.iter().map(|part| part.ident.to_string());
         let (names, line) = (names.collect(), path.span().start().line);
