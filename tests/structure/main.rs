@@ -18,6 +18,7 @@
 
 mod foreign;
 mod graph;
+mod items;
 #[cfg(test)]
 mod loopholes;
 #[cfg(test)]
