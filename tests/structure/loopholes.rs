@@ -297,3 +297,36 @@ fn the_program_points_down() {
         );
     }
 }
+
+#[test]
+fn a_field_is_read_in_its_module_only() {
+    let report = |code: &str| {
+        let names = tree(&[
+            ("src/low.rs", &format!("fn f(s: S) {{ {code} }}")),
+            ("src/mid/mod.rs", "mod own; mod other;"),
+            ("src/mid/own.rs", "fn f(s: S) { s.config }"),
+            ("src/mid/other.rs", &format!("fn f(s: S) {{ {code} }}")),
+        ]);
+        rules::invariants(
+            &names,
+            &[Rule::ReadOnlyBy("mid", &["config"], &["mid::own"])],
+        )
+    };
+    for code in [
+        "s.config.banner",
+        "s.config().timeout",
+        "S::config(&s).timeout",
+        "let config = Arc::clone(&s.config);",
+        "let S { config, .. } = s;",
+        "let S { config: c, .. } = s;",
+        "m!(s.config.banner)",
+        "m!(S::config(s))",
+    ] {
+        let expected = "src/mid/other.rs:1 reads config, which only mid::own may";
+        assert_eq!(report(code), [expected], "{code}");
+    }
+    assert_eq!(
+        report("let config = g(); config.x; S { config }; m!(config)"),
+        [""; 0]
+    );
+}

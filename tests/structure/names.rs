@@ -34,6 +34,9 @@ pub(crate) struct Names {
     pub(crate) identifiers: BTreeSet<(ModuleId, String, usize)>,
     /// Every method or function that is called: the module, the name, the line.
     pub(crate) calls: BTreeSet<(ModuleId, String, usize)>,
+    /// Every field that is read or taken out, and every method that is called: the module, the
+    /// name, the line.
+    pub(crate) members: BTreeSet<(ModuleId, String, usize)>,
     /// Every path in the code, by its last name, except where it is borrowed: `&dyn Name`.
     pub(crate) held: BTreeSet<(ModuleId, String, usize)>,
     /// The names that stand for others, in whatever module: by `use .. as`, or by `type`.
@@ -111,6 +114,7 @@ impl Names {
             fragments: Vec::new(),
             identifiers: BTreeSet::new(),
             calls: BTreeSet::new(),
+            members: BTreeSet::new(),
             held: BTreeSet::new(),
             renames: BTreeMap::new(),
             unread: BTreeSet::new(),
@@ -236,6 +240,11 @@ impl Reader<'_> {
     pub(crate) fn hold(&mut self, name: &proc_macro2::Ident) {
         let held = (self.module, name.to_string(), name.span().start().line);
         self.names.held.insert(held);
+    }
+
+    pub(crate) fn read_member(&mut self, name: &proc_macro2::Ident) {
+        let member = (self.module, name.to_string(), name.span().start().line);
+        self.names.members.insert(member);
     }
 
     pub(crate) fn call(&mut self, name: &proc_macro2::Ident) {
@@ -445,6 +454,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
         self.call(&call.method);
+        self.read_member(&call.method);
         visit::visit_expr_method_call(self, call);
     }
 
@@ -466,8 +476,23 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             && !self.is_of_signals(&expr.path)
         {
             self.call(&last.ident);
+            self.read_member(&last.ident);
         }
         visit::visit_expr_path(self, expr);
+    }
+
+    fn visit_expr_field(&mut self, field: &'ast syn::ExprField) {
+        if let syn::Member::Named(name) = &field.member {
+            self.read_member(name);
+        }
+        visit::visit_expr_field(self, field);
+    }
+
+    fn visit_field_pat(&mut self, field: &'ast syn::FieldPat) {
+        if let syn::Member::Named(name) = &field.member {
+            self.read_member(name);
+        }
+        visit::visit_field_pat(self, field);
     }
 
     fn visit_ident(&mut self, ident: &'ast proc_macro2::Ident) {

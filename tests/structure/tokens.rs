@@ -128,6 +128,10 @@ impl Reader<'_> {
                 self.hold(last);
             }
         }
+        let is_member = before(1, &|at| tokens.is_punct(at, '.'));
+        if is_member || path.len() > 1 {
+            self.read_member(last);
+        }
         // After `::` it is what another crate has, and otherwise a field, a method or a
         // lifetime.
         if before(2, &|at| tokens.is_colons(at)) {
