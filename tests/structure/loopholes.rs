@@ -28,6 +28,21 @@ fn a_rename_hides_no_type() {
 }
 
 #[test]
+fn a_macro_hides_no_type() {
+    let held = ["src/low.rs:2 holds Disk, which only top may"];
+    for code in [
+        "Arc<dyn crate::top::Disk>",
+        "Box<dyn Disk + Send>",
+        "Arc<dyn A>",
+    ] {
+        let import = "use crate::top::{Disk, Disk as A};";
+        assert_eq!(disk(&format!("{import}\nm!{{ struct X({code}); }}")), held);
+    }
+    let lent = "m!{ fn f(a: &dyn Disk, b: &mut dyn Disk, c: &'a dyn Disk, d: &'a mut dyn Disk) }";
+    assert_eq!(disk(lent), [""; 0]);
+}
+
+#[test]
 fn a_rename_hides_no_name() {
     let low = "use crate::mid::Other;\nfn f(x: Other) {}";
     let mid = "pub use crate::top::Top as Other;";
@@ -281,4 +296,37 @@ fn the_program_points_down() {
             )]
         );
     }
+}
+
+#[test]
+fn a_field_is_read_in_its_module_only() {
+    let report = |code: &str| {
+        let names = tree(&[
+            ("src/low.rs", &format!("fn f(s: S) {{ {code} }}")),
+            ("src/mid/mod.rs", "mod own; mod other;"),
+            ("src/mid/own.rs", "fn f(s: S) { s.config }"),
+            ("src/mid/other.rs", &format!("fn f(s: S) {{ {code} }}")),
+        ]);
+        rules::invariants(
+            &names,
+            &[Rule::ReadOnlyBy("mid", &["config"], &["mid::own"])],
+        )
+    };
+    for code in [
+        "s.config.banner",
+        "s.config().timeout",
+        "S::config(&s).timeout",
+        "let config = Arc::clone(&s.config);",
+        "let S { config, .. } = s;",
+        "let S { config: c, .. } = s;",
+        "m!(s.config.banner)",
+        "m!(S::config(s))",
+    ] {
+        let expected = "src/mid/other.rs:1 reads config, which only mid::own may";
+        assert_eq!(report(code), [expected], "{code}");
+    }
+    assert_eq!(
+        report("let config = g(); config.x; S { config }; m!(config)"),
+        [""; 0]
+    );
 }

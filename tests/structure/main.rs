@@ -6,14 +6,19 @@
 //! binary can be run in any checkout. It reads:
 //!
 //! - `use` in all its forms: groups, renames, globs, `self`, `super`, inside functions;
-//! - paths in types and expressions, and paths among the tokens of a macro;
-//! - re-exports, which it follows to the file that defines the item.
+//! - paths in types and expressions, and paths and imports among the tokens of a macro;
+//! - re-exports, which it follows to the file that defines the item;
+//! - what is taken from `std::fs`, by whatever name.
+//!
+//! Code that would hide an import from it is a violation: `extern crate`, `include!`, and a
+//! `$name` in a macro that chooses a module. `loopholes.rs` has an example of each.
 //!
 //! It leaves out code that is compiled for tests or docs only. It does not infer types: a
 //! method that is called on a value makes no import of the file that defines the method.
 
 mod foreign;
 mod graph;
+mod items;
 #[cfg(test)]
 mod loopholes;
 #[cfg(test)]

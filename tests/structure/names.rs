@@ -6,6 +6,7 @@ use std::mem;
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
+use crate::items::{LastNames, attributes, defined, flatten, is_left_out, path_attribute};
 use crate::source::{Sources, folder_of_children};
 
 /// A crate with functions that register handlers of signals. The rules about calls do not
@@ -33,6 +34,9 @@ pub(crate) struct Names {
     pub(crate) identifiers: BTreeSet<(ModuleId, String, usize)>,
     /// Every method or function that is called: the module, the name, the line.
     pub(crate) calls: BTreeSet<(ModuleId, String, usize)>,
+    /// Every field that is read or taken out, and every method that is called: the module, the
+    /// name, the line.
+    pub(crate) members: BTreeSet<(ModuleId, String, usize)>,
     /// Every path in the code, by its last name, except where it is borrowed: `&dyn Name`.
     pub(crate) held: BTreeSet<(ModuleId, String, usize)>,
     /// The names that stand for others, in whatever module: by `use .. as`, or by `type`.
@@ -110,6 +114,7 @@ impl Names {
             fragments: Vec::new(),
             identifiers: BTreeSet::new(),
             calls: BTreeSet::new(),
+            members: BTreeSet::new(),
             held: BTreeSet::new(),
             renames: BTreeMap::new(),
             unread: BTreeSet::new(),
@@ -230,6 +235,16 @@ impl Reader<'_> {
             how: How::Inline,
             path,
         });
+    }
+
+    pub(crate) fn hold(&mut self, name: &proc_macro2::Ident) {
+        let held = (self.module, name.to_string(), name.span().start().line);
+        self.names.held.insert(held);
+    }
+
+    pub(crate) fn read_member(&mut self, name: &proc_macro2::Ident) {
+        let member = (self.module, name.to_string(), name.span().start().line);
+        self.names.members.insert(member);
     }
 
     pub(crate) fn call(&mut self, name: &proc_macro2::Ident) {
@@ -397,9 +412,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let is_borrowed = mem::take(&mut self.is_borrowed);
         if let Some(last) = path.segments.last().filter(|_| !is_borrowed) {
-            let line = last.ident.span().start().line;
-            let held = (self.module, last.ident.to_string(), line);
-            self.names.held.insert(held);
+            self.hold(&last.ident);
         }
         let names = path.segments.iter().map(|part| part.ident.to_string());
         let (names, line) = (names.collect(), path.span().start().line);
@@ -441,6 +454,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
         self.call(&call.method);
+        self.read_member(&call.method);
         visit::visit_expr_method_call(self, call);
     }
 
@@ -462,8 +476,23 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             && !self.is_of_signals(&expr.path)
         {
             self.call(&last.ident);
+            self.read_member(&last.ident);
         }
         visit::visit_expr_path(self, expr);
+    }
+
+    fn visit_expr_field(&mut self, field: &'ast syn::ExprField) {
+        if let syn::Member::Named(name) = &field.member {
+            self.read_member(name);
+        }
+        visit::visit_expr_field(self, field);
+    }
+
+    fn visit_field_pat(&mut self, field: &'ast syn::FieldPat) {
+        if let syn::Member::Named(name) = &field.member {
+            self.read_member(name);
+        }
+        visit::visit_field_pat(self, field);
     }
 
     fn visit_ident(&mut self, ident: &'ast proc_macro2::Ident) {
@@ -476,126 +505,4 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
 
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
-}
-
-/// The last names of all paths of a type.
-struct LastNames(Vec<String>);
-
-impl<'ast> Visit<'ast> for LastNames {
-    fn visit_path(&mut self, path: &'ast syn::Path) {
-        let last = path.segments.last().map(|part| part.ident.to_string());
-        self.0.extend(last);
-        visit::visit_path(self, path);
-    }
-}
-
-/// A path, the name that it is given, and its line.
-type Leaf = (Vec<String>, Option<syn::Ident>, usize);
-
-/// The single paths of a `use`.
-fn flatten(tree: &syn::UseTree, prefix: &mut Vec<String>, leaves: &mut Vec<Leaf>) {
-    let line = tree.span().start().line;
-    let with = |prefix: &[String], name: &syn::Ident| {
-        let mut path = prefix.to_vec();
-        // `a::{self}` is `a`.
-        if name != "self" || prefix.is_empty() {
-            path.push(name.to_string());
-        }
-        path
-    };
-    match tree {
-        syn::UseTree::Path(path) => {
-            prefix.push(path.ident.to_string());
-            flatten(&path.tree, prefix, leaves);
-            prefix.pop();
-        }
-        syn::UseTree::Name(name) => {
-            let path = with(prefix, &name.ident);
-            let given = path.last().filter(|last| *last != "self");
-            let given = given.map(|last| syn::Ident::new(last, name.ident.span()));
-            leaves.push((path, given, line));
-        }
-        syn::UseTree::Rename(rename) => {
-            let given = (rename.rename != "_").then(|| rename.rename.clone());
-            leaves.push((with(prefix, &rename.ident), given, line));
-        }
-        syn::UseTree::Glob(_) => {
-            let path = prefix.iter().cloned().chain(["*".to_owned()]).collect();
-            leaves.push((path, None, line));
-        }
-        syn::UseTree::Group(group) => {
-            for tree in &group.items {
-                flatten(tree, prefix, leaves);
-            }
-        }
-    }
-}
-
-/// The name that an item defines in its module.
-fn defined(item: &syn::Item) -> Option<&syn::Ident> {
-    match item {
-        syn::Item::Const(item) => Some(&item.ident),
-        syn::Item::Enum(item) => Some(&item.ident),
-        syn::Item::Fn(item) => Some(&item.sig.ident),
-        syn::Item::Macro(item) => item.ident.as_ref(),
-        syn::Item::Static(item) => Some(&item.ident),
-        syn::Item::Struct(item) => Some(&item.ident),
-        syn::Item::Trait(item) => Some(&item.ident),
-        syn::Item::Type(item) => Some(&item.ident),
-        syn::Item::Union(item) => Some(&item.ident),
-        _ => None,
-    }
-}
-
-fn attributes(item: &syn::Item) -> &[syn::Attribute] {
-    match item {
-        syn::Item::Const(item) => &item.attrs,
-        syn::Item::Enum(item) => &item.attrs,
-        syn::Item::Fn(item) => &item.attrs,
-        syn::Item::Impl(item) => &item.attrs,
-        syn::Item::Macro(item) => &item.attrs,
-        syn::Item::Mod(item) => &item.attrs,
-        syn::Item::Static(item) => &item.attrs,
-        syn::Item::Struct(item) => &item.attrs,
-        syn::Item::Trait(item) => &item.attrs,
-        syn::Item::Type(item) => &item.attrs,
-        syn::Item::Union(item) => &item.attrs,
-        syn::Item::Use(item) => &item.attrs,
-        _ => &[],
-    }
-}
-
-fn path_attribute(attributes: &[syn::Attribute]) -> Option<&syn::Attribute> {
-    (attributes.iter()).find(|attribute| attribute.path().is_ident("path"))
-}
-
-/// Whether its `cfg` leaves it out of the crate that is used: it is for tests or docs.
-fn is_left_out(attributes: &[syn::Attribute]) -> bool {
-    let conditions = (attributes.iter()).filter(|attribute| attribute.path().is_ident("cfg"));
-    conditions
-        .filter_map(|attribute| attribute.parse_args::<syn::Meta>().ok())
-        .any(|condition| holds(&condition) == Some(false))
-}
-
-/// Whether a condition holds in the crate that is used; `None` where it depends on the
-/// system or on a feature.
-fn holds(condition: &syn::Meta) -> Option<bool> {
-    let path = condition.path();
-    let syn::Meta::List(list) = condition else {
-        let never = ["test", "doc", "doctest"];
-        return (never.iter().any(|name| path.is_ident(name))).then_some(false);
-    };
-    let comma = syn::punctuated::Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated;
-    let parts = list.parse_args_with(comma).ok()?;
-    let parts: Vec<_> = parts.iter().map(holds).collect();
-    match path.get_ident()?.to_string().as_str() {
-        "not" => parts.first().copied().flatten().map(|held| !held),
-        "all" if parts.contains(&Some(false)) => Some(false),
-        "all" if parts.contains(&None) => None,
-        "all" => Some(true),
-        "any" if parts.contains(&Some(true)) => Some(true),
-        "any" if parts.contains(&None) => None,
-        "any" => Some(false),
-        _ => None,
-    }
 }

@@ -25,6 +25,13 @@ pub(crate) enum Rule {
     HeldOnlyBy(&'static [&'static str], &'static [&'static str]),
     /// Only the last call these methods, or name them as functions.
     CalledOnlyBy(&'static [&'static str], &'static [&'static str]),
+    /// In the first module, only the last read fields with these names, or call methods with
+    /// them.
+    ReadOnlyBy(
+        &'static str,
+        &'static [&'static str],
+        &'static [&'static str],
+    ),
     /// This module uses nothing of `std::fs`, except for the second, which use these paths
     /// in full.
     NoDisk(
@@ -35,7 +42,7 @@ pub(crate) enum Rule {
 }
 
 /// The rules of this crate besides the order of the floors.
-pub(crate) const OURS: [Rule; 22] = [
+pub(crate) const OURS: [Rule; 23] = [
     Rule::ImportsOnly("error", &["time", "sys"]),
     Rule::ImportsOnly("time", &["error", "sys"]),
     Rule::ImportsOnly("sys", &["error", "time"]),
@@ -100,6 +107,17 @@ pub(crate) const OURS: [Rule; 22] = [
             "tls_data_required",
         ],
         &["handlers::config", "handlers::session", "servers", "tls"],
+    ),
+    // `config` of a data connection is another one: its copy of the settings for it.
+    Rule::ReadOnlyBy(
+        "handlers",
+        &["config"],
+        &[
+            "handlers::config",
+            "handlers::data",
+            "handlers::files",
+            "handlers::session",
+        ],
     ),
 ];
 
@@ -231,6 +249,12 @@ pub(crate) fn invariants(names: &Names, rules: &[Rule]) -> Vec<String> {
             Rule::CalledOnlyBy(what, by) => {
                 violations.extend(only_by(names, &names.calls, "calls", what, by));
             }
+            Rule::ReadOnlyBy(module, what, by) => {
+                let within = |at: ModuleId| is_within(&names.modules[at].path, module);
+                let members = names.members.iter().filter(|(at, _, _)| within(*at));
+                let members = members.cloned().collect();
+                violations.extend(only_by(names, &members, "reads", what, by));
+            }
             Rule::NoDisk(module, except, allowed) => {
                 for (at, path, line) in foreign::paths(names) {
                     let Module { path: at, file, .. } = &names.modules[at];
@@ -311,7 +335,9 @@ fn unknown_modules(names: &Names, rule: &Rule) -> Vec<String> {
             others.iter().copied().chain([*module]).collect()
         }
         Rule::NeverNames(module, _) => vec![module],
-        Rule::NoDisk(module, except, _) => except.iter().copied().chain([*module]).collect(),
+        Rule::NoDisk(module, except, _) | Rule::ReadOnlyBy(module, _, except) => {
+            except.iter().copied().chain([*module]).collect()
+        }
         Rule::NamedOnlyBy(_, by) | Rule::HeldOnlyBy(_, by) | Rule::CalledOnlyBy(_, by) => {
             by.to_vec()
         }

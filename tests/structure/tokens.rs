@@ -119,6 +119,19 @@ impl Reader<'_> {
         if first == "crate" && before(1, &|at| tokens.is_word(at, "extern")) {
             self.unread("extern crate", line);
         }
+        if before(1, &|at| tokens.is_word(at, "dyn")) {
+            // `&dyn`, `&mut dyn`, and both with a lifetime.
+            let is_borrowed = before(2, &|at| {
+                tokens.is_punct(at, '&') || tokens.is_word(at, "mut")
+            }) || before(3, &|at| tokens.is_punct(at, '\''));
+            if !is_borrowed {
+                self.hold(last);
+            }
+        }
+        let is_member = before(1, &|at| tokens.is_punct(at, '.'));
+        if is_member || path.len() > 1 {
+            self.read_member(last);
+        }
         // After `::` it is what another crate has, and otherwise a field, a method or a
         // lifetime.
         if before(2, &|at| tokens.is_colons(at)) {
