@@ -7,8 +7,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use super::hooks::{Borrowed, Hooks};
 use super::session::FTPSession;
@@ -88,7 +90,7 @@ pub(super) fn open(
 ) {
     let user = identity(s);
     let opened = perform(s, operation);
-    let opened = opened.map(|file| Box::new(OpenFile { file, user }) as Box<dyn FSFile>);
+    let opened = opened.map(|file| Box::new(OpenFile(AsUser::new(file, user))) as Box<dyn FSFile>);
     then(s, opened);
 }
 
@@ -109,15 +111,17 @@ impl Opener {
     /// A directory that an operation has opened.
     pub(super) fn dir(self, dir: Box<dyn FSDir>) -> OpenDir {
         let Self { fs, user } = self;
-        OpenDir { fs, dir, user }
+        OpenDir {
+            fs,
+            dir: AsUser::new(dir, user),
+        }
     }
 }
 
 /// An open directory, each step of which runs as the user who has opened it.
 pub(super) struct OpenDir {
     fs: Arc<dyn AbstractedFS>,
-    dir: Box<dyn FSDir>,
-    user: Identity,
+    dir: AsUser<dyn FSDir>,
 }
 
 impl OpenDir {
@@ -126,69 +130,102 @@ impl OpenDir {
         &mut self,
         step: impl FnOnce(&dyn AbstractedFS, &mut dyn FSDir) -> T,
     ) -> T {
-        let (fs, dir) = (&*self.fs, &mut *self.dir);
-        self.user.run(|| step(fs, dir))
+        let fs = &*self.fs;
+        self.dir.step(|dir| step(fs, dir))
     }
 }
 
 /// An open file, each step of which runs as the user who has opened it.
-struct OpenFile {
-    file: Box<dyn FSFile>,
-    user: Identity,
-}
+struct OpenFile(AsUser<dyn FSFile>);
 
 impl Read for OpenFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Self { file, user } = self;
-        user.run(|| file.read(buffer))
+        self.0.step(|file| file.read(buffer))
     }
 }
 
 impl Write for OpenFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Self { file, user } = self;
-        user.run(|| file.write(bytes))
+        self.0.step(|file| file.write(bytes))
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Self { file, user } = self;
-        user.run(|| file.write_all(bytes))
+        self.0.step(|file| file.write_all(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let Self { file, user } = self;
-        user.run(|| file.flush())
+        self.0.step(|file| file.flush())
     }
 }
 
 impl Seek for OpenFile {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        let Self { file, user } = self;
-        user.run(|| file.seek(position))
+        self.0.step(|file| file.seek(position))
     }
 }
 
 impl FSFile for OpenFile {
     fn name(&self) -> &Path {
-        self.file.name()
+        self.0.inner().name()
     }
 
     /// The kernel moves bytes of an open file without asking for an identity.
     fn as_file(&self) -> Option<&File> {
-        self.file.as_file()
+        self.0.inner().as_file()
     }
 
     fn size(&mut self) -> io::Result<u64> {
-        let Self { file, user } = self;
-        user.run(|| file.size())
+        self.0.step(|file| file.size())
     }
 
     fn size_when_opened(&self) -> Option<u64> {
-        self.file.size_when_opened()
+        self.0.inner().size_when_opened()
     }
 
     fn finish(&mut self, completed: bool) -> io::Result<()> {
-        let Self { file, user } = self;
-        user.run(|| file.finish(completed))
+        self.0.step(|file| file.finish(completed))
     }
 }
+
+/// Something that a user has opened. Its steps run as that user, and so does its end.
+struct AsUser<T: ?Sized> {
+    /// Taken by `drop` only.
+    inner: Option<Box<T>>,
+    user: Identity,
+}
+
+impl<T: ?Sized> AsUser<T> {
+    fn new(inner: Box<T>, user: Identity) -> Self {
+        Self {
+            inner: Some(inner),
+            user,
+        }
+    }
+
+    fn inner(&self) -> &T {
+        // Only `drop` takes it, after which this cannot be called.
+        self.inner.as_deref().expect(OPEN)
+    }
+
+    fn step<R>(&mut self, step: impl FnOnce(&mut T) -> R) -> R {
+        let Self { inner, user } = self;
+        // Only `drop` takes it, after which this cannot be called.
+        let inner = inner.as_deref_mut().expect(OPEN);
+        user.run(|| step(inner))
+    }
+}
+
+impl<T: ?Sized> Drop for AsUser<T> {
+    fn drop(&mut self) {
+        let (inner, user) = (self.inner.take(), &self.user);
+        let close = AssertUnwindSafe(|| user.run(|| drop(inner)));
+        // A second panic, while the first one unwinds, would end the process.
+        if let Err(panic) = catch_unwind(close)
+            && !thread::panicking()
+        {
+            resume_unwind(panic);
+        }
+    }
+}
+
+const OPEN: &str = "it is open until it is dropped";

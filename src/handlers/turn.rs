@@ -35,8 +35,11 @@ pub(super) fn has_room(s: &FTPSession) -> bool {
 pub(super) fn must_hold(s: &FTPSession, line: &[u8]) -> bool {
     let role = || {
         let line = CommandLine::parse(line);
-        let entry = line.entry(s.proto_cmds());
-        entry.map_or(Role::Other, |entry| entry.role)
+        match line.entry(s.proto_cmds()) {
+            Some(entry) => entry.role,
+            // It will be refused, in its turn.
+            None => s.proto_cmds().role(&line.verb),
+        }
     };
     match &s.data {
         DataState::Connecting(_) => role() != Role::Interrupts,

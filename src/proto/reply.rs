@@ -103,14 +103,16 @@ fn push_escape(quoted: &mut String, code: u32) {
 
 /// A final or preliminary reply: a code and a text on one line (RFC 959 §4.2).
 ///
-/// A text that begins with a code and a space converts into a reply: `"550 No."`. A text
-/// that does not has the code 0, and is sent as it is.
+/// A line converts into a reply: `"550 No."`. A line that does not begin with three digits has
+/// the code 0, and is sent as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The code, of three digits.
     pub code: u16,
     /// The text that follows the code and a space.
     pub text: Cow<'static, str>,
+    /// What stands between code and text. `None`: nothing.
+    separator: Option<char>,
 }
 
 impl Reply {
@@ -120,6 +122,7 @@ impl Reply {
         Self {
             code,
             text: Cow::Borrowed(text),
+            separator: Some(' '),
         }
     }
 
@@ -129,6 +132,7 @@ impl Reply {
         Self {
             code,
             text: Cow::Owned(text),
+            separator: Some(' '),
         }
     }
 
@@ -141,10 +145,13 @@ impl Reply {
 impl fmt::Display for Reply {
     /// The reply as it is sent, without CRLF.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.has_code() {
-            true => write!(f, "{:03} {}", self.code, self.text),
-            false => f.write_str(&self.text),
+        if self.has_code() {
+            write!(f, "{:03}", self.code)?;
+            if let Some(separator) = self.separator {
+                f.write_char(separator)?;
+            }
         }
+        f.write_str(&self.text)
     }
 }
 
@@ -162,11 +169,22 @@ impl From<&String> for Reply {
 
 impl From<String> for Reply {
     fn from(line: String) -> Self {
-        let code = line.split_once(' ').map(|(code, _)| code);
-        let code = code.filter(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit()));
-        match code.and_then(|code| code.parse().ok()) {
-            Some(code @ 1..) => Self::with(code, line[4..].to_owned()),
-            _ => Self::with(0, line),
+        let (code, rest) = line.split_at_checked(3).unwrap_or_default();
+        let is_code = code.bytes().all(|byte| byte.is_ascii_digit());
+        let code = code.parse().ok().filter(|_| is_code).unwrap_or(0);
+        let mut text = rest.chars();
+        let separator = text.next();
+        match code {
+            0 => Self {
+                code,
+                text: Cow::Owned(line),
+                separator: None,
+            },
+            _ => Self {
+                code,
+                text: Cow::Owned(text.as_str().to_owned()),
+                separator,
+            },
         }
     }
 }
@@ -225,7 +243,9 @@ mod tests {
         };
         assert_eq!(parts("550 No."), (550, "No.".to_owned()));
         assert_eq!(parts("230 "), (230, String::new()));
-        assert_eq!(parts("250-More"), (0, "250-More".to_owned()));
+        assert_eq!(parts("250-More"), (250, "More".to_owned()));
+        assert_eq!(parts("250"), (250, String::new()));
+        assert_eq!(parts("250\u{e9}x"), (250, "x".to_owned()));
         assert_eq!(parts("12 x"), (0, "12 x".to_owned()));
         assert_eq!(parts(""), (0, String::new()));
         assert_eq!(parts("ab\u{e9} x"), (0, "ab\u{e9} x".to_owned()));

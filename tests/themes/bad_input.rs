@@ -424,7 +424,7 @@ fn what_is_echoed_forges_no_reply() {
 
 #[test]
 fn http_on_the_port() {
-    if skipped_over_tls("what has given AUTH is no browser") {
+    if skipped_over_tls("a client that has sent AUTH is not a browser") {
         return;
     }
     let server = Server::start(MODE);

@@ -91,7 +91,7 @@ fn quit() {
 
 #[test]
 fn help() {
-    if skipped_over_tls("with TLS there is more; see tls_commands") {
+    if skipped_over_tls("tls_commands has the list under TLS") {
         return;
     }
     let server = Server::start(MODE);
@@ -171,7 +171,7 @@ fn rest() {
 
 #[test]
 fn feat() {
-    if skipped_over_tls("with TLS there is more; see tls_commands") {
+    if skipped_over_tls("tls_commands has the list under TLS") {
         return;
     }
     let server = Server::start(MODE);
@@ -302,7 +302,7 @@ fn lines_that_are_no_commands() {
 
 #[test]
 fn a_browser_is_turned_away() {
-    if skipped_over_tls("what has given AUTH is no browser") {
+    if skipped_over_tls("a client that has sent AUTH is not a browser") {
         return;
     }
     let server = Server::start(MODE);

@@ -156,7 +156,19 @@ impl FSFile for NotingFile {
     }
 }
 
+impl Drop for NotingFile {
+    fn drop(&mut self) {
+        self.1.take("close");
+    }
+}
+
 struct NotingDir(Box<dyn FSDir>, Steps);
+
+impl Drop for NotingDir {
+    fn drop(&mut self) {
+        self.1.take("closedir");
+    }
+}
 
 impl FSDir for NotingDir {
     fn next_name(&mut self) -> Option<io::Result<OsString>> {
@@ -199,9 +211,9 @@ fn files() {
     let mut client = server.login();
     steps.expect(&["initial_cwd"]);
     client.upload("STOR new", b"0123456789");
-    steps.expect(&["validpath", "open", "write", "finish"]);
+    steps.expect(&["validpath", "open", "write", "finish", "close"]);
     assert_eq!(client.download("RETR new"), b"0123456789");
-    steps.expect(&["validpath", "open", "read", "finish"]);
+    steps.expect(&["validpath", "open", "read", "finish", "close"]);
     client.expect(350, "REST 4");
     assert_eq!(client.download("RETR new"), b"456789");
     steps.expect(&["open", "size", "seek", "read", "finish"]);
@@ -224,7 +236,7 @@ fn listings() {
         "get_user_by_uid",
     ]);
     assert_eq!(client.lines("NLST").len(), 2);
-    steps.expect(&["listdir", "next_name"]);
+    steps.expect(&["listdir", "next_name", "closedir"]);
     assert_eq!(client.lines("MLSD").len(), 2);
     steps.expect(&["listdir", "next_name", "stat"]);
     assert_eq!(client.lines("LIST f*").len(), 1);
@@ -244,5 +256,5 @@ fn a_transfer_that_outlives_its_login() {
     client.expect(230, "REIN");
     drop(data);
     client.expect_reply(226);
-    steps.expect(&["open", "write", "finish"]);
+    steps.expect(&["open", "write", "finish", "close"]);
 }

@@ -125,7 +125,7 @@ fn replay(name: &str) {
     let file = directory().join(format!("{name}.txt"));
     let script = Script::parse(&std::fs::read_to_string(&file).unwrap());
     let without_tls =
-        WITHOUT_TLS.contains(&name) && skipped_over_tls("a server without TLS is shown");
+        WITHOUT_TLS.contains(&name) && skipped_over_tls("the test is about a server without TLS");
     if without_tls || script.is_urgent() && skipped_over_tls(URGENT) {
         return;
     }

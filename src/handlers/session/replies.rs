@@ -38,7 +38,7 @@ impl FTPSession {
         } else {
             match reply.has_code() {
                 true => self.log_at(level, &reply.text),
-                // A line of the user's own: without what stands for its code.
+                // A line without a code: the part that a text would be.
                 false => self.log_at(level, line.get(4..).unwrap_or_default()),
             }
         }

@@ -26,12 +26,14 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// A command under this name keeps the role of the stock command of the same name, and
-    /// the kind of its argument if both take a path.
+    /// the kind of its argument if both take a path. STAT without a permission is still about
+    /// the session.
     fn new(name: Cow<'static, str>, cmd: ProtoCmd) -> Self {
         let stock = stock::row(&name);
-        let kind = match stock.filter(|row| row.takes_path() && cmd.perm.is_some()) {
-            Some(row) => row.kind,
-            None => ArgKind::of_custom(&cmd),
+        let kind = match stock {
+            Some(row) if row.kind == ArgKind::Status => row.kind,
+            Some(row) if row.takes_path() && cmd.perm.is_some() => row.kind,
+            _ => ArgKind::of_custom(&cmd),
         };
         Self {
             kind,
@@ -70,9 +72,9 @@ impl ProtoCmds {
         self.table.iter()
     }
 
-    /// The role of a command; `Other` if the table does not hold it.
+    /// The role of a command. A stock command keeps it when the table does not hold it.
     pub(crate) fn role(&self, name: &str) -> Role {
-        self.find(name).map_or(Role::Other, |entry| entry.role)
+        stock::row(name).map_or(Role::Other, |row| row.role)
     }
 
     /// Whether the table holds a command, by its name in upper case.
@@ -231,8 +233,17 @@ mod tests {
         assert_eq!(cmds.role("PASV"), Role::Connects);
         cmds.insert("XCRC", old);
         assert_eq!(cmds.role("XCRC"), Role::Other);
-        assert_eq!(cmds.role("PROT"), Role::Other, "not a command without TLS");
-        cmds.insert_tls();
-        assert_eq!(cmds.role("PROT"), Role::Protects);
+        assert_eq!(
+            cmds.role("PROT"),
+            Role::Protects,
+            "although there is no TLS"
+        );
+        let stat = ProtoCmd {
+            perm: None,
+            ..cmds.remove("STAT").unwrap()
+        };
+        assert_eq!(cmds.role("STAT"), Role::Inquires);
+        cmds.insert("STAT", stat);
+        assert_eq!(cmds.find("STAT").unwrap().kind, ArgKind::Status);
     }
 }
