@@ -150,9 +150,11 @@ pub fn handle_accepted<H: Hooks + ?Sized>(
             format_args!("Established data connection with foreign address {peer}."),
         );
     }
+    // The slot is taken before that of the listener is given back: in between, another process
+    // could admit a connection over the limit.
+    let slot = s.server.slot();
     // Only one connection is accepted: the listener is closed with its state.
     s.data = DataState::None;
-    let slot = s.server.slot();
     transfers::open(h, s, stream, slot);
 }
 
