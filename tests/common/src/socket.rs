@@ -245,8 +245,18 @@ impl Socket {
         self.tcp.shutdown(how)
     }
 
-    /// Reads bytes without taking them.
+    /// Reads bytes without taking them. A signal, which other tests of the same process may
+    /// raise, does not end the wait.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.peek_once(buffer) {
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn peek_once(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &self.tls else {
             return self.tcp.peek(buffer);
         };
