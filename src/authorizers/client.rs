@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, Copy)]
 pub struct Client<'a> {
     remote: SocketAddr,
-    local: SocketAddr,
+    local: Local<'a>,
     tls: Option<&'a rustls::CommonState>,
 }
 
@@ -19,14 +19,23 @@ impl<'a> Client<'a> {
     pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
         Self {
             remote,
-            local,
+            local: Local::Known(local),
             tls: None,
         }
     }
 
-    /// The same client with the state of its TLS connection.
-    pub(crate) fn with_tls(self, tls: Option<&'a rustls::CommonState>) -> Self {
-        Self { tls, ..self }
+    /// A client whose local address is asked for only if it is needed, because that takes a
+    /// system call; with the state of its TLS connection.
+    pub(crate) fn of_session(
+        remote: SocketAddr,
+        local: &'a dyn Fn() -> SocketAddr,
+        tls: Option<&'a rustls::CommonState>,
+    ) -> Self {
+        Self {
+            remote,
+            local: Local::Asked(local),
+            tls,
+        }
     }
 
     /// The client's address.
@@ -44,7 +53,10 @@ impl<'a> Client<'a> {
     /// The address and port of the server that the client has connected to.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        match self.local {
+            Local::Known(local) => local,
+            Local::Asked(ask) => ask(),
+        }
     }
 
     /// Whether the control connection is under TLS.
@@ -61,11 +73,18 @@ impl<'a> Client<'a> {
     }
 }
 
+/// The address that the client has connected to.
+#[derive(Clone, Copy)]
+enum Local<'a> {
+    Known(SocketAddr),
+    Asked(&'a dyn Fn() -> SocketAddr),
+}
+
 impl std::fmt::Debug for Client<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
             .field("remote", &self.remote)
-            .field("local", &self.local)
+            .field("local", &self.local_addr())
             .field("is_secure", &self.is_secure())
             .finish()
     }

@@ -102,7 +102,8 @@ pub fn pass<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
     }
     let number = s.server.next_number();
     let later = || LaterVerdict::new(Box::new(LoginAnswers::new(s, number)));
-    let client = s.client();
+    let local = || s.local_addr();
+    let client = s.client(&local);
     let authorizer = s.authorizer();
     match authorizer.authenticate(&s.username, line, &client, &later) {
         Verdict::Now(result) => answer(h, s, line, result),

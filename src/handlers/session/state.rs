@@ -263,9 +263,10 @@ impl FTPSession {
         self.now
     }
 
-    /// What an authorizer may know about the client.
-    pub(crate) fn client(&self) -> Client<'_> {
-        Client::new(self.peer, self.local_addr()).with_tls(self.tls_state())
+    /// What an authorizer may know about the client. `local` is
+    /// [`local_addr`](Self::local_addr), which is called only if it is needed.
+    pub(crate) fn client<'a>(&'a self, local: &'a dyn Fn() -> SocketAddr) -> Client<'a> {
+        Client::of_session(self.peer, local, self.tls_state())
     }
 
     /// The TLS session that data connections belong to.
