@@ -49,8 +49,9 @@ fn call_later_order() {
 fn call_later_reset() {
     let mut ioloop = IOLoop::new().unwrap();
     let calls = Calls::default();
-    let first = ioloop.call_later(20 * MS, note(&calls, "reset"));
-    ioloop.call_later(30 * MS, note(&calls, "other"));
+    // Long enough for a busy machine, which may stop this thread between two turns.
+    let first = ioloop.call_later(500 * MS, note(&calls, "reset"));
+    ioloop.call_later(550 * MS, note(&calls, "other"));
     // It is called after the other one.
     while calls.borrow().is_empty() {
         first.reset();
