@@ -14,6 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::flags::{AccountFlags, Flag, Flags, NETWORK, PROGRAM, TLS};
+use crate::config::password;
 use crate::config::table::SETTINGS;
 
 /// The heading of the options for the account that the command line asks for.
@@ -95,14 +96,26 @@ fn account_flags(matches: &mut ArgMatches) -> Result<AccountFlags, Stop> {
         (Some(name), _) if name.is_empty() => {
             return Err(Stop::Wrong("--username: must not be empty".to_owned()));
         }
+        (Some(name), _) if name == password::ANONYMOUS => {
+            let text = "--username: anonymous needs neither -u nor -P, because any password is \
+                        accepted";
+            return Err(Stop::Wrong(text.to_owned()));
+        }
         (Some(name), Some(password)) if !password.is_empty() => {
+            let wrong = |flag| move |text| Stop::Wrong(format!("--{flag}: {text}"));
+            password::check_line(&name).map_err(wrong("username"))?;
+            password::check(&name, &password).map_err(wrong("password"))?;
             flags.user = Some((name, password));
         }
         (Some(_), _) => {
             let text = "if username (-u) is supplied, password (-P) is required";
             return Err(Stop::Wrong(text.to_owned()));
         }
-        (None, password) => flags.password_only = password.is_some(),
+        (None, Some(_)) => {
+            let text = "if password (-P) is supplied, username (-u) is required";
+            return Err(Stop::Wrong(text.to_owned()));
+        }
+        (None, None) => {}
     }
     Ok(flags)
 }

@@ -4,14 +4,15 @@
 //! are applied through that entry, so they have one meaning and one check. Every mistake
 //! is an error of one line, which is reported before the server listens.
 //!
-//! The files, from the bottom up: `error`, `flags`, `words` and `value`; `file`, `settings`
-//! and `self_signed`; `setting`, `table` and `accounts`; `sections` and `tls`; `load`.
+//! The files, from the bottom up: `error`, `flags`, `password`, `words` and `value`; `file`,
+//! `settings` and `self_signed`; `setting`, `table` and `accounts`; `sections` and `tls`; `load`.
 
 pub(crate) mod accounts;
 mod error;
 mod file;
 pub(crate) mod flags;
 mod load;
+pub(crate) mod password;
 mod sections;
 mod self_signed;
 mod setting;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::log::{config_logging, escape, write_through};
 use ftpdlib::{FTPConfig, FTPServer, MultiprocessFTPServer, ThreadedFTPServer, TlsError, strerror};
-use log::{LevelFilter, error, info};
+use log::{LevelFilter, error, info, warn};
 use signal_hook::consts::signal::SIGXFSZ;
 
 use crate::cli::Stop;
@@ -87,6 +87,10 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     server.set_max_cons(settings.max_cons);
     server.set_max_cons_per_ip(settings.max_cons_per_ip);
     server.set_max_cons_per_user(settings.max_cons_per_user);
+    for warning in &settings.warnings {
+        warn!(target: "ftpdlib", "{warning}");
+    }
+    info!(target: "ftpdlib", "{}", settings.accounts);
     if let Some(fingerprint) = settings.fingerprint {
         info!(target: "ftpdlib", "self-signed certificate, SHA-256 fingerprint {fingerprint}");
     }

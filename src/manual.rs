@@ -139,7 +139,8 @@ const FILE: &str = "\
 The file that `--config` names is TOML. Keys are optional unless they are marked as required. \
 Relative paths are relative to the directory of the file. Times are seconds, as integers or \
 decimals. An option wins over the file; any of `-u`, `-P`, `-d`, `-w` replaces all accounts of \
-the file. Without accounts anonymous reads the current directory.
+the file. A file without accounts is an error, unless these options are given. Without a file \
+and without these options anonymous reads the current directory.
 The section `[tls]` turns FTPS on.";
 
 const PERMISSIONS: &str = "\
@@ -177,7 +178,7 @@ const STATUS: &[(&str, &str)] = &[
 const FILES: &str = "\
 ftpdlib reads only files that an option or the configuration file names, and writes only what \
 clients upload. A configuration file with passwords should be readable only by the user that \
-runs ftpdlib.";
+runs ftpdlib: otherwise the log has a warning. The same holds for private keys.";
 
 const EXAMPLES: [(&str, &str); 4] = [
     ("Anonymous reads a directory:", "ftpdlib -d /srv/ftp"),

@@ -6,11 +6,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use testkit::authority::Pair;
-use testkit::write_wrong_files;
+use testkit::{Program, write_wrong_files};
 
 fn ftpdlib(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ftpdlib"))
@@ -138,7 +139,7 @@ fn wrong_flags_are_named() {
         ),
         (
             &["-r", "9-5"],
-            "--range: start port must be below stop port (got 9-5)",
+            "--range: start port must not be above stop port (got 9-5)",
         ),
         (&["-d", "none"], "--directory: no such directory: 'none'"),
         (&["-d", ""], "--directory: no such directory: ''"),
@@ -174,6 +175,41 @@ fn wrong_flags_are_named() {
         (
             &["-i", "192.0.2.1"],
             "cannot listen on 192.0.2.1, port 2121: ",
+        ),
+    ] {
+        let line = refused(dir.path(), args);
+        assert!(line.contains(expected), "{args:?}: {line}");
+    }
+}
+
+#[test]
+fn accounts_of_the_command_line_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, expected) in [
+        (["-P", "x"].as_slice(), "username (-u) is required"),
+        (&["-P", "x", "-w"], "username (-u) is required"),
+        (&["-P", ""], "username (-u) is required"),
+        (&["-u", "anonymous"], "--username: anonymous needs neither"),
+        (
+            &["-u", "anonymous", "-P", "x"],
+            "--username: anonymous needs neither",
+        ),
+        (
+            &["-u", "j\noe", "-P", "x"],
+            "--username: must not contain CR",
+        ),
+        (
+            &["-u", "joe", "-P", "x\r"],
+            "--password: must not contain CR",
+        ),
+        (
+            &[
+                "-u",
+                "joe",
+                "-P",
+                "$6$salt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3O",
+            ],
+            "--password: looks like a hash",
         ),
     ] {
         let line = refused(dir.path(), args);
@@ -230,7 +266,7 @@ fn what_is_wrong_in_the_file_is_named_with_its_line() {
             "ftpd.toml:1: users.password: this key is missing",
         ),
         (
-            "[[users]]\nname='a'\npassword=''\nhome='.'\n[[users]]\nname='a'\npassword=''\nhome='.'",
+            "[[users]]\nname='a'\npassword='x'\nhome='.'\n[[users]]\nname='a'\npassword='x'\nhome='.'",
             "ftpd.toml:6: users.name: user 'a' already exists",
         ),
     ] {
@@ -255,7 +291,8 @@ fn wrong_certificates_are_named() {
     fs::create_dir(dir.path().join("etc")).unwrap();
     Pair::new(&["localhost"]).write(dir.path(), "etc/good");
     let path = dir.path().join("etc/ftpd.toml");
-    fs::write(path, "[tls]\ncertfile = 'good.pem'\nkeyfile = 'none.key'\n").unwrap();
+    let text = "[tls]\ncertfile = 'good.pem'\nkeyfile = 'none.key'\n[anonymous]\nhome = '.'\n";
+    fs::write(path, text).unwrap();
     assert_eq!(
         refused(dir.path(), &["--config", "etc/ftpd.toml"]),
         "TLS: etc/none.key: cannot be read: No such file or directory"
@@ -268,6 +305,81 @@ fn wrong_certificates_are_named() {
         line.starts_with("--tls-client-auth requires --tls-client-ca"),
         "{line}"
     );
+}
+
+/// Starts the program in a directory with these files of mode 0644, and returns what it logs.
+fn log_of(files: &[(&str, &str)], args: &[&str]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftpdlib"));
+    command.args(["-i", "127.0.0.1", "-p", "0"]).args(args);
+    command.current_dir(dir.path());
+    let program = Program::spawn(command, dir);
+    let log = program.log();
+    program.stop();
+    log
+}
+
+#[test]
+fn a_file_without_accounts_is_refused() {
+    for text in ["", "[handler]\nbanner = 'x'\n", "users = []\n"] {
+        let line = refused_file(text);
+        assert!(
+            line.starts_with("ftpd.toml: has no accounts; add "),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn the_log_says_where_the_accounts_come_from() {
+    let users = "[[users]]\nname = 'joe'\npassword = 'x'\nhome = '.'\n[anonymous]\nhome = '.'\n";
+    let file = [("ftpd.toml", users)];
+    for (args, expected) in [
+        (
+            ["--config", "ftpd.toml"].as_slice(),
+            "] accounts: 2 (1 user, anonymous), from ftpd.toml\n",
+        ),
+        (
+            &["--config", "ftpd.toml", "-w"],
+            "] accounts: 1 (anonymous), from the command line, which replaces those of ftpd.toml\n",
+        ),
+        (
+            &["-u", "ann", "-P", "x"],
+            "] accounts: 1 (ann), from the command line\n",
+        ),
+        (&[], "] accounts: 1 (anonymous), by default\n"),
+    ] {
+        let log = log_of(&file, args);
+        assert!(log.contains(expected), "{log}");
+        assert_eq!(log.matches("accounts: ").count(), 1, "{log}");
+    }
+}
+
+#[test]
+fn secrets_that_others_can_read_give_a_warning() {
+    let file = "[[users]]\nname = 'joe'\npassword = 'x'\nhome = '.'\n";
+    let log = log_of(&[("ftpd.toml", file)], &["--config", "ftpd.toml"]);
+    assert!(
+        log.contains("] ftpd.toml has passwords, and other users of this machine can read it;"),
+        "{log}"
+    );
+    let pair = Pair::new(&["localhost"]);
+    let key = pair.key.as_str();
+    let files = [("c.pem", pair.certificate.as_str()), ("k.pem", key)];
+    let log = log_of(
+        &files,
+        &["--tls", "--certfile", "c.pem", "--keyfile", "k.pem"],
+    );
+    assert!(
+        log.contains("] k.pem has a private key, and all users of this machine can read it;"),
+        "{log}"
+    );
+    assert_eq!(log.matches("[W ").count(), 1, "{log}");
 }
 
 #[test]

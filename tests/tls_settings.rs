@@ -167,7 +167,7 @@ mod program {
         let certfile = dir.path().join("both.pem");
         let (old, new) = (Pair::new(&["localhost"]), Pair::new(&["localhost"]));
         fs::write(&certfile, old.both()).unwrap();
-        let toml = "[tls]\ncertfile = 'both.pem'\nimplicit = true\n";
+        let toml = "[tls]\ncertfile = 'both.pem'\nimplicit = true\n[anonymous]\nhome = '.'\n";
         fs::write(dir.path().join("ftpd.toml"), toml).unwrap();
         let mut program = start(dir, &["--config", "ftpd.toml"]);
         let mut open = connect(program.address);

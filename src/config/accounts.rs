@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::file::{ConfigFile, in_order};
+use super::password;
 use super::value::{Value, ValueError};
 use super::words::hint;
 
@@ -25,8 +26,6 @@ pub(super) struct Accounts {
     /// The directory to which relative homes refer.
     base: PathBuf,
     list: Vec<Account>,
-    /// Whether the file has a section of accounts.
-    has_section: bool,
 }
 
 /// An account whose values have the right types, with the places of the values that may
@@ -53,14 +52,36 @@ impl Accounts {
         Self {
             base: base.to_owned(),
             list: Vec::new(),
-            has_section: false,
         }
     }
 
-    /// Whether the file has no section of accounts. An empty list of users is such a
-    /// section: it permits no login, while a file without a section permits anonymous.
+    /// Whether there is no account, so that nobody could log in.
     pub(super) fn is_empty(&self) -> bool {
-        !self.has_section
+        self.list.is_empty()
+    }
+
+    /// Whether there are passwords in the file.
+    pub(super) fn has_passwords(&self) -> bool {
+        self.list.iter().any(|account| !account.password.is_empty())
+    }
+
+    /// The line of the log about the accounts: `accounts: 3 (2 users, anonymous), from ftpd.toml`.
+    pub(super) fn summary(&self, file: &Path) -> String {
+        let is_user = |account: &&Account| account.section == "users";
+        let count = self.list.len();
+        let users = self.list.iter().filter(is_user).count();
+        let mut kinds = Vec::new();
+        if users > 0 {
+            kinds.push(format!(
+                "{users} {}",
+                if users == 1 { "user" } else { "users" }
+            ));
+        }
+        if users < count {
+            kinds.push(password::ANONYMOUS.to_owned());
+        }
+        let (kinds, file) = (kinds.join(", "), file.display());
+        format!("accounts: {count} ({kinds}), from {file}")
     }
 
     /// Reads `[[users]]`.
@@ -69,13 +90,15 @@ impl Accounts {
         file: &ConfigFile<'_>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), ConfigError> {
-        self.has_section = true;
         for table in tables(file, "users", value)? {
             let reader = Reader::new(file, "users", table, USER_KEYS)?;
-            let name = reader.required("name", |value| value.name())?;
-            let password = reader
-                .required("password", |value| value.text())?
-                .into_inner();
+            let name = reader.required("name", user_name)?;
+            let password = reader.required("password", |value| {
+                let text = value.text()?;
+                password::check(name.get_ref(), &text)?;
+                Ok(text)
+            })?;
+            let password = password.into_inner();
             let account = self.read(&reader, name, password)?;
             self.list.push(account);
         }
@@ -88,9 +111,8 @@ impl Accounts {
         file: &ConfigFile<'_>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), ConfigError> {
-        self.has_section = true;
         let reader = Reader::new(file, "anonymous", value, ANONYMOUS_KEYS)?;
-        let name = Spanned::new(value.span(), "anonymous".to_owned());
+        let name = Spanned::new(value.span(), password::ANONYMOUS.to_owned());
         let account = self.read(&reader, name, String::new())?;
         self.list.push(account);
         Ok(())
@@ -279,6 +301,12 @@ fn tables<'t>(
     }
 }
 
+fn user_name(value: &Value<'_>) -> Result<String, ValueError> {
+    let name = value.name()?;
+    password::check_line(&name)?;
+    Ok(name)
+}
+
 fn perms(value: &Value<'_>) -> Result<Perms, ValueError> {
     let letters = value.text()?;
     letters.parse().map_err(|err: AuthorizerError| {
@@ -292,7 +320,7 @@ pub(crate) const ACCOUNT_KEYS: [(&str, &str, &str); 10] = [
     (
         "password",
         "string, required",
-        "the password, in clear text",
+        "the password, in clear text; not empty, and no hash",
     ),
     (
         "home",

@@ -1,8 +1,9 @@
 //! The text of the configuration file, and the place of what is wrong in it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use ftpdlib::strerror;
@@ -19,8 +20,9 @@ pub(super) struct ConfigFile<'a> {
     text: &'a str,
 }
 
-/// Reads the file. If it is not UTF-8, the error names the line.
-pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+/// Reads the file. If it is not UTF-8, the error names the line. Also returns whether other
+/// users of the machine can read it.
+pub(super) fn read(path: &Path) -> Result<(String, bool), ConfigError> {
     if path.as_os_str().is_empty() {
         return Err(ConfigError("--config: must not be empty".to_owned()));
     }
@@ -28,17 +30,33 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     let cannot_read = |err| ConfigError(format!("{name}: cannot be read: {}", strerror(&err)));
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(cannot_read)?;
+    // The handle that is read is asked: the name may lead elsewhere later.
+    let is_open_to_others = file.metadata().is_ok_and(|data| is_open_to_others(&data));
     let mut file = file.take(MAX_SIZE + 1);
     file.read_to_end(&mut bytes).map_err(cannot_read)?;
     if file.limit() == 0 {
         let text = format!("{name}: has more than {MAX_SIZE} bytes, the limit for this file");
         return Err(ConfigError(text));
     }
-    String::from_utf8(bytes).map_err(|err| {
+    let text = String::from_utf8(bytes).map_err(|err| {
         let valid = &err.as_bytes()[..err.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
         ConfigError(format!("{name}:{line}: not UTF-8, the encoding of TOML"))
-    })
+    })?;
+    Ok((text, is_open_to_others))
+}
+
+/// Whether a file can be read by users that do not need to: by all, or by a group although
+/// this process reads it as its owner. (A file `root:ftp` with mode 0640 is read by way of its
+/// group.) Only the mode of a regular file says so.
+fn is_open_to_others(data: &Metadata) -> bool {
+    const GROUP: u32 = 0o040;
+    const OTHERS: u32 = 0o004;
+    let needless = match rustix::process::geteuid().as_raw() == data.uid() {
+        true => GROUP | OTHERS,
+        false => OTHERS,
+    };
+    data.is_file() && data.mode() & needless != 0
 }
 
 impl<'a> ConfigFile<'a> {
@@ -83,6 +101,12 @@ impl<'a> ConfigFile<'a> {
         let before = self.text.as_bytes().iter().take(at.start);
         let line = 1 + before.filter(|byte| **byte == b'\n').count();
         format!("{}:{line}", self.path.display())
+    }
+
+    /// The error of a file without accounts.
+    pub(super) fn no_accounts(&self) -> ConfigError {
+        let text = "has no accounts; add [[users]] or [anonymous], or use one of -d, -u, -w";
+        ConfigError(format!("{}: {text}", self.path.display()))
     }
 
     fn syntax_error(&self, err: &toml::de::Error) -> ConfigError {

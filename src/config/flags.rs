@@ -39,15 +39,12 @@ pub(crate) struct AccountFlags {
     pub(crate) user: Option<(String, String)>,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) write: bool,
-    /// A password was given without a user. It is not used, but it still replaces the
-    /// accounts of the file.
-    pub(crate) password_only: bool,
 }
 
 impl AccountFlags {
     /// Whether any of them was given.
     pub(crate) fn any(&self) -> bool {
-        self.user.is_some() || self.directory.is_some() || self.write || self.password_only
+        self.user.is_some() || self.directory.is_some() || self.write
     }
 }
 

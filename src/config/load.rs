@@ -8,7 +8,8 @@ use ftpdlib::strerror;
 
 use super::error::{ConfigError, Origin};
 use super::file::{self, ConfigFile};
-use super::flags::{AccountFlags, Flags};
+use super::flags::Flags;
+use super::password::ANONYMOUS;
 use super::sections;
 use super::settings::{Concurrency, Settings, Share, Throttle};
 use super::table::SETTINGS;
@@ -22,12 +23,21 @@ use super::value::Value;
 pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     let mut settings = Settings::default();
     let mut authorizer = None;
+    let mut no_accounts = None;
     if let Some(path) = &flags.config {
-        let text = file::read(path)?;
+        let (text, is_open_to_others) = file::read(path)?;
         let file = ConfigFile::new(path, &text);
         settings.base = file.directory().to_owned();
         let accounts = sections::apply(&file, &mut settings)?;
-        if !flags.accounts.any() && !accounts.is_empty() {
+        if is_open_to_others && accounts.has_passwords() {
+            settings.warnings.push(format!(
+                "{} has passwords, and other users of this machine can read it; run chmod 600",
+                path.display()
+            ));
+        }
+        if !flags.accounts.any() {
+            settings.accounts = accounts.summary(path);
+            no_accounts = accounts.is_empty().then(|| file.no_accounts());
             authorizer = Some(accounts.register(&file)?);
         }
     }
@@ -36,12 +46,13 @@ pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     check_workers(&settings)?;
     let authorizer = match authorizer {
         Some(authorizer) => authorizer,
-        None => share(&mut settings, &flags.accounts)?,
+        None => share(&mut settings, flags)?,
     };
     settings.handler.set_authorizer(authorizer);
     apply_throttle(&mut settings);
     tls::apply(&mut settings, flags)?;
-    Ok(settings)
+    // The last error: a wrong line of the file is named first.
+    no_accounts.map_or(Ok(settings), Err)
 }
 
 /// Applies the flags. One flag may set several settings.
@@ -85,7 +96,9 @@ fn check_workers(settings: &Settings) -> Result<(), ConfigError> {
 
 /// An authorizer with the one account that the flags ask for; without flags it is
 /// anonymous, who reads the current directory.
-fn share(settings: &mut Settings, flags: &AccountFlags) -> Result<DummyAuthorizer, ConfigError> {
+fn share(settings: &mut Settings, flags: &Flags) -> Result<DummyAuthorizer, ConfigError> {
+    settings.accounts = share_summary(flags);
+    let flags = &flags.accounts;
     let directory = match &flags.directory {
         Some(directory) => directory.clone(),
         None => env::current_dir().map_err(|err| {
@@ -108,7 +121,7 @@ fn share(settings: &mut Settings, flags: &AccountFlags) -> Result<DummyAuthorize
 
     let username = match &flags.user {
         Some((name, _)) => name.clone(),
-        None => "anonymous".to_owned(),
+        None => ANONYMOUS.to_owned(),
     };
     let home = authorizer.user(&username).map(|user| user.home.clone());
     settings.share = Some(Share {
@@ -117,6 +130,20 @@ fn share(settings: &mut Settings, flags: &AccountFlags) -> Result<DummyAuthorize
         write: flags.write,
     });
     Ok(authorizer)
+}
+
+/// The line of the log about the account of the command line.
+fn share_summary(flags: &Flags) -> String {
+    let name = flags.accounts.user.as_ref().map(|(name, _)| name.as_str());
+    let source = match (&flags.config, flags.accounts.any()) {
+        (_, false) => "by default".to_owned(),
+        (None, true) => "from the command line".to_owned(),
+        (Some(path), true) => format!(
+            "from the command line, which replaces those of {}",
+            path.display()
+        ),
+    };
+    format!("accounts: 1 ({}), {source}", name.unwrap_or(ANONYMOUS))
 }
 
 /// Installs the throttled handler only if there is a limit: it cannot use `sendfile`.

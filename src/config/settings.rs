@@ -34,6 +34,10 @@ pub(crate) struct Settings {
     pub(crate) handler: FTPConfig,
     /// The directory that is shared, if the account comes from the command line.
     pub(crate) share: Option<Share>,
+    /// Where the accounts come from and how many there are, as the log says it.
+    pub(crate) accounts: String,
+    /// What is not an error, but should be changed: a line for each.
+    pub(crate) warnings: Vec<String>,
     /// The fingerprint of the certificate, if it was made for this run.
     pub(crate) fingerprint: Option<String>,
     pub(super) throttle: Throttle,
@@ -105,6 +109,8 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(3),
             handler: FTPConfig::default(),
             share: None,
+            accounts: String::new(),
+            warnings: Vec::new(),
             fingerprint: None,
             throttle: Throttle {
                 read_limit: 0,

@@ -1,5 +1,9 @@
 //! FTPS: what `[tls]` and the options say about it together.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
 use ftpdlib::ClientAuth;
 
 use super::error::{ConfigError, Origin};
@@ -23,6 +27,7 @@ pub(super) fn apply(settings: &mut Settings, flags: &Flags) -> Result<(), Config
     }
     check_certificate(settings)?;
     check_client_ca(settings)?;
+    warn_about_keys(settings);
     let mut config = settings.tls.config.clone();
     if settings.tls.self_signed {
         let nat = settings.handler.masquerade_address.as_deref();
@@ -81,6 +86,27 @@ fn check_certificate(settings: &Settings) -> Result<(), ConfigError> {
             }
         }),
     }
+}
+
+/// Warns of private keys that all users of the machine can read. (A group may be meant to: that
+/// of the programs that use a certificate.)
+fn warn_about_keys(settings: &mut Settings) {
+    let config = &settings.tls.config;
+    let main = config.keyfile.as_ref().or(config.certfile.as_ref());
+    let others = config.certificates.iter();
+    let others = others.map(|files| files.keyfile.as_ref().unwrap_or(&files.certfile));
+    let is_open = |path: &&PathBuf| {
+        let data = fs::metadata(path);
+        data.is_ok_and(|data| data.is_file() && data.mode() & 0o004 != 0)
+    };
+    let open = main.into_iter().chain(others).filter(is_open);
+    let warnings = open.map(|path| {
+        format!(
+            "{} has a private key, and all users of this machine can read it; run chmod 600",
+            path.display()
+        )
+    });
+    settings.warnings.extend(warnings);
 }
 
 /// Checks that client certificates are asked for exactly where there are authorities

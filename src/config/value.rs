@@ -286,8 +286,8 @@ fn port_range(text: &str) -> Result<Vec<u16>, ValueError> {
     let (Ok(from @ 1..), Ok(to @ 1..)) = (from.parse::<u16>(), to.parse::<u16>()) else {
         return Err(format!("{BAD_PORT} (got {from}-{to})").into());
     };
-    if from >= to {
-        return Err(format!("start port must be below stop port (got {from}-{to})").into());
+    if from > to {
+        return Err(format!("start port must not be above stop port (got {from}-{to})").into());
     }
     Ok((from..=to).collect())
 }
@@ -409,8 +409,11 @@ mod tests {
             let text = format!("invalid port range: '{wrong}' (expected FROM-TO)");
             assert_eq!(Value::Text(wrong).ports(), Err(text.into()));
         }
-        let text = "start port must be below stop port (got 5-5)";
-        assert_eq!(Value::Text("5-5").ports(), Err(text.into()));
+        let text = "start port must not be above stop port (got 6-5)";
+        assert_eq!(Value::Text("6-5").ports(), Err(text.into()));
+        assert_eq!(Value::Text("60123-60123").ports(), Ok(vec![60_123]));
+        assert_eq!(ports("\"60123-60123\""), Ok(vec![60_123]));
+        assert_eq!(Value::Text("65535-65535").ports(), Ok(vec![65_535]));
         let text = "each port must be an integer, not a string";
         assert_eq!(ports("[\"5\"]").unwrap_err().text, text);
         assert!(ports("5").is_err());

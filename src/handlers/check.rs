@@ -81,7 +81,7 @@ pub(super) fn line<'a>(
         (ArgKind::Status, _) if line.arg.is_empty() && s.authenticated() => Ok(Checked::Status),
         (ArgKind::Name, Some(_)) if s.authenticated() => match is_name(line.arg) {
             true => run(CmdArg::Name(OsStr::from_bytes(line.arg))),
-            false => refuse("", 550, INVALID_NAME),
+            false => refuse(text, 550, INVALID_NAME),
         },
         (_, Some(perm)) if s.authenticated() => {
             let (command, lookup) = path(s, entry, perm, line.arg)?;
@@ -136,7 +136,7 @@ fn path<'a>(
     }
     if !is_name(arg) {
         let reply = Reply::new(550, INVALID_NAME);
-        return Err(Refusal::new(name, "", reply));
+        return Err(Refusal::new(name, text, reply));
     }
     let command = PathCommand {
         name: entry.name.clone(),

@@ -62,7 +62,7 @@ pub struct FTPConfig {
     /// replaced. Default: `{remote_ip}:{remote_port}-[{username}]`.
     pub log_prefix: String,
     /// The commands that are logged at level `info`. Default: those that change files or the
-    /// current directory, and REIN.
+    /// current directory, and REIN. A transfer or a listing that is refused is logged in any case.
     pub log_cmds_list: Vec<Cow<'static, str>>,
     /// How long the reply to a wrong password is held back. Default: 3 s.
     pub auth_failed_timeout: Duration,

@@ -5,12 +5,17 @@ use super::hooks::Hooks;
 use super::session::FTPSession;
 use super::transfer_log::TransferLog;
 use crate::log::TARGET;
+use crate::proto::command::Role;
 use crate::proto::reply::repr;
 
-/// Stock [`FTPHandler::log_cmd`](crate::FTPHandler::log_cmd).
+/// Stock [`FTPHandler::log_cmd`](crate::FTPHandler::log_cmd): logs the commands of
+/// [`log_cmds_list`](crate::FTPConfig::log_cmds_list), and each transfer and listing that is
+/// refused.
 pub fn log_cmd(s: &FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str) {
     use log::Level::{Debug, Info};
-    if !s.logs_command(cmd)
+    // A transfer that begins is logged when it ends.
+    let is_refused = code >= 400 && s.proto_cmds().role(cmd) == Role::Transfers;
+    if !(is_refused || s.logs_command(cmd))
         || log::log_enabled!(target: TARGET, Debug)
         || !log::log_enabled!(target: TARGET, Info)
     {

@@ -1,8 +1,12 @@
 //! The accounts of the file, and those of the flags.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use ftpdlib::authorizers::{Perm, Perms};
 
-use super::files::{directory, load, load_from};
+use super::files::{directory, directory_with, flags, load, load_from};
+use crate::config;
 
 const ACCOUNTS: &str = r#"
 [[users]]
@@ -49,7 +53,7 @@ fn account_flags_replace_all_accounts() {
     assert!(authorizer.has_user("ann"));
     assert!(!authorizer.has_user("joe") && !authorizer.has_user("anonymous"));
     assert_eq!(authorizer.get_perms("ann"), Perms::ALL);
-    for flags in [["-d", path].as_slice(), &["-w"], &["-P", "x"]] {
+    for flags in [["-d", path].as_slice(), &["-w"]] {
         let settings = load_from(dir.path(), flags).unwrap();
         let authorizer = settings.handler.authorizer;
         assert!(authorizer.has_user("anonymous") && !authorizer.has_user("joe"));
@@ -61,7 +65,73 @@ fn account_flags_replace_all_accounts() {
 }
 
 #[test]
-fn an_empty_list_of_users_lets_nobody_in() {
-    let settings = load("users = []\n", &[]).unwrap();
-    assert!(!settings.handler.authorizer.has_user("anonymous"));
+fn a_file_without_accounts_is_an_error() {
+    for text in ["", "users = []\n", "[server]\nport = 1\n"] {
+        let dir = directory_with(text);
+        assert_eq!(
+            load_from(dir.path(), &[]).unwrap_err(),
+            "ftpd.toml: has no accounts; add [[users]] or [anonymous], or use one of -d, -u, -w"
+        );
+        let path = dir.path().to_str().unwrap();
+        assert!(load_from(dir.path(), &["-d", path]).is_ok());
+    }
+}
+
+#[test]
+fn the_number_and_the_source_of_accounts_are_told() {
+    let dir = directory(ACCOUNTS);
+    let path = dir.path().to_str().unwrap();
+    let from_file = |text: &str| {
+        let dir = directory(text);
+        let accounts = load_from(dir.path(), &[]).unwrap().accounts;
+        accounts.replace(dir.path().to_str().unwrap(), "")
+    };
+    let ann = "[[users]]\nname = 'ann'\npassword = 'x'\nhome = 'pub'\n";
+    let anonymous = "[anonymous]\nhome = 'pub'\n";
+    for (text, expected) in [
+        (ACCOUNTS.to_owned(), "2 (1 user, anonymous)"),
+        (ACCOUNTS.to_owned() + ann, "3 (2 users, anonymous)"),
+        (ann.to_owned(), "1 (1 user)"),
+        (anonymous.to_owned(), "1 (anonymous)"),
+    ] {
+        let expected = format!("accounts: {expected}, from /ftpd.toml");
+        assert_eq!(from_file(&text), expected);
+    }
+    let replaced = load_from(dir.path(), &["-u", "ann", "-P", "x", "-d", path]).unwrap();
+    assert_eq!(
+        replaced.accounts,
+        format!(
+            "accounts: 1 (ann), from the command line, which replaces those of {path}/ftpd.toml"
+        )
+    );
+    let accounts = |args: &[&str]| config::load(&flags(args)).unwrap().accounts;
+    assert_eq!(accounts(&[]), "accounts: 1 (anonymous), by default");
+    assert_eq!(
+        accounts(&["-d", path]),
+        "accounts: 1 (anonymous), from the command line"
+    );
+}
+
+#[test]
+fn a_file_with_passwords_that_others_can_read_gives_a_warning() {
+    let warnings = |text: &str, mode: u32, args: &[&str]| {
+        let dir = directory(text);
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(dir.path().join("ftpd.toml"), permissions).unwrap();
+        load_from(dir.path(), args).unwrap().warnings.len()
+    };
+    for (mode, expected) in [
+        (0o600, 0),
+        (0o700, 0),
+        (0o602, 0),
+        (0o604, 1),
+        (0o640, 1),
+        (0o644, 1),
+        (0o666, 1),
+    ] {
+        assert_eq!(warnings(ACCOUNTS, mode, &[]), expected, "{mode:o}");
+        // The passwords are in the file, whether they are used or not.
+        assert_eq!(warnings(ACCOUNTS, mode, &["-w"]), expected, "{mode:o}");
+        assert_eq!(warnings("[anonymous]\nhome = 'pub'\n", mode, &[]), 0);
+    }
 }

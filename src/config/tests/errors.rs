@@ -182,10 +182,30 @@ const ERRORS: &[(&str, &str)] = &[
         "[tls]\ncertfile = 'x'\n[[tls.certificates]]\ncertfile = 'x'\n[[tls.certificates]]",
         "5: tls.certificates: each certificate needs the key certfile",
     ),
-    // `[anonymous]` has no key for its name.
+    // Passwords with which nobody could log in, or which do not mean what they seem to.
+    (
+        "[[users]]\nname = 'joe'\npassword = ''\nhome = 'joe'",
+        "3: users.password: must not be empty",
+    ),
+    (
+        "[[users]]\nname = 'joe'\nhome = 'joe'\npassword = '$6$salt$IxDD3jeSOb5eB1CX5LBsqZFVk'",
+        "4: users.password: looks like a hash; the password must be in clear text",
+    ),
+    (
+        "[[users]]\nname = 'joe'\nhome = 'joe'\npassword = \"a\\nb\"",
+        "4: users.password: must not contain CR, LF or NUL: no client can send these",
+    ),
+    (
+        "[[users]]\nname = \"j\\r\"",
+        "2: users.name: must not contain CR, LF or NUL: no client can send these",
+    ),
     (
         "[[users]]\nname = 'anonymous'\npassword = ''\nhome = 'pub'\n[anonymous]\nhome = 'pub'",
-        "5: anonymous: user 'anonymous' already exists",
+        "3: users.password: anonymous has no password, any is accepted; use [anonymous]",
+    ),
+    (
+        "[[users]]\nname = 'anonymous'\npassword = 'secret'\nhome = 'pub'",
+        "3: users.password: anonymous has no password, any is accepted; use [anonymous]",
     ),
     (
         "[anonymous]\nname = 'joe'",
@@ -296,7 +316,7 @@ fn tls_is_not_half_wanted() {
 
 #[test]
 fn a_user_is_there_once_and_has_a_home() {
-    let joe = "[[users]]\nname = 'joe'\npassword = ''\nhome = 'joe'\n";
+    let joe = "[[users]]\nname = 'joe'\npassword = 'x'\nhome = 'joe'\n";
     assert_eq!(
         error(&joe.repeat(2)),
         "ftpd.toml:6: users.name: user 'joe' already exists"

@@ -9,8 +9,19 @@ use crate::config;
 use crate::config::flags::Flags;
 use crate::config::settings::Settings;
 
-/// A directory with `pub/`, `joe/archive/` and a file `ftpd.toml` with this text.
+/// A directory with `pub/`, `joe/archive/` and a file `ftpd.toml` with this text. A text without
+/// accounts gets one at its end.
 pub(super) fn directory(text: &str) -> tempfile::TempDir {
+    let has_accounts = text.contains("users") || text.contains("anonymous");
+    let account = match has_accounts {
+        true => "",
+        false => "\n[anonymous]\nhome = 'pub'\n",
+    };
+    directory_with(&format!("{text}{account}"))
+}
+
+/// The same with exactly this text.
+pub(super) fn directory_with(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("joe/archive")).unwrap();
     fs::create_dir(dir.path().join("pub")).unwrap();
