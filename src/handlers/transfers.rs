@@ -284,7 +284,12 @@ fn close_file<H: Hooks + ?Sized>(
 ) {
     let completed = matches!(outcome, Outcome::Complete);
     match transfer {
-        Transfer::Receiving(receiving) => {
+        Transfer::Receiving(mut receiving) => {
+            let outcome = match receiving.end_translation() {
+                Err(err) if completed => Outcome::Failed(strerror(&err)),
+                _ => outcome,
+            };
+            let completed = matches!(outcome, Outcome::Complete);
             files::finish(h, s, receiving.file, completed, move |h, s, closed| {
                 let outcome = match closed {
                     Err(err) if completed => Outcome::Failed(strerror(&err)),

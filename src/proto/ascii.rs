@@ -41,8 +41,8 @@ impl ToNetwork {
 
 /// A converter from the network to a file: each CRLF becomes LF. A single CR or LF stays.
 ///
-/// A CR that is the last byte of the data is dropped: it is held back for an LF that never comes.
-/// pyftpdlib drops it, too, so a file that is stored through either server has the same bytes.
+/// A CR that is the last byte of a chunk is held back for an LF that may follow it. At the end of
+/// the data, [`finish`](Self::finish) appends it. (pyftpdlib drops it.)
 #[derive(Debug, Clone, Default)]
 pub struct FromNetwork {
     /// Whether the last byte was a CR, which is not written yet.
@@ -72,6 +72,13 @@ impl FromNetwork {
         }
         out.extend_from_slice(chunk.get(start..).unwrap_or_default());
     }
+
+    /// Ends the stream, and appends the CR that was held back, if there is one.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.held_cr) {
+            out.push(b'\r');
+        }
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +100,7 @@ mod tests {
         for chunk in chunks {
             converter.convert(chunk, &mut out);
         }
+        converter.finish(&mut out);
         out
     }
 
@@ -111,7 +119,7 @@ mod tests {
     fn naive_from_network(bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         for (at, &byte) in bytes.iter().enumerate() {
-            if byte != b'\r' || bytes.get(at + 1).is_some_and(|&next| next != b'\n') {
+            if byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {
                 out.push(byte);
             }
         }
@@ -136,8 +144,10 @@ mod tests {
             from_network(&[b"a\r", b"", b"\nb\r", b"c\r", b"\r", b"\n"]),
             b"a\nb\rc\r\n"
         );
-        assert_eq!(from_network(&[b"a\r"]), b"a");
-        assert_eq!(from_network(&[b"a\r", b"\r"]), b"a\r");
+        assert_eq!(from_network(&[b"a\r"]), b"a\r");
+        assert_eq!(from_network(&[b"a\r", b"\r"]), b"a\r\r");
+        assert_eq!(from_network(&[b"\r"]), b"\r");
+        assert_eq!(from_network(&[b"a\rb\r", b""]), b"a\rb\r");
     }
 
     fn chunks() -> impl Strategy<Value = Vec<Vec<u8>>> {

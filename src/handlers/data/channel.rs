@@ -104,6 +104,20 @@ pub(crate) struct Receiving {
     pub(super) splice_at: Option<u64>,
 }
 
+impl Receiving {
+    /// Writes what the translation of TYPE A holds back, after the last byte has come.
+    pub(crate) fn end_translation(&mut self) -> io::Result<()> {
+        let mut rest = Vec::new();
+        if let Some(translation) = &mut self.translation {
+            translation.finish(&mut rest);
+        }
+        match rest.is_empty() {
+            true => Ok(()),
+            false => self.file.write_all(&rest),
+        }
+    }
+}
+
 impl DataChannel {
     pub(crate) fn new(opening: Opening) -> Self {
         let Opening { config, now, .. } = opening;
