@@ -17,6 +17,8 @@ pub struct FileProducer {
     file: Box<dyn FSFile>,
     translation: Option<ToNetwork>,
     position: u64,
+    /// The size of the file when it was opened, if it is known.
+    size: Option<u64>,
     /// How many bytes one call reads. 65,536 by default.
     pub buffer_size: usize,
 }
@@ -24,10 +26,18 @@ pub struct FileProducer {
 impl FileProducer {
     /// Makes a producer of a file whose next read begins at `position`. With
     /// [`TransferType::Ascii`] each LF that is not part of a CRLF becomes CRLF.
+    ///
+    /// If the file is one of the system, or knows its
+    /// [`size_when_opened`](FSFile::size_when_opened), an end before that size is an error.
     #[must_use]
-    pub fn new(file: Box<dyn FSFile>, position: u64, transfer_type: TransferType) -> Self {
+    pub fn new(mut file: Box<dyn FSFile>, position: u64, transfer_type: TransferType) -> Self {
+        let mut size = file.size_when_opened();
+        if size.is_none() && file.as_file().is_some() {
+            size = file.size().ok();
+        }
         Self {
             file,
+            size,
             translation: (transfer_type == TransferType::Ascii).then(ToNetwork::default),
             position,
             buffer_size: 65_536,
@@ -48,6 +58,9 @@ impl Producer for FileProducer {
         out.truncate(start + read.as_ref().copied().unwrap_or(0));
         let read = read?;
         self.position += read as u64;
+        if read == 0 && self.size.is_some_and(|size| self.position < size) {
+            return Err(has_shrunk());
+        }
         if let Some(translation) = &mut self.translation {
             let chunk = out.split_off(start);
             translation.convert(&chunk, out);
@@ -58,7 +71,7 @@ impl Producer for FileProducer {
     fn file(&mut self) -> Option<SourceFile<'_>> {
         let file = self.file.as_file().filter(|_| self.translation.is_none())?;
         let mut source = SourceFile::new(file, self.position);
-        source.size_when_opened = self.file.size_when_opened();
+        source.size_when_opened = self.size;
         Some(source)
     }
 
@@ -66,6 +79,14 @@ impl Producer for FileProducer {
         // All bytes that were read are sent already, so an error of closing changes nothing.
         let _ = self.file.finish(completed);
     }
+}
+
+/// The error of a file that has become shorter during its transfer.
+pub(crate) fn has_shrunk() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "The file has become shorter meanwhile",
+    )
 }
 
 impl fmt::Debug for FileProducer {

@@ -36,7 +36,7 @@ pub struct SourceFile<'a> {
     /// The position reached, in bytes.
     pub position: u64,
     /// The size when the file was opened, in bytes, if it is known. A download may end when it has
-    /// reached this size.
+    /// reached this size, and is not complete before.
     pub size_when_opened: Option<u64>,
 }
 
@@ -61,6 +61,11 @@ impl<'a> SourceFile<'a> {
                 .metadata()
                 .is_ok_and(|data| position >= data.len()),
         }
+    }
+
+    /// Whether the file is shorter at its end, `position`, than when it was opened.
+    pub(crate) fn is_cut_at(&self, position: u64) -> bool {
+        self.size_when_opened.is_some_and(|size| position < size)
     }
 }
 

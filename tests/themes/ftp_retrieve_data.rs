@@ -272,26 +272,72 @@ fn socket_is_closed_before_the_file() {
     assert_eq!(next(&events), "sent a");
 }
 
-/// A file that is truncated while it is sent ends the transfer, which never hangs.
+/// A file that is truncated while it is sent: the client learns that it has not got all of it.
 #[test]
 fn file_that_shrinks() {
-    for sendfile in [true, false] {
-        let server = Server::with(MODE, move |config| config.use_sendfile = sendfile);
+    for (sendfile, kind, rest) in [
+        (true, "I", None),
+        (false, "I", None),
+        (true, "A", None),
+        (true, "I", Some(1000)),
+    ] {
+        let (server, events) =
+            Server::with_hooks(MODE, move |config| config.use_sendfile = sendfile);
         let path = server.path("big");
         sparse(&path, 32 << 20);
         let mut client = server.login();
+        client.expect(200, format!("TYPE {kind}"));
+        if let Some(rest) = rest {
+            client.expect(350, format!("REST {rest}"));
+        }
         let (mut data, _) = begin(&mut client, Way::Early, "RETR big");
         data.read_exact(&mut [0; 1000]).unwrap();
-        File::options()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_len(10)
-            .unwrap();
+        // Not shorter than what is sent already.
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_len((32 << 20) - 1).unwrap();
         assert!(read_all(&mut data).len() < 32 << 20);
-        let code = client.reply().0;
-        assert!(matches!(code, 226 | 426), "{code}");
+        let reply = client.expect_reply(426);
+        assert_eq!(
+            reply,
+            "426 The file has become shorter meanwhile; transfer aborted."
+        );
+        assert_eq!(next(&events), "log big");
+        assert_eq!(next(&events), "incomplete sent big", "{kind} {rest:?}");
         client.expect(200, "NOOP");
+    }
+}
+
+/// The same with a speed limit, and with a file that is truncated to nothing.
+#[test]
+fn throttled_file_that_shrinks() {
+    let server = Server::with(MODE, |config| {
+        config.set_dtp_handler(|| ftpdlib::ThrottledDTPHandler::new().write_limit(1 << 20));
+    });
+    sparse(&server.path("big"), 8 << 20);
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "RETR big");
+    data.read_exact(&mut [0; 1000]).unwrap();
+    File::create(server.path("big")).unwrap();
+    read_all(&mut data);
+    client.expect_reply(426);
+}
+
+/// A file that grows is sent at least up to the size that it had.
+#[test]
+fn file_that_grows() {
+    for sendfile in [true, false] {
+        let server = Server::with(MODE, move |config| config.use_sendfile = sendfile);
+        sparse(&server.path("big"), 32 << 20);
+        let mut client = server.login();
+        let (mut data, _) = begin(&mut client, Way::Early, "RETR big");
+        data.read_exact(&mut [0; 1000]).unwrap();
+        let file = File::options()
+            .write(true)
+            .open(server.path("big"))
+            .unwrap();
+        file.set_len(33 << 20).unwrap();
+        assert!(read_all(&mut data).len() >= (32 << 20) - 1000);
+        client.expect_reply(226);
     }
 }
 

@@ -11,7 +11,7 @@ use super::payload::{Received, TransferError};
 use crate::error::strerror;
 use crate::ioloop::stream::is_disconnect;
 use crate::log::TARGET;
-use crate::producers::More;
+use crate::producers::{More, has_shrunk};
 
 impl DataConnection {
     /// Moves as many bytes as the budget of a turn allows, with what the loop lends.
@@ -179,9 +179,13 @@ impl DataChannel {
             let is_short = sent < budget;
             // A short count at the end of the file saves another call that returns 0.
             let ended = sent == 0 || (is_short && source.ends_at(at));
+            let is_cut = sent == 0 && source.is_cut_at(at);
             sending.sendfile_at = Some(at);
             if sent > 0 {
                 self.progress(sent, 0);
+            }
+            if is_cut {
+                return Err(TransferError::File(has_shrunk()));
             }
             if ended {
                 return Ok(Some(Drive::Finished(Outcome::Complete)));
