@@ -105,7 +105,10 @@ pub(super) struct PathCommand {
 /// How to look up the path of a command. It outlives the line.
 pub(super) struct Lookup {
     kind: ArgKind,
+    perm: Perm,
     path: Vec<u8>,
+    /// What RNTO renames.
+    source: Option<PathBuf>,
     encoding: Encoding,
     errors: UnicodeErrors,
 }
@@ -147,7 +150,9 @@ fn path<'a>(
     };
     let lookup = Lookup {
         kind,
+        perm,
         path: arg.to_vec(),
+        source: s.rnfr.clone().filter(|_| perm == Perm::Rename),
         encoding: s.encoding(),
         errors: s.unicode_errors(),
     };
@@ -158,8 +163,9 @@ impl Lookup {
     /// The real path of the argument.
     ///
     /// # Errors
-    /// The path leads outside the user's root.
-    pub(super) fn run(&self, fs: &dyn AbstractedFS, state: &FSState) -> Result<PathBuf, FSError> {
+    /// The path leads outside the user's root, or names a directory where there is another
+    /// file.
+    pub(super) fn run(&self, fs: &dyn AbstractedFS, state: &FSState) -> Result<Found, FSError> {
         let ftppath = match self.kind {
             ArgKind::Parent => OsStr::new(".."),
             ArgKind::Directory if self.path.is_empty() => OsStr::new("/"),
@@ -174,7 +180,42 @@ impl Lookup {
             .kind
             .must_exist()
             .then(|| self.listed_name(fs, state, &path));
-        Ok(shown.flatten().unwrap_or(path))
+        let path = shown.flatten().unwrap_or(path);
+        let names_no_file = names_directory(&self.path) && self.wants_file(fs, state, &path)?;
+        Ok(Found {
+            path,
+            names_no_file,
+        })
+    }
+
+    /// Whether a path that can only be a directory is not one for this command.
+    ///
+    /// # Errors
+    /// The command needs something that exists, and there is no directory of this name.
+    fn wants_file(
+        &self,
+        fs: &dyn AbstractedFS,
+        state: &FSState,
+        path: &Path,
+    ) -> Result<bool, FSError> {
+        match (self.perm, self.kind) {
+            (Perm::Write | Perm::Append, _) => return Ok(true),
+            // A directory may get such a name.
+            (Perm::Rename, ArgKind::New) => {
+                let source = self.source.as_deref();
+                return Ok(source.is_some_and(|source| !fs.isdir(state, source)));
+            }
+            (_, kind) if !kind.must_exist() => return Ok(false),
+            _ => {}
+        }
+        // As in the system's calls: to remove or rename a link, it is named without a slash.
+        let acts_on_link = matches!(self.perm, Perm::Delete | Perm::Rename);
+        if fs.lexists(state, path)
+            && (!fs.isdir(state, path) || (acts_on_link && fs.islink(state, path)))
+        {
+            return Err(FSError::from_errno(libc::ENOTDIR));
+        }
+        Ok(false)
     }
 
     /// Finds a file by its name as listings show it, in which bytes that are not in the
@@ -208,21 +249,33 @@ impl Lookup {
     }
 }
 
+/// The result of a [`Lookup`].
+pub(super) struct Found {
+    path: PathBuf,
+    /// Whether the argument names a directory, and the command makes another file.
+    names_no_file: bool,
+}
+
 impl PathCommand {
     /// Checks the permission for the real path that was found.
     pub(super) fn permit(
         &self,
         s: &FTPSession,
-        found: Result<PathBuf, FSError>,
+        found: Result<Found, FSError>,
     ) -> Result<PathBuf, Refusal<'_>> {
         let refuse = |arg: String, reply| Err(Refusal::new(&*self.name, arg, reply));
         match found {
             Err(err) => refuse(self.text.clone(), err.into()),
-            Ok(path) if !s.authorizer().has_perm(&s.username, self.perm, Some(&path)) => {
+            Ok(Found { path, .. })
+                if !s.authorizer().has_perm(&s.username, self.perm, Some(&path)) =>
+            {
                 let arg = path.to_string_lossy().into_owned();
                 refuse(arg, Reply::new(550, "Not enough privileges."))
             }
-            Ok(path) => Ok(path),
+            Ok(found) if found.names_no_file => {
+                refuse(found.path.to_string_lossy().into_owned(), NAMES_DIRECTORY)
+            }
+            Ok(found) => Ok(found.path),
         }
     }
 
@@ -243,6 +296,12 @@ impl PathCommand {
 /// Whether bytes may be a part of a path: no line break and no NUL.
 fn is_name(arg: &[u8]) -> bool {
     memchr::memchr3(b'\r', b'\n', 0, arg).is_none()
+}
+
+/// Whether a path can only be that of a directory: its last part is empty, `.` or `..`.
+pub(super) fn names_directory(path: &[u8]) -> bool {
+    let last = path.rsplit(|byte| *byte == b'/').next();
+    !path.is_empty() && matches!(last, Some(b"" | b"." | b".."))
 }
 
 fn split_once(arg: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -275,6 +334,11 @@ pub(super) fn lacks_data_tls(s: &FTPSession) -> bool {
 /// The reply to a transfer without the TLS that it needs (the code is from RFC 4217 §9).
 pub(super) const DATA_TLS_REQUIRED: Reply =
     Reply::new(521, "SSL/TLS required on the data channel.");
+
+/// The reply to a command that would make a file of a name that only a directory can have
+/// (RFC 959 §4.2.2: file name not allowed).
+pub(super) const NAMES_DIRECTORY: Reply =
+    Reply::new(553, "The name of a file does not end with a slash.");
 
 /// The text about a path with a line break or a NUL in it.
 const INVALID_NAME: &str = "Invalid character in path name.";

@@ -95,6 +95,127 @@ fn stor_ascii() {
     }
 }
 
+/// A CR that no LF follows is a byte like any other, also as the last one, and wherever the
+/// bytes are split.
+#[test]
+fn stor_ascii_keeps_each_lone_cr() {
+    let server = Server::start(MODE);
+    let mut client = server.login();
+    client.expect(200, "TYPE A");
+    let text = b"a\rb\r\r\nc\r";
+    for split in 0..=text.len() {
+        let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
+        data.write_all(&text[..split]).unwrap();
+        // Let the server read the first part on its own.
+        client.expect(200, "NOOP");
+        data.write_all(&text[split..]).unwrap();
+        data.shutdown(Shutdown::Write).unwrap();
+        client.expect_reply(226);
+        assert_eq!(server.read("a"), b"a\rb\r\nc\r", "{split}");
+    }
+    for (command, sent, expected) in [
+        ("STOR b", &b"\r"[..], &b"\r"[..]),
+        // What is appended is a text of its own.
+        ("APPE b", b"\n\r", b"\r\n\r"),
+        ("APPE b", b"\r\r", b"\r\n\r\r\r"),
+        ("STOR b", b"a\rb\r", b"a\rb\r"),
+    ] {
+        store(&mut client, Way::Late, command, sent);
+        assert_eq!(server.read("b"), expected, "{command} {sent:?}");
+        // And back: no byte is lost on a download.
+        let back = fetch(&mut client, Way::Early, "RETR b");
+        assert_eq!(back, as_sent(expected), "{command} {sent:?}");
+    }
+    let reply = store(&mut client, Way::Early, "STOU", b"a\rb\r");
+    let (_, name) = reply.split_once(" FILE: ").unwrap();
+    assert_eq!(server.read(name), b"a\rb\r");
+}
+
+/// A file system that fails at the last CR fails the upload.
+#[test]
+fn failing_last_cr() {
+    let fs = |path: &std::path::Path, mode| {
+        let mut file = OwnFile::open(path, mode)?;
+        file.fails = Some((3, libc::ENOSPC));
+        Ok(Box::new(file) as _)
+    };
+    let server = Server::with(MODE, move |config| {
+        config.set_abstracted_fs(Wrapper(Box::new(fs)))
+    });
+    let mut client = server.login();
+    client.expect(200, "TYPE A");
+    let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
+    data.write_all(b"abc\r").unwrap();
+    data.shutdown(Shutdown::Write).unwrap();
+    let reply = client.expect_reply(426);
+    assert_eq!(reply, "426 No space left on device; transfer aborted.");
+}
+
+/// A text as TYPE A sends it.
+fn as_sent(text: &[u8]) -> Vec<u8> {
+    let mut sent = Vec::new();
+    for &byte in text {
+        if byte == b'\n' && sent.last() != Some(&b'\r') {
+            sent.push(b'\r');
+        }
+        sent.push(byte);
+    }
+    sent
+}
+
+/// A final slash, or `.` and `..`, names a directory.
+#[test]
+fn stor_to_the_name_of_a_directory() {
+    let server = Server::start(MODE);
+    server.write("f", b"old");
+    std::fs::create_dir(server.path("d")).unwrap();
+    std::os::unix::fs::symlink("d", server.path("link")).unwrap();
+    let mut client = server.login();
+    for name in [
+        "d1/", "d1//", "d1/.", "d1/..", ".", "..", "/", "d/", "f/", "f/.", "d/d1/", "link/",
+    ] {
+        for command in ["STOR", "APPE", "STOU"] {
+            let reply = client.expect(553, format!("{command} {name}"));
+            assert_eq!(reply, "553 The name of a file does not end with a slash.");
+        }
+    }
+    let names = std::fs::read_dir(server.home.path()).unwrap();
+    assert_eq!(names.count(), 3);
+    assert_eq!(server.read("f"), b"old");
+    // A file is none, and a link to a directory is no file.
+    for command in [
+        "RETR f/",
+        "SIZE f/",
+        "MDTM f/",
+        "DELE f/",
+        "RNFR f/",
+        "DELE link/",
+    ] {
+        let reply = client.expect(550, command);
+        assert_eq!(reply, "550 Not a directory.", "{command}");
+    }
+    for command in [
+        "MFMT 20200101000000 f/",
+        "SITE CHMOD 600 f/.",
+        "MLST f/",
+        "STAT f/",
+    ] {
+        client.expect(550, command);
+    }
+    client.expect(550, "RETR d/");
+    client.expect(550, "DELE d/");
+    // A new name with a slash is one for a directory only.
+    client.expect(350, "RNFR f");
+    client.expect(553, "RNTO g/");
+    assert_eq!(server.read("f"), b"old");
+    client.expect(350, "RNFR d");
+    client.expect(250, "RNTO e/");
+    client.expect(257, "MKD n/");
+    client.expect(250, "CWD n/");
+    client.expect(250, "CWD /");
+    client.expect(250, "RMD n/");
+}
+
 #[test]
 fn stor_ascii_several_mib() {
     let server = Server::start(MODE);

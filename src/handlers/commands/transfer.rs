@@ -3,11 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::io::SeekFrom;
 use std::mem;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::authorizers::{Authorizer, Perm};
 use crate::error::FSError;
 use crate::filesystems::{AbstractedFS, FSFile, FSState, OpenMode};
+use crate::handlers::check;
 use crate::handlers::data::{Outcome, Outgoing};
 use crate::handlers::dispatchers;
 use crate::handlers::files;
@@ -95,6 +97,10 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
     if s.rest > 0 {
         let text = "Can't STOU while REST request is pending.";
         s.respond(Reply::new(450, text));
+        return;
+    }
+    if check::names_directory(line.as_bytes()) {
+        s.respond(check::NAMES_DIRECTORY);
         return;
     }
     let authorizer = s.authorizer_handle();
