@@ -35,6 +35,28 @@ pub trait FSFile: Read + Write + Seek + Send {
         None
     }
 
+    /// Called once before the first byte of an upload: its data connection is established, and
+    /// under TLS its handshake is accepted. A file that was opened for an
+    /// [upload](super::FSState::is_upload) loses its old bytes here and not in
+    /// [`open`](super::AbstractedFS::open), so that a STOR without a data connection costs
+    /// nothing. If the upload gets no data connection, this method is not called.
+    ///
+    /// The default body asks for the position and ignores the result. So a type that passes
+    /// [`Seek`] on to a file of [`local`](super::local) begins that file, too.
+    ///
+    /// # Errors
+    /// Any error of what this method does. The upload then gets a 426 reply with its text.
+    fn begin(&mut self) -> io::Result<()> {
+        let _ = self.stream_position();
+        Ok(())
+    }
+
+    /// Whether the name of the file leads to another file by now, or to none: it was renamed or
+    /// removed after the open. The default body returns false.
+    fn is_replaced(&mut self) -> bool {
+        false
+    }
+
     /// Called once at the end of a transfer, before the reply. `completed` is false if the
     /// transfer has failed or was aborted. The default body does nothing.
     ///
@@ -82,10 +104,27 @@ pub enum OpenMode {
     /// `rb`: to read. The file must exist.
     Read,
     /// `wb`: to write from the start. The file is made if it does not exist, and emptied if
-    /// it does.
+    /// it does: at once, or for an upload in [`FSFile::begin`]. See [`Store`](Self::Store).
     Write,
     /// `ab`: to write at the end. The file is made if it does not exist.
     Append,
     /// `r+b`: to overwrite in place, for REST before STOR. The file must exist.
     Update,
+}
+
+impl OpenMode {
+    /// How STOR opens a file: [`Write`](Self::Write) for an
+    /// [upload](super::FSState::is_upload). The file should keep its bytes until
+    /// [`FSFile::begin`], and be removed if it was made by the open and the upload never begins.
+    /// The files of [`local`](super::local) do both. A file system of your own that empties the
+    /// file in [`open`](super::AbstractedFS::open) truncates early: a STOR whose data connection
+    /// does not come leaves an empty file.
+    ///
+    /// This is another name of `Write` and no variant of its own, because file systems match on
+    /// the four variants.
+    #[allow(
+        non_upper_case_globals,
+        reason = "it is used and read as the variants are"
+    )]
+    pub const Store: Self = Self::Write;
 }

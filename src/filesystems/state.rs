@@ -17,6 +17,8 @@ pub struct FSState {
     cwd: OsString,
     /// The handle of the root directory, once it is opened.
     home: OnceLock<Arc<Home>>,
+    /// Whether the file that is being opened is one of an upload.
+    upload: bool,
 }
 
 impl FSState {
@@ -28,6 +30,7 @@ impl FSState {
             root: Arc::from(root),
             cwd,
             home: OnceLock::new(),
+            upload: false,
         }
     }
 
@@ -47,6 +50,18 @@ impl FSState {
     /// it exists.
     pub fn set_cwd(&mut self, cwd: OsString) {
         self.cwd = cwd;
+    }
+
+    /// Whether a file is being opened, or made, for an upload: for STOR, APPE or STOU. The server
+    /// calls [`FSFile::begin`](super::FSFile::begin) then, before the first byte.
+    #[must_use]
+    pub fn is_upload(&self) -> bool {
+        self.upload
+    }
+
+    /// Says whether the next file is opened for an upload.
+    pub(crate) fn set_upload(&mut self, upload: bool) {
+        self.upload = upload;
     }
 
     /// The root directory. The first call opens it.

@@ -44,12 +44,22 @@ impl AbstractedFS for UnixFilesystem {
         true
     }
 
-    fn open(&self, _: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
-        Ok(Box::new(ops::open(slash()?, path, mode)?))
+    fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
+        Ok(Box::new(ops::open(slash()?, path, mode, fs.is_upload())?))
     }
 
-    fn mkstemp(&self, _: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFile>, FSError> {
-        Ok(Box::new(ops::mkstemp(slash()?, dir, prefix)?))
+    fn mkstemp(
+        &self,
+        fs: &FSState,
+        dir: &Path,
+        prefix: &OsStr,
+    ) -> Result<Box<dyn FSFile>, FSError> {
+        Ok(Box::new(ops::mkstemp(
+            slash()?,
+            dir,
+            prefix,
+            fs.is_upload(),
+        )?))
     }
 
     fn chdir(&self, fs: &mut FSState, path: &Path) -> Result<(), FSError> {

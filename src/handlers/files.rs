@@ -94,6 +94,23 @@ pub(super) fn open(
     then(s, opened);
 }
 
+/// Opens a file for an upload, as [`open`] does.
+pub(super) fn open_upload(
+    s: &mut FTPSession,
+    operation: impl FnOnce(&dyn AbstractedFS, &mut FSState) -> Result<Box<dyn FSFile>, Reply>
+    + Send
+    + 'static,
+    then: impl FnOnce(&mut FTPSession, Result<Box<dyn FSFile>, Reply>) + 'static,
+) {
+    let as_upload = |fs: &dyn AbstractedFS, state: &mut FSState| {
+        state.set_upload(true);
+        let opened = operation(fs, state);
+        state.set_upload(false);
+        opened
+    };
+    open(s, as_upload, then);
+}
+
 /// What a listing needs to be opened: taken from the session before the operation runs.
 pub(super) struct Opener {
     fs: Arc<dyn AbstractedFS>,
@@ -180,6 +197,14 @@ impl FSFile for OpenFile {
 
     fn size_when_opened(&self) -> Option<u64> {
         self.0.inner().size_when_opened()
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        self.0.step(|file| file.begin())
+    }
+
+    fn is_replaced(&mut self) -> bool {
+        self.0.step(|file| file.is_replaced())
     }
 
     fn finish(&mut self, completed: bool) -> io::Result<()> {

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::mem;
+use std::path::Path;
 use std::time::Duration;
 
 use log::Level;
@@ -88,8 +89,29 @@ fn begin(s: &mut FTPSession, transfer: PendingTransfer) {
         // PROT P came after the connection, and perhaps AUTH did.
         open.secure(session);
     }
-    s.replaced = s.pending.replace(Box::new(transfer));
+    if let Some(replaced) = s.pending.replace(Box::new(transfer)) {
+        s.replaced = Some(replaced);
+    }
     begin_pending(s);
+}
+
+/// The file at `path` is about to be opened for an upload that replaces the pending transfer. If
+/// that one is an upload to the same file, closes it first: it may remove the file.
+pub(super) fn close_pending_upload(s: &mut FTPSession, path: &Path) {
+    let Some(PendingTransfer::Receive(upload, _)) = s.pending.as_deref() else {
+        return;
+    };
+    if upload.file.name() != path {
+        return;
+    }
+    if let Some(pending) = s.pending.take()
+        && let PendingTransfer::Receive(mut upload, cmd) = *pending
+    {
+        // It has failed already, so an error of the file changes nothing.
+        let _ = upload.file.finish(false);
+        let name = upload.file.name().to_owned();
+        s.replaced = Some(Box::new(PendingTransfer::Closed(name, cmd)));
+    }
 }
 
 /// Begins the pending transfer, if the data connection is open.
@@ -223,6 +245,7 @@ fn forget<H: Hooks + ?Sized>(
             let name = upload.file.name().to_owned();
             (Promised::File(upload.file), Some(name), cmd, true)
         }
+        PendingTransfer::Closed(name, cmd) => (Promised::Nothing, Some(name), cmd, true),
     };
     let then = move |h: &mut dyn Hooks, s: &mut FTPSession| {
         s.aside(|s| {

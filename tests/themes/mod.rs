@@ -27,6 +27,7 @@ mod servers;
 mod throttle_bandwidth;
 mod timeouts;
 mod transcripts;
+mod uploads_begin;
 
 use testkit::Mode;
 

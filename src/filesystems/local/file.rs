@@ -4,16 +4,22 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use super::upload::Upload;
 use crate::filesystems::file::FSFile;
 
 /// An open regular file of the local file system.
 ///
 /// Reading and writing go to the file directly, without a buffer.
+///
+/// A file that was opened for an upload keeps its bytes until the upload begins: with
+/// [`FSFile::begin`], or with the first byte that is read or written, or with a seek. If it was
+/// made by the open, and the upload never begins, dropping the value removes it.
 #[derive(Debug)]
 pub struct LocalFile {
     file: File,
     name: Box<Path>,
     size_when_opened: Option<u64>,
+    upload: Option<Upload>,
 }
 
 impl LocalFile {
@@ -25,26 +31,49 @@ impl LocalFile {
             file,
             name: Box::from(name),
             size_when_opened: None,
+            upload: None,
         }
     }
 
     /// Adds the size in bytes that the file had when it was opened.
-    pub(super) fn with_size(self, size: u64) -> Self {
-        Self {
-            size_when_opened: Some(size),
-            ..self
+    pub(super) fn with_size(mut self, size: u64) -> Self {
+        self.size_when_opened = Some(size);
+        self
+    }
+
+    /// Adds what is known about the upload that the file was opened for.
+    pub(super) fn with_upload(mut self, upload: Upload) -> Self {
+        self.upload = Some(upload);
+        self
+    }
+
+    fn begin_upload(&mut self) -> io::Result<()> {
+        match &mut self.upload {
+            Some(upload) => upload.begin(&self.file),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for LocalFile {
+    fn drop(&mut self) {
+        if let Some(upload) = &self.upload {
+            // A file that cannot be removed stays, as it was made.
+            let _ = upload.end(&self.name, &self.file);
         }
     }
 }
 
 impl Read for LocalFile {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.begin_upload()?;
         self.file.read(buf)
     }
 }
 
 impl Write for LocalFile {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.begin_upload()?;
         self.file.write(buf)
     }
 
@@ -55,6 +84,7 @@ impl Write for LocalFile {
 
 impl Seek for LocalFile {
     fn seek(&mut self, pos: SeekFrom) -> io::Result<u64> {
+        self.begin_upload()?;
         self.file.seek(pos)
     }
 }
@@ -74,5 +104,14 @@ impl FSFile for LocalFile {
 
     fn size_when_opened(&self) -> Option<u64> {
         self.size_when_opened
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        self.begin_upload()
+    }
+
+    fn is_replaced(&mut self) -> bool {
+        let upload = self.upload.as_ref();
+        upload.is_some_and(|upload| upload.is_replaced(&self.name, &self.file))
     }
 }

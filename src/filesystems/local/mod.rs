@@ -15,13 +15,15 @@
 //! are there.
 
 // `stock` holds the public functions. `ops` holds the operations behind them, relative to the
-// handle of a root from `jail`. `dir` and `file` hold the types of what they open.
+// handle of a root from `jail`. `dir` and `file` hold the types of what they open, and `upload`
+// what a file knows about its upload.
 mod dir;
 mod file;
 pub(super) mod ops;
 pub(super) mod stock;
 #[cfg(test)]
 pub(super) mod tests;
+mod upload;
 
 pub use super::local_fs::LocalFS;
 pub use file::LocalFile;

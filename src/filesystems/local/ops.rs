@@ -7,13 +7,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dir::LocalDir;
 use super::file::LocalFile;
+use super::upload::Upload;
 use crate::error::{FSError, FilesystemError};
 use crate::filesystems::file::OpenMode;
 use crate::filesystems::jail::attributes::{fstat, fstatat};
@@ -26,20 +27,30 @@ use crate::sys;
 /// fifo), and a terminal does not become the controlling one.
 const DATA: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
 
-pub(crate) fn open(home: &Home, path: &Path, mode: OpenMode) -> Result<LocalFile, FSError> {
-    let how = match mode {
-        OpenMode::Read => How::flags(DATA | libc::O_RDONLY),
-        OpenMode::Update => How::flags(DATA | libc::O_RDWR),
-        OpenMode::Write => How::with_mode(
-            DATA | libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC,
-            NEW_FILE,
-        ),
-        OpenMode::Append => How::with_mode(
-            DATA | libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND,
-            NEW_FILE,
-        ),
+/// Opens a file. For an upload, an existing file keeps its bytes until the upload begins.
+pub(crate) fn open(
+    home: &Arc<Home>,
+    path: &Path,
+    mode: OpenMode,
+    is_upload: bool,
+) -> Result<LocalFile, FSError> {
+    let (flags, empties) = match mode {
+        OpenMode::Read => (libc::O_RDONLY, false),
+        OpenMode::Update => (libc::O_RDWR, false),
+        OpenMode::Write => (libc::O_WRONLY, true),
+        OpenMode::Append => (libc::O_WRONLY | libc::O_APPEND, false),
     };
-    let fd = home.open_at(path, how).map_err(|err| {
+    let makes = matches!(mode, OpenMode::Write | OpenMode::Append);
+    let opened = match (makes, is_upload) {
+        (false, _) => home.open_at(path, How::flags(DATA | flags)).map(old),
+        (true, true) => open_or_make(home, path, DATA | flags),
+        (true, false) => {
+            let truncates = if empties { libc::O_TRUNC } else { 0 };
+            let flags = DATA | flags | libc::O_CREAT | truncates;
+            home.open_at(path, How::with_mode(flags, NEW_FILE)).map(old)
+        }
+    };
+    let (fd, made) = opened.map_err(|err| {
         // ENXIO: a fifo without a reader, a socket, or a device without a driver.
         if err.raw_os_error() == Some(libc::ENXIO) {
             not_regular()
@@ -54,10 +65,49 @@ pub(crate) fn open(home: &Home, path: &Path, mode: OpenMode) -> Result<LocalFile
     if !stat.is_file() {
         return Err(not_regular());
     }
-    Ok(LocalFile::new(File::from(fd), path).with_size(stat.size))
+    let file = LocalFile::new(File::from(fd), path).with_size(stat.size);
+    Ok(match is_upload {
+        true => file.with_upload(Upload::new(home, empties, made)),
+        false => file,
+    })
 }
 
-pub(crate) fn mkstemp(home: &Home, dir: &Path, prefix: &OsStr) -> Result<LocalFile, FSError> {
+fn old(fd: OwnedFd) -> (OwnedFd, bool) {
+    (fd, false)
+}
+
+/// Makes a file, or opens the one that exists. Returns whether it was made.
+fn open_or_make(home: &Home, path: &Path, flags: i32) -> Result<(OwnedFd, bool), FSError> {
+    let make = |extra| How::with_mode(flags | libc::O_CREAT | extra, NEW_FILE);
+    let err = match home.open_at(path, make(libc::O_EXCL)) {
+        Ok(fd) => return Ok((fd, true)),
+        Err(err) => err,
+    };
+    let exists = err.raw_os_error() == Some(libc::EEXIST);
+    // A directory that nothing can be made in may hold a file that can be written.
+    let is_refused = matches!(
+        err.raw_os_error(),
+        Some(libc::EACCES | libc::EPERM | libc::EROFS)
+    );
+    if !exists && !is_refused {
+        return Err(err);
+    }
+    match home.open_at(path, How::flags(flags)) {
+        Err(missing) if missing.raw_os_error() == Some(libc::ENOENT) => match exists {
+            // A link that leads nowhere, or a file that was removed a moment ago.
+            true => home.open_at(path, make(0)).map(old),
+            false => Err(err),
+        },
+        opened => opened.map(old),
+    }
+}
+
+pub(crate) fn mkstemp(
+    home: &Arc<Home>,
+    dir: &Path,
+    prefix: &OsStr,
+    is_upload: bool,
+) -> Result<LocalFile, FSError> {
     check_nul(Path::new(prefix))?;
     if prefix.as_bytes().contains(&b'/') {
         return Err(FSError::from_errno(libc::EINVAL));
@@ -70,7 +120,11 @@ pub(crate) fn mkstemp(home: &Home, dir: &Path, prefix: &OsStr) -> Result<LocalFi
         match sys::openat(handle.as_fd(), &name, flags, 0o600) {
             Ok(fd) => {
                 let path = dir.join(OsStr::from_bytes(&name));
-                return Ok(LocalFile::new(File::from(fd), &path));
+                let file = LocalFile::new(File::from(fd), &path);
+                return Ok(match is_upload {
+                    true => file.with_upload(Upload::new(home, false, true)),
+                    false => file,
+                });
             }
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
             Err(err) => return Err(err.into()),

@@ -31,7 +31,7 @@ pub fn validpath(fs: &FSState, path: &Path) -> bool {
 ///
 /// As open(2); `EISDIR` for a directory, and "Not a regular file" for a fifo and the like.
 pub fn open(fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
-    Ok(Box::new(ops::open(fs.home()?, path, mode)?))
+    Ok(Box::new(ops::open(fs.home()?, path, mode, fs.is_upload())?))
 }
 
 /// Makes and opens a file in `dir` with the mode 0600. Its name is `prefix` and 8 random
@@ -41,7 +41,12 @@ pub fn open(fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>
 ///
 /// As open(2); `EEXIST` if 50 random names were all taken.
 pub fn mkstemp(fs: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFile>, FSError> {
-    Ok(Box::new(ops::mkstemp(fs.home()?, dir, prefix)?))
+    Ok(Box::new(ops::mkstemp(
+        fs.home()?,
+        dir,
+        prefix,
+        fs.is_upload(),
+    )?))
 }
 
 /// Checks that `path` may become the current directory. May block.

@@ -56,8 +56,9 @@ pub fn stor(s: &mut FTPSession, path: &Path, mode: OpenMode) {
     };
     let rest = mem::take(&mut s.rest);
     let mode = if rest > 0 { OpenMode::Update } else { mode };
+    transfers::close_pending_upload(s, path);
     let path = path.to_owned();
-    files::open(
+    files::open_upload(
         s,
         move |fs, state| open_at(fs, state, &path, mode, rest),
         move |s, opened| match opened {
@@ -105,7 +106,7 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
     }
     let authorizer = s.authorizer_handle();
     let (line, username) = (line.to_owned(), s.username.clone());
-    files::open(
+    files::open_upload(
         s,
         move |fs, state| make_unique(fs, state, &*authorizer, &username, &line),
         |s, made| match made {

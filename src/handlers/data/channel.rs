@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -102,9 +103,19 @@ pub(crate) struct Receiving {
     pub(super) translation: Option<FromNetwork>,
     /// The position in the file, while `splice` is used.
     pub(super) splice_at: Option<u64>,
+    /// Whether the file was told that the upload begins.
+    pub(super) begun: bool,
 }
 
 impl Receiving {
+    /// Tells the file that the upload begins, once: the connection is established.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        match mem::replace(&mut self.begun, true) {
+            true => Ok(()),
+            false => self.file.begin(),
+        }
+    }
+
     /// Writes what the translation of TYPE A holds back, after the last byte has come.
     pub(crate) fn end_translation(&mut self) -> io::Result<()> {
         let mut rest = Vec::new();

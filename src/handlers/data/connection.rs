@@ -46,6 +46,8 @@ impl DataConnection {
                 self.prepare(cmd, upload.transfer_type, now);
                 self.receive(upload);
             }
+            // It has been replaced, so it never gets a connection.
+            PendingTransfer::Closed(..) => {}
         }
     }
 

@@ -30,6 +30,12 @@ impl DataConnection {
             return drive;
         }
         let d = &mut self.channel;
+        if d.ending.is_none()
+            && let Transfer::Receiving(receiving) = &mut d.transfer
+            && let Err(err) = receiving.begin()
+        {
+            return Drive::failed(TransferError::File(err));
+        }
         if d.stream.flush().is_err() && d.transfer_in_progress() {
             return Drive::Finished(Outcome::Cut);
         }

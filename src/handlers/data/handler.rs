@@ -170,6 +170,7 @@ pub fn enable_receiving(d: &mut DataChannel, upload: Upload, splice: bool) {
         file: upload.file,
         translation: (!binary).then(FromNetwork::default),
         splice_at: upload.position.filter(|_| splice),
+        begun: false,
     });
 }
 

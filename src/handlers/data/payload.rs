@@ -65,6 +65,9 @@ impl fmt::Debug for Upload {
 pub(crate) enum PendingTransfer {
     Send(Outgoing, Cow<'static, str>, TransferType),
     Receive(Upload, Cow<'static, str>),
+    /// An upload whose file is closed already, since the same session stores it anew. This is
+    /// its real path.
+    Closed(PathBuf, Cow<'static, str>),
 }
 
 /// The result of [`DTPHandler::handle_read`](super::DTPHandler::handle_read).
