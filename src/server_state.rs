@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::limits::{Admission, Limits, Slot};
+use crate::sys::Pid;
 use crate::tls::TlsAcceptor;
 
 /// The state that all sessions of a server share, apart from the settings.
@@ -39,6 +40,14 @@ impl ServerState {
     /// Takes a slot for another socket.
     pub(crate) fn slot(&self) -> Slot {
         self.limits.slot()
+    }
+
+    /// A process of the server has ended and was waited for: takes back what it had.
+    pub(crate) fn forget_process(&self, pid: Pid) {
+        self.limits.forget_process(pid);
+        if let Some(tls) = &self.tls {
+            tls.forget_process(pid);
+        }
     }
 
     /// Whether the number of sockets is within the limit, a new connection included.

@@ -5,74 +5,19 @@
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ftpdlib::SessionReuse;
-use rustls::client::{
-    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls12Resumption,
-    Tls13ClientSessionValue,
-};
-use rustls::pki_types::ServerName;
+use rustls::client::{Resumption, Tls12Resumption};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, HandshakeKind, NamedGroup, SupportedProtocolVersion};
+use rustls::{ClientConfig, HandshakeKind, SupportedProtocolVersion};
 use std::io::Write;
 use testkit::{
-    Client, PASSWORD, Server, Socket, USER, WAYS, begin, client_config, parse_227, pattern,
+    Client, PASSWORD, Server, Socket, USER, WAYS, Wallet, begin, client_config, parse_227, pattern,
     port_listener, read_all, read_whole, serve, wait_for,
 };
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
-
-/// The tickets of a client, and which of them it offers.
-#[derive(Debug, Default)]
-struct Wallet {
-    tls12: Mutex<Option<Tls12ClientSessionValue>>,
-    tls13: Mutex<VecDeque<Tls13ClientSessionValue>>,
-    received: AtomicUsize,
-}
-
-impl Wallet {
-    /// The number of tickets that have come.
-    fn received(&self) -> usize {
-        self.received.load(SeqCst)
-    }
-
-    fn clear(&self) {
-        *self.tls12.lock().unwrap() = None;
-        self.tls13.lock().unwrap().clear();
-    }
-}
-
-impl ClientSessionStore for Wallet {
-    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
-
-    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        None
-    }
-
-    fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
-        *self.tls12.lock().unwrap() = Some(value);
-    }
-
-    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.tls12.lock().unwrap().clone()
-    }
-
-    fn remove_tls12_session(&self, _: &ServerName<'static>) {
-        *self.tls12.lock().unwrap() = None;
-    }
-
-    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.received.fetch_add(1, SeqCst);
-        self.tls13.lock().unwrap().push_back(value);
-    }
-
-    /// Offers the newest ticket.
-    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.tls13.lock().unwrap().pop_back()
-    }
-}
 
 /// A client with its own wallet.
 struct Owner {
@@ -85,12 +30,22 @@ impl Owner {
     /// Logs in over TLS, with the settings of `base` and this wallet.
     fn login(server: &Server, base: &ClientConfig) -> Self {
         let wallet = Arc::new(Wallet::default());
-        let config = Arc::new(with_wallet(base, &wallet));
+        let config = Arc::new(wallet.with(base));
         Self {
             client: server.login_over(&config),
             wallet,
             config,
         }
+    }
+
+    /// The same as another user, who has no right to the tickets of the first one.
+    fn thief(server: &Server, base: &ClientConfig) -> Self {
+        let mut thief = Self::login(server, base);
+        thief.client.expect(331, "USER anonymous");
+        thief.client.expect(230, "PASS thief@");
+        thief.client.protect();
+        thief.client.expect(200, "TYPE I");
+        thief
     }
 
     /// Makes a data connection for a command that offers what is in the wallet of `config`; the
@@ -137,13 +92,6 @@ fn refusal(why: &str) -> String {
 }
 
 const SECRET: &[u8] = b"what only its owner is to see";
-
-fn with_wallet(base: &ClientConfig, wallet: &Arc<Wallet>) -> ClientConfig {
-    let mut config = base.clone();
-    let store: Arc<Wallet> = Arc::clone(wallet);
-    config.resumption = Resumption::store(store);
-    config
-}
 
 /// A connection under TLS whose handshake may have failed.
 fn under_tls(tcp: TcpStream, config: &Arc<ClientConfig>) -> Socket {
@@ -230,7 +178,7 @@ fn tls12_resumes_by_session_id() {
     let server = server(SessionReuse::Require);
     let mut base = client_config(&[&TLS12]);
     let wallet = Arc::new(Wallet::default());
-    base = with_wallet(&base, &wallet);
+    base = wallet.with(&base);
     base.resumption = base
         .resumption
         .tls12_resumption(Tls12Resumption::SessionIdOnly);
@@ -390,12 +338,12 @@ fn prefer_and_a_ticket_of_another_session() {
     for version in VERSIONS {
         let base = client_config(&[version]);
         let mut owner = Owner::login(&server, &base);
-        let thief = Owner::login(&server, &base);
+        let thief = Owner::thief(&server, &base);
         let own = Arc::clone(&owner.config);
         // Any client may make the first one.
         assert_eq!(owner.fetch(&thief.config), HandshakeKind::Full);
         assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
-        let thief = Owner::login(&server, &base);
+        let thief = Owner::thief(&server, &base);
         owner.fetch_in_vain(&thief.config, "a ticket of another session");
         assert_eq!(owner.fetch(&own), HandshakeKind::Resumed);
     }
@@ -412,7 +360,7 @@ fn a_thief_at_the_passive_port() {
             let mut owner = Owner::login(&server, &base);
             let own = Arc::clone(&owner.config);
             owner.fetch(&own);
-            let thief = Owner::login(&server, &base);
+            let thief = Owner::thief(&server, &base);
             for steals in [forgetful(&base), Arc::clone(&thief.config)] {
                 for before in [true, false] {
                     let address = parse_227(&owner.client.expect(227, "PASV"));
@@ -512,7 +460,7 @@ fn a_connection_that_does_not_resume_gets_no_ticket() {
         let own = Arc::clone(&owner.config);
         for resumed in [false, true] {
             let wallet = Arc::new(Wallet::default());
-            let config = Arc::new(with_wallet(&base, &wallet));
+            let config = Arc::new(wallet.with(&base));
             for _ in 0..3 {
                 if resumed {
                     owner.fetch_in_vain(&config, "no ticket");
@@ -579,7 +527,7 @@ fn a_client_that_uses_each_ticket_once() {
         owner.store(format!("{number}").as_bytes());
     }
     owner.fetch(&own);
-    let other = Owner::login(&server, &client_config(&[&TLS13]));
+    let other = Owner::thief(&server, &client_config(&[&TLS13]));
     for command in ["RETR a", "STOR up"] {
         let mut data = owner.begin(&other.config, command);
         assert_eq!(read_all(&mut data), b"");

@@ -193,7 +193,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "tls",
         "session_reuse",
         "string, `\"prefer\"`",
-        "which data connections must resume the TLS session of their control connection: \
+        "which data connections must resume a TLS session of their client: \
          `\"require\"`, all; `\"prefer\"`, all after one has done so; `\"off\"`, none can",
         |s, v| {
             v.one_of(&[

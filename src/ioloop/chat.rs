@@ -5,10 +5,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::sync::Arc;
 
 use mio::Interest;
-use rustls::ServerConfig;
 
 use super::core::Io;
 use super::event::Source;
@@ -17,6 +15,7 @@ use super::output::Output;
 use super::producer::Producer;
 use super::socket::readable;
 use super::stream::Stream;
+use super::tls::NewTls;
 
 /// A connection whose input comes in pieces and whose output may come from producers: as
 /// Python's `async_chat`.
@@ -173,9 +172,9 @@ impl AsyncChat {
     }
 
     /// Puts the connection under TLS, as the server. Output that waits is sent in clear first.
-    pub(crate) fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+    pub(crate) fn secure(&mut self, new: NewTls) -> io::Result<()> {
         let sent_in_clear = self.output.take_bytes();
-        self.stream.secure(config, sent_in_clear)?;
+        self.stream.secure(new, sent_in_clear)?;
         let kept = mem::take(&mut self.input);
         self.stream.put_back(&kept);
         Ok(())

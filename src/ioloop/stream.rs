@@ -5,18 +5,16 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use mio::Interest;
 use mio::net::TcpStream;
-use rustls::ServerConfig;
 
 use super::core::Io;
 use super::event::{Readiness, Source};
 use super::memory::{MemoryStream, Network};
 pub(crate) use super::socket::readable;
 use super::socket::{RawStream, Socket, retry};
-use super::tls::Tls;
+use super::tls::{NewTls, Tls};
 use crate::sys;
 
 /// A connected socket, in clear or under TLS.
@@ -253,14 +251,10 @@ impl Stream {
     /// that the peer has to get before it.
     ///
     /// # Errors
-    /// The stream is under TLS already, or `config` cannot be used.
-    pub(crate) fn secure(
-        &mut self,
-        config: Arc<ServerConfig>,
-        sent_in_clear: Vec<u8>,
-    ) -> io::Result<()> {
+    /// The stream is under TLS already, or the configuration cannot be used.
+    pub(crate) fn secure(&mut self, new: NewTls, sent_in_clear: Vec<u8>) -> io::Result<()> {
         self.in_clear()?;
-        self.tls = Some(Box::new(Tls::new(config, sent_in_clear)?));
+        self.tls = Some(Box::new(Tls::new(new, sent_in_clear)?));
         Ok(())
     }
 

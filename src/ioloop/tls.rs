@@ -16,9 +16,27 @@ use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::socket::{RawStream, readable};
 
+/// What is called around each step of a handshake: rustls does not tell the objects in its
+/// configuration which connection it asks them for.
+pub(crate) trait HandshakeContext: Send + Sync {
+    /// A step begins on this thread. `kind`: of the handshake, as far as it has come.
+    fn enter(&self, kind: Option<HandshakeKind>);
+
+    /// The step has ended.
+    fn leave(&self);
+}
+
+/// What TLS on a new connection begins with.
+pub(crate) struct NewTls {
+    pub(crate) config: Arc<ServerConfig>,
+    /// Until the handshake is finished.
+    pub(crate) context: Option<Box<dyn HandshakeContext>>,
+}
+
 /// The server's side of TLS on one connection.
 pub(crate) struct Tls {
     connection: UnbufferedServerConnection,
+    context: Option<Box<dyn HandshakeContext>>,
     /// Received bytes of a record or a message that is not complete. Empty at rest.
     incoming: Vec<u8>,
     /// Decrypted bytes that are not read yet. Empty at rest.
@@ -40,9 +58,10 @@ pub(crate) struct Tls {
 impl Tls {
     /// Begins as the server. `sent_in_clear` are bytes that the peer has to get before the
     /// handshake.
-    pub(crate) fn new(config: Arc<ServerConfig>, sent_in_clear: Vec<u8>) -> io::Result<Self> {
+    pub(crate) fn new(new: NewTls, sent_in_clear: Vec<u8>) -> io::Result<Self> {
         Ok(Self {
-            connection: UnbufferedServerConnection::new(config).map_err(failed)?,
+            connection: UnbufferedServerConnection::new(new.config).map_err(failed)?,
+            context: new.context,
             incoming: Vec::new(),
             plain: Vec::new(),
             taken: 0,
@@ -302,6 +321,12 @@ impl Tls {
     ) -> (usize, io::Result<()>) {
         let mut decrypted = 0;
         let result = self.process_records(&mut received[..size], buffer, &mut decrypted);
+        if let Some(context) = &self.context {
+            context.leave();
+        }
+        if !self.is_handshaking() {
+            self.context = None;
+        }
         (decrypted, result)
     }
 
@@ -320,6 +345,9 @@ impl Tls {
                 break;
             }
             let records = &mut received[done..];
+            if let Some(context) = &self.context {
+                context.enter(self.connection.handshake_kind());
+            }
             let UnbufferedStatus { discard, state } = self.connection.process_tls_records(records);
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {

@@ -125,7 +125,7 @@ impl Service for WorkerListeners {
     }
 
     fn worker_ended(&mut self, pid: Pid) {
-        self.state.limits.forget_process(pid);
+        self.state.forget_process(pid);
     }
 
     fn stop(&mut self) {

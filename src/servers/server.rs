@@ -336,7 +336,7 @@ impl FTPServer {
             return;
         };
         processes.reap(|pid| {
-            self.state.limits.forget_process(pid);
+            self.state.forget_process(pid);
         });
         if let Some((connection, held)) = processes.fork_all(&mut self.ioloop) {
             self.serve_one(connection, held);

@@ -4,35 +4,62 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::server::{NoClientAuth, NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::version::TLS13;
 
 use super::certificates::{CertFiles, authorities, check_chain, load};
-use super::config::{ClientAuth, TlsConfig, TlsVersion};
+use super::config::{ClientAuth, SessionReuse, TlsConfig, TlsVersion};
 use super::error::TlsError;
+use super::handshake::{CONTROL_TICKETS, NamedSessions, Ticketer};
 use super::provider::provider;
+use super::registry::Registry;
 use super::resolver::Certificates;
+use crate::sys::Pid;
 
-/// The settings of a server, and the configuration of rustls made from them.
+/// The settings of a server, and the configurations of rustls made from them.
 pub(crate) struct TlsAcceptor {
     pub(crate) config: TlsConfig,
-    base: RwLock<Arc<ServerConfig>>,
+    configs: RwLock<Arc<Configs>>,
+    /// What all processes of the server know about tickets; `None`: there are none.
+    pub(super) registry: Option<Arc<Registry>>,
+}
+
+/// The configurations of handshakes, which all sessions share. They differ in the number of
+/// tickets that they issue in TLS 1.3.
+pub(super) struct Configs {
+    /// Of control connections.
+    pub(super) control: Arc<ServerConfig>,
+    /// Of data connections on which the server sends.
+    pub(super) download: Arc<ServerConfig>,
+    /// Of all other data connections: none.
+    pub(super) upload: Arc<ServerConfig>,
 }
 
 impl TlsAcceptor {
     /// Reads the files of the settings.
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, TlsError> {
+        let configs = RwLock::new(build(config)?);
+        let registry = match config.session_reuse {
+            SessionReuse::Off => None,
+            SessionReuse::Prefer | SessionReuse::Require => {
+                Some(Arc::new(Registry::new().map_err(|err| {
+                    TlsError::new(err.to_string()).because(err)
+                })?))
+            }
+        };
         Ok(Self {
-            base: RwLock::new(build(config)?),
             config: config.clone(),
+            configs,
+            registry,
         })
     }
 
     /// Reads the files again, for sessions that begin later. If there is an error,
     /// nothing changes.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
-        let base = build(&self.config)?;
-        *self.base.write().unwrap_or_else(PoisonError::into_inner) = base;
+        let new = build(&self.config)?;
+        let configs = self.configs.write();
+        *configs.unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
@@ -42,14 +69,21 @@ impl TlsAcceptor {
         config.certfile.is_some() || !config.certificates.is_empty() || config.client_ca.is_some()
     }
 
-    /// The configuration of sessions that begin now, without their tickets.
-    pub(super) fn base(&self) -> Arc<ServerConfig> {
-        let base = self.base.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&base)
+    /// A process of the server has ended, and its sessions with it.
+    pub(crate) fn forget_process(&self, pid: Pid) {
+        if let Some(registry) = &self.registry {
+            registry.forget_process(pid);
+        }
+    }
+
+    /// The configurations of sessions that begin now.
+    pub(super) fn configs(&self) -> Arc<Configs> {
+        let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&configs)
     }
 }
 
-fn build(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
+fn build(config: &TlsConfig) -> Result<Arc<Configs>, TlsError> {
     check(config)?;
     let mut base = match &config.ssl_context {
         Some(ready) => ServerConfig::clone(ready),
@@ -57,7 +91,30 @@ fn build(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     };
     base.alpn_protocols = vec![b"ftp".to_vec()];
     base.max_early_data_size = 0;
-    Ok(Arc::new(base))
+    let has_tickets = config.session_reuse != SessionReuse::Off;
+    let with_tickets = |count| Arc::new(with_tickets(&base, has_tickets, count));
+    Ok(Arc::new(Configs {
+        control: with_tickets(CONTROL_TICKETS),
+        download: with_tickets(1),
+        upload: with_tickets(0),
+    }))
+}
+
+/// A copy of `base` that issues `count` tickets in TLS 1.3, or never one.
+fn with_tickets(base: &ServerConfig, has_tickets: bool, count: usize) -> ServerConfig {
+    let mut config = base.clone();
+    if has_tickets {
+        config.ticketer = Arc::new(Ticketer);
+        config.session_storage = Arc::new(NamedSessions);
+        config.send_tls13_tickets = count;
+        config.max_tls13_tickets = count * 2;
+    } else {
+        config.ticketer = Arc::new(NoTickets);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_tls13_tickets = 0;
+    }
+    config
 }
 
 /// Refuses settings that contradict each other: a setting that has no effect could be
@@ -137,4 +194,26 @@ fn client_verifier(config: &TlsConfig) -> Result<Arc<dyn ClientCertVerifier>, Tl
     };
     let verifier = builder.build();
     verifier.map_err(|err| TlsError::new(err.to_string()).because(err).of(path))
+}
+
+/// Issues no tickets.
+#[derive(Debug)]
+struct NoTickets;
+
+impl ProducesTickets for NoTickets {
+    fn enabled(&self) -> bool {
+        false
+    }
+
+    fn lifetime(&self) -> u32 {
+        0
+    }
+
+    fn encrypt(&self, _plain: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn decrypt(&self, _cipher: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }

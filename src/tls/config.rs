@@ -49,8 +49,8 @@ pub struct TlsConfig {
     /// The file with the certificates of the authorities that issue client certificates,
     /// in PEM. It must be set if `client_auth` is not off, and only then.
     pub client_ca: Option<PathBuf>,
-    /// Whether data connections must resume the TLS session of their control connection,
-    /// so that no other client can take them over. Default: prefer.
+    /// Whether data connections must resume a TLS session of their client, so that no other
+    /// client can take them over. Default: prefer.
     pub session_reuse: SessionReuse,
     /// Whether an upload is incomplete (426) if its connection ends without the client's
     /// `close_notify`. Default: false, since many clients never send it.
@@ -83,8 +83,13 @@ pub enum ClientAuth {
     Required,
 }
 
-/// Whether data connections have to resume the TLS session of their control
-/// connection.
+/// Whether data connections have to resume a TLS session of their client.
+///
+/// That is the session of their control connection. Under `Prefer` it may also be that of
+/// another control connection on which the same user is logged in from the same address, or
+/// was in the last ten minutes, whichever process it belongs to: programs with parallel
+/// sessions keep the tickets of all of them together. The anonymous user could be anybody, so
+/// this does not hold for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SessionReuse {
@@ -94,7 +99,8 @@ pub enum SessionReuse {
     /// otherwise the transfer ends with 522.
     #[default]
     Prefer,
-    /// They must; otherwise the transfer ends with 522.
+    /// They must, and only that of their own control connection; otherwise the transfer ends
+    /// with 522.
     Require,
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use super::{
     fingerprint,
 };
 
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// Both sides of a finished handshake, and the certificate that the client received.
 struct Shaken {
     certificate: CertificateDer<'static>,
@@ -27,7 +30,11 @@ struct Shaken {
 }
 
 fn shake(acceptor: &Arc<TlsAcceptor>, client: ClientConfig, host: &str) -> Result<Shaken, Error> {
-    shake_in(&TlsSession::new(Arc::clone(acceptor)), client, host)
+    shake_in(
+        &TlsSession::new(Arc::clone(acceptor), ADDRESS),
+        client,
+        host,
+    )
 }
 
 /// The handshake of a control connection of this session.
@@ -55,7 +62,7 @@ fn shake_in(session: &TlsSession, client: ClientConfig, host: &str) -> Result<Sh
 }
 
 fn config(session: &TlsSession) -> Arc<ServerConfig> {
-    session.control_handshake().1
+    session.control_handshake().1.config
 }
 
 fn acceptor(pair: &Pair, change: impl FnOnce(&mut TlsConfig)) -> Arc<TlsAcceptor> {
@@ -209,7 +216,7 @@ fn files_are_read_again() {
     let (old, new) = (Pair::new(&["localhost"]), Pair::new(&["localhost"]));
     fs::write(&certfile, old.both()).unwrap();
     let acceptor = Arc::new(TlsAcceptor::new(&TlsConfig::new(&certfile)).unwrap());
-    let new_session = || TlsSession::new(Arc::clone(&acceptor));
+    let new_session = || TlsSession::new(Arc::clone(&acceptor), ADDRESS);
     assert!(acceptor.has_files());
     let get = |session: &TlsSession| {
         let mut config = client(None);
@@ -236,14 +243,14 @@ fn files_are_read_again() {
 fn a_ready_made_configuration_is_used_as_it_is() {
     let pair = Pair::new(&["localhost"]);
     let ready = acceptor(&pair, |config| config.min_version = TlsVersion::V1_3);
-    let mut ready = ServerConfig::clone(&config(&TlsSession::new(ready)));
+    let mut ready = ServerConfig::clone(&config(&TlsSession::new(ready, ADDRESS)));
     ready.alpn_protocols = vec![b"h2".to_vec()];
     ready.max_early_data_size = 9;
     let settings = TlsConfig::with_context(Arc::new(ready));
     let acceptor = Arc::new(TlsAcceptor::new(&settings).unwrap());
     assert!(!acceptor.has_files());
     acceptor.reload().unwrap();
-    let ours = config(&TlsSession::new(Arc::clone(&acceptor)));
+    let ours = config(&TlsSession::new(Arc::clone(&acceptor), ADDRESS));
     assert_eq!(ours.alpn_protocols, [b"ftp"]);
     assert_eq!(ours.max_early_data_size, 0);
     let shaken = shake(&acceptor, client(None), "localhost").unwrap();
@@ -253,7 +260,7 @@ fn a_ready_made_configuration_is_used_as_it_is() {
 #[test]
 fn settings_that_contradict_each_other_are_errors() {
     let pair = Pair::new(&["localhost"]);
-    let ready = config(&TlsSession::new(acceptor(&pair, |_| {})));
+    let ready = config(&TlsSession::new(acceptor(&pair, |_| {}), ADDRESS));
     assert_eq!(
         wrong(&TlsConfig::default()),
         "there is no certificate: set certfile"

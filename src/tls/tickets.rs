@@ -1,279 +1,419 @@
-//! The tickets of one control session, which tie its data connections to it.
+//! Which control session a data connection belongs to: the tickets that a session seals and
+//! opens, and those of other sessions of its client.
 //!
-//! A ticket is a random number (32 bytes, chosen by rustls) that only this session
-//! remembers. A data connection that offers one, and proves that it knows the secret
-//! of that ticket, belongs to the client that received it on the control connection. A
-//! data connection of another session offers a number that is unknown here. All tickets
-//! are forgotten with the session. A ticket may be used more than once: many clients
-//! resume every data connection with the one from the control connection.
+//! A ticket holds the state of a TLS session and the number of the control session, sealed
+//! with a key that no client knows. A data connection that offers one, and proves that it
+//! knows the secret in it, belongs to the client that received it. The server stores no
+//! ticket. A ticket may be used more than once: many clients resume every data connection
+//! with the one from the control connection.
 
-use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustls::server::StoresServerSessions;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 
-/// The tickets that a session remembers.
-#[derive(Debug, Default)]
+use super::ids::{Owner, Secret, SessionId};
+use super::registry::{Registry, random};
+use super::uses::Uses;
+
+/// A control session: its number and owner, and its tickets.
 pub(super) struct SessionTickets {
-    kept: Mutex<Vec<Ticket>>,
-    /// Handshakes so far.
-    handshakes: AtomicUsize,
-    /// Tickets issued so far.
-    issued: AtomicUsize,
-    /// Whether a data connection has resumed the session.
-    resumed: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Ticket {
-    number: Vec<u8>,
-    secret: Vec<u8>,
-    uses: usize,
-    /// How many tickets were issued before.
-    order: usize,
-    /// The number of the handshake that issued it.
-    handshake: usize,
-    /// Whether the control connection issued it.
-    of_control: bool,
-    /// Whether the client may not have read it.
-    may_be_unread: bool,
-}
-
-impl SessionTickets {
-    /// Begins a handshake: of the control connection, or of a data connection.
-    pub(super) fn begin(self: &Arc<Self>, of_control: bool) -> Arc<HandshakeTickets> {
-        Arc::new(HandshakeTickets {
-            session: Arc::clone(self),
-            number: self.handshakes.fetch_add(1, Relaxed),
-            of_control,
-            state: Mutex::default(),
-        })
-    }
-
-    /// Whether a data connection has resumed the session.
-    pub(super) fn was_resumed(&self) -> bool {
-        self.resumed.load(Relaxed)
-    }
-
-    /// Whether the client has used each ticket that it has read, and none of them
-    /// twice. Uploads bring no new ticket, and some clients keep the last ticket only:
-    /// with `uploads` it is enough that the last one was used.
-    pub(super) fn are_used_up(&self, uploads: bool) -> bool {
-        let kept = lock(&self.kept);
-        let read = || kept.iter().filter(|ticket| !ticket.may_be_unread);
-        let last = read().max_by_key(|ticket| ticket.order);
-        let last_used = last.is_none_or(|last| last.uses == 1);
-        let all_used = read().all(|ticket| ticket.uses == 1);
-        kept.iter().all(|ticket| ticket.uses <= 1) && (all_used || (uploads && last_used))
-    }
-
-    fn keep(&self, tickets: Vec<Ticket>) {
-        let mut kept = lock(&self.kept);
-        for ticket in tickets {
-            if kept.len() == KEPT {
-                let index = least_needed(&kept);
-                kept.remove(index);
-            }
-            kept.push(ticket);
-        }
-    }
-
-    /// The secret of a ticket, which counts as used; `None` if this session has not
-    /// issued it.
-    fn redeem(&self, number: &[u8]) -> Option<Vec<u8>> {
-        let mut kept = lock(&self.kept);
-        let index = kept.iter().position(|ticket| ticket.number == number)?;
-        // The ticket moves to the end: tickets in use are dropped last.
-        let mut ticket = kept.remove(index);
-        ticket.uses += 1;
-        let secret = ticket.secret.clone();
-        kept.push(ticket);
-        Some(secret)
-    }
-}
-
-/// The tickets of one handshake: the storage that rustls uses during it.
-#[derive(Debug)]
-pub(super) struct HandshakeTickets {
-    session: Arc<SessionTickets>,
-    number: usize,
-    of_control: bool,
+    registry: Arc<Registry>,
+    id: SessionId,
+    address: IpAddr,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
-    offered: Offered,
-    /// Tickets that the client can use only if the session keeps them.
-    issued: Vec<Ticket>,
+    owner: Owner,
+    keys: Option<Keys>,
+    uses: Uses,
+    /// Whether a data connection has resumed the session, or another one of its client.
+    resumed: bool,
+    /// The name of a TLS 1.2 session and its secret, if the client takes no tickets.
+    named: Option<Box<Named>>,
 }
 
-/// The ticket that the client has offered in a handshake.
+/// A session of TLS 1.2 that is resumed by its name (RFC 5246 §7.4.1.2).
+pub(super) struct Named {
+    pub(super) name: Vec<u8>,
+    pub(super) value: Vec<u8>,
+}
+
+/// The keys that seal the tickets of a session.
+struct Keys {
+    /// Begins each of its tickets.
+    salt: Salt,
+    /// The first key. The client may keep a ticket of the control connection for hours,
+    /// while secrets come and go.
+    first: Secret,
+    /// The key from the secret of `epoch`.
+    last: Secret,
+    epoch: u64,
+}
+
+/// Says which keys opened a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Offered {
     #[default]
     None,
-    /// One that this session has not issued.
+    /// One of another client, an old one, or no ticket of this server at all.
     Foreign,
+    /// One of another session of the same user at the same address.
+    Kin,
     /// One that this session has issued.
     Own,
 }
 
-impl HandshakeTickets {
-    pub(super) fn session(&self) -> &SessionTickets {
-        &self.session
+impl SessionTickets {
+    /// A control session begins with a client at this address. `None` if the system cannot
+    /// lock shared memory.
+    pub(super) fn new(registry: &Arc<Registry>, address: IpAddr) -> Option<Arc<Self>> {
+        Some(Arc::new(Self {
+            id: registry.begin()?,
+            registry: Arc::clone(registry),
+            address,
+            state: Mutex::default(),
+        }))
     }
 
-    pub(super) fn offered(&self) -> Offered {
-        lock(&self.state).offered
-    }
-
-    /// The handshake has resumed the session: keeps the tickets that it has issued.
-    pub(super) fn keep_resumed(&self) {
-        self.session.resumed.store(true, Relaxed);
-        self.keep();
-    }
-
-    /// The handshake belongs to the session: keeps the tickets that it has issued.
-    pub(super) fn keep(&self) {
-        let issued = mem::take(&mut lock(&self.state).issued);
-        self.session.keep(issued);
-    }
-
-    /// The client may not have read the tickets that this handshake has issued.
-    pub(super) fn may_be_unread(&self) {
-        for ticket in lock(&self.session.kept).iter_mut() {
-            ticket.may_be_unread |= ticket.handshake == self.number && !ticket.of_control;
+    /// This user is logged in from now on; `None`: nobody, or a user without a password, who
+    /// could be anybody.
+    pub(super) fn set_user(&self, user: Option<&str>) {
+        let owner = user.map(|user| self.registry.owner(user, self.address));
+        let owner = owner.unwrap_or(Owner::NOBODY);
+        let before = std::mem::replace(&mut self.state().owner, owner);
+        if before != owner {
+            self.registry.set_owner(self.id, owner);
         }
     }
-}
 
-impl StoresServerSessions for HandshakeTickets {
-    /// No ticket offered, none issued: a client that keeps one ticket for all
-    /// connections would lose a good one.
-    fn put(&self, number: Vec<u8>, secret: Vec<u8>) -> bool {
-        let mut state = lock(&self.state);
-        let belongs = self.of_control || state.offered == Offered::Own;
-        let order = self.session.issued.fetch_add(1, Relaxed);
-        if belongs {
-            state.issued.push(Ticket {
-                number,
-                secret,
-                uses: 0,
-                order,
-                handshake: self.number,
-                of_control: self.of_control,
-                may_be_unread: false,
+    /// Whether a data connection has resumed the session, or another one of its client.
+    pub(super) fn was_resumed(&self) -> bool {
+        self.state().resumed
+    }
+
+    pub(super) fn note_resumed(&self) {
+        self.state().resumed = true;
+    }
+
+    /// As [`Uses::are_used_up`].
+    pub(super) fn are_used_up(&self, last_only: bool) -> bool {
+        self.state().uses.are_used_up(last_only)
+    }
+
+    pub(super) fn note_unread(&self, number: u32) {
+        self.state().uses.note_unread(number);
+    }
+
+    // --- tickets
+
+    /// Seals the state of a TLS session. Returns the ticket and its number.
+    pub(super) fn seal(&self, of_control: bool, state: &[u8]) -> Option<(Vec<u8>, u32)> {
+        let secrets = self.registry.secrets()?;
+        let mut own = self.state();
+        let number = own.uses.issue(of_control)?;
+        if own.keys.is_none() {
+            let salt = random()?;
+            let first = derive(&secrets.current, &salt);
+            own.keys = Some(Keys {
+                salt,
+                first,
+                last: first,
+                epoch: secrets.epoch,
             });
         }
-        belongs
+        let keys = own.keys.as_mut()?;
+        if keys.epoch != secrets.epoch {
+            keys.last = derive(&secrets.current, &keys.salt);
+            keys.epoch = secrets.epoch;
+        }
+        let mut ticket = Vec::with_capacity(HEADER + ID + state.len() + TAG);
+        ticket.extend_from_slice(&keys.salt);
+        ticket.extend_from_slice(&number.to_be_bytes());
+        let mut sealed = Vec::with_capacity(ID + state.len() + TAG);
+        sealed.extend_from_slice(&self.id.number.to_be_bytes());
+        sealed.extend_from_slice(&self.id.entry.to_be_bytes());
+        sealed.extend_from_slice(state);
+        let (nonce, header) = (nonce(number), Aad::from(&ticket));
+        let key = key(&keys.last)?;
+        key.seal_in_place_append_tag(nonce, header, &mut sealed)
+            .ok()?;
+        ticket.extend_from_slice(&sealed);
+        Some((ticket, number))
     }
 
-    fn get(&self, number: &[u8]) -> Option<Vec<u8>> {
-        let secret = self.session.redeem(number);
-        let offered = match secret {
-            Some(_) => Offered::Own,
-            None => Offered::Foreign,
+    /// Opens a ticket that a data connection of this session offers. Returns which one it is,
+    /// and the state in it unless it is foreign.
+    pub(super) fn open(&self, takes_kin: bool, ticket: &[u8]) -> (Offered, Option<Vec<u8>>) {
+        let Some((id, number, state)) = self.unseal(ticket) else {
+            return (Offered::Foreign, None);
         };
-        let mut state = lock(&self.state);
-        state.offered = state.offered.max(offered);
-        secret
+        if id == self.id {
+            self.state().uses.note(number);
+            (Offered::Own, Some(state))
+        } else if takes_kin && self.is_kin(id) {
+            (Offered::Kin, Some(state))
+        } else {
+            (Offered::Foreign, None)
+        }
     }
 
-    /// Does not remove the ticket: it may be used again.
-    fn take(&self, number: &[u8]) -> Option<Vec<u8>> {
-        self.get(number)
+    /// The session, the number and the state in a ticket of this server.
+    fn unseal(&self, ticket: &[u8]) -> Option<(SessionId, u32, Vec<u8>)> {
+        let (header, sealed) = ticket.split_at_checked(HEADER)?;
+        let (salt, number) = header.split_at_checked(size_of::<Salt>())?;
+        let salt = Salt::try_from(salt).ok()?;
+        let number = u32::from_be_bytes(number.try_into().ok()?);
+        let own = match &self.state().keys {
+            Some(keys) if keys.salt == salt => [Some(keys.last), Some(keys.first)],
+            _ => [None, None],
+        };
+        let open = |secret: Secret| {
+            let mut sealed = sealed.to_vec();
+            let nonce = nonce(number);
+            let size = key(&secret)?.open_in_place(nonce, Aad::from(header), &mut sealed);
+            let size = size.ok()?.len();
+            sealed.truncate(size);
+            Some(sealed)
+        };
+        let opened = own.into_iter().flatten().find_map(open);
+        let opened = opened.or_else(|| {
+            let secrets = self.registry.secrets()?;
+            let all = [Some(secrets.current), secrets.previous];
+            let mut all = all.into_iter().flatten();
+            all.find_map(|secret| open(derive(&secret, &salt)))
+        })?;
+        let (id, state) = opened.split_at_checked(ID)?;
+        let (session, entry) = id.split_at_checked(size_of::<u64>())?;
+        let id = SessionId {
+            number: u64::from_be_bytes(session.try_into().ok()?),
+            entry: u32::from_be_bytes(entry.try_into().ok()?),
+        };
+        Some((id, number, state.to_vec()))
     }
 
-    /// Whether a TLS 1.2 session gets a name. Only that of the control connection
-    /// does: a data connection either resumes it, and so has its name, or belongs to
-    /// no session.
-    fn can_cache(&self) -> bool {
-        self.of_control
+    /// Whether another session belongs to the same user at the same address.
+    fn is_kin(&self, id: SessionId) -> bool {
+        let owner = self.state().owner;
+        owner != Owner::NOBODY && self.registry.is_of(id, owner)
+    }
+
+    // --- sessions with a name
+
+    /// The client resumes by this name.
+    pub(super) fn keep_named(&self, named: Named) {
+        let Named { name, value } = &named;
+        self.registry.keep_named(self.id, name, value);
+        self.state().named = Some(Box::new(named));
+    }
+
+    /// The session with a name that a data connection of this session offers.
+    pub(super) fn find_named(&self, takes_kin: bool, name: &[u8]) -> (Offered, Option<Vec<u8>>) {
+        if let Some(named) = &self.state().named
+            && named.name == name
+        {
+            return (Offered::Own, Some(named.value.clone()));
+        }
+        let found = self.registry.find_named(name);
+        match found.filter(|(id, _)| takes_kin && self.is_kin(*id)) {
+            Some((_, value)) => (Offered::Kin, Some(value)),
+            None => (Offered::Foreign, None),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for SessionTickets {
+    fn drop(&mut self) {
+        self.registry.end(self.id);
+    }
 }
 
-/// The index of the ticket that the client is least likely to offer again. Control
-/// tickets are dropped last, because a client may offer them at any time. Used data
-/// tickets are dropped first, because a client that has used one once does not use it
-/// again.
-fn least_needed(kept: &[Ticket]) -> usize {
-    let of_data = |ticket: &Ticket| !ticket.of_control;
-    let spent = |ticket: &Ticket| of_data(ticket) && ticket.uses == 1;
-    let index = kept.iter().position(spent);
-    index
-        .or_else(|| kept.iter().position(of_data))
-        .unwrap_or_default()
+impl fmt::Debug for SessionTickets {
+    /// Shows no key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionTickets")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
 }
 
-/// Tickets that a session remembers: more than the control connection issues, so that
-/// those of downloads do not drive them out.
-const KEPT: usize = 16;
+type Salt = [u8; 16];
+
+/// The key of one session: no two sessions have the same.
+fn derive(secret: &Secret, salt: &Salt) -> Secret {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), salt);
+    let mut key = [0; 32];
+    key.copy_from_slice(tag.as_ref());
+    key
+}
+
+fn key(secret: &Secret) -> Option<LessSafeKey> {
+    let key = UnboundKey::new(&AES_256_GCM, secret).ok()?;
+    Some(LessSafeKey::new(key))
+}
+
+/// The nonce of a ticket. No two tickets of a session have the same number.
+fn nonce(number: u32) -> Nonce {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[..4].copy_from_slice(&number.to_be_bytes());
+    Nonce::assume_unique_for_key(nonce)
+}
+
+/// The size of the salt and the number of a ticket, which are not sealed.
+const HEADER: usize = size_of::<Salt>() + size_of::<u32>();
+
+/// The size of the number of a session, and of its entry.
+const ID: usize = size_of::<u64>() + size_of::<u32>();
+
+const TAG: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    /// A session whose control connection has issued these tickets.
-    fn session(tickets: &[&[u8]]) -> Arc<SessionTickets> {
-        let session = Arc::new(SessionTickets::default());
-        let control = session.begin(true);
-        for ticket in tickets {
-            assert!(control.put(ticket.to_vec(), b"secret".to_vec()));
-        }
-        control.keep();
+    fn registry() -> Arc<Registry> {
+        Arc::new(Registry::new().unwrap())
+    }
+
+    fn session(registry: &Arc<Registry>, user: Option<&str>) -> Arc<SessionTickets> {
+        at(registry, user, 1)
+    }
+
+    fn at(registry: &Arc<Registry>, user: Option<&str>, host: u8) -> Arc<SessionTickets> {
+        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, host));
+        let session = SessionTickets::new(registry, address).unwrap();
+        session.set_user(user);
         session
     }
 
-    fn is_known(session: &Arc<SessionTickets>, ticket: &[u8]) -> bool {
-        session.begin(false).take(ticket).is_some()
+    fn ticket(of: &SessionTickets) -> Vec<u8> {
+        of.seal(true, b"secret").unwrap().0
     }
 
-    /// Issues a ticket on a data connection.
-    fn download(session: &Arc<SessionTickets>, ticket: u8) {
-        let data = session.begin(false);
-        lock(&data.state).offered = Offered::Own;
-        assert!(data.put(vec![ticket], Vec::new()));
-        data.keep_resumed();
-    }
-
-    #[test]
-    fn a_used_control_ticket_is_dropped_last() {
-        let session = session(&[b"control"]);
-        for ticket in 0..=u8::MAX {
-            download(&session, ticket);
-            assert!(is_known(&session, b"control"));
-        }
-        assert_eq!(lock(&session.kept).len(), KEPT);
+    fn offered(to: &SessionTickets, ticket: &[u8]) -> Offered {
+        let (offered, state) = to.open(true, ticket);
+        let is_foreign = offered == Offered::Foreign;
+        assert_eq!(state.as_deref(), (!is_foreign).then_some(&b"secret"[..]));
+        offered
     }
 
     #[test]
-    fn control_tickets_are_never_dropped() {
-        let session = session(&[b"control 1", b"control 2"]);
-        for ticket in 0..100 {
-            download(&session, ticket);
-            assert!(is_known(&session, &[ticket]));
+    fn tickets_belong_to_the_sessions_of_their_client() {
+        let registry = registry();
+        let alice = session(&registry, Some("alice"));
+        let own = ticket(&alice);
+        assert_eq!(offered(&alice, &own), Offered::Own);
+        assert_eq!(offered(&alice, &own), Offered::Own);
+        let again = session(&registry, Some("alice"));
+        assert_eq!(offered(&again, &own), Offered::Kin);
+        assert_eq!(again.open(false, &own), (Offered::Foreign, None));
+        for other in [
+            session(&registry, Some("bob")),
+            session(&registry, None),
+            at(&registry, Some("alice"), 2),
+        ] {
+            assert_eq!(offered(&other, &own), Offered::Foreign);
+            assert_eq!(offered(&alice, &ticket(&other)), Offered::Foreign);
         }
-        assert_eq!(lock(&session.kept).len(), KEPT);
-        assert!(is_known(&session, b"control 1"));
-        assert!(is_known(&session, b"control 2"));
     }
 
     #[test]
-    fn used_data_tickets_are_dropped_first() {
-        let session = session(&[b"control"]);
-        for ticket in 0..8 {
-            download(&session, ticket);
-            download(&session, 100 + ticket);
-            assert!(is_known(&session, &[ticket]));
+    fn a_ticket_from_before_the_login_counts_for_its_user() {
+        let registry = registry();
+        let alice = session(&registry, None);
+        let own = ticket(&alice);
+        let again = session(&registry, Some("alice"));
+        assert_eq!(offered(&again, &own), Offered::Foreign);
+        alice.set_user(Some("alice"));
+        assert_eq!(offered(&again, &own), Offered::Kin);
+        alice.set_user(Some("bob"));
+        assert_eq!(offered(&again, &own), Offered::Foreign);
+        assert_eq!(offered(&alice, &own), Offered::Own);
+        alice.set_user(None);
+        assert_eq!(offered(&again, &own), Offered::Foreign);
+        // Sessions without a user are not those of one client.
+        again.set_user(None);
+        assert_eq!(offered(&again, &own), Offered::Foreign);
+    }
+
+    #[test]
+    fn tickets_outlive_their_session() {
+        let registry = registry();
+        let alice = session(&registry, Some("alice"));
+        let own = ticket(&alice);
+        drop(alice);
+        let again = session(&registry, Some("alice"));
+        assert_eq!(offered(&again, &own), Offered::Kin);
+        assert_eq!(
+            offered(&session(&registry, Some("bob")), &own),
+            Offered::Foreign
+        );
+    }
+
+    #[test]
+    fn a_changed_ticket_is_foreign() {
+        let registry = registry();
+        let alice = session(&registry, Some("alice"));
+        let own = ticket(&alice);
+        for index in 0..own.len() {
+            let mut changed = own.clone();
+            changed[index] ^= 1;
+            assert_eq!(offered(&alice, &changed), Offered::Foreign, "{index}");
+            assert_eq!(offered(&alice, &own[..index]), Offered::Foreign, "{index}");
         }
-        for ticket in 0..8 {
-            assert!(is_known(&session, &[100 + ticket]), "{ticket}");
+        assert_eq!(offered(&alice, &[0; 65_536]), Offered::Foreign);
+        let elsewhere = session(&self::registry(), Some("alice"));
+        assert_eq!(offered(&elsewhere, &own), Offered::Foreign);
+    }
+
+    #[test]
+    fn no_two_tickets_are_alike() {
+        let registry = registry();
+        let alice = session(&registry, Some("alice"));
+        let bob = session(&registry, Some("bob"));
+        let all = [
+            ticket(&alice),
+            ticket(&alice),
+            ticket(&bob),
+            alice.seal(false, b"secret").unwrap().0,
+        ];
+        for (i, one) in all.iter().enumerate() {
+            for other in &all[..i] {
+                assert_ne!(one[HEADER..], other[HEADER..]);
+            }
         }
+    }
+
+    #[test]
+    fn names_belong_to_the_sessions_of_their_client() {
+        let registry = registry();
+        let alice = session(&registry, Some("alice"));
+        let (name, value) = (vec![7; 32], b"value".to_vec());
+        alice.keep_named(Named {
+            name: name.clone(),
+            value: value.clone(),
+        });
+        let own = alice.find_named(false, &name);
+        assert_eq!(own, (Offered::Own, Some(value.clone())));
+        let again = session(&registry, Some("alice"));
+        assert_eq!(
+            again.find_named(true, &name),
+            (Offered::Kin, Some(value.clone()))
+        );
+        let foreign = (Offered::Foreign, None);
+        assert_eq!(again.find_named(false, &name), foreign);
+        assert_eq!(again.find_named(true, &[8; 32]), foreign);
+        let bob = session(&registry, Some("bob"));
+        assert_eq!(bob.find_named(true, &name), foreign);
     }
 }

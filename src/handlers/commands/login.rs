@@ -145,6 +145,7 @@ fn answer<H: Hooks + ?Sized>(
             if !s.authenticated() {
                 s.slot.clear_user();
             }
+            s.tell_tls_user();
         }
         Err(err) => h.handle_auth_failed(s, &err, password),
     }
@@ -257,6 +258,7 @@ pub fn flush_account<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     }
     s.slot.clear_user();
     s.login = Login::No;
+    s.tell_tls_user();
     s.username = String::new();
     s.password = String::new();
     s.fs = None;

@@ -82,9 +82,9 @@ pub fn secure_connection(s: &mut FTPSession) {
     let Some(acceptor) = &s.server.tls else {
         return;
     };
-    let session = TlsSession::new(Arc::clone(acceptor));
-    let (handshake, config) = session.control_handshake();
-    match s.chat.secure(config) {
+    let session = TlsSession::new(Arc::clone(acceptor), s.remote_ip());
+    let (handshake, new) = session.control_handshake();
+    match s.chat.secure(new) {
         Ok(()) => {
             let deadline = after(s.now, session.handshake_timeout());
             let handshake = Some((handshake, deadline));
@@ -112,6 +112,7 @@ pub(crate) fn shake<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
             if let Some((handshake, _)) = handshake {
                 handshake.finish();
             }
+            s.tell_tls_user();
             if let Some(version) = s.tls_state().and_then(|state| state.protocol_version()) {
                 s.log_at(Level::Debug, format_args!("TLS established: {version:?}"));
             }

@@ -266,6 +266,9 @@ impl DataChannel {
     pub(super) fn direction(&self) -> Direction {
         match self.transfer {
             Transfer::None => Direction::None,
+            Transfer::Sending(_) if matches!(&*self.cmd, "LIST" | "NLST" | "MLSD") => {
+                Direction::Listing
+            }
             Transfer::Sending(_) => Direction::Download,
             Transfer::Receiving(_) => Direction::Upload,
         }

@@ -3,16 +3,16 @@
 //! connection's session.
 
 use std::mem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::ProtocolVersion;
 
 use super::channel::DataChannel;
 use super::connection::DataConnection;
 use super::outcome::{Drive, Outcome};
 use super::tls::{DataTls, Stage};
 use crate::ioloop::Stream;
+use crate::ioloop::tls::NewTls;
 use crate::proto::reply::Reply;
 use crate::time::after;
 use crate::tls::Direction;
@@ -34,8 +34,8 @@ impl DataConnection {
                 if tls.awaits_command(now, direction) {
                     return Some(Drive::Wait);
                 }
-                let config = tls.begin(now, direction);
-                if let Err(err) = d.stream.secure(config, Vec::new()) {
+                let new = tls.begin(now, direction);
+                if let Err(err) = d.stream.secure(new, Vec::new()) {
                     return Some(self.fail(&err.to_string(), FAILED));
                 }
             }
@@ -91,12 +91,12 @@ impl DataTls {
     }
 
     /// Begins the handshake, after the client's first bytes have arrived.
-    fn begin(&mut self, now: Instant, direction: Direction) -> Arc<ServerConfig> {
+    fn begin(&mut self, now: Instant, direction: Direction) -> NewTls {
         let timeout = self.session.handshake_timeout();
         self.deadline.get_or_insert(after(now, timeout));
-        let (handshake, config) = self.session.data_handshake(direction);
+        let (handshake, new) = self.session.data_handshake(direction);
         self.stage = Stage::Handshaking(handshake);
-        config
+        new
     }
 
     /// Verifies that the connection, whose handshake is complete, belongs to the session.

@@ -109,7 +109,7 @@ pub fn data_socket(socket: TcpStream, port: u16) -> Socket {
 }
 
 /// Connects from another address of this machine.
-pub(crate) fn bound_to(source: &str, address: SocketAddr) -> TcpStream {
+pub fn bound_to(source: &str, address: SocketAddr) -> TcpStream {
     let source: IpAddr = source.parse().unwrap();
     let socket = tcp_socket();
     socket.bind(&SocketAddr::new(source, 0).into()).unwrap();

@@ -26,12 +26,13 @@ mod socket;
 mod tls;
 mod transfers;
 mod wait;
+mod wallet;
 mod wrong_files;
 
 pub use self::client::Client;
 pub use self::data::{
-    FullListener, accept_data, connect_data, connect_data_from, data_socket, parse_227, parse_229,
-    port_command, port_listener,
+    FullListener, accept_data, bound_to, connect_data, connect_data_from, data_socket, parse_227,
+    parse_229, port_command, port_listener,
 };
 pub use self::files::{BIG, MemoryFS, OwnFile, Wrapper, pattern, sparse, write_big};
 pub use self::hooks::{Hooks, expect_events, hide_planned_panics};
@@ -40,13 +41,14 @@ pub use self::program::{Program, address_in, signal, tls_args};
 pub use self::server::{Server, config};
 pub use self::socket::{Socket, reset, reset_when_dropped, set_deadlines};
 pub use self::tls::{
-    ALERT, Carried, certfile, client_config, client_hello, each_version, expect_tls_end, serve,
-    with_tls,
+    ALERT, Carried, certfile, client_config, client_configs_with, client_hello, each_version,
+    expect_tls_end, serve, with_tls,
 };
 pub use self::transfers::{
     WAYS, Way, await_data, begin, drain, fetch, read_all, read_whole, store,
 };
 pub use self::wait::{next, wait_for};
+pub use self::wallet::Wallet;
 pub use self::wrong_files::write_wrong_files;
 
 use std::time::Duration;

@@ -5,10 +5,13 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, LazyLock};
 
 use ftpdlib::{FTPConfig, TlsConfig};
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedCipherSuite,
+    SupportedProtocolVersion,
 };
 use tempfile::NamedTempFile;
 
@@ -43,11 +46,39 @@ pub fn certfile() -> NamedTempFile {
 /// The configuration of a client that trusts the servers of this process and remembers
 /// tickets.
 pub fn client_config(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    ClientConfig::builder_with_protocol_versions(versions)
+        .with_root_certificates(roots())
+        .with_no_client_auth()
+}
+
+/// Configurations of one client, each with one of these cipher suites of TLS 1.3. It offers the
+/// tickets of one in all.
+pub fn client_configs_with(suites: &[SupportedCipherSuite]) -> Vec<ClientConfig> {
+    let verifier = WebPkiServerVerifier::builder(Arc::new(roots()));
+    let verifier = verifier.build().unwrap();
+    let configs = suites.iter().map(|suite| {
+        let mut provider = default_provider();
+        provider.cipher_suites = vec![*suite];
+        ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&TLS13])
+            .unwrap()
+            .with_webpki_verifier(Arc::clone(&verifier))
+            .with_no_client_auth()
+    });
+    let mut configs: Vec<_> = configs.collect();
+    // rustls keeps tickets apart by these.
+    if let Some((first, others)) = configs.split_first_mut() {
+        for other in others {
+            other.client_auth_cert_resolver = Arc::clone(&first.client_auth_cert_resolver);
+        }
+    }
+    configs
+}
+
+fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(PAIR.der.clone()).unwrap();
-    ClientConfig::builder_with_protocol_versions(versions)
-        .with_root_certificates(roots)
-        .with_no_client_auth()
+    roots
 }
 
 /// The configurations of a client for TLS 1.2 and for TLS 1.3.

@@ -1,0 +1,228 @@
+//! What rustls asks during a handshake: for tickets, and for sessions by their names.
+//!
+//! rustls has one object for all connections, which does not learn which connection it is
+//! asked for. So each step of a handshake runs between [`HandshakeContext::enter`] and
+//! [`HandshakeContext::leave`], which tell this module.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::HandshakeKind;
+use rustls::server::{ProducesTickets, StoresServerSessions};
+
+use super::tickets::{Named, Offered, SessionTickets};
+use super::uses::CONTROL_MAX;
+use crate::ioloop::tls::HandshakeContext;
+
+/// The tickets of one handshake.
+#[derive(Debug)]
+pub(super) struct HandshakeTickets {
+    session: Arc<SessionTickets>,
+    of_control: bool,
+    /// Whether tickets of other sessions of the client are accepted.
+    takes_kin: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    offered: Offered,
+    /// The numbers of the first and of the last ticket that were issued.
+    issued: Option<(u32, u32)>,
+    /// The size of the tickets that were issued.
+    size: usize,
+    named: Option<Named>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+impl HandshakeTickets {
+    /// The handshake of a control connection.
+    pub(super) fn of_control(session: &Arc<SessionTickets>) -> Arc<Self> {
+        Self::new(session, true, false)
+    }
+
+    /// The handshake of a data connection. `takes_kin`: tickets of other sessions of the
+    /// client are accepted, too.
+    pub(super) fn of_data(session: &Arc<SessionTickets>, takes_kin: bool) -> Arc<Self> {
+        Self::new(session, false, takes_kin)
+    }
+
+    fn new(session: &Arc<SessionTickets>, of_control: bool, takes_kin: bool) -> Arc<Self> {
+        Arc::new(Self {
+            session: Arc::clone(session),
+            of_control,
+            takes_kin,
+            state: Mutex::default(),
+        })
+    }
+
+    pub(super) fn session(&self) -> &SessionTickets {
+        &self.session
+    }
+
+    pub(super) fn offered(&self) -> Offered {
+        self.state().offered
+    }
+
+    /// The handshake of the control connection is complete. A client that got no ticket
+    /// resumes by the name of its session.
+    pub(super) fn keep_named(&self) {
+        let mut state = self.state();
+        let named = state.named.take();
+        if let Some(named) = named.filter(|_| state.issued.is_none()) {
+            self.session.keep_named(named);
+        }
+    }
+
+    /// The client may not have read the tickets that this handshake has issued.
+    pub(super) fn may_be_unread(&self) {
+        if let Some((first, last)) = self.state().issued
+            && !self.of_control
+        {
+            (first..=last).for_each(|number| self.session.note_unread(number));
+        }
+    }
+
+    /// Issues a ticket, unless the client may not have one: it would count as the owner the
+    /// next time. `kind`: of the handshake, as far as it has come.
+    fn issue(&self, kind: Option<HandshakeKind>, plain: &[u8]) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        // In TLS 1.2 a resumed handshake asks for a ticket in its first step. Otherwise the
+        // kind is known before: a full handshake of a data connection gets none, even if it
+        // has offered a good ticket, which anybody may have seen on the wire.
+        let has_resumed = match kind {
+            None | Some(HandshakeKind::Resumed) => state.offered >= Offered::Kin,
+            Some(_) => false,
+        };
+        if !self.of_control && !has_resumed {
+            return None;
+        }
+        // The certificate of a client is in each of its tickets.
+        if state.issued.is_some() && state.size + plain.len() > SIZE_MAX {
+            return None;
+        }
+        let (ticket, number) = self.session.seal(self.of_control, plain)?;
+        let first = state.issued.map_or(number, |(first, _)| first);
+        state.issued = Some((first, number));
+        state.size += plain.len();
+        Some(ticket)
+    }
+
+    /// Notes what the client has offered. A client may offer several.
+    fn note(&self, (offered, found): (Offered, Option<Vec<u8>>)) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        state.offered = state.offered.max(offered);
+        found
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A handshake as the loop sees it. A clone is the same handshake.
+#[derive(Debug, Clone)]
+pub(super) struct Current(pub(super) Arc<HandshakeTickets>);
+
+impl HandshakeContext for Current {
+    fn enter(&self, kind: Option<HandshakeKind>) {
+        CURRENT.replace(Some((Arc::clone(&self.0), kind)));
+    }
+
+    fn leave(&self) {
+        CURRENT.replace(None);
+    }
+}
+
+thread_local! {
+    /// The handshake that this thread goes on with, and its kind.
+    static CURRENT: RefCell<Option<(Arc<HandshakeTickets>, Option<HandshakeKind>)>> =
+        const { RefCell::new(None) };
+}
+
+/// Answers from the handshake that this thread goes on with; without one there is no answer.
+fn ask<T>(
+    question: impl FnOnce(&HandshakeTickets, Option<HandshakeKind>) -> Option<T>,
+) -> Option<T> {
+    CURRENT.with_borrow(|current| {
+        let (handshake, kind) = current.as_ref()?;
+        question(handshake, *kind)
+    })
+}
+
+/// The tickets of all sessions, as rustls wants them.
+#[derive(Debug)]
+pub(super) struct Ticketer;
+
+impl ProducesTickets for Ticketer {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    /// A session takes its own tickets as long as it lives. This is a hint for clients: the
+    /// longest one that is sensible, since many do not offer an older ticket.
+    fn lifetime(&self) -> u32 {
+        24 * 60 * 60
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        ask(|handshake, kind| handshake.issue(kind, plain))
+    }
+
+    /// Control connections never resume: the certificate of the client would not be verified.
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        ask(|handshake, _| {
+            let open = || handshake.session.open(handshake.takes_kin, ticket);
+            (!handshake.of_control).then(open)
+        })
+        .and_then(|opened| ask(|handshake, _| handshake.note(opened)))
+    }
+}
+
+/// The named sessions of TLS 1.2, as rustls wants them: for clients without tickets.
+#[derive(Debug)]
+pub(super) struct NamedSessions;
+
+impl StoresServerSessions for NamedSessions {
+    fn put(&self, name: Vec<u8>, value: Vec<u8>) -> bool {
+        ask(|handshake, _| {
+            let keep = || handshake.state().named = Some(Named { name, value });
+            handshake.of_control.then(keep)
+        })
+        .is_some()
+    }
+
+    fn get(&self, name: &[u8]) -> Option<Vec<u8>> {
+        ask(|handshake, _| {
+            let find = || handshake.session.find_named(handshake.takes_kin, name);
+            (!handshake.of_control).then(find)
+        })
+        .and_then(|found| ask(|handshake, _| handshake.note(found)))
+    }
+
+    /// Does not remove the session: it may be resumed again.
+    fn take(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.get(name)
+    }
+
+    /// Whether a session gets a name. Only that of a control connection does: a data
+    /// connection either resumes one, and so has its name, or belongs to no session.
+    fn can_cache(&self) -> bool {
+        ask(|handshake, _| handshake.of_control.then_some(())).is_some()
+    }
+}
+
+/// The most bytes of session states in the tickets of one handshake, unless it issues only
+/// one.
+const SIZE_MAX: usize = 4096;
+
+/// Tickets that a control connection issues in TLS 1.3: enough for clients that use each only
+/// once.
+pub(super) const CONTROL_TICKETS: usize = 8;
+// A client may ask for twice as many (RFC 9149).
+const _: () = assert!(CONTROL_TICKETS * 2 <= CONTROL_MAX as usize);

@@ -1,0 +1,119 @@
+//! What all processes of a server know about its TLS sessions: the keys of their tickets, and
+//! which user each session belongs to.
+//!
+//! All of it lies in memory that forked processes share: a new key, a login or the end of a
+//! session needs no message. The master makes it before it forks. If a process dies while it
+//! changes something, everything is forgotten. Then tickets from before are refused, except
+//! on data connections of the session that has issued them.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand;
+
+use super::ids::{Owner, Secret, Secrets, SessionId};
+use super::table::{Table, WORDS};
+use crate::sys::{Pid, SharedWords};
+
+/// What the processes of a server share about TLS sessions.
+pub(super) struct Registry {
+    words: SharedWords,
+    /// All times count from here. The clock is the same in all processes.
+    start: Instant,
+    /// Makes the keys of owners. A client can neither predict nor choose them.
+    owners: hmac::Key,
+}
+
+impl Registry {
+    /// Makes an empty registry. Processes that this one forks later share it.
+    ///
+    /// # Errors
+    /// The system has no memory, or no random numbers.
+    pub(super) fn new() -> io::Result<Self> {
+        let owners: Secret = random().ok_or_else(|| io::Error::other("no random numbers"))?;
+        Ok(Self {
+            words: SharedWords::new(WORDS)?,
+            start: Instant::now(),
+            owners: hmac::Key::new(hmac::HMAC_SHA256, &owners),
+        })
+    }
+
+    /// A session begins in this process. `None` if the system cannot lock the memory, which
+    /// happens only by a bug in ftpdlib.
+    pub(super) fn begin(&self) -> Option<SessionId> {
+        self.with(|table| table.begin(std::process::id()))
+    }
+
+    /// The session belongs to `owner` from now on.
+    pub(super) fn set_owner(&self, id: SessionId, owner: Owner) {
+        self.with(|table| table.set_owner(id, owner));
+    }
+
+    /// The session has ended. It keeps its owner for ten minutes.
+    pub(super) fn end(&self, id: SessionId) {
+        self.with(|table| table.end(id));
+    }
+
+    /// A process has ended, and its sessions with it.
+    pub(super) fn forget_process(&self, pid: Pid) {
+        self.with(|table| table.end_all(pid.cast_unsigned()));
+    }
+
+    /// Whether the session belongs to `owner`, or did when it ended.
+    pub(super) fn is_of(&self, id: SessionId, owner: Owner) -> bool {
+        self.with(|table| table.is_of(id, owner)).unwrap_or(false)
+    }
+
+    /// The owner that a user at an address is.
+    pub(super) fn owner(&self, user: &str, address: IpAddr) -> Owner {
+        let address = match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        };
+        let mut context = hmac::Context::with_key(&self.owners);
+        context.update(&address);
+        context.update(user.as_bytes());
+        let tag = context.sign();
+        let mut words = [0; 2];
+        for (word, bytes) in words.iter_mut().zip(tag.as_ref().chunks_exact(8)) {
+            *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        }
+        Owner(words)
+    }
+
+    /// The secrets of tickets. A new one replaces the current one every hour.
+    pub(super) fn secrets(&self) -> Option<Secrets> {
+        self.with(|table| table.secrets(random))?
+    }
+
+    /// Keeps the secret of a session of TLS 1.2 that has a name but no ticket. The name has
+    /// 32 bytes. A long value is not kept.
+    pub(super) fn keep_named(&self, id: SessionId, name: &[u8], value: &[u8]) {
+        self.with(|table| table.keep_named(id, name, value));
+    }
+
+    /// The session with this name, and its value.
+    pub(super) fn find_named(&self, name: &[u8]) -> Option<(SessionId, Vec<u8>)> {
+        self.with(|table| table.find_named(name))?
+    }
+
+    /// Calls a function, which must be short, with the locked table.
+    fn with<T>(&self, function: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
+        let mut words = self.words.lock().ok()?;
+        let died = words.owner_died;
+        let mut table = Table::new(&mut words, self.start.elapsed().as_secs());
+        if died {
+            table.reset();
+        }
+        Some(function(&mut table))
+    }
+}
+
+/// Random bytes; `None` if there are none.
+pub(super) fn random<const SIZE: usize>() -> Option<[u8; SIZE]> {
+    let mut bytes = [0; SIZE];
+    rand::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
