@@ -52,9 +52,8 @@ impl fmt::Display for FSError {
         match self {
             Self::Io(err) => f.write_str(&strerror(err)),
             Self::Filesystem(err) => err.fmt(f),
-            // Always `'/'`, whichever path the client has named, as in pyftpdlib.
             Self::Outside => {
-                f.write_str("'/' points to a path which is outside the user's root directory")
+                f.write_str("The path leads to one which is outside the user's root directory")
             }
         }
     }

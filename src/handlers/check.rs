@@ -11,9 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::command::{CmdArg, Command};
+use super::files;
 use super::session::FTPSession;
 use crate::authorizers::Perm;
-use crate::error::FSError;
+use crate::error::{FSError, FilesystemError};
 use crate::filesystems::{AbstractedFS, FSState};
 use crate::proto::command::{Arg, ArgKind, CommandLine, Entry, ProtoCmds, Role, leading_flags};
 use crate::proto::encoding::{Encoding, UnicodeErrors};
@@ -133,10 +134,6 @@ fn path<'a>(
         _ => (&b""[..], arg),
     };
     let text = String::from_utf8_lossy(arg);
-    if kind == ArgKind::Status && has_magic(arg) {
-        let reply = Reply::new(550, "Globbing not supported.");
-        return Err(Refusal::new(name, text, reply));
-    }
     if !is_name(arg) {
         let reply = Reply::new(550, INVALID_NAME);
         return Err(Refusal::new(name, text, reply));
@@ -173,14 +170,18 @@ impl Lookup {
             _ => OsStr::from_bytes(&self.path),
         };
         let path = fs.ftp2fs(state, ftppath);
-        if !fs.validpath(state, &path) {
-            return Err(FSError::Outside);
+        if !self.is_inside(fs, state, &path) {
+            return Err(files::outside(fs, state, &path));
         }
         let shown = self
             .kind
             .must_exist()
             .then(|| self.listed_name(fs, state, &path));
         let path = shown.flatten().unwrap_or(path);
+        // A pattern: names that exist are not patterns.
+        if self.kind == ArgKind::Status && has_magic(&self.path) && !fs.lexists(state, &path) {
+            return Err(FilesystemError::new("Globbing not supported").into());
+        }
         let names_no_file = names_directory(&self.path) && self.wants_file(fs, state, &path)?;
         Ok(Found {
             path,
@@ -201,7 +202,7 @@ impl Lookup {
         match (self.perm, self.kind) {
             (Perm::Write | Perm::Append, _) => return Ok(true),
             // A directory may get such a name.
-            (Perm::Rename, ArgKind::New) => {
+            (Perm::Rename, ArgKind::Target) => {
                 let source = self.source.as_deref();
                 return Ok(source.is_some_and(|source| !fs.isdir(state, source)));
             }
@@ -216,6 +217,17 @@ impl Lookup {
             return Err(FSError::from_errno(libc::ENOTDIR));
         }
         Ok(false)
+    }
+
+    /// Whether the path lies inside the user's root. A command on a name itself does not follow
+    /// it: then a link may lead anywhere, if its directory is inside.
+    fn is_inside(&self, fs: &dyn AbstractedFS, state: &FSState, path: &Path) -> bool {
+        fs.validpath(state, path)
+            || (self.kind.is_of_the_name()
+                && fs.islink(state, path)
+                && path
+                    .parent()
+                    .is_some_and(|parent| fs.validpath(state, parent)))
     }
 
     /// Finds a file by its name as listings show it, in which bytes that are not in the

@@ -17,7 +17,7 @@ use super::session::FTPSession;
 use crate::authorizers::{Identity, run_as};
 use crate::error::{FSError, FilesystemError};
 use crate::filesystems::{AbstractedFS, FSDir, FSFile, FSState};
-use crate::proto::reply::Reply;
+use crate::proto::reply::{Reply, repr};
 
 /// The result of an operation.
 pub(super) type FSResult<T> = Result<T, FSError>;
@@ -58,6 +58,16 @@ fn perform<T, E: From<FSError>>(
     run_as(authorizer, &s.username, &s.password, || {
         operation(fs, state)
     })
+}
+
+/// The error of a path that leads outside of the user's root. It names the FTP path of the client.
+pub(super) fn outside(fs: &dyn AbstractedFS, state: &FSState, path: &Path) -> FSError {
+    let shown = fs.fs2ftp(state, path);
+    FilesystemError::new(format!(
+        "{} points to a path which is outside the user's root directory",
+        repr(&shown.to_string_lossy())
+    ))
+    .into()
 }
 
 /// Closes a file at the end of its transfer, and hands the result to `then`.

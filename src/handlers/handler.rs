@@ -389,7 +389,8 @@ pub trait FTPHandler {
         commands::mdtm(s, path);
     }
 
-    /// MFMT (draft-somers-ftp-mfxx-04): 213, 550. `timeval` is `YYYYMMDDHHMMSS`.
+    /// MFMT (draft-somers-ftp-mfxx-04): 213, 501, 550. `timeval` is `YYYYMMDDHHMMSS`; of a fraction
+    /// after it nothing is used. The path may be one of a directory.
     fn ftp_mfmt(&mut self, s: &mut FTPSession, path: &Path, timeval: &str) {
         commands::mfmt(s, path, timeval);
     }

@@ -197,14 +197,21 @@ pub fn parse_mode(arg: &[u8]) -> Option<u32> {
         .try_fold(0, |mode, digit| Some(mode * 8 + u32::from(digit - b'0')))
 }
 
-/// Parses the time of MFMT, `YYYYMMDDHHMMSS` in UTC (RFC 3659 §2.3, without fractions), and returns
-/// it as seconds since 1970.
+/// Parses the time of MFMT, `YYYYMMDDHHMMSS` in UTC (RFC 3659 §2.3), and returns it as seconds since
+/// 1970.
 ///
-/// It must be a real date from year 1 on. Second 60 is invalid, since Python's `datetime` has no
-/// leap seconds.
+/// It must be a real date of the years 1 to 9999. A fraction, a dot and digits, is dropped. Second
+/// 60, a leap second, becomes second 0 of the next minute.
 #[must_use]
 pub fn parse_timeval(arg: &[u8]) -> Option<i64> {
-    if arg.len() != 14 || !arg.iter().all(u8::is_ascii_digit) {
+    let is_number = |digits: &[u8]| digits.iter().all(u8::is_ascii_digit);
+    let (arg, fraction) = arg.split_at_checked("YYYYMMDDHHMMSS".len())?;
+    let is_fraction = match fraction {
+        [] => true,
+        [b'.', digits @ ..] => !digits.is_empty() && is_number(digits),
+        _ => false,
+    };
+    if !is_number(arg) || !is_fraction {
         return None;
     }
     let digits = arg.iter().map(|digit| i16::from(digit - b'0'));
@@ -222,8 +229,12 @@ pub fn parse_timeval(arg: &[u8]) -> Option<i64> {
     if year < 1 {
         return None;
     }
+    let leap = i64::from(second == 60);
+    let second = if second == 60 { 59 } else { second };
     let time = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
-    Some(time.duration_since(EPOCH).as_secs())
+    let seconds = time.duration_since(EPOCH).as_secs() + leap;
+    // The minute after the last one has no time-val.
+    (seconds <= LAST_TIMEVAL).then_some(seconds)
 }
 
 /// Formats seconds since 1970 as `YYYYMMDDHHMMSS`, for MDTM, MFMT and MLSx (RFC 3659 §2.3): in UTC
@@ -251,6 +262,9 @@ pub fn format_timeval(seconds: i64, gmt: bool) -> Option<String> {
         time.second()
     ))
 }
+
+/// The last second of the year 9999.
+const LAST_TIMEVAL: i64 = 253_402_300_799;
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
@@ -428,6 +442,17 @@ mod tests {
             assert_eq!(parse_timeval(text.as_bytes()), Some(seconds), "{text}");
             assert_eq!(format_timeval(seconds, true).as_deref(), Some(text));
         }
+        for (text, expected) in [
+            ("20200101000060", "20200101000100"),
+            ("20161231235960", "20170101000000"),
+            ("20200228235960", "20200229000000"),
+            ("20200101000059.999999999", "20200101000059"),
+            ("20200101000060.5", "20200101000100"),
+            ("19691231235959.0", "19691231235959"),
+        ] {
+            let seconds = parse_timeval(text.as_bytes()).unwrap();
+            assert_eq!(format_timeval(seconds, true).as_deref(), Some(expected));
+        }
         for bad in [
             "",
             "2020022912345",
@@ -436,8 +461,12 @@ mod tests {
             "20210229000000",
             "20201301000000",
             "20200101240000",
-            "20200101000060",
             "20200101000061",
+            "99991231235960",
+            "20200101000000.",
+            "20200101000000.x",
+            "20200101000000.5x",
+            "20200101000000,5",
             "2020 101000000",
             "-0200101000000",
         ] {

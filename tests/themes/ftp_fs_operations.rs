@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
@@ -49,7 +49,7 @@ fn cwd_does_not_leave_the_root() {
     let reply = client.expect(550, "CWD out");
     assert_eq!(
         reply,
-        "550 '/' points to a path which is outside the user's root directory."
+        "550 '/out' points to a path which is outside the user's root directory."
     );
     client.expect(550, "RETR out/passwd");
     client.expect(550, "STOR out/x");
@@ -210,8 +210,79 @@ fn mfmt() {
     let reply = client.expect(213, "MFMT 20201105120000 a file");
     assert_eq!(reply, "213 Modify=20201105120000; /a file.");
     assert_eq!(client.expect(213, "MDTM a file"), "213 20201105120000");
-    client.expect(550, "MFMT 20201105120000 dir");
     client.expect(550, "MFMT 20201105120000 none");
+    // The fact `perm` of directories has the letter T too.
+    let facts = client.lines("MLSD").remove(0) + &client.lines("MLSD").remove(1);
+    assert_eq!(facts.matches("T").count(), 2, "{facts}");
+    let reply = client.expect(213, "MFMT 20201105120000 dir");
+    assert_eq!(reply, "213 Modify=20201105120000; /dir.");
+    let facts = client.expect(250, "MLST dir");
+    assert!(facts.contains("modify=20201105120000;"), "{facts}");
+    client.expect(213, "MFMT 20201105120001 /");
+    let facts = client.expect(250, "MLST /");
+    assert!(facts.contains("modify=20201105120001;"), "{facts}");
+}
+
+/// RFC 3659 §2.3. The file system of the server gets whole seconds, which the reply shows.
+#[test]
+fn mfmt_of_fractions_and_leap_seconds() {
+    let server = Server::start(MODE);
+    let path = server.write("file", "");
+    let mut client = server.login();
+    for (sent, set) in [
+        ("20201105120000.5", "20201105120000"),
+        ("20201105120000.999999999999", "20201105120000"),
+        ("20161231235960", "20170101000000"),
+        ("20240228235960.25", "20240229000000"),
+        ("19691231235959.9", "19691231235959"),
+        ("19020101000000", "19020101000000"),
+    ] {
+        let reply = client.expect(213, format!("MFMT {sent} file"));
+        assert_eq!(reply, format!("213 Modify={set}; /file."));
+        assert_eq!(client.expect(213, "MDTM file"), format!("213 {set}"));
+        let data = fs::metadata(&path).unwrap();
+        assert_eq!(data.mtime_nsec(), 0, "{sent}");
+    }
+}
+
+/// A time that the file system cannot hold, or that a reply cannot show, is not set.
+#[test]
+fn times_that_no_reply_shows() {
+    let server = Server::start(MODE);
+    server.write("file", "");
+    let mut client = server.login();
+    client.expect(213, "MFMT 20201105120000 file");
+    client.expect(501, "MFMT 99991231235960 file");
+    assert_eq!(client.expect(213, "MDTM file"), "213 20201105120000");
+    // Where the file system can hold the time, it is shown in four digits or not at all.
+    let file = fs::File::open(server.path("file")).unwrap();
+    for (seconds, shown) in [(253_402_300_800, None), (-1, Some("19691231235959"))] {
+        let time = rustix::fs::Timespec {
+            tv_sec: seconds,
+            tv_nsec: 0,
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        rustix::fs::futimens(&file, &times).unwrap();
+        if file.metadata().unwrap().mtime() != seconds {
+            continue;
+        }
+        let line = client.lines("MLSD").remove(0);
+        match shown {
+            Some(shown) => {
+                assert_eq!(client.expect(213, "MDTM file"), format!("213 {shown}"));
+                assert!(line.starts_with(&format!("modify={shown};")), "{line}");
+            }
+            None => {
+                client.expect(550, "MDTM file");
+                assert!(!line.contains("modify="), "{line}");
+                let line = client.lines("LIST").remove(0);
+                assert!(line.ends_with(" Jan  1  10000 file"), "{line}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -225,11 +296,20 @@ fn invalid_mfmt_timeval() {
         "202011051200000",
         "20201305120000",
         "20201132120000",
+        "20210229120000",
+        "20200231120000",
+        "00001105120000",
+        "20201105120061",
+        "20201105126000",
+        "20201105120000.",
+        "20201105120000.x",
+        "20201105120000,5",
+        "20201105.120000",
         "20201105250000",
         "+0201105120000",
     ] {
-        let reply = client.expect(550, format!("MFMT {bad} file"));
-        assert_eq!(reply, "550 Invalid time format; expected: YYYYMMDDHHMMSS.");
+        let reply = client.expect(501, format!("MFMT {bad} file"));
+        assert_eq!(reply, "501 Invalid time format; expected: YYYYMMDDHHMMSS.");
     }
 }
 

@@ -20,6 +20,7 @@ mod ftp_store_data;
 mod ftp_urgent;
 mod hook_panics;
 mod identity;
+mod links;
 mod network_protocols;
 mod overrides;
 mod regressions;

@@ -13,7 +13,7 @@ use super::script::escape;
 
 /// The difference in minutes that still counts as now.
 const WINDOW: i64 = 10;
-const LS_TIME: &str = "%b %d %H:%M";
+const LS_TIME: &str = "%b %e %H:%M";
 const STAMP: &str = "%Y%m%d%H%M%S";
 
 /// Returns the time 30 days ago, on the minute.

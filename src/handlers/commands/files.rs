@@ -158,38 +158,33 @@ pub fn mdtm(s: &mut FTPSession, path: &Path) {
 
 /// Stock [`FTPHandler::ftp_mfmt`](crate::FTPHandler::ftp_mfmt).
 pub fn mfmt(s: &mut FTPSession, path: &Path, timeval: &str) {
-    if timeval.chars().count() != "YYYYMMDDHHMMSS".len() {
+    let Some(seconds) = parse_timeval(timeval.as_bytes()) else {
         s.respond(BAD_TIME);
         return;
-    }
-    let seconds = parse_timeval(timeval.as_bytes());
+    };
     let path = path.to_owned();
     files::run(
         s,
         move |fs, state| {
             let shown = fs.fs2ftp(state, &path);
-            if !fs.isfile(state, &path) {
+            // The fact `perm` of a directory has the letter T too.
+            if fs.stat(state, &path).is_err() {
                 return Ok(Found::Other(shown));
             }
-            if let Some(seconds) = seconds {
-                set_time(fs, state, &path, seconds)?;
-            }
-            Ok(Found::File((seconds, shown)))
+            set_time(fs, state, &path, seconds)?;
+            Ok(Found::File(shown))
         },
-        |s, set| match set {
+        move |s, set| match set {
             Ok(Found::Other(shown)) => {
                 respond_name(s, 550, "", shown.as_bytes(), " is not retrievable");
             }
-            Ok(Found::File((None, _))) => s.respond(BAD_TIME),
-            Ok(Found::File((Some(seconds), shown))) => {
-                match format_timeval(seconds, s.use_gmt_times()) {
-                    Some(time) => {
-                        let before = format!("Modify={time}; ");
-                        respond_name(s, 213, &before, shown.as_bytes(), ".");
-                    }
-                    None => s.respond(NO_TIME),
+            Ok(Found::File(shown)) => match format_timeval(seconds, s.use_gmt_times()) {
+                Some(time) => {
+                    let before = format!("Modify={time}; ");
+                    respond_name(s, 213, &before, shown.as_bytes(), ".");
                 }
-            }
+                None => s.respond(NO_TIME),
+            },
             Err(err) => s.respond(err),
         },
     );
@@ -212,11 +207,11 @@ fn set_time(
     Ok(())
 }
 
-/// What an operation on a regular file has found.
+/// What an operation on a file has found.
 enum Found<T> {
     /// What was asked about the file.
     File(T),
-    /// The path is not one of a regular file. This is its FTP path, for the reply.
+    /// The path is not one of such a file. This is its FTP path, for the reply.
     Other(OsString),
 }
 
@@ -235,10 +230,11 @@ fn respond(
     );
 }
 
+/// Whether a path names the user's root. A link that leads there has a name of its own.
 fn is_root(fs: &dyn AbstractedFS, state: &FSState, path: &Path) -> bool {
-    fs.realpath(state, path) == fs.realpath(state, state.root())
+    fs.realpath(state, path) == fs.realpath(state, state.root()) && !fs.islink(state, path)
 }
 
-const BAD_TIME: Reply = Reply::new(550, "Invalid time format; expected: YYYYMMDDHHMMSS.");
+const BAD_TIME: Reply = Reply::new(501, "Invalid time format; expected: YYYYMMDDHHMMSS.");
 
 const NO_TIME: Reply = Reply::new(550, "Can't determine file's last modification time.");

@@ -136,7 +136,7 @@ fn make_unique(
     };
     prefix.push(".");
     if !fs.validpath(state, &dir) {
-        return Err(FSError::Outside.into());
+        return Err(files::outside(fs, state, &dir).into());
     }
     // The permission is checked before anything is made, so that a user without it leaves no
     // trace. It is checked for a name that does not exist, because it is too long for one.

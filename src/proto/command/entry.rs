@@ -39,15 +39,19 @@ pub(crate) enum ArgKind {
     Name,
     /// The path of something that exists. A missing one is the current directory.
     Existing,
+    /// The name of something that exists, which the command does not follow if it is a link (DELE).
+    Entry,
     /// The path of something that the command makes.
     New,
+    /// The new name of something (RNTO): a link that has the name is replaced, and not followed.
+    Target,
     /// The path of a directory. A missing one is the user's root (CWD).
     Directory,
     /// Always the parent directory (CDUP).
     Parent,
     /// As `Existing`, with flags of `ls` before it, which are dropped (LIST, NLST).
     Listing,
-    /// As `Listing`, but patterns are refused, and without an argument the command is about
+    /// As `Listing`, but no patterns, and without an argument the command is about
     /// the session and needs neither a path nor a login (STAT).
     Status,
     /// A mode, a space, and the path of something that exists (SITE CHMOD).
@@ -69,7 +73,15 @@ impl ArgKind {
     /// listing has shown. (STOR makes a file of exactly the given name, also if it replaces
     /// one.)
     pub(crate) fn must_exist(self) -> bool {
-        !matches!(self, Self::Text | Self::Name | Self::New | Self::Parent)
+        !matches!(
+            self,
+            Self::Text | Self::Name | Self::New | Self::Target | Self::Parent
+        )
+    }
+
+    /// Whether the path names a link itself, and not what it leads to.
+    pub(crate) fn is_of_the_name(self) -> bool {
+        matches!(self, Self::Entry | Self::Target)
     }
 }
 

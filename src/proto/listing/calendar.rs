@@ -19,7 +19,7 @@ struct Day {
     end: i64,
     /// Local time minus GMT, in seconds.
     offset: i64,
-    year: u64,
+    year: i64,
     month: usize,
     day: u8,
 }
@@ -37,12 +37,16 @@ impl Calendar {
         Self { zone, day }
     }
 
-    /// The date and time of day of a time in seconds since 1970. `None` outside the years 1 to 9999.
+    /// The date and time of day of a time in seconds since 1970. `None` if the year minus 1900 does
+    /// not fit in 32 bits: localtime(3), which `ls` uses, fails there too.
     pub(super) fn civil(&mut self, seconds: i64) -> Option<Civil> {
+        // Sums of times within this bound do not overflow.
+        if seconds.unsigned_abs() > FARTHEST {
+            return None;
+        }
         if !(self.day.start..self.day.end).contains(&seconds) {
             self.day = self.look_up(seconds)?;
         }
-        // This does not overflow: the calendar has this day, so both numbers are small.
         let second = (seconds + self.day.offset).rem_euclid(DAY);
         let part = |value: i64| u8::try_from(value).unwrap_or(0);
         Some(Civil {
@@ -54,14 +58,23 @@ impl Calendar {
     }
 
     fn look_up(&self, seconds: i64) -> Option<Day> {
-        let time = Timestamp::from_second(seconds).ok()?;
+        // `jiff` knows the years from -9999 to 9999. Dates repeat every 400 years, and so do the
+        // rules of a time zone far from the present.
+        let cycles = match seconds {
+            ..FIRST => (seconds - FIRST).div_euclid(CYCLE),
+            FIRST..=LAST => 0,
+            _ => (seconds - LAST + CYCLE - 1) / CYCLE,
+        };
+        let shifted = seconds - cycles * CYCLE;
+        let time = Timestamp::from_second(shifted).ok()?;
         let offset = self.zone.to_offset(time);
         let date = offset.to_datetime(time).date();
-        let year = u64::try_from(date.year()).ok().filter(|year| *year > 0)?;
+        let year = i64::from(date.year()) + cycles * 400;
+        i32::try_from(year - 1900).ok()?;
         let offset = i64::from(offset.seconds());
         let start = seconds - (seconds + offset).rem_euclid(DAY);
         let same_offset = |seconds: i64| {
-            Timestamp::from_second(seconds)
+            Timestamp::from_second(seconds - cycles * CYCLE)
                 .is_ok_and(|time| i64::from(self.zone.to_offset(time).seconds()) == offset)
         };
         // On a day when the clocks change, only this second is certain.
@@ -90,11 +103,15 @@ pub(super) struct Civil {
 }
 
 impl Civil {
+    /// `Sep  2 03:40`, or `Sep  2  2007` with the year.
     pub(super) fn push_list(&self, with_year: bool, out: &mut Vec<u8>) {
         let month = MONTHS.get(self.day.month.wrapping_sub(1));
         out.extend_from_slice(month.unwrap_or(&MONTHS[0]).as_bytes());
         out.push(b' ');
-        push_two(out, self.day.day);
+        match self.day.day {
+            day @ ..10 => out.extend_from_slice(&[b' ', b'0' + day]),
+            day => push_two(out, day),
+        }
         out.push(b' ');
         if with_year {
             out.push(b' ');
@@ -104,6 +121,11 @@ impl Civil {
             out.push(b':');
             push_two(out, self.minute);
         }
+    }
+
+    /// Whether a time-val of RFC 3659 §2.3, which has four digits for the year, can hold the time.
+    pub(super) fn is_timeval(&self) -> bool {
+        (1..=9999).contains(&self.day.year)
     }
 
     /// `YYYYMMDDHHMMSS`, the time-val of RFC 3659 §2.3.
@@ -121,11 +143,16 @@ fn push_two(out: &mut Vec<u8>, number: u8) {
     out.extend_from_slice(&[b'0' + number / 10 % 10, b'0' + number % 10]);
 }
 
-/// Four digits: a year of the calendar has no more.
-fn push_year(out: &mut Vec<u8>, year: u64) {
-    let part = |value: u64| u8::try_from(value % 100).unwrap_or(0);
-    push_two(out, part(year / 100));
-    push_two(out, part(year));
+/// At least four characters.
+fn push_year(out: &mut Vec<u8>, year: i64) {
+    match u16::try_from(year) {
+        Ok(year @ ..10_000) => {
+            let part = |value: u16| u8::try_from(value % 100).unwrap_or(0);
+            push_two(out, part(year / 100));
+            push_two(out, part(year));
+        }
+        _ => out.extend_from_slice(format!("{year:04}").as_bytes()),
+    }
 }
 
 const MONTHS: [&str; 12] = [
@@ -133,3 +160,10 @@ const MONTHS: [&str; 12] = [
 ];
 /// The seconds of a day.
 const DAY: i64 = 24 * 60 * 60;
+/// The seconds of 400 years, after which the calendar repeats.
+const CYCLE: i64 = 146_097 * DAY;
+/// The times that are looked up as they are: in the years -7537 to 9892, about.
+const FIRST: i64 = -300_000_000_000;
+const LAST: i64 = 250_000_000_000;
+/// More than the seconds of 2^31 years.
+const FARTHEST: u64 = 70_000_000_000_000_000;

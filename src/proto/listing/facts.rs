@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::stat::Stat;
 use crate::proto::perm::{Perm, Perms};
 
 /// The facts that a client has chosen for MLSD and MLST, and the permissions for the fact `perm`.
@@ -66,8 +67,14 @@ impl MlsxFacts {
     }
 
     /// Appends the value of `perm` (RFC 3659 §7.5.5), which follows from pyftpdlib's letters.
-    pub(super) fn push_perm(self, is_dir: bool, out: &mut Vec<u8>) {
-        let hidden = if is_dir { "arw" } else { "celmp" };
+    pub(super) fn push_perm(self, stat: &Stat, out: &mut Vec<u8>) {
+        let is_dir = stat.is_dir();
+        let hidden = match is_dir {
+            true => "arw",
+            // A link that leads nowhere can only be deleted and renamed.
+            false if stat.is_symlink() => "celmparwMT",
+            false => "celmp",
+        };
         for perm in self.perms.iter() {
             let letter = perm.letter();
             // A letter is one byte in any encoding of the wire.

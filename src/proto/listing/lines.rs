@@ -7,7 +7,7 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 
-use super::calendar::Calendar;
+use super::calendar::{Calendar, Civil};
 use super::facts::{Fact, MlsxFacts};
 use super::stat::Stat;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
@@ -17,7 +17,8 @@ use crate::proto::encoding::{Encoding, UnicodeErrors};
 pub struct ListEntry<'a> {
     /// The name as it is to appear.
     pub name: &'a OsStr,
-    /// The attributes: for LIST those of a link itself, for MLSx those of its target.
+    /// The attributes: for LIST those of a link itself, for MLSx those of its target. MLSx shows the
+    /// attributes of a link as those of a link that leads nowhere.
     pub stat: &'a Stat,
     /// The target of a link, which LIST shows as `name -> target`.
     pub target: Option<&'a Path>,
@@ -82,8 +83,8 @@ impl ListingStyle {
     /// Appends a line in the form of `/bin/ls -lA`, with its CRLF:
     /// `-rw-r--r--   1 user     group         380 Sep 02 03:40 module.py`.
     ///
-    /// A time more than 180 days ago is shown with its year, any other time with its hour and
-    /// minute. As pyftpdlib's `format_list()`.
+    /// The time has the form of GNU `ls` in the locale C: hour and minute if it lies within the last
+    /// half year, else the year. Otherwise as pyftpdlib's `format_list()`.
     pub fn list_line(&mut self, names: Names<'_>, entry: &ListEntry<'_>, out: &mut Vec<u8>) {
         let stat = entry.stat;
         out.extend_from_slice(&filemode(stat.mode));
@@ -125,14 +126,15 @@ impl ListingStyle {
             out.push(b'=');
             match fact {
                 Fact::Modify => {
-                    let Some(time) = self.calendar.civil(stat.mtime) else {
-                        // The calendar does not have this time. A fact may be missing.
+                    let time = self.calendar.civil(stat.mtime);
+                    let Some(time) = time.filter(Civil::is_timeval) else {
+                        // Four digits do not hold the year. A fact may be missing.
                         out.truncate(start);
                         continue;
                     };
                     time.push_mlsx(out);
                 }
-                Fact::Perm => facts.push_perm(stat.is_dir(), out),
+                Fact::Perm => facts.push_perm(stat, out),
                 Fact::Size => push_number(out, stat.size, 0),
                 Fact::Type => out.extend_from_slice(type_of(entry)),
                 Fact::Unique => {
@@ -141,7 +143,7 @@ impl ListingStyle {
                     push_hex(out, stat.ino);
                 }
                 Fact::UnixGid => push_number(out, stat.gid.into(), 0),
-                Fact::UnixMode => push_octal(out, stat.mode & 0o777),
+                Fact::UnixMode => push_octal(out, stat.mode & 0o7777),
                 Fact::UnixUid => push_number(out, stat.uid.into(), 0),
             }
             out.push(b';');
@@ -165,16 +167,24 @@ impl ListingStyle {
         out.extend_from_slice(&self.owners.1);
     }
 
-    /// Appends `Sep 02 03:40`, or `Sep 02  2007` for a time more than six months ago.
+    /// Appends `Sep  2 03:40` for a time within the last half year, else `Sep  2  2007`. A time
+    /// without a date is shown in seconds.
     fn push_list_time(&mut self, mtime: i64, out: &mut Vec<u8>) {
-        if let Some(time) = self.calendar.civil(mtime) {
-            return time.push_list(self.now.saturating_sub(mtime) > SIX_MONTHS, out);
+        let is_recent = mtime > self.now.saturating_sub(HALF_YEAR) && mtime <= self.now;
+        match self.calendar.civil(mtime) {
+            Some(time) => time.push_list(!is_recent, out),
+            None => out.extend_from_slice(mtime.to_string().as_bytes()),
         }
-        // A time that the calendar does not have is shown as the present time, as in pyftpdlib.
-        match self.calendar.civil(self.now) {
-            Some(now) => now.push_list(false, out),
-            None => out.extend_from_slice(b"Jan 01 00:00"),
-        }
+    }
+
+    /// Tells the style the present time, in seconds since 1970, if a listing takes long.
+    pub(crate) fn set_now(&mut self, now: i64) {
+        self.now = now;
+    }
+
+    /// Whether a time lies after the present time that the style knows.
+    pub(crate) fn is_future(&self, mtime: i64) -> bool {
+        mtime > self.now
     }
 
     fn push_name(&self, name: &OsStr, out: &mut Vec<u8>) {
@@ -217,7 +227,10 @@ fn filemode(mode: u32) -> [u8; 10] {
 }
 
 fn type_of(entry: &ListEntry<'_>) -> &'static [u8] {
-    if !entry.stat.is_dir() {
+    if entry.stat.is_symlink() {
+        // RFC 3659 §7.5.1.5, without the target: the client cannot use it.
+        b"OS.unix=symlink"
+    } else if !entry.stat.is_dir() {
         b"file"
     } else if entry.name == "." {
         b"cdir"
@@ -246,10 +259,16 @@ fn push_hex(out: &mut Vec<u8>, number: u64) {
     push_base(out, number, 16, 0);
 }
 
-/// Appends a number as Python's `oct()`: `0o755`.
-fn push_octal(out: &mut Vec<u8>, number: u32) {
-    out.extend_from_slice(b"0o");
-    push_base(out, number.into(), 8, 0);
+/// Appends the bits of a mode as C and clients write them: `0755`, `04755`.
+fn push_octal(out: &mut Vec<u8>, mode: u32) {
+    out.push(b'0');
+    for shift in [9, 6, 3, 0] {
+        let digit = u8::try_from(mode >> shift & 7).unwrap_or(0);
+        // Without a set-uid, set-gid or sticky bit there are three digits after the 0.
+        if shift < 9 || digit > 0 {
+            out.push(b'0' + digit);
+        }
+    }
 }
 
 fn push_base(out: &mut Vec<u8>, mut number: u64, base: u64, width: usize) {
@@ -269,8 +288,10 @@ fn push_base(out: &mut Vec<u8>, mut number: u64, base: u64, width: usize) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// Six months, as pyftpdlib and proftpd count them, in seconds.
-const SIX_MONTHS: i64 = 180 * 24 * 60 * 60;
+/// Half a year of the Gregorian calendar, on average, in seconds: as GNU `ls`.
+const HALF_YEAR: i64 = 31_556_952 / 2;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod times;

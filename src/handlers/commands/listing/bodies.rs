@@ -3,16 +3,16 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::SystemTime;
 
 use super::form::Form;
 use super::lines::Listing;
+use super::now::now;
 use super::source::{self, Source};
 use crate::handlers::data::Outgoing;
 use crate::handlers::files::{self, Opener};
 use crate::handlers::session::FTPSession;
 use crate::handlers::transfers::push_dtp_data;
-use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts};
+use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts, Stat};
 use crate::proto::reply::Reply;
 
 /// Stock [`FTPHandler::ftp_list`](crate::FTPHandler::ftp_list): sorted, in the form of `ls -l`.
@@ -71,7 +71,11 @@ pub fn mlst(s: &mut FTPSession, path: &Path) {
     files::run(
         s,
         move |fs, state| {
-            let stat = fs.stat(state, &path)?;
+            let stat = fs.stat(state, &path).or_else(|err| {
+                // A link that leads nowhere, or outside, is shown as itself.
+                let link = fs.lstat(state, &path).ok();
+                link.filter(Stat::is_symlink).ok_or(err)
+            })?;
             let entry = ListEntry {
                 name: OsStr::new(""),
                 stat: &stat,
@@ -153,9 +157,7 @@ fn facts(s: &FTPSession) -> MlsxFacts {
 }
 
 fn style(s: &FTPSession) -> ListingStyle {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-    ListingStyle::new(s.encoding(), s.unicode_errors(), s.use_gmt_times(), now)
+    ListingStyle::new(s.encoding(), s.unicode_errors(), s.use_gmt_times(), now())
 }
 
 /// The memory for names to be sorted, in bytes. The rest follows in the order of the system.

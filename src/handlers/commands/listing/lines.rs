@@ -6,7 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::form::{Form, Matches};
 use super::names::Names;
-use crate::filesystems::{AbstractedFS, FSDir};
+use super::now::update_now;
+use crate::filesystems::{AbstractedFS, FSDir, Stat};
 use crate::handlers::files::OpenDir;
 use crate::producers::{More, Producer};
 use crate::proto::listing::{ListEntry, ListingStyle};
@@ -87,8 +88,7 @@ impl Lines {
         Ok(More::Yes)
     }
 
-    /// Appends the line of an entry. An entry that does not exist any more has none, and in
-    /// MLSD neither has a link that leads nowhere.
+    /// Appends the line of an entry. An entry that does not exist any more has none.
     fn line(&mut self, fs: &dyn AbstractedFS, dir: &dyn FSDir, name: &OsStr, out: &mut Vec<u8>) {
         let shown = match &self.pattern {
             Some((pattern, _)) if !pattern.matches(name.as_bytes()) => return,
@@ -104,6 +104,7 @@ impl Lines {
                 let Ok(stat) = dir.lstat(name) else {
                     return;
                 };
+                update_now(&mut self.style, &stat);
                 let target = stat.is_symlink().then(|| dir.readlink(name).ok()).flatten();
                 let entry = ListEntry {
                     name,
@@ -113,7 +114,7 @@ impl Lines {
                 fs.format_list(&mut self.style, &entry, out);
             }
             Form::Facts(facts) => {
-                let Ok(stat) = dir.stat(name) else {
+                let Some(stat) = stat_or_link(dir, name) else {
                     return;
                 };
                 let entry = ListEntry {
@@ -125,6 +126,15 @@ impl Lines {
             }
         }
     }
+}
+
+/// The attributes of an entry with its link followed; those of the link itself if it leads nowhere,
+/// outside, or in a circle.
+fn stat_or_link(dir: &dyn FSDir, name: &OsStr) -> Option<Stat> {
+    dir.stat(name).ok().or_else(|| {
+        let stat = dir.lstat(name).ok();
+        stat.filter(Stat::is_symlink)
+    })
 }
 
 /// The bytes of lines after which a step ends.

@@ -5,6 +5,7 @@ mod bodies;
 mod form;
 mod lines;
 mod names;
+mod now;
 mod source;
 
 pub(super) use self::bodies::stat;

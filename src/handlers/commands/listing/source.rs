@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::form::{Form, Matches};
+use super::now::update_now;
 use crate::error::FSError;
 use crate::filesystems::{AbstractedFS, FSDir, FSState, Stat};
 use crate::proto::listing::{ListEntry, ListingStyle};
@@ -67,6 +68,7 @@ fn one_line(
         style.name_line(name, &mut line);
         return line;
     }
+    update_now(style, stat);
     let target = match stat.is_symlink() {
         true => fs.readlink(state, path).ok(),
         false => None,

@@ -1,4 +1,5 @@
-//! The rows were printed by pyftpdlib 2.2.0 at the time [`NOW`].
+//! The rows were printed by pyftpdlib 2.2.0 at the time [`NOW`], but for `unix.mode`, the attributes
+//! of a link, and the times of LIST, which have the form of GNU `ls`.
 
 use std::cell::Cell;
 
@@ -23,92 +24,92 @@ const ROWS: [Row; 13] = [
     Row {
         stat: stat(0o100644, 1, 0, 380, 1699999940, (66, 77)),
         list: "-rw-r--r--   1 root     root          380 Nov 14 22:12 f0",
-        mlsx: "modify=20231114221220;perm=radfwMT;size=380;type=file;unique=42g4d;unix.gid=0;unix.mode=0o644;unix.uid=0; f0",
+        mlsx: "modify=20231114221220;perm=radfwMT;size=380;type=file;unique=42g4d;unix.gid=0;unix.mode=0644;unix.uid=0; f0",
         list_rome: "-rw-r--r--   1 root     root          380 Nov 14 23:12 f0",
         modify_rome: "modify=20231114231220",
     },
     Row {
         stat: stat(0o40755, 12, 5, 4096, 1684448000, (2049, 11259375)),
         list: "drwxr-xr-x  12 averylongusername écurie       4096 May 18 22:13 f1",
-        mlsx: "modify=20230518221320;perm=eldfmMTcp;size=4096;type=dir;unique=801gabcdef;unix.gid=5;unix.mode=0o755;unix.uid=5; f1",
+        mlsx: "modify=20230518221320;perm=eldfmMTcp;size=4096;type=dir;unique=801gabcdef;unix.gid=5;unix.mode=0755;unix.uid=5; f1",
         list_rome: "drwxr-xr-x  12 averylongusername écurie       4096 May 19 00:13 f1",
         modify_rome: "modify=20230519001320",
     },
     Row {
         stat: stat(0o40755, 12, 5, 4096, 1684447999, (1, 2)),
-        list: "drwxr-xr-x  12 averylongusername écurie       4096 May 18  2023 f2",
-        mlsx: "modify=20230518221319;perm=eldfmMTcp;size=4096;type=dir;unique=1g2;unix.gid=5;unix.mode=0o755;unix.uid=5; f2",
-        list_rome: "drwxr-xr-x  12 averylongusername écurie       4096 May 19  2023 f2",
+        list: "drwxr-xr-x  12 averylongusername écurie       4096 May 18 22:13 f2",
+        mlsx: "modify=20230518221319;perm=eldfmMTcp;size=4096;type=dir;unique=1g2;unix.gid=5;unix.mode=0755;unix.uid=5; f2",
+        list_rome: "drwxr-xr-x  12 averylongusername écurie       4096 May 19 00:13 f2",
         modify_rome: "modify=20230519001319",
     },
     Row {
         stat: stat(0o120777, 1, 1000, 9, 1700000000, (1, 1)),
         list: "lrwxrwxrwx   1 1000     1000            9 Nov 14 22:13 f3 -> ../target",
-        mlsx: "modify=20231114221320;perm=radfwMT;size=9;type=file;unique=1g1;unix.gid=1000;unix.mode=0o777;unix.uid=1000; f3",
+        mlsx: "modify=20231114221320;perm=df;size=9;type=OS.unix=symlink;unique=1g1;unix.gid=1000;unix.mode=0777;unix.uid=1000; f3",
         list_rome: "lrwxrwxrwx   1 1000     1000            9 Nov 14 23:13 f3 -> ../target",
         modify_rome: "modify=20231114231320",
     },
     Row {
         stat: stat(0o104755, 1000, 1, 123456789012, 1734560000, (1, 1)),
-        list: "-rwsr-xr-x 1000 1        1        123456789012 Dec 18 22:13 f4",
-        mlsx: "modify=20241218221320;perm=radfwMT;size=123456789012;type=file;unique=1g1;unix.gid=1;unix.mode=0o755;unix.uid=1; f4",
-        list_rome: "-rwsr-xr-x 1000 1        1        123456789012 Dec 18 23:13 f4",
+        list: "-rwsr-xr-x 1000 1        1        123456789012 Dec 18  2024 f4",
+        mlsx: "modify=20241218221320;perm=radfwMT;size=123456789012;type=file;unique=1g1;unix.gid=1;unix.mode=04755;unix.uid=1; f4",
+        list_rome: "-rwsr-xr-x 1000 1        1        123456789012 Dec 18  2024 f4",
         modify_rome: "modify=20241218231320",
     },
     Row {
         stat: stat(0o102644, 1, 1, 0, 0, (1, 1)),
-        list: "-rw-r-Sr--   1 1        1               0 Jan 01  1970 f5",
-        mlsx: "modify=19700101000000;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0o644;unix.uid=1; f5",
-        list_rome: "-rw-r-Sr--   1 1        1               0 Jan 01  1970 f5",
+        list: "-rw-r-Sr--   1 1        1               0 Jan  1  1970 f5",
+        mlsx: "modify=19700101000000;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=02644;unix.uid=1; f5",
+        list_rome: "-rw-r-Sr--   1 1        1               0 Jan  1  1970 f5",
         modify_rome: "modify=19700101010000",
     },
     Row {
         stat: stat(0o41777, 3, 1, 0, -1, (1, 1)),
         list: "drwxrwxrwt   3 1        1               0 Dec 31  1969 f6",
-        mlsx: "modify=19691231235959;perm=eldfmMTcp;size=0;type=dir;unique=1g1;unix.gid=1;unix.mode=0o777;unix.uid=1; f6",
-        list_rome: "drwxrwxrwt   3 1        1               0 Jan 01  1970 f6",
+        mlsx: "modify=19691231235959;perm=eldfmMTcp;size=0;type=dir;unique=1g1;unix.gid=1;unix.mode=01777;unix.uid=1; f6",
+        list_rome: "drwxrwxrwt   3 1        1               0 Jan  1  1970 f6",
         modify_rome: "modify=19700101005959",
     },
     Row {
         stat: stat(0o41666, 0, 1, 0, 951782400, (1, 1)),
         list: "drw-rw-rwT   1 1        1               0 Feb 29  2000 f7",
-        mlsx: "modify=20000229000000;perm=eldfmMTcp;size=0;type=dir;unique=1g1;unix.gid=1;unix.mode=0o666;unix.uid=1; f7",
+        mlsx: "modify=20000229000000;perm=eldfmMTcp;size=0;type=dir;unique=1g1;unix.gid=1;unix.mode=01666;unix.uid=1; f7",
         list_rome: "drw-rw-rwT   1 1        1               0 Feb 29  2000 f7",
         modify_rome: "modify=20000229010000",
     },
     Row {
         stat: stat(0o140755, 1, 1, 0, 1679787000, (1, 1)),
         list: "srwxr-xr-x   1 1        1               0 Mar 25  2023 f8",
-        mlsx: "modify=20230325233000;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0o755;unix.uid=1; f8",
+        mlsx: "modify=20230325233000;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0755;unix.uid=1; f8",
         list_rome: "srwxr-xr-x   1 1        1               0 Mar 26  2023 f8",
         modify_rome: "modify=20230326003000",
     },
     Row {
         stat: stat(0o60660, 1, 1, 0, 1698541199, (1, 1)),
         list: "brw-rw----   1 1        1               0 Oct 29 00:59 f9",
-        mlsx: "modify=20231029005959;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0o660;unix.uid=1; f9",
+        mlsx: "modify=20231029005959;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0660;unix.uid=1; f9",
         list_rome: "brw-rw----   1 1        1               0 Oct 29 02:59 f9",
         modify_rome: "modify=20231029025959",
     },
     Row {
         stat: stat(0o20660, 1, 1, 0, 1698541200, (1, 1)),
         list: "crw-rw----   1 1        1               0 Oct 29 01:00 f10",
-        mlsx: "modify=20231029010000;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0o660;unix.uid=1; f10",
+        mlsx: "modify=20231029010000;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0660;unix.uid=1; f10",
         list_rome: "crw-rw----   1 1        1               0 Oct 29 02:00 f10",
         modify_rome: "modify=20231029020000",
     },
     Row {
         stat: stat(0o10600, 1, 1, 0, 253402127999, (1, 1)),
-        list: "prw-------   1 1        1               0 Dec 29 23:59 f11",
-        mlsx: "modify=99991229235959;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0o600;unix.uid=1; f11",
-        list_rome: "prw-------   1 1        1               0 Dec 30 00:59 f11",
+        list: "prw-------   1 1        1               0 Dec 29  9999 f11",
+        mlsx: "modify=99991229235959;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0600;unix.uid=1; f11",
+        list_rome: "prw-------   1 1        1               0 Dec 30  9999 f11",
         modify_rome: "modify=99991230005959",
     },
     Row {
         stat: stat(0o6711, 1, 1, 0, -2208988800, (1, 1)),
-        list: "?rws--s--x   1 1        1               0 Jan 01  1900 f12",
-        mlsx: "modify=19000101000000;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=0o711;unix.uid=1; f12",
-        list_rome: "?rws--s--x   1 1        1               0 Jan 01  1900 f12",
+        list: "?rws--s--x   1 1        1               0 Jan  1  1900 f12",
+        mlsx: "modify=19000101000000;perm=radfwMT;size=0;type=file;unique=1g1;unix.gid=1;unix.mode=06711;unix.uid=1; f12",
+        list_rome: "?rws--s--x   1 1        1               0 Jan  1  1900 f12",
         modify_rome: "modify=19000101010000",
     },
 ];
@@ -186,7 +187,7 @@ fn all_facts() -> MlsxFacts {
 }
 
 #[test]
-fn lines_as_pyftpdlib() {
+fn lines_of_a_style() {
     let mut gmt = style(TimeZone::UTC);
     let mut local = style(rome());
     let facts = all_facts();
@@ -206,15 +207,33 @@ fn lines_as_pyftpdlib() {
 #[test]
 fn times_of_no_calendar() {
     let mut gmt = style(TimeZone::UTC);
-    for mtime in [i64::MIN, i64::MAX, -100_000_000_000, 1 << 55] {
+    for mtime in [i64::MIN, i64::MAX, -67_768_040_609_740_801, 1 << 57] {
         let stat = Stat {
             mtime,
             ..ROWS[0].stat
         };
         let list = list_line(&mut gmt, "f", &stat);
-        assert!(list.ends_with(" Nov 14 22:13 f\r\n"), "{list}");
+        assert!(list.ends_with(&format!(" {mtime} f\r\n")), "{list}");
+    }
+    // The fact `modify` has four digits for the year.
+    for mtime in [i64::MIN, i64::MAX, -62_135_596_801, 253_402_300_800] {
+        let stat = Stat {
+            mtime,
+            ..ROWS[0].stat
+        };
         let mlsx = mlsx_line(&mut gmt, &MlsxFacts::default(), "f", &stat);
         assert_eq!(mlsx, "perm=;size=380;type=file;unique=42g4d; f\r\n");
+    }
+    for (mtime, expected) in [
+        (-62_135_596_800, "modify=00010101000000;"),
+        (253_402_300_799, "modify=99991231235959;"),
+    ] {
+        let stat = Stat {
+            mtime,
+            ..ROWS[0].stat
+        };
+        let mlsx = mlsx_line(&mut gmt, &MlsxFacts::default(), "f", &stat);
+        assert!(mlsx.starts_with(expected), "{mlsx}");
     }
     let mut absurd = ListingStyle::new(Encoding::UTF_8, UnicodeErrors::Replace, false, i64::MAX);
     list_line(&mut absurd, "f", &Stat::default());
@@ -222,7 +241,24 @@ fn times_of_no_calendar() {
         mtime: i64::MIN,
         ..Stat::default()
     };
-    assert!(list_line(&mut absurd, "f", &far).contains("Jan 01 00:00"));
+    assert!(list_line(&mut absurd, "f", &far).contains(" -9223372036854775808 f"));
+}
+
+#[test]
+fn a_mode_is_octal() {
+    for (mode, expected) in [
+        (0o100_640, "0640"),
+        (0o100_000, "0000"),
+        (0o100_007, "0007"),
+        (0o104_755, "04755"),
+        (0o042_770, "02770"),
+        (0o041_777, "01777"),
+        (0o107_777, "07777"),
+    ] {
+        let mut out = Vec::new();
+        push_octal(&mut out, mode & 0o7777);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
 }
 
 #[test]
