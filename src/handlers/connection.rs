@@ -75,7 +75,12 @@ impl<H: FTPHandler> Connection<H> {
             if !is_disconnect(&err) {
                 self.session.log(format_args!("connection failed: {err}"));
             }
-            self.session.chat.close();
+            // Nothing more can be said to the client, but what it has sent is kept.
+            let is_gone = matches!(self.session.leaving, Leaving::Gone { .. });
+            match !is_gone && self.session.leave_after_upload() {
+                true => io.again(),
+                false => self.session.chat.close(),
+            }
         }
         if self.session.chat.is_closed() {
             self.reap();
@@ -194,7 +199,8 @@ impl<H: FTPHandler> Connection<H> {
         }
         s.chat.keep(rest);
         let gone = input.eof || (held && s.chat.stream.is_read_closed());
-        if gone && (!moved || held) && !s.is_leaving() && !s.is_waiting() {
+        if gone && (!moved || held) && !s.is_leaving() && !s.is_waiting() && !s.leave_after_upload()
+        {
             // RFC 959: a transfer ends with its control connection.
             transfers::finish(&mut self.handler, s, Outcome::Silent);
             s.close_when_done();
@@ -205,7 +211,11 @@ impl<H: FTPHandler> Connection<H> {
     /// Sends the replies, and watches each socket for what the state calls for.
     fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let s = &mut self.session;
-        let more = s.chat.flush()?;
+        let more = match s.chat.flush() {
+            // The client has gone, and its upload goes on.
+            Err(_) if matches!(s.leaving, Leaving::Gone { .. }) && s.has_upload() => false,
+            flushed => flushed?,
+        };
         // No event comes for the commands that waited for the room which the flush has made.
         if more || (s.waits_for_room && has_room(s)) {
             io.again();

@@ -25,6 +25,7 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
     [
         s.idle_deadline(),
         s.handshake_deadline(),
+        s.gone_deadline(),
         s.login.next_timeout(),
         data,
         s.next_timer(),
@@ -48,6 +49,9 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     if due(s.handshake_deadline()) {
         h.handle_timeout(s);
         // An override may have left it open.
+        s.close();
+    }
+    if due(s.gone_deadline()) {
         s.close();
     }
     if due(s.login.next_timeout()) {

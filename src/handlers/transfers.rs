@@ -204,7 +204,12 @@ pub(super) fn finish<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, outcome: 
                 report(h, s, &transfer);
             }
         });
-        if matches!(outcome, Outcome::TimedOut) || (s.leaving == Leaving::Quit && !s.is_parked()) {
+        let leaves = match s.leaving {
+            Leaving::No | Leaving::Drained => false,
+            Leaving::Quit => !s.is_parked(),
+            Leaving::Gone { .. } => true,
+        };
+        if leaves || matches!(outcome, Outcome::TimedOut) {
             s.close_when_done();
         }
         s.restart_idle();

@@ -29,6 +29,7 @@ mod throttle_bandwidth;
 mod timeouts;
 mod transcripts;
 mod uploads_begin;
+mod uploads_end;
 
 use testkit::Mode;
 

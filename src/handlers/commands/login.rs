@@ -283,7 +283,7 @@ pub fn quit<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     if s.transfer_active() {
         // RFC 959: the transfer ends, with its reply, before the connection does.
         s.leaving = Leaving::Quit;
-    } else {
+    } else if !s.leave_after_upload() {
         s.close_when_done();
     }
     if s.authenticated() && !s.username.is_empty() {

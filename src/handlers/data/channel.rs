@@ -263,6 +263,13 @@ impl DataChannel {
         self.sendfile_allowed && !self.is_secure() && self.stream.network().is_none()
     }
 
+    /// When the last byte was moved, or when the last pause ends.
+    pub(crate) fn last_progress(&self) -> Instant {
+        self.wake_at.map_or(self.last_progress, |wake_at| {
+            wake_at.max(self.last_progress)
+        })
+    }
+
     pub(super) fn direction(&self) -> Direction {
         match self.transfer {
             Transfer::None => Direction::None,

@@ -114,8 +114,6 @@ impl DataConnection {
     /// When the connection will have made no progress for too long.
     pub(super) fn stalls_at(&self) -> Option<Instant> {
         let timeout = self.channel.timeout?;
-        let d = &self.channel;
-        let since = d.wake_at.unwrap_or(d.last_progress).max(d.last_progress);
-        Some(after(since, timeout))
+        Some(after(self.channel.last_progress(), timeout))
     }
 }

@@ -70,6 +70,12 @@ pub(crate) enum PendingTransfer {
     Closed(PathBuf, Cow<'static, str>),
 }
 
+impl PendingTransfer {
+    pub(crate) fn is_upload(&self) -> bool {
+        matches!(self, Self::Receive(..))
+    }
+}
+
 /// The result of [`DTPHandler::handle_read`](super::DTPHandler::handle_read).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {

@@ -17,6 +17,11 @@ pub(crate) enum Leaving {
     Quit,
     /// Because the server ends.
     Drained,
+    /// The client has gone, or has sent QUIT, while an upload was in progress or promised. What
+    /// it has sent is written first, within a bound that begins here.
+    Gone {
+        since: Instant,
+    },
 }
 
 /// TLS on the control connection.
