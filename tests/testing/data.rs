@@ -255,11 +255,41 @@ fn transfers_that_are_cut() {
     assert_eq!(session.command("STOR cut").code(), 125);
     data.write(b"abc");
     session.close();
+    // What the client has sent may still be on its way.
+    session.advance(2 * SECOND);
+    assert_eq!(data.write(b"more"), 4);
+    session.advance(2 * SECOND);
+    assert!(events.try_recv().is_err());
+    session.advance(SECOND);
     assert_eq!(
         events.try_iter().collect::<Vec<_>>(),
         ["incomplete cut", "disconnect"]
     );
     assert_eq!(data.write(b"more"), 0);
+    assert_eq!(place.read("cut"), b"abcmore");
+}
+
+/// A client that has closed its control connection may finish its upload, but not go on forever.
+#[test]
+fn upload_of_a_client_that_has_gone_is_bounded() {
+    let place = place();
+    let (mut session, events) = place.reporting();
+    session.command("TYPE I");
+    let mut data = session.passive();
+    assert_eq!(session.command("STOR long").code(), 125);
+    events.try_iter().for_each(drop);
+    session.close();
+    for _ in 0..59 {
+        assert_eq!(data.write(b"x"), 1);
+        session.advance(SECOND);
+    }
+    assert!(events.try_recv().is_err());
+    session.advance(SECOND);
+    assert_eq!(
+        events.try_iter().collect::<Vec<_>>(),
+        ["incomplete long", "disconnect"]
+    );
+    assert_eq!(place.read("long").len(), 59);
 }
 
 /// Only the clock counts.
