@@ -65,6 +65,12 @@ impl<T> DeadlineHeap<T> {
         self.heap.retain(|Reverse(entry)| keep(&entry.item));
     }
 
+    /// Drops the items for which `keep`, which gets the deadline too, returns false.
+    pub(super) fn retain_by(&mut self, mut keep: impl FnMut(Instant, &T) -> bool) {
+        self.heap
+            .retain(|Reverse(entry)| keep(entry.deadline, &entry.item));
+    }
+
     /// How many items there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -279,9 +279,12 @@ impl IOLoop {
         if self.core.slots.round_len() > 0 {
             return Some(Duration::ZERO);
         }
+        let now = self.now();
+        let soon = now + SOON;
+        self.core.slots.put_off(soon, |x| x.next_timeout());
         let next = [self.next_deadline(), self.lines_due];
         let next = next.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(self.now()))
+        Some(next.saturating_duration_since(now))
     }
 
     /// The nearest deadline of a channel or a scheduled function.
@@ -314,6 +317,10 @@ const EVENTS: usize = 256;
 /// After this time in a turn the loop looks for new events, before it calls the other channels
 /// that wait for their round.
 const ROUND_TIME: Duration = Duration::from_micros(50);
+
+/// A deadline that is nearer than this is read again before the loop sleeps: a final reply that
+/// waits for its client has one, and most clients are faster.
+const SOON: Duration = Duration::from_millis(10);
 
 /// How many times [`IOLoop::close`] looks for new channels.
 const CLOSE_ROUNDS: usize = 8;

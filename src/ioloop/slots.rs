@@ -161,6 +161,34 @@ impl<C> Slots<C> {
         self.deadlines.next_deadline()
     }
 
+    /// Puts off the entries of deadlines up to `until` that were put off meanwhile, so that the
+    /// loop does not wake up for them.
+    pub(super) fn put_off(&mut self, until: Instant, deadline_of: impl Fn(&C) -> Option<Instant>) {
+        while let Some((deadline, id)) = self.deadlines.peek() {
+            if deadline > until {
+                return;
+            }
+            let id = *id;
+            let Some(slot) = self.get_mut(id) else {
+                self.deadlines.pop();
+                continue;
+            };
+            if slot.armed != Some(deadline) {
+                self.deadlines.pop();
+                continue;
+            }
+            let next = slot.channel.as_ref().and_then(&deadline_of);
+            if next.is_some_and(|next| next <= deadline) {
+                return;
+            }
+            slot.armed = next;
+            self.deadlines.pop();
+            if let Some(next) = next {
+                self.deadlines.push(next, id);
+            }
+        }
+    }
+
     /// Takes the next channel whose deadline has come. `deadline_of` returns the present deadline of
     /// a channel: if it was put off meanwhile, it gets a new entry.
     pub(super) fn pop_due(
@@ -188,16 +216,16 @@ impl<C> Slots<C> {
         None
     }
 
-    /// Removes the deadlines of channels that are gone each time the heap has doubled: they would
-    /// stay there for minutes otherwise.
+    /// Removes the deadlines of channels that are gone, and those that an earlier deadline has
+    /// replaced, each time the heap has doubled: they would stay there for minutes otherwise.
     fn clean_deadlines(&mut self) {
         if self.deadlines.len() <= self.deadlines_max {
             return;
         }
         let slots = &self.slots;
-        self.deadlines.retain(|id| {
-            let slot = slots.get(id.slot as usize);
-            slot.is_some_and(|slot| slot.id == *id)
+        self.deadlines.retain_by(|deadline, id| {
+            let slot = slots.get(id.slot as usize).filter(|slot| slot.id == *id);
+            slot.is_some_and(|slot| slot.armed == Some(deadline))
         });
         self.deadlines_max = DEADLINES_MIN.max(2 * self.deadlines.len());
     }
@@ -235,6 +263,26 @@ mod tests {
         }
         assert_eq!(slots.round_len(), 1);
         assert_eq!((slots.pop_round(), slots.pop_round()), (Some(id), None));
+    }
+
+    #[test]
+    fn replaced_deadlines_do_not_pile_up() {
+        let now = Instant::now();
+        let at = |millis| now + Duration::from_millis(millis);
+        let mut slots = Slots::new();
+        let id = slots.add(|_| at(0));
+        for step in 0..10 * DEADLINES_MIN as u64 {
+            for deadline in [at(step + 2), at(step + 300_000)] {
+                *slots.take(id).as_mut().unwrap() = deadline;
+                slots.put_back(id, deadline, false, Some(deadline));
+            }
+            slots.put_off(at(step + 10), |deadline| Some(*deadline));
+            assert_eq!(
+                slots.next_deadline().max(Some(at(step + 11))),
+                slots.next_deadline()
+            );
+        }
+        assert!(slots.deadlines_len() <= DEADLINES_MIN + 1);
     }
 
     #[test]
