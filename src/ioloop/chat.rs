@@ -132,6 +132,7 @@ impl AsyncChat {
     fn longest(&self) -> usize {
         match &self.terminator {
             Terminator::Bytes(bytes) => self.limit + bytes.len() + 1,
+            Terminator::Line => self.limit + 3,
             // It has to be at least one, or nothing would be read.
             Terminator::Count(count) => (*count).max(1),
             Terminator::None => 1,

@@ -12,6 +12,9 @@ pub enum Terminator {
     /// These bytes, which are not part of the piece. An empty terminator means the same as
     /// [`None`](Self::None).
     Bytes(Cow<'static, [u8]>),
+    /// LF, or CR and LF: what servers of FTP accept as the end of a line. Another CR belongs to
+    /// the line.
+    Line,
     /// A count: each piece has so many bytes. Zero means the same as [`None`](Self::None).
     Count(usize),
     /// Nothing: the bytes that have come are a piece.
@@ -71,6 +74,7 @@ impl Splitter {
         }
         let end = match terminator {
             Terminator::Bytes(end) if !end.is_empty() => return self.line(end, limit, input),
+            Terminator::Line => return self.lf_line(limit, input),
             Terminator::Count(count) if *count > 0 => *count,
             _ => input.len(),
         };
@@ -83,17 +87,36 @@ impl Splitter {
     }
 
     fn line<'a>(&mut self, end: &[u8], limit: usize, input: &'a [u8]) -> Step<'a> {
-        if let Some(at) = memmem::find(input, end) {
-            let consumed = at + end.len();
-            let skipped = std::mem::take(&mut self.skipping);
-            return match input.get(..at) {
-                _ if skipped => Step::Skipped { consumed },
-                Some(piece) if at <= limit => Step::Piece { piece, consumed },
-                _ => Step::TooLong { consumed },
-            };
+        match memmem::find(input, end) {
+            Some(at) => self.found(input.get(..at), at + end.len(), limit),
+            None => self.not_found(input.len() - half(end, input), limit),
         }
-        // The last bytes may be the first half of the terminator.
-        let consumed = input.len() - half(end, input);
+    }
+
+    fn lf_line<'a>(&mut self, limit: usize, input: &'a [u8]) -> Step<'a> {
+        match memchr::memchr(b'\n', input) {
+            Some(at) => {
+                let line = input.get(..at);
+                let line = line.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+                self.found(line, at + 1, limit)
+            }
+            None => self.not_found(input.len() - half(b"\r\n", input), limit),
+        }
+    }
+
+    /// The step for a line whose end was found.
+    fn found<'a>(&mut self, line: Option<&'a [u8]>, consumed: usize, limit: usize) -> Step<'a> {
+        let skipped = std::mem::take(&mut self.skipping);
+        match line {
+            _ if skipped => Step::Skipped { consumed },
+            Some(piece) if piece.len() <= limit => Step::Piece { piece, consumed },
+            _ => Step::TooLong { consumed },
+        }
+    }
+
+    /// The step for a line whose end has not come. The bytes after `consumed`, if there are any,
+    /// may be the first half of the terminator.
+    fn not_found(&mut self, consumed: usize, limit: usize) -> Step<'static> {
         match (self.skipping, consumed) {
             (true, 0) => Step::More,
             (true, _) => Step::Skipped { consumed },
@@ -182,6 +205,29 @@ mod tests {
     }
 
     #[test]
+    fn lines_may_end_with_lf_alone() {
+        let stream = b"a\nb\r\nc\rd\r\r\n\n\r\nabcde\r\nabcdef\nx\n".to_vec();
+        let some = |text: &str| Some(text.as_bytes().to_vec());
+        let expected = [
+            some("a"),
+            some("b"),
+            some("c\rd\r"),
+            some(""),
+            some(""),
+            some("abcde"),
+            None,
+            some("x"),
+        ];
+        for at in 0..stream.len() {
+            let (before, after) = stream.split_at(at);
+            let inputs = [before.to_vec(), after.to_vec()];
+            let (pieces, most) = split(&Terminator::Line, 5, &inputs);
+            assert_eq!(pieces, expected, "divided at {at}");
+            assert!(most < 5 + 2);
+        }
+    }
+
+    #[test]
     fn counts_and_streams() {
         let inputs = [b"abc".to_vec(), b"de".to_vec(), b"f".to_vec()];
         let some = |text: &[u8]| Some(text.to_vec());
@@ -229,6 +275,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn division_makes_no_difference_to_lf(
+            inputs in prop::collection::vec(
+                prop::collection::vec(prop::sample::select(&b"\r\r\n\na"[..]), 0..8), 0..12),
+            limit in 0_usize..10,
+        ) {
+            let (pieces, most) = split(&Terminator::Line, limit, &inputs);
+            let whole = [inputs.concat()];
+            prop_assert_eq!(&pieces, &split(&Terminator::Line, limit, &whole).0);
+            let text = inputs.concat();
+            let mut lines: Vec<_> = text.split(|byte| *byte == b'\n').collect();
+            lines.pop();
+            for (line, piece) in lines.iter().zip(&pieces) {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                prop_assert_eq!(piece.as_deref(), (line.len() <= limit).then_some(line));
+            }
+            prop_assert!(most < limit + 2);
+        }
+
         #[test]
         fn division_makes_no_difference(
             inputs in prop::collection::vec(

@@ -292,7 +292,7 @@ fn stou_of_a_reader_leaves_no_trace() {
 fn lines_of_the_log_are_not_forged() {
     let lines = testkit::log::keep();
     let server = Server::start(MODE);
-    let evil = "forger\r[I 2026-01-01] forged\n\x1b[2J\u{9b}1m\u{202e}";
+    let evil = "forger\r[I 2026-01-01] forged\r\x1b[2J\u{9b}1m\u{202e}";
     let mut client = server.connect();
     client.expect(331, format!("USER {evil}"));
     client.expect(530, format!("PASS {evil}"));
@@ -394,7 +394,7 @@ fn log_of_the_program_is_not_forged() {
     let program = Program::start(FTPDLIB, MODE, &["-D"]);
     let mut client = program.client();
     client.expect_reply(220);
-    client.expect(331, "USER x\r[I] forged\x1b[2J\n[I] again");
+    client.expect(331, "USER x\r[I] forged\x1b[2J\r[I] again");
     client.expect(500, "\x1b]0;title\x07 \r\x08");
     client.expect(221, "QUIT");
     testkit::wait_for("the log", || program.log().contains("(disconnect)"));

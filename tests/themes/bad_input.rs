@@ -63,7 +63,7 @@ fn long_lines() {
         &[&head, b"\r", b"\nNOOP\r\n"],
         &[&head, b"DELE b\r\nNOOP\r\n"],
         &[&head, b"\rDELE b\r\nNOOP\r\n"],
-        &[&head, b"\nDELE b\r\nNO", b"OP\r\n"],
+        &[&head, b"\nNO", b"OP\r\n"],
         &[&head[..2049], b"DELE b", b"\r", b"\n", b"NOOP\r\n"],
         &[&head[..2048], b"\rDELE b\r\nNOOP\r\n"],
         &[&head, &mid, &mid, b"DELE b\r\n", b"NOOP\r\n"],
@@ -346,18 +346,15 @@ fn control_bytes_in_commands() {
     }
     fs::create_dir(server.path("dir")).unwrap();
     let mut client = server.login();
-    let commands: [&[u8]; 16] = [
+    let commands: [&[u8]; 13] = [
         b"CWD dir\rDELE b",
-        b"CWD dir\nDELE b",
-        b"CWD dir\n\rDELE b",
         b"CWD dir\0DELE b",
         b"DELE a\0",
         b"DELE a\r",
-        b"DELE a\n",
         b"RNFR a\0x",
         b"MKD x\0y",
         b"MKD x\ry",
-        b"STOR x\ny",
+        b"STOR x\ry",
         b"SIZE a\0",
         b"NOOP\0",
         b"\0",
@@ -384,7 +381,7 @@ fn control_bytes_in_commands() {
 fn what_is_echoed_forges_no_reply() {
     let server = Server::start(MODE);
     let mut client = server.connect();
-    let text = "x\r226 y\n230 z\0\x1b[2J\u{85}\u{9b}1m";
+    let text = "x\r226 y\r230 z\0\x1b[2J\u{85}\u{9b}1m";
     client.expect(331, format!("USER {text}"));
     for command in [
         text.to_owned(),

@@ -296,7 +296,7 @@ fn lines_that_are_no_commands() {
     assert_eq!(reply, "500 Command too long.");
     client.expect(200, "NOOP");
     // Characters that could control a terminal do not come back.
-    let reply = client.expect(500, "a\x1b[2Jb\nc");
+    let reply = client.expect(500, "a\x1b[2Jb\rc");
     assert_eq!(reply, "500 Command \"A?[2JB?C\" not understood.");
 }
 

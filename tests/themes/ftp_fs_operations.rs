@@ -374,7 +374,7 @@ fn names_of_any_kind() {
     let reply = client.expect(550, "MKD a\0b");
     assert_eq!(reply, "550 Invalid character in path name.");
     client.expect(550, "RETR a\rb");
-    client.expect(550, "RETR a\nb");
+    client.expect(550, "MKD a\rb");
     client.expect(550, format!("MKD {}", "x".repeat(300)));
 }
 

@@ -15,6 +15,7 @@ use crate::authorizers::{Client, run_as};
 use crate::filesystems::FSState;
 use crate::handlers::config::FTPConfig;
 use crate::handlers::data::{DataChannel, PendingTransfer};
+use crate::ioloop::line::Terminator;
 use crate::ioloop::tls::Tls;
 use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
 use crate::limits::Slot;
@@ -103,6 +104,7 @@ impl FTPSession {
             chat,
             idle: timeout.map(|timeout| after(new.now, timeout)),
             config: new.config,
+        chat.set_terminator(Terminator::Line);
             server: new.server,
             slot: new.slot,
             remote: new.remote,
@@ -464,7 +466,7 @@ const GONE_SILENCE: Duration = Duration::from_secs(3);
 /// How long an upload may take after its client has gone.
 const GONE_MAX: Duration = Duration::from_secs(60);
 
-/// The longest command line in bytes, without its CRLF: as pyftpdlib's.
+/// The longest command line in bytes, without its end: as pyftpdlib's.
 const LINE_LIMIT: usize = 2048;
 
 // An idle session takes less than 1 KiB in all.
