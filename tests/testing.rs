@@ -6,6 +6,8 @@
 mod data;
 #[path = "testing/place.rs"]
 mod place;
+#[path = "testing/replies.rs"]
+mod replies;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

@@ -76,18 +76,125 @@ fn auth_once_more() {
     }
 }
 
-/// A user who was logged in stays logged in, as in pyftpdlib; commands that came in clear before
-/// AUTH get their replies in clear.
+/// RFC 2228 §3: the client has to log in again, and nothing that came in clear is carried over.
 #[test]
 fn auth_after_login() {
     let server = serve(|_| {});
-    let mut client = server.login();
-    client.send("NOOP\r\nPWD\r\nAUTH TLS\r\n");
-    for code in [200, 257, 234] {
-        client.expect_reply(code);
+    server.write("a", b"abc");
+    for config in each_version() {
+        for before in [
+            "RNFR a",
+            "REST 1",
+            "PASV",
+            "EPSV ALL",
+            "OPTS MLST size;",
+            "TYPE I",
+            "USER x",
+        ] {
+            let mut client = server.login();
+            client.send(format!("NOOP\r\n{before}\r\nAUTH TLS\r\n"));
+            client.expect_reply(200);
+            client.reply();
+            client.expect_reply(234);
+            client.socket.secure(Arc::clone(&config));
+            client.assume_private(false);
+            client.expect(530, "PWD");
+            client.expect(503, "PASS 12345");
+            client.expect(331, format!("USER {USER}"));
+            client.expect(230, format!("PASS {PASSWORD}"));
+            client.expect(503, "RNTO b");
+            assert!(client.expect(211, "STAT").contains("TYPE: ASCII"));
+            assert!(
+                client
+                    .expect(211, "STAT")
+                    .contains("Data connection closed")
+            );
+            assert!(
+                client
+                    .expect(211, "FEAT")
+                    .contains("MLST type*;perm*;size*")
+            );
+            assert_eq!(client.download("RETR a"), b"abc", "{before}");
+            // AUTH TLS does not imply PROT P.
+            client.expect(503, "PROT P");
+        }
     }
-    client.socket.secure(each_version()[1].clone());
-    client.expect(257, "PWD");
+}
+
+/// A listener and a data connection of before AUTH are closed.
+#[test]
+fn auth_closes_data_connections() {
+    let server = serve(|_| {});
+    for config in each_version() {
+        for connected in [false, true] {
+            let mut client = server.login();
+            let address = parse_227(&client.expect(227, "PASV"));
+            let mut data = connected.then(|| TcpStream::connect(address).unwrap());
+            if connected {
+                testkit::await_data(&mut client);
+            }
+            client.auth(&config).unwrap();
+            client.expect(200, "NOOP");
+            match &mut data {
+                Some(data) => assert_eq!(data.read(&mut [0]).unwrap(), 0),
+                None => assert!(TcpStream::connect(address).is_err()),
+            }
+        }
+    }
+}
+
+/// A transfer ends before the handshake begins, so that its reply is not sent under TLS.
+#[test]
+fn auth_waits_for_the_transfer() {
+    let server = serve(|_| {});
+    for way in WAYS {
+        let mut client = server.login();
+        let (mut data, _) = begin(&mut client, way, "STOR a");
+        client.send("AUTH TLS\r\n");
+        data.write_all(b"abc").unwrap();
+        assert!(client.is_silent());
+        drop(data);
+        client.expect_reply(226);
+        client.expect_reply(234);
+        client.socket.secure(Arc::clone(&each_version()[1]));
+        client.expect(530, "PWD");
+        assert_eq!(server.read("a"), b"abc");
+    }
+}
+
+/// AUTH SSL and TLS-P imply PROT P, which the client may change.
+#[test]
+fn auth_ssl_implies_private_data_connections() {
+    let server = serve(|_| {});
+    server.write("a", b"abc");
+    for config in each_version() {
+        for arg in ["SSL", "ssl", "TLS-P"] {
+            let mut client = server.connect();
+            client.auth_as(arg, &config).unwrap();
+            client.login(USER, PASSWORD);
+            for rein in [false, true] {
+                if rein {
+                    client.expect(230, "REIN");
+                    client.login(USER, PASSWORD);
+                    client.assume_private(true);
+                }
+                for way in WAYS {
+                    let (mut data, _) = begin(&mut client, way, "RETR a");
+                    assert!(data.is_secure());
+                    assert_eq!(read_whole(&mut data), b"abc", "{arg} {way:?}");
+                    client.expect_reply(226);
+                }
+                client.expect(200, "PROT C");
+                assert_eq!(client.download("RETR a"), b"abc");
+            }
+        }
+        for arg in ["TLS", "TLS-C"] {
+            let mut client = server.connect();
+            client.auth_as(arg, &config).unwrap();
+            client.login(USER, PASSWORD);
+            assert_eq!(client.download("RETR a"), b"abc");
+        }
+    }
 }
 
 #[test]
@@ -160,11 +267,31 @@ fn pbsz() {
     );
     client.expect(501, "PBSZ");
     client.auth(&each_version()[1]).unwrap();
-    for size in ["0", "1024", "x", "-1"] {
+    for bad in [
+        "x",
+        "abc",
+        "-1",
+        "+1",
+        "1 ",
+        " 1",
+        "1.0",
+        "0x10",
+        "1e3",
+        "4294967296",
+        "99999999999999999999",
+        "\u{661}",
+    ] {
+        client.expect(501, format!("PBSZ {bad}"));
+    }
+    // None of these counts.
+    client.expect(503, "PROT P");
+    for size in ["0", "1024", "007", "4294967295"] {
         let reply = client.expect(200, format!("PBSZ {size}"));
         assert_eq!(reply, "200 PBSZ=0 successful.");
     }
     client.expect(501, "PBSZ");
+    client.expect(501, "PBSZ x");
+    client.expect(200, "PROT P");
 }
 
 #[test]
@@ -224,34 +351,58 @@ fn prot_is_changed_between_transfers() {
     }
 }
 
-/// The next user of the connection starts without them.
+/// REIN resets PBSZ and PROT; TLS stays on the control connection.
 #[test]
-fn a_new_user_begins_in_clear() {
+fn rein_resets_pbsz_and_prot() {
     let server = serve(|_| {});
     server.write("a", b"abc");
     for config in each_version() {
         let mut client = server.login_over(&config);
-        for flush in ["REIN", "USER user"] {
-            assert_eq!(client.download("RETR a"), b"abc");
-            if flush == "REIN" {
-                client.expect(230, flush);
-                client.expect(503, "AUTH TLS");
-                client.login(USER, PASSWORD);
-            } else {
-                client.expect(331, flush);
-                client.expect(230, format!("PASS {PASSWORD}"));
+        assert_eq!(client.download("RETR a"), b"abc");
+        client.expect(230, "REIN");
+        client.expect(503, "AUTH TLS");
+        let reply = client.expect(503, "PROT P");
+        assert_eq!(reply, "503 You must issue the PBSZ command prior to PROT.");
+        client.login(USER, PASSWORD);
+        client.expect(200, "TYPE I");
+        let mut data = client.pasv();
+        assert!(!data.is_secure());
+        client.begin("RETR a");
+        assert_eq!(read_whole(&mut data), b"abc");
+        client.expect_reply(226);
+        client.protect();
+        assert_eq!(client.download("RETR a"), b"abc");
+    }
+}
+
+/// RFC 959 §4.1.1: USER leaves the parameters of transfers. PROT falls back only if the client
+/// asks for that.
+#[test]
+fn the_next_user_keeps_pbsz_and_prot() {
+    let server = serve(|_| {});
+    server.write("a", b"a\nb");
+    for config in each_version() {
+        let mut client = server.login_over(&config);
+        for user in [USER, USER, "anonymous"] {
+            client.expect(331, format!("USER {user}"));
+            client.expect(230, format!("PASS {PASSWORD}"));
+            for way in WAYS {
+                let (mut data, _) = begin(&mut client, way, "RETR a");
+                assert!(data.is_secure());
+                assert_eq!(read_whole(&mut data), b"a\nb", "TYPE I stays");
+                client.expect_reply(226);
             }
-            // PROT without PBSZ is refused, so data connections are in clear.
-            let reply = client.expect(503, "PROT P");
-            assert_eq!(reply, "503 You must issue the PBSZ command prior to PROT.");
-            client.expect(200, "TYPE I");
-            let mut data = client.pasv();
-            assert!(!data.is_secure());
-            client.begin("RETR a");
-            assert_eq!(read_whole(&mut data), b"abc");
-            client.expect_reply(226);
-            client.protect();
         }
+        client.expect(331, format!("USER {USER}"));
+        client.expect(530, "PASS wrong");
+        client.expect(331, format!("USER {USER}"));
+        client.expect(230, format!("PASS {PASSWORD}"));
+        assert_eq!(client.download("RETR a"), b"a\nb");
+        client.expect(200, "PROT C");
+        client.expect(331, format!("USER {USER}"));
+        client.expect(230, format!("PASS {PASSWORD}"));
+        assert_eq!(client.download("RETR a"), b"a\nb");
+        client.expect(200, "PROT P");
     }
 }
 
@@ -379,25 +530,6 @@ fn prot_c_after_the_transfer_was_promised() {
         let mut codes = [0; 3].map(|_| client.reply().0);
         codes.sort_unstable();
         assert_eq!(codes, [200, 200, 522]);
-    }
-}
-
-/// A data connection that was made before AUTH is not under TLS yet.
-#[test]
-fn prot_p_for_a_connection_of_before_auth() {
-    let server = serve(|_| {});
-    server.write("a", b"abc");
-    for config in each_version() {
-        let mut client = server.login();
-        let address = parse_227(&client.expect(227, "PASV"));
-        let tcp = TcpStream::connect(address).unwrap();
-        testkit::await_data(&mut client);
-        client.auth(&config).unwrap();
-        client.protect();
-        client.begin("RETR a");
-        let mut data = Socket::under_tls(tcp, &config);
-        assert_eq!(read_whole(&mut data), b"abc");
-        client.expect_reply(226);
     }
 }
 

@@ -59,7 +59,7 @@ pub struct FTPConfig {
     /// What happens to bytes that are not in that encoding. Default: replace.
     pub unicode_errors: UnicodeErrors,
     /// The prefix of each line of the log. `{remote_ip}`, `{remote_port}` and `{username}` are
-    /// replaced. Default: `{remote_ip}:{remote_port}-[{username}]`.
+    /// replaced; the last one by nothing before the login. Default: `{remote_ip}:{remote_port}-[{username}]`.
     pub log_prefix: String,
     /// The commands that are logged at level `info`. Default: those that change files or the
     /// current directory, and REIN. A transfer or a listing that is refused is logged in any case.

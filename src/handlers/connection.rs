@@ -24,7 +24,7 @@ use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
 use super::transfers;
 use super::turn::{has_room, is_http, must_hold, takes_commands};
 use crate::ioloop::line::Step;
-use crate::ioloop::stream::is_disconnect;
+use crate::ioloop::stream::{is_disconnect, readable};
 use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::limits::Admission;
 use crate::proto::command::CommandLine;
@@ -97,14 +97,16 @@ impl<H: FTPHandler> Connection<H> {
             }
             let finished = match self.drive_data(io, spent) {
                 Some(Drive::Finished(outcome)) => {
-                    transfers::finish(&mut self.handler, &mut self.session, outcome);
+                    transfers::conclude(&mut self.handler, &mut self.session, outcome);
                     true
                 }
                 Some(Drive::Again) => {
                     spent = true;
                     false
                 }
-                Some(Drive::Wait) | None => false,
+                Some(Drive::Wait) | None => {
+                    transfers::reply_if_due(&mut self.handler, &mut self.session)
+                }
             };
             let shaken = self.session.chat.stream.is_handshaking()
                 && tls::shake(&mut self.handler, &mut self.session);
@@ -127,12 +129,18 @@ impl<H: FTPHandler> Connection<H> {
     /// Moves data, with the loop's buffer and pipe.
     fn drive_data(&mut self, io: &mut Io<'_>, spent: bool) -> Option<Drive> {
         let now = self.session.now;
-        let DataState::Open(open) = &mut self.session.data else {
+        if !matches!(self.session.data, DataState::Open(_)) {
             return None;
-        };
+        }
         if spent {
             return Some(Drive::Again);
         }
+        if !transfers::is_announced(&mut self.session) {
+            return Some(Drive::Wait);
+        }
+        let DataState::Open(open) = &mut self.session.data else {
+            return None;
+        };
         let lent = Lent {
             buffer: io.take_buffer(),
             pipe: io.take_pipe(),
@@ -143,7 +151,7 @@ impl<H: FTPHandler> Connection<H> {
         io.return_buffer(lent.buffer);
         io.return_pipe(lent.pipe);
         if let Some(note) = note {
-            self.session.log(note);
+            self.session.as_transfer_user(|s| s.log(note));
         }
         Some(drive)
     }
@@ -211,6 +219,9 @@ impl<H: FTPHandler> Connection<H> {
     /// Sends the replies, and watches each socket for what the state calls for.
     fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let s = &mut self.session;
+        if s.is_closing() {
+            transfers::reply_now(&mut self.handler, s);
+        }
         let more = match s.chat.flush() {
             // The client has gone, and its upload goes on.
             Err(_) if matches!(s.leaving, Leaving::Gone { .. }) && s.has_upload() => false,
@@ -252,6 +263,7 @@ impl<H: FTPHandler> Connection<H> {
                 }
                 stream.watch(io, DATA, interest)
             }
+            DataState::Ending(ending) => ending.stream.watch(io, DATA, Some(readable())),
         }
     }
 
@@ -304,7 +316,7 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
             (CONTROL, _) => {
                 s.chat.stream.on_ready(readiness);
                 // The socket is not read while the session waits, so the end is noticed here.
-                if readiness.write_closed && s.is_waiting() {
+                if readiness.write_closed && (s.is_waiting() || s.owes_reply()) {
                     s.close();
                 }
             }
@@ -318,6 +330,7 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
                 // and with them the commands, are handled.
                 return io.again();
             }
+            (DATA | CONNECTOR, DataState::Ending(ending)) => ending.on_ready(readiness),
             // An event of a socket that was closed earlier in this turn.
             _ => return,
         }

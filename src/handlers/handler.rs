@@ -447,7 +447,7 @@ pub trait FTPHandler {
 
     /// PBSZ (RFC 4217 §8): 200, 503.
     fn ftp_pbsz(&mut self, s: &mut FTPSession, line: &str) {
-        commands::pbsz(s);
+        commands::pbsz(s, line);
     }
 
     /// PROT (RFC 4217 §9): 200, 502, 503, 521.

@@ -21,6 +21,7 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
         }
         DataState::Connecting(active) => active.deadline,
         DataState::Open(open) => open.next_timeout(),
+        DataState::Ending(ending) => Some(ending.due),
     };
     [
         s.idle_deadline(),
@@ -39,6 +40,8 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
 pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     let now = s.now;
     let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+    // A reply that waits comes before those of other deadlines.
+    transfers::reply_if_due(h, s);
     if due(s.idle_deadline()) {
         s.idle = None;
         match s.is_closing() {
@@ -102,6 +105,7 @@ pub(super) fn leave(s: &mut FTPSession) {
 pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: u8) {
     match step {
         1 => {
+            transfers::reply_now(h, s);
             s.chat.last_flush();
             if s.leaving == Leaving::Drained {
                 // Commands that were not read would cause a reset, and cost the client its 421.

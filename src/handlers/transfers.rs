@@ -1,19 +1,22 @@
 //! Transfers: the only file that begins one or ends one.
 //!
 //! A transfer begins when its file is open and its data connection is; either may come first.
-//! It ends in one order: the socket is closed, the file is closed, the reply is sent, the log
-//! line is written, a callback is called.
+//! Its first byte follows the preliminary reply, which is sent by a call of its own.
+//! It ends in one order: the socket is shut down, the file is closed, the reply is sent, the log
+//! line is written, a callback is called. The final reply of a short download waits for the
+//! client to close its side, so that the client does not get both replies with one read.
 
 use std::borrow::Cow;
 use std::mem;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::Level;
 
 use super::check;
 use super::data::{
-    DataChannel, DataConnection, Opening, Outcome, Outgoing, PendingTransfer, Transfer, Upload,
+    DataChannel, DataConnection, Ended, EndingDTP, Opening, Outcome, Outgoing, PendingTransfer,
+    Transfer, Upload,
 };
 use super::files;
 use super::hooks::{Borrowed, Hooks};
@@ -25,6 +28,7 @@ use crate::ioloop::Stream;
 use crate::limits::Slot;
 use crate::producers::Producer;
 use crate::proto::reply::Reply;
+use crate::time::after;
 
 // --- the beginning
 
@@ -36,7 +40,8 @@ pub fn push_dtp_data(s: &mut FTPSession, outgoing: Outgoing, cmd: impl Into<Cow<
         s.respond(check::DATA_TLS_REQUIRED);
         return;
     }
-    s.respond(opening_reply(s));
+    let reply = opening_reply(s);
+    announce(s, reply);
     let transfer = PendingTransfer::Send(outgoing, cmd.into(), s.transfer_type);
     begin(s, transfer);
 }
@@ -58,7 +63,7 @@ pub fn receive_dtp_data(
     if let Some(name) = unique {
         reply.text = format!("FILE: {name}").into();
     }
-    s.respond(reply);
+    announce(s, reply);
     let upload = Upload {
         file,
         position,
@@ -75,6 +80,41 @@ fn opening_reply(s: &FTPSession) -> Reply {
             Reply::new(125, "Data connection already open. Transfer starting.")
         }
         _ => Reply::new(150, "File status okay. About to open data connection."),
+    }
+}
+
+/// Sends the preliminary reply of a transfer, by a call of its own: many clients take what one
+/// read brings as one reply.
+fn announce(s: &mut FTPSession, reply: Reply) {
+    send_replies(s);
+    s.respond(reply);
+    s.announced = None;
+    is_announced(s);
+}
+
+/// Whether the preliminary reply of the transfer has left. Until then no data is sent.
+pub(super) fn is_announced(s: &mut FTPSession) -> bool {
+    if s.announced.is_none() {
+        send_replies(s);
+        s.announced = s.chat.is_sent().then(|| clock(s));
+    }
+    s.announced.is_some()
+}
+
+/// Sends the replies so far.
+fn send_replies(s: &mut FTPSession) {
+    if !s.chat.is_sent() {
+        // An error of the connection comes up again when it is read.
+        let _ = s.chat.flush();
+    }
+}
+
+/// The time now, which is later than that of the call. A connection in memory has the clock of
+/// its test.
+fn clock(s: &FTPSession) -> Instant {
+    match s.chat.stream.network() {
+        Some(_) => s.now,
+        None => Instant::now(),
     }
 }
 
@@ -124,7 +164,7 @@ fn begin_pending(s: &mut FTPSession) {
             passive.claimed = true;
             return;
         }
-        DataState::Connecting(_) | DataState::None => return,
+        DataState::Connecting(_) | DataState::Ending(_) | DataState::None => return,
     };
     if let Some(pending) = s.pending.take() {
         open.begin_transfer(*pending, s.now);
@@ -153,9 +193,59 @@ pub(super) fn open<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Str
 
 // --- the end
 
-/// Ends the data connection of a session, if one is open: closes the socket, closes the file,
-/// replies, logs, and calls one of the four callbacks of files.
+/// The transfer has come to its end by itself. The final reply of a download waits for the client
+/// to close its side, but not longer than [`REPLY_PAUSE`] after the preliminary reply.
+pub(super) fn conclude<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, outcome: Outcome) {
+    let due = match &s.data {
+        DataState::Open(open) => reply_due(s, &open.channel, &outcome),
+        _ => None,
+    };
+    end(h, s, outcome, due);
+}
+
+/// Ends the data connection of a session, if one is open, and replies at once: closes the
+/// socket, closes the file, replies, logs, and calls one of the four callbacks of files.
 pub(super) fn finish<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, outcome: Outcome) {
+    end(h, s, outcome, None);
+    reply_now(h, s);
+}
+
+/// Sends the final reply that waits, if it is due. Returns whether it was sent.
+pub(super) fn reply_if_due<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
+    let due = matches!(&s.data, DataState::Ending(ending) if ending.is_due(s.now));
+    if due {
+        reply_now(h, s);
+    }
+    due
+}
+
+/// Sends the final reply that waits, if there is one.
+pub(super) fn reply_now<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if let DataState::Ending(_) = &s.data
+        && let DataState::Ending(ending) = mem::take(&mut s.data)
+    {
+        settle(h, s, ending.close());
+    }
+}
+
+/// When the final reply is due; `None`: at once.
+fn reply_due(s: &FTPSession, channel: &DataChannel, outcome: &Outcome) -> Option<Instant> {
+    let waits = matches!(channel.transfer, Transfer::Sending(_))
+        && matches!(
+            outcome,
+            Outcome::Complete | Outcome::Failed(_) | Outcome::Ended(_)
+        );
+    let due = after(s.announced?, REPLY_PAUSE);
+    (waits && clock(s) < due).then_some(due)
+}
+
+fn end<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    outcome: Outcome,
+    reply_due: Option<Instant>,
+) {
+    let DataState::Open(_) = &s.data else { return };
     let DataState::Open(open) = mem::take(&mut s.data) else {
         return;
     };
@@ -165,7 +255,7 @@ pub(super) fn finish<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, outcome: 
     } = *open;
     channel.now = s.now;
     if let Some(note) = channel.note.take() {
-        s.log(note);
+        s.as_transfer_user(|s| s.log(note));
     }
     if matches!(outcome, Outcome::Complete) && channel.stream.is_secure() {
         // A client that sees the end must know that nothing was cut off.
@@ -181,39 +271,68 @@ pub(super) fn finish<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, outcome: 
     let elapsed = dtp.get_elapsed_time(&channel);
     let DataChannel {
         stream,
+        slot,
         transfer,
         file_name,
         cmd,
         ..
     } = channel;
-    drop(stream);
+    let waiting = reply_due.map(|due| {
+        // The client sees the end at once.
+        let _ = stream.shutdown();
+        (due, stream, slot)
+    });
     let receive = matches!(transfer, Transfer::Receiving(_));
     close_file(h, s, transfer, outcome, move |h, s, outcome| {
-        let completed = matches!(outcome, Outcome::Complete);
-        s.aside(|s| {
-            reply(s, &outcome, bytes);
-            if let Some(filename) = &file_name {
-                let transfer = TransferLog {
-                    cmd: &cmd,
-                    filename,
-                    receive,
-                    completed,
-                    elapsed,
-                    bytes,
-                };
-                report(h, s, &transfer);
-            }
-        });
-        let leaves = match s.leaving {
-            Leaving::No | Leaving::Drained => false,
-            Leaving::Quit => !s.is_parked(),
-            Leaving::Gone { .. } => true,
+        let ended = Ended {
+            outcome,
+            cmd,
+            file_name,
+            receive,
+            bytes,
+            elapsed,
         };
-        if leaves || matches!(outcome, Outcome::TimedOut) {
-            s.close_when_done();
+        match waiting {
+            Some((due, stream, slot)) => {
+                s.data = DataState::Ending(Box::new(EndingDTP {
+                    stream,
+                    slot,
+                    due,
+                    ended,
+                }));
+            }
+            None => settle(h, s, ended),
         }
-        s.restart_idle();
     });
+}
+
+/// Replies, logs, and calls one of the four callbacks of files, as the user of the transfer.
+fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: Ended) {
+    let outcome = &ended.outcome;
+    let report_all = |s: &mut FTPSession| {
+        reply(s, outcome, ended.bytes);
+        if let Some(filename) = &ended.file_name {
+            let transfer = TransferLog {
+                cmd: &ended.cmd,
+                filename,
+                receive: ended.receive,
+                completed: matches!(outcome, Outcome::Complete),
+                elapsed: ended.elapsed,
+                bytes: ended.bytes,
+            };
+            report(h, s, &transfer);
+        }
+    };
+    s.as_last_transfer_user(|s| s.aside(report_all));
+    let leaves = match s.leaving {
+        Leaving::No | Leaving::Drained => false,
+        Leaving::Quit => !s.is_parked(),
+        Leaving::Gone { .. } => true,
+    };
+    if leaves || matches!(outcome, Outcome::TimedOut) {
+        s.close_when_done();
+    }
+    s.restart_idle();
 }
 
 /// Forgets the pending transfer, if there is one: its data connection will not come. `reply`
@@ -357,3 +476,7 @@ fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64) {
 pub(super) fn cut_reply(bytes: u64) -> Reply {
     Reply::with(426, format!("Transfer aborted; {bytes} bytes transmitted."))
 }
+
+/// The longest time between the two replies of a download during which the second one waits for
+/// the client. Some clients that read both at once wait for the second one until they time out.
+const REPLY_PAUSE: Duration = Duration::from_millis(2);

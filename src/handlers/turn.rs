@@ -6,10 +6,10 @@ use super::session::{DataState, FTPSession};
 use crate::proto::command::{CommandLine, Role};
 
 /// Whether the session takes another command: not while the client does not read its replies,
-/// and not while a login is decided or a job runs.
+/// not while a final reply waits, and not while a login is decided or a job runs.
 pub(super) fn takes_commands(s: &mut FTPSession) -> io::Result<bool> {
     s.waits_for_room = false;
-    if s.is_closing() || s.is_leaving() || s.is_waiting() {
+    if s.is_closing() || s.is_leaving() || s.is_waiting() || s.owes_reply() {
         return Ok(false);
     }
     if s.chat.stream.is_handshaking() {
@@ -31,7 +31,7 @@ pub(super) fn has_room(s: &FTPSession) -> bool {
 
 /// Whether a command line must wait, so that replies come in the order of the commands: while
 /// PORT has no reply, for all commands but ABOR and QUIT; and during a transfer, for commands
-/// that need the data connection.
+/// that need the data connection, and for AUTH, which resets what the transfer depends on.
 pub(super) fn must_hold(s: &FTPSession, line: &[u8]) -> bool {
     let role = || {
         let line = CommandLine::parse(line);
@@ -44,12 +44,12 @@ pub(super) fn must_hold(s: &FTPSession, line: &[u8]) -> bool {
     match &s.data {
         DataState::Connecting(_) => role() != Role::Interrupts,
         DataState::Open(open) if open.channel.transfer_in_progress() => {
-            matches!(role(), Role::Transfers | Role::Connects)
+            matches!(role(), Role::Transfers | Role::Connects | Role::Secures)
         }
         // Another transfer would replace the one that got 150 for this connection; and the 150
         // was sent under the current protection.
         DataState::Listening(passive) if passive.claimed => {
-            matches!(role(), Role::Transfers | Role::Protects)
+            matches!(role(), Role::Transfers | Role::Protects | Role::Secures)
         }
         _ => false,
     }

@@ -210,6 +210,11 @@ impl AsyncChat {
         self.output.has_producer()
     }
 
+    /// Whether all output has left, as ciphertext if the connection is under TLS.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.output.is_empty() && self.stream.is_flushed()
+    }
+
     /// Whether the peer has not taken all of the output.
     pub(crate) fn is_blocked(&self) -> bool {
         self.has_output() && !self.stream.is_writable()

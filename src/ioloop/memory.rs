@@ -415,11 +415,13 @@ impl MemoryStream {
         self.0.lock().reset(self.0.key);
     }
 
-    /// Whether the other end is closed, or the connection was reset.
+    /// Whether the other end has closed its side, or the connection was reset.
     pub(crate) fn is_closed(&self) -> bool {
         let mut state = self.0.lock();
         let wire = state.wire(self.0.key);
-        wire.is_none_or(|wire| wire.stage != Stage::Connecting && wire.peer.is_none())
+        wire.is_none_or(|wire| {
+            wire.input_ended || (wire.stage != Stage::Connecting && wire.peer.is_none())
+        })
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {

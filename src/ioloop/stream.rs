@@ -316,6 +316,11 @@ impl Stream {
         }
     }
 
+    /// Whether no encrypted bytes wait.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| !tls.has_outgoing())
+    }
+
     /// Ends the sending under TLS (`close_notify`), after all that was written. Returns whether it
     /// is sent; if not, an event comes when there is room.
     ///

@@ -204,6 +204,12 @@ impl Slot {
         assigned
     }
 
+    /// Counts the slot for a user, whatever the limit.
+    pub(crate) fn count_user(&mut self, username: &str) {
+        let user = self.limits.key(username);
+        self.limits.counts.set_user(&mut self.entry, user);
+    }
+
     /// Counts the slot for no user.
     pub(crate) fn clear_user(&mut self) {
         self.limits.counts.set_user(&mut self.entry, 0);

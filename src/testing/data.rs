@@ -28,7 +28,8 @@ impl DataPeer {
         }
     }
 
-    /// Reads all that the server sends while the clock stands still, perhaps nothing.
+    /// Reads all that the server sends while the clock stands still, perhaps nothing. At the
+    /// end of a download the client's side is closed too, as clients do.
     #[track_caller]
     pub fn read(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -36,6 +37,10 @@ impl DataPeer {
             self.world.settle();
             let before = bytes.len();
             self.read_available(&mut bytes);
+            if self.ended {
+                // As clients do. The final reply of a download may wait for it.
+                self.shutdown();
+            }
             if bytes.len() == before {
                 return bytes;
             }

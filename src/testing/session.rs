@@ -167,6 +167,9 @@ impl<H: FTPHandler + 'static> Session<H> {
     }
 
     /// The next reply; `None` if none has arrived whole.
+    ///
+    /// The final reply of a download waits, up to 2 ms, for the client to close its side of the
+    /// data connection. If that is all that the session waits for, the clock is moved on.
     #[track_caller]
     pub fn reply(&mut self) -> Option<Reply> {
         loop {
@@ -174,7 +177,8 @@ impl<H: FTPHandler + 'static> Session<H> {
                 return Some(reply);
             }
             self.world.settle();
-            if !receive(self.control.as_ref(), &mut self.received) {
+            if !receive(self.control.as_ref(), &mut self.received) && !self.world.pass_reply_pause()
+            {
                 return None;
             }
         }
@@ -318,6 +322,7 @@ fn look<H: FTPHandler + 'static>(ioloop: &mut IOLoop, id: ChannelId) -> Option<W
         Some(Waits {
             for_threads: session.waits_for_threads(),
             for_the_clock: data.is_some_and(|data| data.is_sleeping()),
+            to_reply: session.owes_reply(),
         })
     });
     looked.flatten()

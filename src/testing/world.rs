@@ -28,6 +28,8 @@ pub(super) struct Waits {
     pub(super) for_threads: bool,
     /// For the end of a pause of its data connection.
     pub(super) for_the_clock: bool,
+    /// To send the final reply of a download.
+    pub(super) to_reply: bool,
 }
 
 impl World {
@@ -131,6 +133,14 @@ impl World {
             }
             _ => false,
         }
+    }
+
+    /// If the final reply of a download waits for the client, moves the clock until it is due.
+    /// Returns whether it did.
+    #[track_caller]
+    pub(super) fn pass_reply_pause(&self) -> bool {
+        let waits = self.waits().is_some_and(|waits| waits.to_reply);
+        waits && self.step(self.with(|ioloop, _| ioloop.now()) + LONGEST_PAUSE)
     }
 
     /// How far the clock was moved since the start.

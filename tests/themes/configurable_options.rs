@@ -270,7 +270,7 @@ fn log_prefix() {
     let lines = lines.lock();
     for expected in [
         "INFO XXX  {unknown} 127.0.0.1 {{ FTP session opened (connect)",
-        "DEBUG XXX user {unknown} 127.0.0.1 {{ <- PASS ******",
+        "DEBUG XXX  {unknown} 127.0.0.1 {{ <- PASS ******",
         "INFO XXX user {unknown} 127.0.0.1 {{ USER 'user' logged in.",
         "INFO XXX user {unknown} 127.0.0.1 {{ FTP session closed (disconnect).",
     ] {
@@ -306,7 +306,7 @@ fn no_passwords_and_no_forged_lines_in_the_log() {
     client.expect(530, "PASS hunter2");
     client.expect(500, " PASS hunter2");
     client.expect(500, "\u{ff}PASS\thunter2");
-    client.expect(331, "USER a\x1b[2J\nb");
+    client.expect(331, "USER a\x1b[2J\rb");
     client.expect(530, "PASS hunter2");
     drop(server);
     let lines = lines.lock();

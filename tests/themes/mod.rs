@@ -15,6 +15,7 @@ mod ftp_dummy_cmds;
 mod ftp_fs_operations;
 mod ftp_listing_cmds;
 mod ftp_pipelining;
+mod ftp_replies;
 mod ftp_retrieve_data;
 mod ftp_store_data;
 mod ftp_urgent;

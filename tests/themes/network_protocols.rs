@@ -246,8 +246,8 @@ fn v6_port() {
     let server = v6();
     let mut client = server.login();
     let port = closed_port("127.0.0.1");
-    let reply = client.expect(501, port_command(port));
-    assert!(reply.contains("foreign address"), "{reply}");
+    let reply = client.expect(425, port_command(port));
+    assert!(reply.contains("EPRT"), "{reply}");
 }
 
 /// The reply to PASV has no room for an IPv6 address; clients use EPSV.
@@ -255,9 +255,16 @@ fn v6_port() {
 fn v6_pasv() {
     let server = v6();
     let mut client = server.login();
-    let (code, reply) = client.command("PASV");
-    assert!(matches!(code, 227 | 425), "{reply}");
+    let data = client.epsv();
+    let reply = client.expect(425, "PASV");
+    assert!(reply.contains("EPSV"), "{reply}");
+    // It has closed nothing.
+    client.expect(125, "NLST");
+    drop(data);
+    client.expect_reply(226);
     client.download_epsv();
+    client.expect(220, "EPSV ALL");
+    client.expect(501, "PASV");
 }
 
 fn dual() -> Server {

@@ -77,13 +77,23 @@ pub fn opts(s: &mut FTPSession, line: &str) {
         return;
     }
     match cmd.to_uppercase().as_str() {
-        "UTF8" | "UTF-8" => s.respond(Reply::new(200, "Always in UTF8 mode.")),
+        "UTF8" | "UTF-8" => opts_utf8(s, arg),
         "MLST" if s.proto_cmds().contains("MLST") => match s.facts.select(arg) {
             Ok(facts) => s.respond(Reply::with(200, format!("MLST OPTS {facts}"))),
             Err(err) => s.respond(Reply::with(501, format!("{err}."))),
         },
         _ => s.respond(Reply::with(501, format!("Unsupported command \"{cmd}\"."))),
     }
+}
+
+/// OPTS UTF8: the settings decide, and the reply says whether names are in UTF-8.
+fn opts_utf8(s: &mut FTPSession, arg: &str) {
+    let reply = match arg.to_uppercase().as_str() {
+        _ if s.encoding().is_utf8() => Reply::new(200, "Always in UTF8 mode."),
+        "OFF" => Reply::new(200, "Never in UTF8 mode."),
+        _ => Reply::new(501, "UTF8 not available: names are in another encoding."),
+    };
+    s.respond(reply);
 }
 
 /// Stock [`FTPHandler::ftp_help`](crate::FTPHandler::ftp_help).

@@ -21,7 +21,6 @@ use crate::ioloop::{ChannelId, Remote};
 use crate::limits::SlotHolder;
 use crate::offload;
 use crate::proto::reply::Reply;
-use crate::proto::transfer_type::TransferType;
 use crate::time::after;
 
 /// Stock [`FTPHandler::handle`](crate::FTPHandler::handle).
@@ -137,7 +136,7 @@ fn answer<H: Hooks + ?Sized>(
 ) {
     let home = result.and_then(|()| s.authorizer().get_home_dir(&s.username));
     match home {
-        Ok(_) if !s.slot.assign_user(&s.username) => h.handle_max_cons_per_user(s),
+        Ok(_) if !s.count_user() => h.handle_max_cons_per_user(s),
         Ok(home) => {
             let msg_login = s.authorizer().get_msg_login(&s.username);
             h.handle_auth_success(s, &home, password, &msg_login);
@@ -159,9 +158,9 @@ pub fn handle_auth_success<H: Hooks + ?Sized>(
     password: &str,
     msg_login: &str,
 ) {
+    s.login = Login::Done;
     s.respond_message(230, msg_login);
     s.log(format_args!("USER '{}' logged in.", s.username));
-    s.login = Login::Done;
     password.clone_into(&mut s.password);
     // A login without a password must not reset the failure counter.
     if s.username != "anonymous" {
@@ -238,36 +237,33 @@ fn take_refused(s: &mut FTPSession) -> Option<Box<Refused>> {
     }
 }
 
-/// Stock [`FTPHandler::ftp_rein`](crate::FTPHandler::ftp_rein).
+/// Stock [`FTPHandler::ftp_rein`](crate::FTPHandler::ftp_rein): all is as after the greeting, but
+/// TLS stays on the control connection, and failed logins still count.
 pub fn rein<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     h.flush_account(s);
+    s.reset_parameters();
     s.respond(Reply::new(230, "Ready for new user."));
 }
 
-/// Stock [`FTPHandler::flush_account`](crate::FTPHandler::flush_account). A transfer in progress goes on.
+/// Stock [`FTPHandler::flush_account`](crate::FTPHandler::flush_account). A transfer in progress
+/// goes on, as one of its user. The parameters of transfers stay (RFC 959 §4.1.1).
 pub fn flush_account<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     match &s.data {
-        DataState::Open(_) if s.transfer_active() => {}
+        DataState::Open(_) | DataState::Ending(_) if s.transfer_active() => {}
         DataState::Open(_) => transfers::finish(h, s, Outcome::Silent),
         DataState::Connecting(_) => dispatchers::fail_active(h, s),
-        DataState::Listening(_) | DataState::None => s.data = DataState::None,
+        _ => s.data = DataState::None,
     }
+    transfers::forget_pending(h, s, None);
     if s.authenticated() && !s.username.is_empty() {
         let username = s.username.clone();
         h.on_logout(s, &username);
     }
-    s.slot.clear_user();
-    s.login = Login::No;
+    s.forget_user();
     s.tell_tls_user();
-    s.username = String::new();
-    s.password = String::new();
-    s.fs = None;
-    s.transfer_type = TransferType::default();
     s.rest = 0;
-    s.reset_prot();
-    s.leaving = Leaving::No;
-    transfers::forget_pending(h, s, None);
     s.rnfr = None;
+    s.leaving = Leaving::No;
 }
 
 /// Stock [`FTPHandler::ftp_quit`](crate::FTPHandler::ftp_quit).

@@ -53,7 +53,9 @@ fn session(s: &mut FTPSession) {
             ];
             lines.iter().for_each(|line| s.push_line(line));
         }
-        DataState::Connecting(_) | DataState::None => s.push_line(" Data connection closed."),
+        DataState::Connecting(_) | DataState::Ending(_) | DataState::None => {
+            s.push_line(" Data connection closed.")
+        }
     }
     s.respond(Reply::new(211, "End of status."));
 }

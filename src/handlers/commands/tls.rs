@@ -12,13 +12,18 @@ use crate::proto::reply::Reply;
 use crate::time::after;
 use crate::tls::TlsSession;
 
-/// Stock [`FTPHandler::ftp_auth`](crate::FTPHandler::ftp_auth).
+/// Stock [`FTPHandler::ftp_auth`](crate::FTPHandler::ftp_auth): the user is logged out, and all
+/// parameters are reset. `SSL` and `TLS-P` imply PROT P (RFC 4217 §17).
 pub fn auth<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
     // The handshake negotiates the version, whatever the argument says (RFC 4217 §4).
     let arg = line.to_uppercase();
     if s.is_secure() {
         s.respond(Reply::new(503, "Already using TLS."));
     } else if matches!(arg.as_str(), "TLS" | "TLS-C" | "SSL" | "TLS-P") {
+        // Nothing that came in clear text is carried over (RFC 2228 §3).
+        h.flush_account(s);
+        s.auth_protects = matches!(arg.as_str(), "SSL" | "TLS-P");
+        s.reset_parameters();
         s.respond(Reply::with(234, format!("AUTH {arg} successful.")));
         h.secure_connection(s);
     } else {
@@ -30,9 +35,12 @@ pub fn auth<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
 }
 
 /// Stock [`FTPHandler::ftp_pbsz`](crate::FTPHandler::ftp_pbsz): replies as if the size
-/// were 0.
-pub fn pbsz(s: &mut FTPSession) {
-    if s.is_secure() {
+/// were 0. The size is a decimal number of 32 bits (RFC 2228 §3).
+pub fn pbsz(s: &mut FTPSession, line: &str) {
+    let is_size = line.bytes().all(|digit| digit.is_ascii_digit()) && line.parse::<u32>().is_ok();
+    if s.is_secure() && !is_size {
+        s.respond(Reply::new(501, "Invalid PBSZ size (use 0)."));
+    } else if s.is_secure() {
         s.respond(Reply::new(200, "PBSZ=0 successful."));
         s.pbsz = true;
     } else {

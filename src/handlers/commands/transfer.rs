@@ -155,14 +155,17 @@ fn make_unique(
     })
 }
 
-/// Stock [`FTPHandler::ftp_rest`](crate::FTPHandler::ftp_rest).
+/// Stock [`FTPHandler::ftp_rest`](crate::FTPHandler::ftp_rest). In TYPE A, only position 0 is
+/// accepted: any other counts bytes of the file, and TYPE A sends other bytes.
 pub fn rest(s: &mut FTPSession, line: &str) {
-    if s.transfer_type == TransferType::Ascii {
+    let offset = parse_offset(line.as_bytes());
+    let is_start = offset.as_ref().is_some_and(|offset| offset.position == 0);
+    if s.transfer_type == TransferType::Ascii && !is_start {
         let text = "Resuming transfers not allowed in ASCII mode.";
         s.respond(Reply::new(501, text));
         return;
     }
-    match parse_offset(line.as_bytes()) {
+    match offset {
         None => s.respond(Reply::new(501, "Invalid parameter.")),
         Some(offset) => {
             let text = format!("Restarting at position {}.", offset.text);
@@ -179,9 +182,10 @@ pub fn rest(s: &mut FTPSession, line: &str) {
 pub fn abor<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     let pending = s.pending.is_some();
     transfers::forget_pending(h, s, None);
+    transfers::reply_now(h, s);
     let reply = match &s.data {
         DataState::None if pending => ABORTED,
-        DataState::None => Reply::new(225, "No transfer to abort."),
+        DataState::None | DataState::Ending(_) => Reply::new(225, "No transfer to abort."),
         DataState::Listening(_) => {
             s.data = DataState::None;
             if pending { ABORTED } else { CLOSED }

@@ -9,6 +9,7 @@ mod channel;
 mod config;
 mod connection;
 mod drive;
+mod ended;
 mod handler;
 mod outcome;
 mod payload;
@@ -20,6 +21,7 @@ pub use self::channel::DataChannel;
 pub(crate) use self::channel::{Lent, Opening, Transfer};
 pub use self::config::DTPConfig;
 pub(crate) use self::connection::DataConnection;
+pub(crate) use self::ended::{Ended, EndingDTP};
 pub use self::handler::{
     DTPHandler, StockDTPHandler, enable_receiving, handle_read, push, push_with_producer, recv,
     secure_connection, send, store, use_sendfile,

@@ -20,6 +20,10 @@ pub fn port<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
         return;
     }
     match address::parse_port(line.as_bytes()) {
+        Ok(_) if s.remote_ip().is_ipv6() && !s.permits_foreign_addresses() => {
+            let text = "PORT is not possible over IPv6, use EPRT instead.";
+            s.respond(Reply::new(425, text));
+        }
         Ok(target) => make_eport(h, s, "PORT", SocketAddr::V4(target)),
         Err(_) => s.respond(Reply::new(501, "Invalid PORT format.")),
     }

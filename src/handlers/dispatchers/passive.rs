@@ -22,6 +22,12 @@ pub fn pasv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         s.respond(Reply::new(501, "PASV not allowed after EPSV ALL."));
         return;
     }
+    if s.remote_ip().is_ipv6() {
+        // The reply has no room for the address.
+        let text = "PASV is not possible over IPv6, use EPSV instead.";
+        s.respond(Reply::new(425, text));
+        return;
+    }
     make_epasv(h, s, false);
 }
 

@@ -29,6 +29,7 @@ pub(super) fn close_data<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
                 transfers::forget_pending(h, s, Some(transfers::cut_reply(0)));
             }
         }
+        DataState::Ending(_) => transfers::reply_now(h, s),
         DataState::None => {}
     }
 }

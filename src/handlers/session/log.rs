@@ -41,6 +41,8 @@ impl FTPSession {
             match key {
                 "remote_ip" => prefix.push_str(&self.remote_ip().to_string()),
                 "remote_port" => prefix.push_str(&self.remote_port().to_string()),
+                // A client that is not logged in must not choose what the log says.
+                "username" if !self.authenticated() => {}
                 "username" => prefix.push_str(&self.username),
                 _ => prefix.extend(["{", key, "}"]),
             }

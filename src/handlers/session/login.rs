@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::filesystems::FSState;
+
 /// How far the login has come.
 #[derive(Default)]
 pub(crate) enum Login {
@@ -12,6 +14,14 @@ pub(crate) enum Login {
     /// The login is refused. The reply is held back, and the session reads no command.
     Refused(Box<Refused>),
     Done,
+}
+
+/// Who is logged in, or was when a transfer began.
+pub(crate) struct Account {
+    pub(super) login: Login,
+    pub(super) username: String,
+    pub(super) password: String,
+    pub(super) fs: Option<FSState>,
 }
 
 /// A question to the authorizer.

@@ -1,6 +1,7 @@
 //! The state of one control connection: what a hook may read and ask for. What commands do is
 //! not written here, and neither is how the sockets are driven.
 
+mod account;
 mod log;
 mod login;
 mod offload;

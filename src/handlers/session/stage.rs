@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::handlers::data::DataConnection;
+use crate::handlers::data::{DataConnection, EndingDTP};
 use crate::ioloop::{Listener, Stream, StreamListener};
 use crate::limits::Slot;
 use crate::tls::{ControlHandshake, TlsSession};
@@ -40,6 +40,19 @@ pub(crate) enum DataState {
     Listening(Box<PassiveDTP>),
     Connecting(Box<ActiveDTP>),
     Open(Box<DataConnection>),
+    /// The transfer is over, and its final reply waits.
+    Ending(Box<EndingDTP>),
+}
+
+impl DataState {
+    /// The slot of an open data connection.
+    pub(crate) fn slot(&mut self) -> Option<&mut Slot> {
+        match self {
+            Self::Open(open) => Some(&mut open.channel.slot),
+            Self::Ending(ending) => Some(&mut ending.slot),
+            _ => None,
+        }
+    }
 }
 
 /// A listener that waits for the client's data connection.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::login::Login;
+use super::login::{Account, Login};
 use super::parked::Parked;
 use super::stage::{ControlTls, DataState, Leaving};
 use super::timers::{TimerId, Timers};
@@ -51,9 +51,13 @@ pub struct FTPSession {
     pub(crate) password: String,
     pub(crate) attempted_logins: u32,
     pub(crate) fs: Option<FSState>,
+    /// The user of the transfer in progress, if that user has logged out meanwhile.
+    pub(super) transfer_user: Option<Box<Account>>,
 
     /// The TLS of the control connection, after AUTH was accepted.
     pub(crate) tls: Option<Box<ControlTls>>,
+    /// Whether AUTH implies PROT P: its argument was SSL or TLS-P.
+    pub(crate) auth_protects: bool,
     /// Whether PBSZ was given.
     pub(crate) pbsz: bool,
     /// Whether data connections are put under TLS.
@@ -61,6 +65,8 @@ pub struct FTPSession {
 
     pub(crate) data: DataState,
     pub(crate) pending: Option<Box<PendingTransfer>>,
+    /// When the last preliminary reply has left; `None` until it has.
+    pub(crate) announced: Option<Instant>,
     /// A pending transfer that another one has replaced, and that must be ended.
     pub(crate) replaced: Option<Box<PendingTransfer>>,
     pub(crate) rnfr: Option<PathBuf>,
@@ -98,13 +104,13 @@ pub(crate) struct NewSession {
 impl FTPSession {
     pub(crate) fn new(new: NewSession) -> Self {
         let mut chat = AsyncChat::new(new.stream);
+        chat.set_terminator(Terminator::Line);
         chat.set_limit(LINE_LIMIT);
         let timeout = new.config.timeout;
         Self {
             chat,
             idle: timeout.map(|timeout| after(new.now, timeout)),
             config: new.config,
-        chat.set_terminator(Terminator::Line);
             server: new.server,
             slot: new.slot,
             remote: new.remote,
@@ -118,11 +124,14 @@ impl FTPSession {
             password: String::new(),
             attempted_logins: 0,
             fs: None,
+            transfer_user: None,
             tls: None,
+            auth_protects: false,
             pbsz: false,
             prot: false,
             data: DataState::None,
             pending: None,
+            announced: Some(new.now),
             replaced: None,
             rnfr: None,
             rest: 0,
@@ -183,7 +192,8 @@ impl FTPSession {
         self.login.is_done()
     }
 
-    /// The name that USER has given; `""` before USER.
+    /// The name that USER has given; `""` before USER. In the callbacks of a transfer: the name
+    /// of the user who has begun it, even if another one has logged in meanwhile.
     #[must_use]
     pub fn username(&self) -> &str {
         &self.username
@@ -403,22 +413,39 @@ impl FTPSession {
         let transfers = self
             .data_channel()
             .is_some_and(|d| d.transfer_in_progress());
-        !transfers && self.pending.is_none() && !self.is_parked()
+        !transfers && !self.owes_reply() && self.pending.is_none() && !self.is_parked()
+    }
+
+    /// Whether a transfer is over whose final reply waits. No command runs meanwhile.
+    pub(crate) fn owes_reply(&self) -> bool {
+        matches!(self.data, DataState::Ending(_))
     }
 
     /// Whether a transfer is in progress, according to the data handler.
     pub(crate) fn transfer_active(&self) -> bool {
         match &self.data {
             DataState::Open(open) => open.dtp.transfer_in_progress(&open.channel),
+            DataState::Ending(_) => true,
             _ => false,
         }
     }
 
-    /// Resets PBSZ and PROT: data connections are in clear text, unless TLS is implicit.
+    /// Resets all parameters of transfers to their defaults, as REIN does.
+    pub(crate) fn reset_parameters(&mut self) {
+        self.transfer_type = TransferType::default();
+        self.facts = MlsxFacts::default();
+        self.epsv_all = false;
+        self.rest = 0;
+        self.rnfr = None;
+        self.reset_prot();
+    }
+
+    /// Resets PBSZ and PROT: data connections are in clear text, unless TLS is implicit or AUTH
+    /// has asked for the protection of both.
     pub(crate) fn reset_prot(&mut self) {
-        let implicit = self.has_implicit_tls();
-        self.pbsz = implicit;
-        self.prot = implicit;
+        let protects = self.has_implicit_tls() || self.auth_protects;
+        self.pbsz = protects;
+        self.prot = protects;
     }
 
     /// Whether commands wait for jobs on the pool.

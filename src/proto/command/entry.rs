@@ -104,6 +104,8 @@ pub(crate) enum Role {
     Transfers,
     /// Decides whether data connections are under TLS: PROT.
     Protects,
+    /// Puts the control connection under TLS: AUTH.
+    Secures,
 }
 
 impl Role {

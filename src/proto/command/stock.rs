@@ -111,7 +111,7 @@ pub(super) static STOCK: [Row; 47] = rows! {
 
 /// The commands of a server with TLS, with pyftpdlib's help texts.
 pub(super) static TLS: [Row; 3] = rows! {
-    "AUTH"       []          anyone Required  Text        Other      "Syntax: AUTH <SP> TLS|SSL (set up secure control channel)."
+    "AUTH"       []          anyone Required  Text        Secures    "Syntax: AUTH <SP> TLS|SSL (set up secure control channel)."
     "PBSZ"       []          anyone Required  Text        Other      "Syntax: PBSZ <SP> 0 (negotiate TLS buffer)."
     "PROT"       []          anyone Required  Text        Protects   "Syntax: PROT <SP> [C|P] (set up un/secure data channel)."
 };

@@ -263,7 +263,13 @@ impl Client {
 impl Client {
     /// Sends AUTH and shakes hands.
     pub fn auth(&mut self, config: &Arc<ClientConfig>) -> io::Result<()> {
-        self.ask("AUTH TLS", "234 ");
+        self.auth_as("TLS", config)
+    }
+
+    /// Sends AUTH with this argument and shakes hands. SSL and TLS-P imply PROT P.
+    pub fn auth_as(&mut self, arg: &str, config: &Arc<ClientConfig>) -> io::Result<()> {
+        self.ask(&format!("AUTH {arg}"), "234 ");
+        self.private = matches!(arg.to_uppercase().as_str(), "SSL" | "TLS-P");
         self.tls = Some(Arc::clone(config));
         self.socket.secure(Arc::clone(config));
         self.socket.handshake()
@@ -323,9 +329,6 @@ impl Client {
             }
             // After REIN and USER the data connections are in clear again.
             230 if text == "230 Ready for new user." => self.private = false,
-            331 if text.starts_with("331 Previous account information was flushed") => {
-                self.private = false;
-            }
             125 | 150 => {
                 if let Some(data) = &self.data {
                     data.begin();

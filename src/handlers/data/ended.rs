@@ -1,0 +1,53 @@
+//! A transfer that is over, but whose final reply has not been sent.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::outcome::Outcome;
+use crate::ioloop::{Readiness, Stream};
+use crate::limits::Slot;
+
+/// What is reported about a transfer that is over.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) cmd: Cow<'static, str>,
+    /// The file, if the transfer was one of a file.
+    pub(crate) file_name: Option<PathBuf>,
+    pub(crate) receive: bool,
+    pub(crate) bytes: u64,
+    pub(crate) elapsed: Duration,
+}
+
+/// A data connection that the server has shut down, until its final reply is due: when the
+/// client has closed its side too, or at `due`.
+pub(crate) struct EndingDTP {
+    pub(crate) stream: Stream,
+    pub(crate) slot: Slot,
+    pub(crate) due: Instant,
+    pub(crate) ended: Ended,
+}
+
+impl EndingDTP {
+    /// Takes note of an event of the socket.
+    pub(crate) fn on_ready(&mut self, readiness: Readiness) {
+        self.stream.on_ready(readiness);
+        if readiness.readable && !readiness.read_closed {
+            self.stream.discard_input();
+        }
+    }
+
+    /// Whether the final reply is due.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.stream.is_read_closed() || self.due <= now
+    }
+
+    /// Closes the socket. Unread input would reset the connection, and the client might lose
+    /// bytes that are still on their way.
+    pub(crate) fn close(mut self) -> Ended {
+        if self.stream.is_secure() && !self.stream.is_read_closed() {
+            self.stream.discard_input();
+        }
+        self.ended
+    }
+}
