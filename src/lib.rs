@@ -158,7 +158,7 @@
 //! | [`log`](mod@log) | the form of a line of the log, and when it is written | what it says |
 //! | [`ioloop`] | sockets, deadlines, turns, channels, TLS records | FTP |
 //! | [`proto`] | commands, replies, addresses and listings, as bytes | sockets, files, users |
-//! | `limits` | how many sockets there are and may be, over all processes | what they are for |
+//! | `limits` | how many sockets there are and may be, over all processes; a budget of memory | what they are for |
 //! | `offload` | a pool of threads for slow jobs | sessions |
 //! | `tls` | certificates, tickets, the order of a handshake: [`TlsConfig`] | sockets, commands |
 //! | `server_state` | what the sessions of a server share besides the settings | sessions |

@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
+use std::path::Path;
 
-use testkit::{Mode, Program, wait_for};
+use testkit::{Client, Mode, Program, parse_227, set_deadlines, wait_for};
 
 const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
@@ -64,5 +67,75 @@ fn refused_transfers_and_listings_are_logged() {
             lines_with(&program, &format!(" {cmd} ")).is_empty(),
             "{cmd}"
         );
+    }
+}
+
+/// The memory of a program and of its children, in bytes.
+fn memory(program: &Program) -> u64 {
+    let children = program.children();
+    let pages = |pid: &u32| {
+        let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    children.iter().map(|pid| pages(pid) * 4096).sum::<u64>() + program.memory()
+}
+
+/// Makes a directory whose names need this many bytes to be sorted.
+fn fill(dir: &Path, bytes: usize) -> usize {
+    let count = bytes / 200;
+    for i in 0..count {
+        // Not in their order.
+        let i = i * 7919 % count;
+        fs::File::create(dir.join(format!("{i:0200}"))).unwrap();
+    }
+    count
+}
+
+/// Begins a listing, and reads its first byte only: all that it needs is held then. The client
+/// takes few bytes, so that the system does not take the whole listing.
+fn unread(program: &Program, command: &str) -> (Client, TcpStream) {
+    let mut client = program.login();
+    let address = parse_227(&client.expect(227, "PASV"));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut data = TcpStream::from(socket);
+    set_deadlines(&data);
+    client.begin(command);
+    data.read_exact(&mut [0; 1]).unwrap();
+    (client, data)
+}
+
+#[test]
+fn unread_listings_share_a_budget() {
+    const EACH: usize = 6 << 20;
+    const LISTINGS: usize = 25;
+    let dir = tempfile::tempdir().unwrap();
+    let count = fill(dir.path(), EACH);
+    for model in [
+        [].as_slice(),
+        &["--concurrency", "pre-fork", "--workers", "2"],
+    ] {
+        let mut args = vec!["-d", dir.path().to_str().unwrap()];
+        args.extend(model);
+        let program = Program::start(FTPDLIB, Mode::Clear, &args);
+        // What a process needs at all, also for one listing.
+        let mut client = program.login();
+        let whole = client.lines("NLST");
+        assert!(whole.len() == count && whole.is_sorted());
+        let before = memory(&program);
+        let open: Vec<_> = (0..LISTINGS).map(|_| unread(&program, "LIST")).collect();
+        let held = memory(&program).saturating_sub(before);
+        let workers = program.children().len().max(1) as u64;
+        let max = workers * (48 << 20);
+        assert!(held < max, "{args:?}: {} MiB", held >> 20);
+        // A listing is complete, sorted or not.
+        let mut lines = client.lines("NLST");
+        assert!(workers > 1 || !lines.is_sorted(), "{args:?}");
+        lines.sort();
+        assert_eq!(lines, whole);
+        // The budget is given back when the clients leave.
+        drop(open);
+        wait_for("a sorted listing", || client.lines("NLST").is_sorted());
     }
 }

@@ -13,6 +13,7 @@
 mod abstracted;
 mod file;
 mod jail;
+mod listings;
 pub mod local;
 mod local_fs;
 pub mod path;
@@ -21,6 +22,8 @@ mod unix;
 
 pub use crate::proto::listing::Stat;
 pub use abstracted::AbstractedFS;
+pub(crate) use listings::LISTINGS;
+
 pub use file::{FSDir, FSFile, OpenMode};
 pub use local::LocalFile;
 pub use local_fs::LocalFS;

@@ -1,4 +1,5 @@
-//! How many sockets a server has, and how many it may have: [`Limits`].
+//! How many sockets a server has, and how many it may have: [`Limits`]. How much memory listings
+//! may take: [`Budget`].
 //!
 //! Each socket has a [`Slot`], which counts until it is dropped. If jobs outlive a
 //! session, its slot counts until they end. One process counts in its own memory.
@@ -7,9 +8,11 @@
 
 mod counts;
 mod descriptors;
+mod memory;
 mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::memory::{Budget, Share};
 pub(crate) use self::slots::{Admission, Limits, Slot, SlotHolder};

@@ -5,9 +5,9 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use linux::DirReader;
+pub(crate) use linux::{DirReader, LARGE_BUFFER};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use posix::DirReader;
+pub(crate) use posix::{DirReader, LARGE_BUFFER};
 
 /// A name, an error, or `None` at the end of the directory.
 type Next = Option<io::Result<OsString>>;
@@ -22,8 +22,11 @@ mod linux {
     /// Reads names with getdents64(2), about a thousand with each call.
     pub(crate) struct DirReader {
         buffer: Box<[u8]>,
+        /// The bytes of the buffer, once it is allocated.
+        size: usize,
         at: usize,
         len: usize,
+        ended: bool,
     }
 
     impl DirReader {
@@ -33,20 +36,31 @@ mod linux {
                 // Allocated by the first read: a listing may wait a long time for its
                 // data connection.
                 buffer: Box::default(),
+                size: SMALL_BUFFER,
                 at: 0,
                 len: 0,
+                ended: false,
             })
+        }
+
+        /// Lets the first read allocate the large buffer.
+        pub(crate) fn use_large_buffer(&mut self) {
+            self.size = LARGE_BUFFER;
         }
 
         /// The next name, without `.` and `..`. `dir` must be the handle given to `new`.
         pub(crate) fn next_name(&mut self, dir: BorrowedFd<'_>) -> Next {
-            loop {
+            while !self.ended {
                 if self.at >= self.len {
                     if self.buffer.is_empty() {
-                        self.buffer = vec![0; BUFFER].into_boxed_slice();
+                        self.buffer = vec![0; self.size].into_boxed_slice();
                     }
                     match getdents(dir, &mut self.buffer) {
-                        Ok(0) => return None,
+                        Ok(0) => {
+                            self.ended = true;
+                            self.buffer = Box::default();
+                            return None;
+                        }
                         Ok(len) => (self.at, self.len) = (0, len),
                         Err(err) => return Some(Err(err)),
                     }
@@ -62,11 +76,14 @@ mod linux {
                     return Some(Ok(OsString::from_vec(name.to_vec())));
                 }
             }
+            None
         }
     }
 
     /// Bytes that one call may fill: about a thousand names.
-    const BUFFER: usize = 32 * 1024;
+    pub(crate) const LARGE_BUFFER: usize = 32 * 1024;
+    /// The same without permission for more: room for more than one of the longest names.
+    const SMALL_BUFFER: usize = 2048;
     /// Offsets of `d_reclen` and `d_name` in a `struct linux_dirent64`.
     const RECLEN: usize = 16;
     const NAME: usize = 19;
@@ -126,6 +143,9 @@ mod posix {
                 .ok_or_else(io::Error::last_os_error)
         }
 
+        /// Does nothing: the system chooses the size of the buffer.
+        pub(crate) fn use_large_buffer(&mut self) {}
+
         /// The next name, without `.` and `..`. An error counts as the end of the
         /// directory: readdir(3) shows it in errno only, which each system exposes
         /// under another name.
@@ -146,6 +166,9 @@ mod posix {
             }
         }
     }
+
+    /// About what a stream takes.
+    pub(crate) const LARGE_BUFFER: usize = 32 * 1024;
 
     impl Drop for DirReader {
         fn drop(&mut self) {

@@ -20,7 +20,7 @@ mod shared;
 mod socket;
 
 pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
-pub(crate) use dir::DirReader;
+pub(crate) use dir::{DirReader, LARGE_BUFFER};
 pub(crate) use kernel::{Pipe, sendfile};
 pub(crate) use last_resort::LastResort;
 pub(crate) use openat::{

@@ -12,6 +12,8 @@ use crate::filesystems::file::FSDir;
 use crate::filesystems::jail::attributes::{fstat, fstatat};
 use crate::filesystems::jail::home::{Home, check_nul};
 use crate::filesystems::jail::resolve::How;
+use crate::filesystems::listings::LISTINGS;
+use crate::limits::Share;
 use crate::proto::listing::Stat;
 use crate::sys;
 
@@ -23,6 +25,8 @@ pub(crate) struct LocalDir {
     path: Box<Path>,
     fd: OwnedFd,
     names: sys::DirReader,
+    /// The memory of the buffer of `names`.
+    share: Option<Share>,
 }
 
 impl LocalDir {
@@ -33,13 +37,26 @@ impl LocalDir {
             home,
             path: Box::from(path),
             fd,
+            share: None,
         })
     }
 }
 
 impl FSDir for LocalDir {
     fn next_name(&mut self) -> Option<io::Result<OsString>> {
-        self.names.next_name(self.fd.as_fd())
+        let Self { names, share, .. } = self;
+        let share = share.get_or_insert_with(|| {
+            let mut share = LISTINGS.share();
+            if share.grow(sys::LARGE_BUFFER) {
+                names.use_large_buffer();
+            }
+            share
+        });
+        let next = names.next_name(self.fd.as_fd());
+        if next.is_none() {
+            share.clear();
+        }
+        next
     }
 
     fn lstat(&self, name: &OsStr) -> Result<Stat, FSError> {

@@ -24,7 +24,7 @@ pub struct ListEntry<'a> {
     pub target: Option<&'a Path>,
 }
 
-/// Functions that look up the names of owners. A listing calls them once for each number.
+/// Functions that look up the names of owners. A listing remembers the names of many numbers.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
     /// Returns the name of a user.
@@ -156,6 +156,10 @@ impl ListingStyle {
     /// Appends both columns of owners. Most entries have the owners of the entry before.
     fn push_owners(&mut self, names: Names<'_>, stat: &Stat, out: &mut Vec<u8>) {
         if self.owners.0 != Some((stat.uid, stat.gid)) {
+            if self.users.len() + self.groups.len() > OWNERS_MAX {
+                self.users.clear();
+                self.groups.clear();
+            }
             let (encoding, errors) = (&self.encoding, self.unicode_errors);
             let owner = |name: String| owner_column(encoding, errors, &name);
             let user = self.users.entry(stat.uid);
@@ -288,6 +292,8 @@ fn push_base(out: &mut Vec<u8>, mut number: u64, base: u64, width: usize) {
     out.extend_from_slice(&digits[start..]);
 }
 
+/// The names of owners that are remembered.
+const OWNERS_MAX: usize = 1000;
 /// Half a year of the Gregorian calendar, on average, in seconds: as GNU `ls`.
 const HALF_YEAR: i64 = 31_556_952 / 2;
 

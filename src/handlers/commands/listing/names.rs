@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use crate::filesystems::FSDir;
+use crate::filesystems::{FSDir, LISTINGS};
+use crate::limits::Share;
 use crate::proto::pattern::Pattern;
 
 /// Where the names of a listing come from.
@@ -21,6 +22,8 @@ pub(super) enum Names {
     Merge {
         least: BinaryHeap<Reverse<(OsString, usize)>>,
         runs: Vec<Run>,
+        /// Given back with the runs.
+        _memory: Share,
     },
     /// In the order of the system.
     Stream,
@@ -30,24 +33,32 @@ pub(super) enum Names {
 pub(super) struct Gather {
     runs: Vec<Run>,
     run: Run,
-    /// The bytes of memory that may still be taken.
-    room: usize,
+    /// The bytes of memory that may be taken at most.
+    max: usize,
+    /// The bytes of memory that are taken, and those that are used.
+    memory: Share,
+    taken: usize,
+    used: usize,
 }
 
 impl Names {
-    /// Names that are sorted, as far as `sorted_max` bytes hold them.
+    /// Names that are sorted, as far as `sorted_max` bytes hold them, and as the budget of all
+    /// listings permits.
     pub(super) fn sorted(sorted_max: usize) -> Self {
         Self::Gather(Gather {
             runs: Vec::new(),
             run: Run::default(),
-            room: sorted_max,
+            max: sorted_max,
+            memory: LISTINGS.share(),
+            taken: 0,
+            used: 0,
         })
     }
 
     /// Adds a name that was read already.
     pub(super) fn add(&mut self, name: &OsStr) {
         if let Self::Gather(gather) = self {
-            gather.run.push(name);
+            gather.push(name);
         }
     }
 
@@ -62,12 +73,17 @@ impl Names {
         };
         if gather.read(dir, pattern)? {
             let mut runs = mem::take(&mut gather.runs);
+            let memory = mem::replace(&mut gather.memory, LISTINGS.share());
             let least = runs
                 .iter_mut()
                 .enumerate()
                 .filter_map(|(index, run)| Some(Reverse((run.next()?, index))))
                 .collect();
-            *self = Self::Merge { least, runs };
+            *self = Self::Merge {
+                least,
+                runs,
+                _memory: memory,
+            };
         }
         Ok(true)
     }
@@ -77,7 +93,7 @@ impl Names {
         match self {
             Self::Stream => dir.next_name(),
             Self::Gather(_) => None,
-            Self::Merge { least, runs } => {
+            Self::Merge { least, runs, .. } => {
                 let Some(mut top) = least.peek_mut() else {
                     // The names that were not sorted follow, if there are any.
                     *self = Self::Stream;
@@ -95,6 +111,26 @@ impl Names {
 }
 
 impl Gather {
+    fn push(&mut self, name: &OsStr) {
+        self.used += name.len() + NAME_COST;
+        self.run.push(name);
+    }
+
+    /// Whether there is memory for a name of any length, or is now.
+    fn has_room(&mut self) -> bool {
+        if self.used >= self.max {
+            return false;
+        }
+        if self.taken - self.used.min(self.taken) >= LONGEST + NAME_COST {
+            return true;
+        }
+        let has_grown = self.memory.grow(CHUNK);
+        if has_grown {
+            self.taken += CHUNK;
+        }
+        has_grown
+    }
+
     /// Reads some names, and sorts a run of them. Returns whether all are read that can be
     /// sorted.
     fn read(&mut self, dir: &mut dyn FSDir, pattern: Option<&Pattern>) -> io::Result<bool> {
@@ -105,7 +141,8 @@ impl Gather {
             if count % 8 == 0 && Instant::now() >= end {
                 break;
             }
-            if ended || self.room == 0 {
+            // There is always room for one more name: one that is read must not be lost.
+            if ended || !self.has_room() {
                 ended = true;
                 break;
             }
@@ -114,8 +151,7 @@ impl Gather {
                 Some(name) => {
                     let name = name?;
                     if pattern.is_none_or(|pattern| pattern.matches(name.as_bytes())) {
-                        self.room = self.room.saturating_sub(name.len() + NAME_COST);
-                        self.run.push(&name);
+                        self.push(&name);
                     }
                 }
             }
@@ -170,6 +206,12 @@ const RUN: usize = 1024;
 
 /// The memory that a name takes in addition to its bytes.
 const NAME_COST: usize = size_of::<Range<usize>>();
+
+/// The longest name of a file system, in bytes.
+const LONGEST: usize = 255;
+
+/// The bytes that are taken from the budget at once.
+const CHUNK: usize = 8 * 1024;
 
 /// How long a step of matching names takes.
 const STEP_TIME: Duration = Duration::from_micros(500);
