@@ -222,41 +222,71 @@ fn anonymous_sessions_take_their_own_tickets_only() {
 
 /// The owner of a ticket is the user who is logged in now, or was at the end.
 #[test]
-fn a_session_without_a_login_has_no_kin() {
+fn the_user_of_a_session_may_change() {
     let server = server(|_| {});
     for version in VERSIONS {
-        let ((_, config), (_, stolen)) = (wallet(version), wallet(version));
+        let (_, config) = wallet(version);
         let mut owner = Session::login(server.address, HERE, USER, &config);
         owner.resumes(&config);
-        let mut stranger = Session::secure(server.address, HERE, &stolen);
-        owner.refuses(&stolen, FOREIGN);
-        // USER alone proves nothing.
-        let (_, stolen) = wallet(version);
-        let mut claimed = Session::secure(server.address, HERE, &stolen);
-        claimed.client.expect(331, format!("USER {USER}"));
-        owner.refuses(&stolen, FOREIGN);
-        let (_, stolen) = wallet(version);
-        let mut failed = Session::secure(server.address, HERE, &stolen);
-        failed.client.expect(331, format!("USER {USER}"));
-        failed.client.expect(530, "PASS wrong");
-        owner.refuses(&stolen, FOREIGN);
-        // The user of a session may change, and its tickets with it.
-        let (_, moved) = wallet(version);
-        let mut session = Session::login(server.address, HERE, "other", &moved);
-        owner.refuses(&moved, FOREIGN);
-        let (_, moved) = wallet(version);
-        let mut again = Session::login(server.address, HERE, USER, &moved);
-        again.client.expect(230, "REIN");
-        owner.refuses(&moved, FOREIGN);
-        let (_, moved) = wallet(version);
-        let mut late = Session::login(server.address, HERE, "other", &moved);
-        late.client.expect(331, format!("USER {USER}"));
-        late.client.expect(230, format!("PASS {PASSWORD}"));
-        owner.resumes(&moved);
-        drop((
-            stranger.client.command("NOOP"),
-            session.client.command("NOOP"),
-        ));
+        for (first, then) in [(USER, "other"), ("other", USER), (USER, "anonymous")] {
+            let (_, moved) = wallet(version);
+            let mut other = Session::login(server.address, HERE, first, &moved);
+            other.client.expect(331, format!("USER {then}"));
+            other.client.expect(230, format!("PASS {PASSWORD}"));
+            other.client.protect();
+            other.resumes(&moved);
+            match then {
+                USER => owner.resumes(&moved),
+                _ => owner.refuses(&moved, FOREIGN),
+            }
+        }
+        owner.resumes(&config);
+    }
+}
+
+/// Such a data connection waits for a login, but not for long.
+#[test]
+fn a_session_without_a_login_has_no_kin() {
+    let server = server(|_| {});
+    let ((_, config), (_, stolen)) = (wallet(&TLS13), wallet(&TLS13));
+    let mut owner = Session::login(server.address, HERE, USER, &config);
+    owner.resumes(&config);
+    let mut stranger = Session::secure(server.address, HERE, &stolen);
+    // USER alone proves nothing, and a wrong password no more.
+    stranger.client.expect(331, format!("USER {USER}"));
+    owner.refuses(&stolen, FOREIGN);
+    stranger.client.expect(530, "PASS wrong");
+    stranger.client.expect(221, "QUIT");
+    stranger.client.expect_eof();
+    owner.refuses(&stolen, FOREIGN);
+    let (_, stolen) = wallet(&TLS13);
+    let mut gone = Session::login(server.address, HERE, USER, &stolen);
+    gone.client.expect(230, "REIN");
+    owner.refuses(&stolen, FOREIGN);
+    owner.resumes(&config);
+}
+
+/// A client that opens sessions while others work offers its newest ticket at once.
+#[test]
+fn a_session_may_log_in_a_little_later() {
+    let server = server(|_| {});
+    for version in VERSIONS {
+        let ((_, config), (purse, late)) = (wallet(version), wallet(version));
+        let mut session = Session::login(server.address, HERE, USER, &config);
+        session.resumes(&config);
+        for (user, code) in [(USER, 226), ("other", 522)] {
+            purse.clear();
+            let mut next = Session::secure(server.address, HERE, &late);
+            // The reply brings the tickets of TLS 1.3.
+            next.client.expect(331, format!("USER {user}"));
+            let mut data = session.begin(&late, "RETR a");
+            assert!(session.client.is_silent());
+            next.client.expect(230, format!("PASS {PASSWORD}"));
+            let wanted = if code == 226 { SECRET } else { b"" };
+            assert_eq!(read_all(&mut data), wanted);
+            session.client.expect_reply(code);
+        }
+        session.resumes(&config);
     }
 }
 

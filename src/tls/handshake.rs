@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustls::HandshakeKind;
 use rustls::server::{ProducesTickets, StoresServerSessions};
 
-use super::tickets::{Named, Offered, SessionTickets};
+use super::ids::{SessionId, Standing};
+use super::tickets::{Found, Named, Offered, SessionTickets};
 use super::uses::CONTROL_MAX;
 use crate::ioloop::tls::HandshakeContext;
 
@@ -27,6 +28,8 @@ pub(super) struct HandshakeTickets {
 #[derive(Default)]
 struct State {
     offered: Offered,
+    /// The session whose state was opened last. If the handshake resumes, it is this one.
+    opened: Option<SessionId>,
     /// The numbers of the first and of the last ticket that were issued.
     issued: Option<(u32, u32)>,
     /// The size of the tickets that were issued.
@@ -69,6 +72,12 @@ impl HandshakeTickets {
         self.state().offered
     }
 
+    /// What the session that was opened last is to the user now.
+    pub(super) fn standing(&self) -> Standing {
+        let opened = self.state().opened;
+        opened.map_or(Standing::Foreign, |id| self.session.standing(id))
+    }
+
     /// The handshake of the control connection is complete. A client that got no ticket
     /// resumes by the name of its session.
     pub(super) fn keep_named(&self) {
@@ -96,7 +105,7 @@ impl HandshakeTickets {
         // kind is known before: a full handshake of a data connection gets none, even if it
         // has offered a good ticket, which anybody may have seen on the wire.
         let has_resumed = match kind {
-            None | Some(HandshakeKind::Resumed) => state.offered >= Offered::Kin,
+            None | Some(HandshakeKind::Resumed) => state.offered >= Offered::Unproven,
             Some(_) => false,
         };
         if !self.of_control && !has_resumed {
@@ -106,18 +115,30 @@ impl HandshakeTickets {
         if state.issued.is_some() && state.size + plain.len() > SIZE_MAX {
             return None;
         }
-        let (ticket, number) = self.session.seal(self.of_control, plain)?;
+        // What is not proven yet leads to a ticket of the other session.
+        let other = state.opened.filter(|_| state.offered == Offered::Unproven);
+        let (ticket, number) = self.session.seal(self.of_control, other, plain)?;
         let first = state.issued.map_or(number, |(first, _)| first);
         state.issued = Some((first, number));
         state.size += plain.len();
         Some(ticket)
     }
 
-    /// Notes what the client has offered. A client may offer several.
-    fn note(&self, (offered, found): (Offered, Option<Vec<u8>>)) -> Option<Vec<u8>> {
-        let mut state = self.state();
-        state.offered = state.offered.max(offered);
-        found
+    /// Notes what the client has offered. It may offer several; rustls stops at the first one
+    /// that it can use, so that only the last one that was opened counts.
+    fn note(&self, found: Found) -> Option<Vec<u8>> {
+        let mut own = self.state();
+        match found.state {
+            Some((id, state)) => {
+                own.offered = found.offered;
+                own.opened = Some(id);
+                Some(state)
+            }
+            None => {
+                own.offered = own.offered.max(Offered::Foreign);
+                None
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -8,12 +8,32 @@ pub(super) struct SessionId {
     pub(super) entry: u32,
 }
 
-/// Stands for a user at an address. Zeros stand for nobody.
+/// Stands for a user at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Owner(pub(super) [u64; 2]);
 
 impl Owner {
+    /// Nobody is logged in.
     pub(super) const NOBODY: Self = Self([0; 2]);
+
+    /// A user without a password is logged in, who could be anybody.
+    pub(super) const ANYBODY: Self = Self([u64::MAX; 2]);
+
+    /// Whether it is one user.
+    pub(super) fn is_known(self) -> bool {
+        self != Self::NOBODY && self != Self::ANYBODY
+    }
+}
+
+/// What a session is to an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is that of another owner, has ended too long ago, or is not known.
+    Foreign,
+    /// Nobody is logged in there yet.
+    Open,
+    /// It belongs to the owner, or did when it ended.
+    Kin,
 }
 
 /// A secret from which the keys of tickets are derived.

@@ -22,5 +22,5 @@ pub use self::certificates::{CertFiles, fingerprint};
 pub use self::config::{ClientAuth, SessionReuse, TlsConfig, TlsVersion};
 pub use self::error::TlsError;
 pub(crate) use self::session::{
-    ControlHandshake, DataHandshake, Direction, FinishedDataHandshake, TlsSession,
+    ControlHandshake, DataHandshake, Direction, FOREIGN, FinishedDataHandshake, TlsSession,
 };

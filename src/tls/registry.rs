@@ -13,7 +13,7 @@ use std::time::Instant;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 
-use super::ids::{Owner, Secret, Secrets, SessionId};
+use super::ids::{Owner, Secret, Secrets, SessionId, Standing};
 use super::table::{Table, WORDS};
 use crate::sys::{Pid, SharedWords};
 
@@ -61,9 +61,10 @@ impl Registry {
         self.with(|table| table.end_all(pid.cast_unsigned()));
     }
 
-    /// Whether the session belongs to `owner`, or did when it ended.
-    pub(super) fn is_of(&self, id: SessionId, owner: Owner) -> bool {
-        self.with(|table| table.is_of(id, owner)).unwrap_or(false)
+    /// What the session is to `owner`.
+    pub(super) fn standing(&self, id: SessionId, owner: Owner) -> Standing {
+        let standing = self.with(|table| table.standing(id, owner));
+        standing.unwrap_or(Standing::Foreign)
     }
 
     /// The owner that a user at an address is.

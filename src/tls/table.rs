@@ -5,7 +5,7 @@
 //! sessions that nobody has logged in to are used again at once. If the table is full, new
 //! sessions have no entry: their tickets are good for their own data connections only.
 
-use super::ids::{Owner, Secret, Secrets, SessionId};
+use super::ids::{Owner, Secret, Secrets, SessionId, Standing};
 
 /// A table in words that the caller has locked, at a time in seconds.
 pub(super) struct Table<'a> {
@@ -56,11 +56,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn is_of(&self, id: SessionId, owner: Owner) -> bool {
-        let Some(entry) = self.find(id) else {
-            return false;
-        };
-        owner != Owner::NOBODY && self.owner(entry) == owner && !self.is_over(entry)
+    pub(super) fn standing(&self, id: SessionId, owner: Owner) -> Standing {
+        let entry = self.find(id).filter(|entry| !self.is_over(*entry));
+        match entry.map(|entry| self.owner(entry)) {
+            Some(found) if found == owner && owner.is_known() => Standing::Kin,
+            Some(Owner::NOBODY) if owner.is_known() => Standing::Open,
+            _ => Standing::Foreign,
+        }
     }
 
     /// Whether a session has ended too long ago.
@@ -314,6 +316,12 @@ mod tests {
     const ALICE: Owner = Owner([1, 2]);
     const BOB: Owner = Owner([1, 3]);
 
+    impl Table<'_> {
+        fn is_of(&self, id: SessionId, owner: Owner) -> bool {
+            self.standing(id, owner) == Standing::Kin
+        }
+    }
+
     fn words() -> Vec<u64> {
         vec![0; WORDS]
     }
@@ -329,8 +337,17 @@ mod tests {
         assert!(!table.is_of(other, ALICE));
         table.set_owner(one, BOB);
         assert!(!table.is_of(one, ALICE) && table.is_of(one, BOB));
+        table.set_owner(one, Owner::ANYBODY);
+        assert_eq!(table.standing(one, BOB), Standing::Foreign);
         table.set_owner(one, Owner::NOBODY);
-        assert!(!table.is_of(one, BOB) && !table.is_of(one, Owner::NOBODY));
+        assert_eq!(table.standing(one, BOB), Standing::Open);
+        for owner in [Owner::NOBODY, Owner::ANYBODY] {
+            table.set_owner(one, owner);
+            assert_eq!(table.standing(one, owner), Standing::Foreign);
+        }
+        table.set_owner(one, Owner::NOBODY);
+        table.end(one);
+        assert_eq!(table.standing(one, BOB), Standing::Foreign);
     }
 
     #[test]

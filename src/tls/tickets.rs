@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 
-use super::ids::{Owner, Secret, SessionId};
+use super::ids::{Owner, Secret, SessionId, Standing};
 use super::registry::{Registry, random};
 use super::uses::Uses;
 
@@ -55,17 +55,34 @@ struct Keys {
     epoch: u64,
 }
 
-/// Says which keys opened a ticket.
+/// What a data connection has offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Offered {
     #[default]
     None,
     /// One of another client, an old one, or no ticket of this server at all.
     Foreign,
+    /// One of a session where nobody is logged in yet: it may still become kin.
+    Unproven,
     /// One of another session of the same user at the same address.
     Kin,
     /// One that this session has issued.
     Own,
+}
+
+/// What was found behind an offer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) offered: Offered,
+    /// The session and the state of its TLS, unless it is foreign.
+    pub(super) state: Option<(SessionId, Vec<u8>)>,
+}
+
+impl Found {
+    const FOREIGN: Self = Self {
+        offered: Offered::Foreign,
+        state: None,
+    };
 }
 
 impl SessionTickets {
@@ -80,11 +97,13 @@ impl SessionTickets {
         }))
     }
 
-    /// This user is logged in from now on; `None`: nobody, or a user without a password, who
-    /// could be anybody.
+    /// This user is logged in from now on; `None`: nobody.
     pub(super) fn set_user(&self, user: Option<&str>) {
-        let owner = user.map(|user| self.registry.owner(user, self.address));
-        let owner = owner.unwrap_or(Owner::NOBODY);
+        let owner = match user {
+            None => Owner::NOBODY,
+            Some(ANONYMOUS) => Owner::ANYBODY,
+            Some(user) => self.registry.owner(user, self.address),
+        };
         let before = std::mem::replace(&mut self.state().owner, owner);
         if before != owner {
             self.registry.set_owner(self.id, owner);
@@ -111,8 +130,14 @@ impl SessionTickets {
 
     // --- tickets
 
-    /// Seals the state of a TLS session. Returns the ticket and its number.
-    pub(super) fn seal(&self, of_control: bool, state: &[u8]) -> Option<(Vec<u8>, u32)> {
+    /// Seals the state of a TLS session, in a ticket of this session or of `other`. Returns the
+    /// ticket and its number.
+    pub(super) fn seal(
+        &self,
+        of_control: bool,
+        other: Option<SessionId>,
+        state: &[u8],
+    ) -> Option<(Vec<u8>, u32)> {
         let secrets = self.registry.secrets()?;
         let mut own = self.state();
         let number = own.uses.issue(of_control)?;
@@ -135,8 +160,10 @@ impl SessionTickets {
         ticket.extend_from_slice(&keys.salt);
         ticket.extend_from_slice(&number.to_be_bytes());
         let mut sealed = Vec::with_capacity(ID + state.len() + TAG);
-        sealed.extend_from_slice(&self.id.number.to_be_bytes());
-        sealed.extend_from_slice(&self.id.entry.to_be_bytes());
+        let id = other.unwrap_or(self.id);
+        sealed.extend_from_slice(&id.number.to_be_bytes());
+        sealed.extend_from_slice(&id.entry.to_be_bytes());
+        sealed.push(other.is_none().into());
         sealed.extend_from_slice(state);
         let (nonce, header) = (nonce(number), Aad::from(&ticket));
         let key = key(&keys.last)?;
@@ -146,24 +173,42 @@ impl SessionTickets {
         Some((ticket, number))
     }
 
-    /// Opens a ticket that a data connection of this session offers. Returns which one it is,
-    /// and the state in it unless it is foreign.
-    pub(super) fn open(&self, takes_kin: bool, ticket: &[u8]) -> (Offered, Option<Vec<u8>>) {
+    /// Opens a ticket that a data connection of this session offers.
+    pub(super) fn open(&self, takes_kin: bool, ticket: &[u8]) -> Found {
         let Some((id, number, state)) = self.unseal(ticket) else {
-            return (Offered::Foreign, None);
+            return Found::FOREIGN;
         };
-        if id == self.id {
+        let found = self.judge(takes_kin, id, state);
+        if let (Offered::Own, Some(number)) = (found.offered, number) {
             self.state().uses.note(number);
-            (Offered::Own, Some(state))
-        } else if takes_kin && self.is_kin(id) {
-            (Offered::Kin, Some(state))
-        } else {
-            (Offered::Foreign, None)
         }
+        found
     }
 
-    /// The session, the number and the state in a ticket of this server.
-    fn unseal(&self, ticket: &[u8]) -> Option<(SessionId, u32, Vec<u8>)> {
+    /// Decides about the state of another or this session.
+    fn judge(&self, takes_kin: bool, id: SessionId, state: Vec<u8>) -> Found {
+        let offered = match id {
+            id if id == self.id => Offered::Own,
+            id if takes_kin => match self.standing(id) {
+                Standing::Kin => Offered::Kin,
+                Standing::Open => Offered::Unproven,
+                Standing::Foreign => return Found::FOREIGN,
+            },
+            _ => return Found::FOREIGN,
+        };
+        let state = Some((id, state));
+        Found { offered, state }
+    }
+
+    /// What another session is to the user of this one.
+    pub(super) fn standing(&self, id: SessionId) -> Standing {
+        let owner = self.state().owner;
+        self.registry.standing(id, owner)
+    }
+
+    /// The session, the number and the state in a ticket of this server. There is no number if
+    /// it does not count among those of its session.
+    fn unseal(&self, ticket: &[u8]) -> Option<(SessionId, Option<u32>, Vec<u8>)> {
         let (header, sealed) = ticket.split_at_checked(HEADER)?;
         let (salt, number) = header.split_at_checked(size_of::<Salt>())?;
         let salt = Salt::try_from(salt).ok()?;
@@ -188,18 +233,14 @@ impl SessionTickets {
             all.find_map(|secret| open(derive(&secret, &salt)))
         })?;
         let (id, state) = opened.split_at_checked(ID)?;
-        let (session, entry) = id.split_at_checked(size_of::<u64>())?;
+        let (session, rest) = id.split_at_checked(size_of::<u64>())?;
+        let (entry, counts) = rest.split_at_checked(size_of::<u32>())?;
         let id = SessionId {
             number: u64::from_be_bytes(session.try_into().ok()?),
             entry: u32::from_be_bytes(entry.try_into().ok()?),
         };
+        let number = (counts == [1]).then_some(number);
         Some((id, number, state.to_vec()))
-    }
-
-    /// Whether another session belongs to the same user at the same address.
-    fn is_kin(&self, id: SessionId) -> bool {
-        let owner = self.state().owner;
-        owner != Owner::NOBODY && self.registry.is_of(id, owner)
     }
 
     // --- sessions with a name
@@ -212,16 +253,13 @@ impl SessionTickets {
     }
 
     /// The session with a name that a data connection of this session offers.
-    pub(super) fn find_named(&self, takes_kin: bool, name: &[u8]) -> (Offered, Option<Vec<u8>>) {
-        if let Some(named) = &self.state().named
-            && named.name == name
-        {
-            return (Offered::Own, Some(named.value.clone()));
-        }
-        let found = self.registry.find_named(name);
-        match found.filter(|(id, _)| takes_kin && self.is_kin(*id)) {
-            Some((_, value)) => (Offered::Kin, Some(value)),
-            None => (Offered::Foreign, None),
+    pub(super) fn find_named(&self, takes_kin: bool, name: &[u8]) -> Found {
+        let own = |named: &Named| (named.name == name).then(|| named.value.clone());
+        let own = self.state().named.as_deref().and_then(own);
+        let found = own.map(|value| (self.id, value));
+        match found.or_else(|| self.registry.find_named(name)) {
+            Some((id, value)) => self.judge(takes_kin, id, value),
+            None => Found::FOREIGN,
         }
     }
 
@@ -270,10 +308,14 @@ fn nonce(number: u32) -> Nonce {
 /// The size of the salt and the number of a ticket, which are not sealed.
 const HEADER: usize = size_of::<Salt>() + size_of::<u32>();
 
-/// The size of the number of a session, and of its entry.
-const ID: usize = size_of::<u64>() + size_of::<u32>();
+/// The size of the number of a session, of its entry, and of the byte that says whether the
+/// ticket counts among those of its session.
+const ID: usize = size_of::<u64>() + size_of::<u32>() + 1;
 
 const TAG: usize = 16;
+
+/// The user without a password.
+const ANONYMOUS: &str = "anonymous";
 
 #[cfg(test)]
 mod tests {
@@ -297,11 +339,12 @@ mod tests {
     }
 
     fn ticket(of: &SessionTickets) -> Vec<u8> {
-        of.seal(true, b"secret").unwrap().0
+        of.seal(true, None, b"secret").unwrap().0
     }
 
     fn offered(to: &SessionTickets, ticket: &[u8]) -> Offered {
-        let (offered, state) = to.open(true, ticket);
+        let Found { offered, state } = to.open(true, ticket);
+        let state = state.map(|(_, state)| state);
         let is_foreign = offered == Offered::Foreign;
         assert_eq!(state.as_deref(), (!is_foreign).then_some(&b"secret"[..]));
         offered
@@ -316,10 +359,10 @@ mod tests {
         assert_eq!(offered(&alice, &own), Offered::Own);
         let again = session(&registry, Some("alice"));
         assert_eq!(offered(&again, &own), Offered::Kin);
-        assert_eq!(again.open(false, &own), (Offered::Foreign, None));
+        assert_eq!(again.open(false, &own), Found::FOREIGN);
         for other in [
             session(&registry, Some("bob")),
-            session(&registry, None),
+            session(&registry, Some("anonymous")),
             at(&registry, Some("alice"), 2),
         ] {
             assert_eq!(offered(&other, &own), Offered::Foreign);
@@ -333,17 +376,35 @@ mod tests {
         let alice = session(&registry, None);
         let own = ticket(&alice);
         let again = session(&registry, Some("alice"));
-        assert_eq!(offered(&again, &own), Offered::Foreign);
+        assert_eq!(offered(&again, &own), Offered::Unproven);
         alice.set_user(Some("alice"));
         assert_eq!(offered(&again, &own), Offered::Kin);
         alice.set_user(Some("bob"));
         assert_eq!(offered(&again, &own), Offered::Foreign);
         assert_eq!(offered(&alice, &own), Offered::Own);
         alice.set_user(None);
-        assert_eq!(offered(&again, &own), Offered::Foreign);
-        // Sessions without a user are not those of one client.
-        again.set_user(None);
-        assert_eq!(offered(&again, &own), Offered::Foreign);
+        assert_eq!(offered(&again, &own), Offered::Unproven);
+        // Sessions without one user are not those of one client.
+        for user in [None, Some("anonymous")] {
+            alice.set_user(user);
+            again.set_user(user);
+            assert_eq!(offered(&again, &own), Offered::Foreign);
+        }
+    }
+
+    /// So it brings whoever has it no nearer to this session.
+    #[test]
+    fn a_ticket_for_another_session_is_good_for_that_one() {
+        let registry = registry();
+        let (alice, bob) = (
+            session(&registry, Some("alice")),
+            session(&registry, Some("bob")),
+        );
+        let sealed = alice.seal(false, Some(bob.id), b"secret").unwrap().0;
+        assert_eq!(offered(&alice, &sealed), Offered::Foreign);
+        assert_eq!(offered(&bob, &sealed), Offered::Own);
+        assert_eq!(offered(&bob, &sealed), Offered::Own);
+        assert!(bob.are_used_up(false));
     }
 
     #[test]
@@ -385,7 +446,7 @@ mod tests {
             ticket(&alice),
             ticket(&alice),
             ticket(&bob),
-            alice.seal(false, b"secret").unwrap().0,
+            alice.seal(false, None, b"secret").unwrap().0,
         ];
         for (i, one) in all.iter().enumerate() {
             for other in &all[..i] {
@@ -403,17 +464,18 @@ mod tests {
             name: name.clone(),
             value: value.clone(),
         });
-        let own = alice.find_named(false, &name);
-        assert_eq!(own, (Offered::Own, Some(value.clone())));
+        let found = |session: &SessionTickets, takes_kin, name: &[u8]| {
+            let found = session.find_named(takes_kin, name);
+            let state = found.state.map(|(_, state)| state);
+            assert!(state.is_none_or(|state| state == value));
+            found.offered
+        };
+        assert_eq!(found(&alice, false, &name), Offered::Own);
         let again = session(&registry, Some("alice"));
-        assert_eq!(
-            again.find_named(true, &name),
-            (Offered::Kin, Some(value.clone()))
-        );
-        let foreign = (Offered::Foreign, None);
-        assert_eq!(again.find_named(false, &name), foreign);
-        assert_eq!(again.find_named(true, &[8; 32]), foreign);
+        assert_eq!(found(&again, true, &name), Offered::Kin);
+        assert_eq!(found(&again, false, &name), Offered::Foreign);
+        assert_eq!(found(&again, true, &[8; 32]), Offered::Foreign);
         let bob = session(&registry, Some("bob"));
-        assert_eq!(bob.find_named(true, &name), foreign);
+        assert_eq!(found(&bob, true, &name), Offered::Foreign);
     }
 }

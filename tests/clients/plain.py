@@ -518,12 +518,142 @@ def dual_stack(bench):
                 bench.same(f"{address}, {mode}", bytes(got), wanted)
 
 
+# --- aria2, which has FTP in clear only
+
+
+def aria2(bench):
+    remote, local = bench.begin("aria2")
+    base = ("aria2c", "--no-conf", "--quiet", "--allow-overwrite", "--max-tries=1")
+
+    def aria2_run(*command):
+        return bench.run(*base, "-d", local, *command)
+
+    def url(name, server=bench.v4, login=True):
+        return server.url("aria2/" + name, login)
+
+    for name, flags, verb in (
+        ("passive", [], "PASV"),
+        ("active", ["--ftp-pasv=false"], "PORT"),
+        ("in four pieces", ["-s4", "-x4", "-k1M"], "REST"),
+    ):
+        since = bench.v4.mark()
+        run = aria2_run(*flags, "-o", "got", url("big.bin"))
+        bench.same(f"get, {name}", local / "got", remote / "big.bin", run)
+        bench.check(f"{name}: {verb} it was", bench.has_sent(bench.v4, since, verb))
+        (local / "got").unlink(missing_ok=True)
+    for name in ("lines.txt", "two%20words.txt", "sub/deep/two.bin"):
+        run = aria2_run("-o", "got", url(name))
+        bench.same(f"get {name}", local / "got", remote / name.replace("%20", " "), run)
+    run = aria2_run("-o", "none", url("empty.bin"))
+    bench.check("get of nothing", run.returncode == 0, output(run))
+    run = aria2_run("-o", "got", url("lines.txt", login=False))
+    bench.same("anonymous", local / "got", remote / "lines.txt", run)
+    (local / "part").write_bytes(content(remote / "big.bin")[:1_048_576])
+    since = bench.v4.mark()
+    run = aria2_run("-c", "-o", "part", url("big.bin"))
+    bench.same("resume a download", local / "part", remote / "big.bin", run)
+    bench.check("resume: REST it was", bench.has_sent(bench.v4, since, "REST"))
+    run = aria2_run("-o", "missing", url("missing.bin"))
+    bench.check("missing file is 3", run.returncode == 3, output(run))
+    if bench.v6:
+        run = aria2_run("-o", "six", url("big.bin", bench.v6))
+        bench.same("get over IPv6", local / "six", remote / "big.bin", run)
+    aria2_small_files(bench, remote, local)
+
+
+def aria2_small_files(bench, remote, local):
+    """aria2 reads 150 and 226 at once if it can, and then waits for a 226 until its timeout."""
+    (remote / "small").mkdir()
+    for number in range(SMALL_FILES):
+        (remote / "small" / f"{number}.txt").write_bytes(b"small %d\n" % number)
+    names = sorted(tree(remote / "small"))
+    urls = "".join(bench.v4.url(f"aria2/small/{name}") + "\n" for name in names)
+    (local / "urls").write_text(urls)
+    # One after the other, and the first that hangs ends the run.
+    command = ["aria2c", "--no-conf", "-j1", "-s1", "-t5", "--max-tries=1", "--console-log-level=warn"]
+    command += ["--log-level=notice", "-l", local / "log", "-i", local / "urls", "-d", local / "small"]
+    run = bench.run(*command)
+    good = tree(local / "small") == tree(remote / "small")
+    bench.check(f"{SMALL_FILES} small files", good, output(run))
+    times = []
+    for line in (local / "log").read_text(errors="replace").splitlines():
+        stamp = re.match(r"\S+ (\d+):(\d+):(\d+\.\d+) \[NOTICE\].*Download complete", line)
+        if stamp:
+            times.append(int(stamp[1]) * 3600 + int(stamp[2]) * 60 + float(stamp[3]))
+    # Midnight may be between two of them.
+    took = [(after - before) % 86400 for before, after in zip(times, times[1:])]
+    good = len(times) == SMALL_FILES and max(took) < 1
+    bench.check("none takes a second", good, f"{len(times)} files, {max(took, default=0):.3f} s")
+
+
+SMALL_FILES = 200
+
+
+# --- rclone
+
+
+def rclone(bench):
+    servers = [("IPv4", bench.v4, [])] + ([("IPv6", bench.v6, [])] if bench.v6 else [])
+    servers.append(("PASV", bench.v4, ["--ftp-disable-epsv"]))
+    rclone_jobs(bench, "rclone", servers)
+
+
+def rclone_jobs(bench, directory, servers):
+    """The jobs of rclone with its own settings: parallel sessions, which come and go."""
+    remote, local = bench.begin(directory)
+    obscured = bench.run("rclone", "obscure", PASSWORD).stdout.decode().strip()
+    wanted = tree(remote)
+    (local / "small").mkdir()
+    for number in range(60):
+        (local / "small" / f"{number}.txt").write_bytes(b"small %d\n" % number)
+    for name, server, flags in servers:
+        bench.client = f"{directory} {name}"
+        base = ["rclone", "--config", "/dev/null", "--retries", "1", "--low-level-retries", "1"]
+        base += ["--ftp-host", server.address, "--ftp-port", server.port, "--ftp-user", USER]
+        base += ["--ftp-pass", obscured, *flags]
+        far, near = f":ftp:{directory}", local / name
+
+        def rclone_run(*command):
+            return bench.run(*base, *command)
+
+        run = rclone_run("copy", far, near)
+        bench.check("copy from it", run.returncode == 0 and tree(near) == wanted, output(run))
+        run = rclone_run("copy", near, f"{far}/up")
+        bench.check("copy to it", run.returncode == 0 and tree(remote / "up") == wanted, output(run))
+        run = rclone_run("check", near, f"{far}/up", "--download")
+        bench.check("check", run.returncode == 0, output(run))
+        run = rclone_run("cat", f"{far}/sub/deep/two.bin")
+        bench.same("cat", run.stdout, remote / "sub/deep/two.bin", run)
+        run = rclone_run("rcat", f"{far}/up/rcat.bin")
+        bench.same("rcat", remote / "up/rcat.bin", b"", run)
+        run = rclone_run("lsf", "-R", far)
+        bench.check("lsf", b"sub/deep/two.bin" in run.stdout, output(run))
+        run = rclone_run("sync", local / "small", f"{far}/small", "--transfers", "8")
+        good = run.returncode == 0 and tree(remote / "small") == tree(local / "small")
+        bench.check("sync of small files, eight at once", good, output(run))
+        run = rclone_run("copy", f"{far}/small", near / "small", "--transfers", "8")
+        good = run.returncode == 0 and tree(near / "small") == tree(local / "small")
+        bench.check("copy of small files, eight at once", good, output(run))
+        run = rclone_run("moveto", f"{far}/up/lines.txt", f"{far}/up/moved.txt")
+        bench.same("moveto", remote / "up/moved.txt", remote / "lines.txt", run)
+        run = rclone_run("move", f"{far}/up", f"{far}/moved", "--delete-empty-src-dirs")
+        good = (remote / "moved/moved.txt").exists() and not (remote / "up").exists()
+        bench.check("move", good, output(run))
+        for made in ("small", "moved"):
+            run = rclone_run("purge", f"{far}/{made}")
+            bench.check(f"purge of {made}", not (remote / made).exists(), output(run))
+        run = rclone_run("cat", f"{far}/missing.bin")
+        bench.check("missing file is 3 or 4", run.returncode in (3, 4), output(run))
+
+
 CLIENTS = {
     "curl": (curl, ["curl"]),
     "lftp": (lftp, ["lftp"]),
     "wget": (wget, ["wget"]),
     "tnftp": (tnftp, ["tnftp"]),
     "ncftp": (ncftp, ["ncftpget", "ncftpput", "ncftpls"]),
+    "aria2": (aria2, ["aria2c"]),
+    "rclone": (rclone, ["rclone"]),
     "ftplib": (python, []),
     "dual": (dual_stack, []),
 }

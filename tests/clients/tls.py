@@ -11,7 +11,7 @@ import ssl
 
 from bench import DEADLINE, PASSWORD, USER
 from bench import content, fails, output, refuses, tree
-from plain import python_files, python_rest
+from plain import python_files, python_rest, rclone_jobs
 
 
 class Servers:
@@ -28,7 +28,9 @@ class Servers:
         if f"tls-{name}" not in self.bench.servers:
             address, more = SERVERS[name]
             tls = f'certfile = "{self.file("chain.pem")}"\nkeyfile = "{self.file("server.key")}"\n'
-            self.bench.serve(f"tls-{name}", address, tls + more.replace("DIR", str(self.directory)))
+            tls += more.replace("DIR", str(self.directory))
+            options = ["--concurrency", "pre-fork", "--workers", "2"] if name == "workers" else []
+            self.bench.serve(f"tls-{name}", address, tls, options)
         return self.bench.servers[f"tls-{name}"]
 
     def file(self, name):
@@ -72,6 +74,7 @@ SERVERS = {
     "strict": ("127.0.0.1", "tls_control_required = true\ntls_data_required = true\n"),
     "reuse": ("127.0.0.1", 'session_reuse = "require"\n'),
     "off": ("127.0.0.1", 'session_reuse = "off"\n'),
+    "workers": ("127.0.0.1", ""),
     "users": (
         "127.0.0.1",
         'client_auth = "required"\nclient_ca = "DIR/root.pem"\n',
@@ -201,9 +204,33 @@ def curl_series(bench, servers, curl_run, url, remote, local):
         run = curl_run(*flags, "-T", f"{local}/s[1-3].bin", url("", server))
         good = all(content(remote / f"s{n}.bin") == wanted[:-n] for n in (1, 2, 3))
         bench.check("three uploads on one connection", good, output(run))
+        curl_mixed(bench, curl_run, flags, url, server, remote, local)
         for uploaded in remote.glob("s?.bin"):
             uploaded.unlink()
     bench.client = "curl-tls"
+
+
+def curl_mixed(bench, curl_run, flags, url, server, remote, local):
+    """Five downloads, an upload and a listing on one connection; then several at once."""
+    names = ["sub/one.txt", "sub/deep/two.bin", "lines.txt", "two%20words.txt", "big.bin"]
+    wanted = b"".join(content(remote / name.replace("%20", " ")) for name in names)
+    following = ["--next", "-sS", "--cacert", bench.top / "certificates/root.pem", "--ssl-reqd", *flags]
+    upload = [*following, "-T", local / "s1.bin", url("s1.bin", server)]
+    run = curl_run(*flags, *(url(name, server) for name in names), *upload, *following, url("", server))
+    good = run.returncode == 0 and run.stdout.startswith(wanted)
+    good = good and b"big.bin" in run.stdout[len(wanted) :]
+    bench.check("five downloads, an upload and a listing", good, output(run))
+    bench.same("the upload of these", remote / "s1.bin", local / "s1.bin", run)
+    if server == "reuse":
+        # Its parallel sessions keep the last ticket of all of them.
+        return
+    several = [("-o", local / f"z{number}", url(name, server)) for number, name in enumerate(names)]
+    run = curl_run(*flags, "-Z", *(word for words in several for word in words))
+    got = b"".join(content(local / f"z{number}") or b"" for number in range(len(names)))
+    bench.check("five downloads at once", run.returncode == 0 and got == wanted, output(run))
+    run = curl_run(*flags, "-Z", "-T", f"{local}/s[1-3].bin", url("", server))
+    same = all(content(remote / f"s{n}.bin") == content(local / f"s{n}.bin") for n in (1, 2, 3))
+    bench.check("three uploads at once", run.returncode == 0 and same, output(run))
 
 
 # --- lftp
@@ -560,31 +587,17 @@ good("quit", $ftp->quit);
 
 
 def rclone(bench):
-    remote, local = bench.begin("rclone-tls")
     servers = Servers(bench)
-    obscured = bench.run("rclone", "obscure", PASSWORD).stdout.decode().strip()
-    wanted = tree(remote)
-
-    def rclone_run(name, *command):
-        # Its sessions share their tickets, so data connections bring those of others.
-        flags = [] if name == "off" else ["--ftp-tls-cache-size", "0"]
-        server = servers(name)
-        base = ["rclone", "--config", "/dev/null", "--retries", "1", "--low-level-retries", "1"]
-        base += ["--ftp-host", server.address, "--ftp-port", server.port, "--ftp-user", USER]
-        base += ["--ftp-pass", obscured, "--ftp-no-check-certificate"]
-        base += ["--ftp-tls" if name == "implicit" else "--ftp-explicit-tls"]
-        return bench.run(*base, *flags, *command)
-
-    for name in ("explicit", "implicit", "off"):
-        bench.client = f"rclone {name}"
-        run = rclone_run(name, "copy", ":ftp:rclone-tls", local / name)
-        bench.check("copy from it", tree(local / name) == wanted, output(run))
-        run = rclone_run(name, "copy", local / name, ":ftp:rclone-tls/up")
-        bench.check("copy to it", tree(remote / "up") == wanted, output(run))
-        run = rclone_run(name, "check", local / name, ":ftp:rclone-tls/up", "--download")
-        bench.check("check", run.returncode == 0, output(run))
-        run = rclone_run(name, "purge", ":ftp:rclone-tls/up")
-        bench.check("purge", not (remote / "up").exists(), output(run))
+    base = ["--ftp-no-check-certificate"]
+    rclone_jobs(bench, "rclone-tls", [
+        ("explicit", servers("explicit"), [*base, "--ftp-explicit-tls"]),
+        ("implicit", servers("implicit"), [*base, "--ftp-tls"]),
+        ("strict", servers("strict"), [*base, "--ftp-explicit-tls"]),
+        ("off", servers("off"), [*base, "--ftp-explicit-tls"]),
+        # Its parallel sessions keep no tickets.
+        ("no cache", servers("explicit"), [*base, "--ftp-explicit-tls", "--ftp-tls-cache-size", "0"]),
+        ("workers", servers("workers"), [*base, "--ftp-explicit-tls"]),
+    ])
 
 
 CLIENTS = {

@@ -106,6 +106,7 @@ impl DataConnection {
         let handshake = [
             pending.and_then(|tls| tls.deadline),
             waiting.and_then(|tls| tls.put_off),
+            pending.and_then(|tls| tls.verify_at),
         ];
         let handshake = handshake.into_iter().flatten();
         next.into_iter().chain(handshake).min()

@@ -15,7 +15,7 @@ use crate::ioloop::Stream;
 use crate::ioloop::tls::NewTls;
 use crate::proto::reply::Reply;
 use crate::time::after;
-use crate::tls::Direction;
+use crate::tls::{Direction, FOREIGN};
 
 impl DataConnection {
     /// Continues the handshake. `None`: there is none to wait for.
@@ -39,15 +39,21 @@ impl DataConnection {
                     return Some(self.fail(&err.to_string(), FAILED));
                 }
             }
-            Stage::Handshaking(_) => {}
+            Stage::Handshaking(_) | Stage::Verifying(..) => {}
         }
-        match d.stream.handshake() {
+        // Bytes that come after the handshake are data.
+        let complete = match d.stream.is_handshaking() {
+            true => d.stream.handshake(),
+            false => Ok(true),
+        };
+        match complete {
             Ok(false) => Some(Drive::Wait),
-            Ok(true) => match tls.finish(&d.stream, direction) {
-                Ok(()) => {
+            Ok(true) => match tls.verify(&d.stream, direction, now) {
+                Ok(true) => {
                     self.dtp.handle_ssl_established(d);
                     None
                 }
+                Ok(false) => Some(Drive::Wait),
                 Err(reason) => {
                     let text =
                         format!("SSL session reuse required on the data channel ({reason}).");
@@ -100,16 +106,36 @@ impl DataTls {
     }
 
     /// Verifies that the connection, whose handshake is complete, belongs to the session.
-    fn finish(&mut self, stream: &Stream, direction: Direction) -> Result<(), &'static str> {
+    /// `false`: that is not known yet.
+    fn verify(
+        &mut self,
+        stream: &Stream,
+        direction: Direction,
+        now: Instant,
+    ) -> Result<bool, &'static str> {
         let Some(tls) = stream.tls() else {
             return Err("no TLS");
         };
-        if let Stage::Handshaking(handshake) = mem::replace(&mut self.stage, Stage::Waiting) {
-            let tls13 = tls.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
-            let finished = handshake.finish(tls.is_resumed(), tls13, direction)?;
-            self.stage = Stage::Open(finished);
+        let (handshake, until) = match mem::replace(&mut self.stage, Stage::Waiting) {
+            Stage::Handshaking(handshake) => (handshake, after(now, VERIFY_WAIT)),
+            Stage::Verifying(handshake, until) => (handshake, until),
+            other => {
+                self.stage = other;
+                return Ok(true);
+            }
+        };
+        let tls13 = tls.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        if handshake.verify(tls.is_resumed(), tls13, direction)? {
+            self.stage = Stage::Open(handshake.finish());
+            self.verify_at = None;
+            return Ok(true);
         }
-        Ok(())
+        if now >= until {
+            return Err(FOREIGN);
+        }
+        self.verify_at = Some(after(now, VERIFY_EVERY).min(until));
+        self.stage = Stage::Verifying(handshake, until);
+        Ok(false)
     }
 }
 
@@ -146,3 +172,9 @@ const TIMED_OUT: Reply = Reply::new(522, "SSL handshake timed out.");
 /// How long the handshake waits for a command that the client sends together with the first
 /// bytes of the handshake.
 const COMMAND_WAIT: Duration = Duration::from_millis(250);
+
+/// How long a connection waits, if it has resumed a session where nobody is logged in yet.
+const VERIFY_WAIT: Duration = Duration::from_secs(3);
+
+/// How often it is verified meanwhile. The login may be in another process.
+const VERIFY_EVERY: Duration = Duration::from_millis(10);

@@ -13,6 +13,8 @@ pub(crate) struct DataTls {
     pub(super) deadline: Option<Instant>,
     /// When the handshake begins without a command, if the client has sent its first bytes.
     pub(super) put_off: Option<Instant>,
+    /// When to verify the connection again.
+    pub(super) verify_at: Option<Instant>,
 }
 
 /// How far the handshake has come.
@@ -22,6 +24,9 @@ pub(super) enum Stage {
     /// The handshake begins with the client's first byte.
     Waiting,
     Handshaking(DataHandshake),
+    /// The handshake is complete. Whether the connection belongs to the session is not known
+    /// before this time.
+    Verifying(DataHandshake, Instant),
     Open(FinishedDataHandshake),
     /// The handshake has failed: the transfer gets this reply.
     Failed(Reply),
@@ -34,12 +39,16 @@ impl DataTls {
             stage: Stage::Clear,
             deadline: None,
             put_off: None,
+            verify_at: None,
         }
     }
 
     /// Whether a handshake must be finished before anything is transferred.
     pub(super) fn is_pending(&self) -> bool {
-        matches!(self.stage, Stage::Waiting | Stage::Handshaking(_))
+        matches!(
+            self.stage,
+            Stage::Waiting | Stage::Handshaking(_) | Stage::Verifying(..)
+        )
     }
 
     /// Whether the connection is under TLS, or will be.

@@ -286,12 +286,11 @@ impl FTPSession {
         self.tls.as_ref().map(|tls| tls.session.clone())
     }
 
-    /// Ties the tickets of the session to its user, for other sessions of the same user. The
-    /// anonymous user could be anybody.
+    /// Ties the tickets of the session to its user, for other sessions of the same user.
     pub(crate) fn tell_tls_user(&self) {
         if let Some(tls) = &self.tls {
-            let known = self.authenticated() && self.username != "anonymous";
-            tls.session.set_user(known.then_some(&*self.username));
+            let user = self.authenticated().then_some(&*self.username);
+            tls.session.set_user(user);
         }
     }
 
