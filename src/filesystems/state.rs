@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::jail::home::Home;
 use crate::error::FSError;
@@ -11,12 +11,13 @@ use crate::error::FSError;
 /// The state of one session's file system: its root and its current directory.
 ///
 /// The first operation of [`local`](super::local) opens the root directory; the state holds
-/// its handle from then on.
+/// its handle from then on. If the directory has been removed, the next operation opens the one
+/// that has its path now. A root that was renamed stays the root.
 pub struct FSState {
     root: Arc<Path>,
     cwd: OsString,
     /// The handle of the root directory, once it is opened.
-    home: OnceLock<Arc<Home>>,
+    home: Mutex<Option<Arc<Home>>>,
     /// Whether the file that is being opened is one of an upload.
     upload: bool,
 }
@@ -29,7 +30,7 @@ impl FSState {
         Self {
             root: Arc::from(root),
             cwd,
-            home: OnceLock::new(),
+            home: Mutex::default(),
             upload: false,
         }
     }
@@ -68,19 +69,43 @@ impl FSState {
     ///
     /// # Errors
     /// The root does not exist, is not a directory, or cannot be opened.
-    pub(super) fn home(&self) -> Result<&Arc<Home>, FSError> {
-        if let Some(home) = self.home.get() {
-            return Ok(home);
+    pub(super) fn home(&self) -> Result<Arc<Home>, FSError> {
+        let mut home = self.lock_home();
+        if let Some(home) = &*home {
+            return Ok(Arc::clone(home));
         }
-        let home = Home::shared(&self.root)?;
-        Ok(self.home.get_or_init(|| home))
+        Ok(Arc::clone(home.insert(Home::shared(&self.root)?)))
+    }
+
+    /// Runs an operation in the root directory. If it fails because the root was removed, runs it
+    /// again in the directory that has the path of the root now, as after a new login.
+    ///
+    /// # Errors
+    /// Those of [`home`](Self::home) and of the operation.
+    pub(super) fn in_home<T>(
+        &self,
+        operation: impl Fn(&Arc<Home>) -> Result<T, FSError>,
+    ) -> Result<T, FSError> {
+        let home = self.home()?;
+        match operation(&home) {
+            Err(err) if home.explains(&err) => {
+                *self.lock_home() = None;
+                operation(&self.home()?)
+            }
+            result => result,
+        }
+    }
+
+    fn lock_home(&self) -> MutexGuard<'_, Option<Arc<Home>>> {
+        // A panic cannot leave the value half changed, so a poisoned lock is fine.
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a state whose root is opened already.
     #[cfg(test)]
     pub(super) fn with_home(root: &Path, home: Home) -> Self {
         Self {
-            home: OnceLock::from(Arc::new(home)),
+            home: Mutex::new(Some(Arc::new(home))),
             ..Self::new(root, "/".into())
         }
     }

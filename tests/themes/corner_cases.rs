@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{FTPHandler, FTPSession};
 use socket2::SockRef;
@@ -253,7 +255,7 @@ fn a_data_connection_that_closes_before_the_transfer() {
 fn a_login_without_a_home() {
     let server = Server::with(MODE, |config| {
         let gone = tempfile::tempdir().unwrap();
-        let mut authorizer = ftpdlib::authorizers::DummyAuthorizer::new();
+        let mut authorizer = DummyAuthorizer::new();
         authorizer
             .add_user(USER, PASSWORD, gone.path(), "elradfmwMT")
             .unwrap();
@@ -284,5 +286,62 @@ fn many_sessions() {
         client.begin("RETR file");
         assert_eq!(read_all(data), b"x");
         client.expect_reply(226);
+    }
+}
+
+/// A home that is removed and made again works at once, in sessions that are open and in new ones.
+#[test]
+fn a_home_that_is_made_again_works_at_once() {
+    let top = tempfile::tempdir().unwrap();
+    let home = top.path().join("above/home");
+    let make = || fs::create_dir_all(&home).unwrap();
+    make();
+    let root = home.clone();
+    let server = Server::with(MODE, move |config| {
+        let mut users = DummyAuthorizer::new();
+        users.add_user(USER, PASSWORD, &root, "elradfmwMT").unwrap();
+        config.set_authorizer(users);
+    });
+    let first: [(&str, u16); 8] = [
+        ("CWD /", 250),
+        ("MKD new", 257),
+        ("SIZE file", 213),
+        ("MLST /", 250),
+        ("STAT /", 213),
+        ("RNFR file", 350),
+        ("MFMT 20200101000000 file", 213),
+        ("DELE file", 250),
+    ];
+    for (command, code) in first {
+        fs::write(home.join("file"), "old").unwrap();
+        let mut client = server.login();
+        let mut inside = server.login();
+        client.expect(213, "SIZE file");
+        inside.expect(257, "MKD dir");
+        inside.expect(250, "CWD dir");
+        fs::remove_dir_all(top.path().join("above")).unwrap();
+        client.expect(550, command);
+        client.expect(550, "RETR file");
+        client.expect(550, "MLSD");
+        client.expect(257, "PWD");
+        inside.expect(550, "MLSD");
+        // A home that is missing at the login, too.
+        let mut late = server.login();
+        late.expect(550, "SIZE file");
+        make();
+        fs::write(home.join("file"), "new").unwrap();
+        client.expect(code, command);
+        client.upload("STOR up", "abc");
+        assert_eq!(fs::read(home.join("up")).unwrap(), b"abc");
+        assert_eq!(client.download("RETR up"), b"abc");
+        assert!(client.lines("NLST").contains(&"up".to_owned()));
+        assert_eq!(late.download("RETR up"), b"abc");
+        inside.expect(550, "MLSD");
+        fs::create_dir(home.join("dir")).unwrap();
+        assert_eq!(inside.lines("MLSD").len(), 0);
+        inside.expect(250, "CDUP");
+        assert_eq!(inside.download("RETR up"), b"abc");
+        fs::remove_dir_all(top.path().join("above")).unwrap();
+        make();
     }
 }

@@ -98,10 +98,35 @@ impl Home {
         below(&self.real, realpath(path).path.as_os_str().as_bytes()).is_some()
     }
 
+    /// The attributes of the root.
+    ///
+    /// # Errors
+    /// `ENOENT` if the root was removed: its handle still works.
+    pub(crate) fn stat_root(&self) -> io::Result<Stat> {
+        let stat = fstat(self.root())?;
+        if stat.nlink == 0 {
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        }
+        Ok(stat)
+    }
+
+    /// Whether an operation may have failed because the root was removed, and it was.
+    pub(crate) fn explains(&self, err: &FSError) -> bool {
+        // A server of NFS forgets what was removed.
+        let is_gone = |errno: i32| matches!(errno, libc::ENOENT | libc::ESTALE);
+        err.raw_os_error().is_some_and(is_gone)
+            && self
+                .stat_root()
+                .is_err_and(|err| err.raw_os_error().is_some_and(is_gone))
+    }
+
     /// Opens the file at `path`, anywhere inside; links are followed.
     pub(crate) fn open_at(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
         check_nul(path)?;
         if let Some(rel) = self.relative(path) {
+            if rel.is_empty() {
+                self.stat_root()?;
+            }
             match self.resolver.open(self.root(), rel, how, Links::Follow) {
                 Err(err) if leaves(&err) => {}
                 opened => return Ok(opened?),

@@ -136,8 +136,10 @@ pub(crate) fn mkstemp(
 pub(crate) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
     let dir = home.dir(path)?;
     // Looking up a name needs the permission to search the directory, as chdir(2) does.
-    fstatat(dir.as_fd(), b".")?;
-    Ok(())
+    match fstatat(dir.as_fd(), b".")?.nlink {
+        0 => Err(FSError::from_errno(libc::ENOENT)),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn mkdir(home: &Home, path: &Path) -> Result<(), FSError> {
@@ -184,7 +186,7 @@ pub(crate) fn utime(home: &Home, path: &Path, seconds: i64) -> Result<(), FSErro
 
 pub(crate) fn stat(home: &Home, path: &Path) -> Result<Stat, FSError> {
     if home.is_root(path) {
-        return Ok(fstat(home.root())?);
+        return Ok(home.stat_root()?);
     }
     if home.is_in_root(path) {
         let stat = lstat(home, path)?;
@@ -198,7 +200,7 @@ pub(crate) fn stat(home: &Home, path: &Path) -> Result<Stat, FSError> {
 
 pub(crate) fn lstat(home: &Home, path: &Path) -> Result<Stat, FSError> {
     if home.is_root(path) {
-        return Ok(fstat(home.root())?);
+        return Ok(home.stat_root()?);
     }
     let place = home.place(path, libc::EINVAL)?;
     Ok(fstatat(place.dir.as_fd(), place.name)?)

@@ -31,7 +31,10 @@ pub fn validpath(fs: &FSState, path: &Path) -> bool {
 ///
 /// As open(2); `EISDIR` for a directory, and "Not a regular file" for a fifo and the like.
 pub fn open(fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
-    Ok(Box::new(ops::open(fs.home()?, path, mode, fs.is_upload())?))
+    fs.in_home(|home| {
+        let file = ops::open(home, path, mode, fs.is_upload())?;
+        Ok(Box::new(file) as Box<dyn FSFile>)
+    })
 }
 
 /// Makes and opens a file in `dir` with the mode 0600. Its name is `prefix` and 8 random
@@ -41,12 +44,10 @@ pub fn open(fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>
 ///
 /// As open(2); `EEXIST` if 50 random names were all taken.
 pub fn mkstemp(fs: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFile>, FSError> {
-    Ok(Box::new(ops::mkstemp(
-        fs.home()?,
-        dir,
-        prefix,
-        fs.is_upload(),
-    )?))
+    fs.in_home(|home| {
+        let file = ops::mkstemp(home, dir, prefix, fs.is_upload())?;
+        Ok(Box::new(file) as Box<dyn FSFile>)
+    })
 }
 
 /// Checks that `path` may become the current directory. May block.
@@ -56,7 +57,7 @@ pub fn mkstemp(fs: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFil
 /// As chdir(2): `ENOTDIR` if it is not a directory, `EACCES` without the permission to
 /// search it.
 pub fn check_directory(fs: &FSState, path: &Path) -> Result<(), FSError> {
-    ops::check_directory(fs.home()?, path)
+    fs.in_home(|home| ops::check_directory(home, path))
 }
 
 /// Makes a directory with the mode 0777 less the umask. May block.
@@ -65,7 +66,7 @@ pub fn check_directory(fs: &FSState, path: &Path) -> Result<(), FSError> {
 ///
 /// As mkdir(2).
 pub fn mkdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
-    ops::mkdir(fs.home()?, path)
+    fs.in_home(|home| ops::mkdir(home, path))
 }
 
 /// Opens a directory to list it. May block.
@@ -74,7 +75,10 @@ pub fn mkdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
 ///
 /// As open(2): `ENOTDIR` if it is not a directory.
 pub fn listdir(fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
-    Ok(Box::new(ops::listdir(fs.home()?, path)?))
+    fs.in_home(|home| {
+        let dir = ops::listdir(home, path)?;
+        Ok(Box::new(dir) as Box<dyn FSDir>)
+    })
 }
 
 /// Removes an empty directory. May block.
@@ -83,7 +87,7 @@ pub fn listdir(fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
 ///
 /// As rmdir(2); `EBUSY` for the root.
 pub fn rmdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
-    ops::rmdir(fs.home()?, path)
+    fs.in_home(|home| ops::rmdir(home, path))
 }
 
 /// Removes a file, or a link itself. May block.
@@ -92,7 +96,7 @@ pub fn rmdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
 ///
 /// As unlink(2): `EISDIR` for a directory.
 pub fn remove(fs: &FSState, path: &Path) -> Result<(), FSError> {
-    ops::remove(fs.home()?, path)
+    fs.in_home(|home| ops::remove(home, path))
 }
 
 /// Renames a file, a directory, or a link itself. May block.
@@ -101,7 +105,7 @@ pub fn remove(fs: &FSState, path: &Path) -> Result<(), FSError> {
 ///
 /// As rename(2); `EBUSY` for the root.
 pub fn rename(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
-    ops::rename(fs.home()?, src, dst)
+    fs.in_home(|home| ops::rename(home, src, dst))
 }
 
 /// Changes the mode of a file to the lowest twelve bits of `mode`; a link is followed. May
@@ -111,7 +115,7 @@ pub fn rename(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
 ///
 /// As chmod(2).
 pub fn chmod(fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
-    ops::chmod(fs.home()?, path, mode)
+    fs.in_home(|home| ops::chmod(home, path, mode))
 }
 
 /// The attributes of a file; a link is followed. May block.
@@ -120,7 +124,7 @@ pub fn chmod(fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
 ///
 /// As stat(2).
 pub fn stat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
-    ops::stat(fs.home()?, path)
+    fs.in_home(|home| ops::stat(home, path))
 }
 
 /// The attributes of a file; a link is not followed. May block.
@@ -129,7 +133,7 @@ pub fn stat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
 ///
 /// As lstat(2).
 pub fn lstat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
-    ops::lstat(fs.home()?, path)
+    fs.in_home(|home| ops::lstat(home, path))
 }
 
 /// Sets the times of access and of modification of a file, in seconds since 1970, UTC; a
@@ -139,7 +143,7 @@ pub fn lstat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
 ///
 /// As utimensat(2).
 pub fn utime(fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
-    ops::utime(fs.home()?, path, seconds)
+    fs.in_home(|home| ops::utime(home, path, seconds))
 }
 
 /// The text of the link `path`. May block.
@@ -148,7 +152,7 @@ pub fn utime(fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
 ///
 /// As readlink(2): `EINVAL` if it is not a link.
 pub fn readlink(fs: &FSState, path: &Path) -> Result<PathBuf, FSError> {
-    ops::readlink(fs.home()?, path)
+    fs.in_home(|home| ops::readlink(home, path))
 }
 
 /// The path with all links resolved, as Python's `os.path.realpath()`. Parts that do not
