@@ -159,6 +159,7 @@
 //! | [`ioloop`] | sockets, deadlines, turns, channels, TLS records | FTP |
 //! | [`proto`] | commands, replies, addresses and listings, as bytes | sockets, files, users |
 //! | `limits` | how many sockets there are and may be, over all processes; a budget of memory | what they are for |
+//! | `uploads` | which uploads are in progress, over all processes | who may upload |
 //! | `offload` | a pool of threads for slow jobs | sessions |
 //! | `tls` | certificates, tickets, the order of a handshake: [`TlsConfig`] | sockets, commands |
 //! | `server_state` | what the sessions of a server share besides the settings | sessions |
@@ -170,6 +171,7 @@
 //! | `handlers::throttled`, `handlers::config` | a speed limit; the settings of all sessions | a session |
 //! | `handlers::session` | the state of one control connection | what commands do |
 //! | [`handlers::hooks`] | the methods of a handler, without bodies | the bodies |
+//! | `handlers::locking` | whether an upload may have its file | what it writes |
 //! | `handlers::log`, `handlers::files` | the lines of commands and transfers; the one door to the file system | which command runs |
 //! | `handlers::check`, `handlers::turn` | whether a command may run, and whether now | what it does |
 //! | `handlers::transfers` | how a transfer begins and ends | which command began it |
@@ -227,6 +229,7 @@ mod sys;
 pub mod testing;
 mod time;
 mod tls;
+mod uploads;
 
 pub use error::{AuthenticationFailed, AuthorizerError, FSError, FilesystemError, strerror};
 pub use handlers::{

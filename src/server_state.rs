@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::limits::{Admission, Limits, Slot};
 use crate::sys::Pid;
 use crate::tls::TlsAcceptor;
+use crate::uploads::Uploads;
 
 /// The state that all sessions of a server share, apart from the settings.
 pub(crate) struct ServerState {
     pub(crate) limits: Arc<Limits>,
     /// FTPS, if the server has it.
     pub(crate) tls: Option<Arc<TlsAcceptor>>,
+    pub(crate) uploads: Arc<Uploads>,
     /// The number of sessions of this process.
     pub(crate) sessions: AtomicUsize,
     backlog: i32,
@@ -26,6 +28,7 @@ impl ServerState {
         Self {
             limits: Arc::new(Limits::new()),
             tls,
+            uploads: Arc::new(Uploads::new()),
             sessions: AtomicUsize::new(0),
             backlog,
             numbers: AtomicU64::new(0),
@@ -45,6 +48,7 @@ impl ServerState {
     /// A process of the server has ended and was waited for: takes back what it had.
     pub(crate) fn forget_process(&self, pid: Pid) {
         self.limits.forget_process(pid);
+        self.uploads.forget_process(pid);
         if let Some(tls) = &self.tls {
             tls.forget_process(pid);
         }

@@ -299,6 +299,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
     .flag(NO_SENDFILE),
     Setting::new(
         "handler",
+        "upload_lock",
+        "boolean, true",
+        "lock the file of an upload: a second STOR or APPE to it gets 450; but after 10 s of \
+         silence the same user takes over, from the same address",
+        |s, v| v.boolean().map(|b| s.handler.upload_lock = b),
+    ),
+    Setting::new(
+        "handler",
         "tcp_no_delay",
         "boolean, true",
         "send replies without delay (`TCP_NODELAY`)",

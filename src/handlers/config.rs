@@ -52,6 +52,13 @@ pub struct FTPConfig {
     pub use_gmt_times: bool,
     /// Whether binary transfers may use `sendfile` and `splice`. Default: true.
     pub use_sendfile: bool,
+    /// Whether an upload locks its file, so that two sessions never write to one: with an advisory
+    /// lock (flock(2)) that other processes see, too. A second STOR or APPE gets 450; but if the
+    /// same user comes from the same address, and the first data connection has been silent for
+    /// 10 s, the first upload ends with 426 and the second one takes over. Where the file system
+    /// has no locks, the processes of this server still know each other's uploads.
+    /// Default: true.
+    pub upload_lock: bool,
     /// Whether the control connection sets `TCP_NODELAY`. Default: true.
     pub tcp_no_delay: bool,
     /// The encoding of commands, replies and listings. Default: UTF-8.
@@ -138,6 +145,7 @@ impl Default for FTPConfig {
             passive_ports: None,
             use_gmt_times: true,
             use_sendfile: true,
+            upload_lock: true,
             tcp_no_delay: true,
             encoding: Encoding::UTF_8,
             unicode_errors: UnicodeErrors::Replace,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::hooks::{Borrowed, Hooks};
+use super::locking::{Claimed, NotOpened};
 use super::session::FTPSession;
 use crate::authorizers::{Identity, run_as};
 use crate::error::{FSError, FilesystemError};
@@ -104,21 +105,26 @@ pub(super) fn open(
     then(s, opened);
 }
 
-/// Opens a file for an upload, as [`open`] does.
+/// Opens and claims a file for an upload, as [`open`] opens one.
 pub(super) fn open_upload(
     s: &mut FTPSession,
-    operation: impl FnOnce(&dyn AbstractedFS, &mut FSState) -> Result<Box<dyn FSFile>, Reply>
+    operation: impl FnOnce(&dyn AbstractedFS, &mut FSState) -> Result<Claimed, NotOpened>
     + Send
     + 'static,
-    then: impl FnOnce(&mut FTPSession, Result<Box<dyn FSFile>, Reply>) + 'static,
+    then: impl FnOnce(&mut FTPSession, Result<Claimed, NotOpened>) + 'static,
 ) {
-    let as_upload = |fs: &dyn AbstractedFS, state: &mut FSState| {
+    let user = identity(s);
+    let opened = perform(s, |fs, state| {
         state.set_upload(true);
         let opened = operation(fs, state);
         state.set_upload(false);
         opened
-    };
-    open(s, as_upload, then);
+    });
+    let opened = opened.map(|(file, claim)| {
+        let file: Box<dyn FSFile> = Box::new(OpenFile(AsUser::new(file, user)));
+        (file, claim)
+    });
+    then(s, opened);
 }
 
 /// What a listing needs to be opened: taken from the session before the operation runs.

@@ -267,7 +267,7 @@ pub trait FTPHandler {
         commands::retr(s, file);
     }
 
-    /// STOR (RFC 959 §4.1.3): 125 or 150, then 226 or 426; 550, 554. APPE comes
+    /// STOR (RFC 959 §4.1.3): 125 or 150, then 226 or 426; 450, 550, 553, 554. APPE comes
     /// here too, with [`OpenMode::Append`].
     fn ftp_stor(&mut self, s: &mut FTPSession, file: &Path, mode: OpenMode) {
         commands::stor(s, file, mode);

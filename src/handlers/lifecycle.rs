@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use log::Level;
 
-use super::commands::login;
-use super::data::Outcome;
+use super::commands::{login, transfer};
+use super::data::{Outcome, TAKEN_OVER};
 use super::hooks::Hooks;
 use super::session::{DataState, FTPSession, Leaving, TIMERS_MAX};
 use super::transfers;
@@ -27,6 +27,10 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
         s.idle_deadline(),
         s.handshake_deadline(),
         s.gone_deadline(),
+        s.upload_wait.as_ref().map(|wait| wait.next),
+        s.pending
+            .as_ref()
+            .and_then(|pending| pending.claim()?.look_at()),
         s.login.next_timeout(),
         data,
         s.next_timer(),
@@ -59,6 +63,18 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     }
     if due(s.login.next_timeout()) {
         login::end_refusal(h, s);
+    }
+    if due(s.upload_wait.as_ref().map(|wait| wait.next)) {
+        transfer::retry_upload(h, s);
+    }
+    if s.pending
+        .as_mut()
+        .is_some_and(|pending| pending.is_taken_over(now))
+    {
+        if matches!(s.data, DataState::Listening(_)) {
+            s.data = DataState::None;
+        }
+        transfers::forget_pending(h, s, Some(TAKEN_OVER));
     }
     let ended = match &mut s.data {
         DataState::Open(open) => open.check_deadlines(now),

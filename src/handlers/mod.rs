@@ -21,6 +21,7 @@ mod files;
 mod handler;
 pub mod hooks;
 mod lifecycle;
+mod locking;
 mod log;
 mod parking;
 mod session;

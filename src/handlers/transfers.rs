@@ -29,6 +29,7 @@ use crate::limits::Slot;
 use crate::producers::Producer;
 use crate::proto::reply::Reply;
 use crate::time::after;
+use crate::uploads::Claim;
 
 // --- the beginning
 
@@ -55,6 +56,18 @@ pub fn receive_dtp_data(
     cmd: impl Into<Cow<'static, str>>,
     unique: Option<&str>,
 ) {
+    receive(s, file, None, position, cmd.into(), unique);
+}
+
+/// As [`receive_dtp_data`], for a file with a claim.
+pub(super) fn receive(
+    s: &mut FTPSession,
+    file: Box<dyn FSFile>,
+    claim: Option<Claim>,
+    position: Option<u64>,
+    cmd: Cow<'static, str>,
+    unique: Option<&str>,
+) {
     if check::lacks_data_tls(s) {
         s.respond(check::DATA_TLS_REQUIRED);
         return;
@@ -69,7 +82,7 @@ pub fn receive_dtp_data(
         position,
         transfer_type: s.transfer_type,
     };
-    begin(s, PendingTransfer::Receive(upload, cmd.into()));
+    begin(s, PendingTransfer::Receive(upload, cmd, claim));
 }
 
 /// The preliminary reply of a transfer.
@@ -138,14 +151,14 @@ fn begin(s: &mut FTPSession, transfer: PendingTransfer) {
 /// The file at `path` is about to be opened for an upload that replaces the pending transfer. If
 /// that one is an upload to the same file, closes it first: it may remove the file.
 pub(super) fn close_pending_upload(s: &mut FTPSession, path: &Path) {
-    let Some(PendingTransfer::Receive(upload, _)) = s.pending.as_deref() else {
+    let Some(PendingTransfer::Receive(upload, ..)) = s.pending.as_deref() else {
         return;
     };
     if upload.file.name() != path {
         return;
     }
     if let Some(pending) = s.pending.take()
-        && let PendingTransfer::Receive(mut upload, cmd) = *pending
+        && let PendingTransfer::Receive(mut upload, cmd, _claim) = *pending
     {
         // It has failed already, so an error of the file changes nothing.
         let _ = upload.file.finish(false);
@@ -273,6 +286,7 @@ fn end<H: Hooks + ?Sized>(
         stream,
         slot,
         transfer,
+        claim,
         file_name,
         cmd,
         ..
@@ -284,6 +298,7 @@ fn end<H: Hooks + ?Sized>(
     });
     let receive = matches!(transfer, Transfer::Receiving(_));
     close_file(h, s, transfer, outcome, move |h, s, outcome| {
+        drop(claim);
         let ended = Ended {
             outcome,
             cmd,
@@ -360,18 +375,21 @@ fn forget<H: Hooks + ?Sized>(
     pending: PendingTransfer,
     reply: Option<Reply>,
 ) {
+    let mut claimed = None;
     let (transfer, file_name, cmd, receive) = match pending {
         PendingTransfer::Send(Outgoing::File(name, producer), cmd, _) => {
             (Promised::Producer(producer), Some(name), cmd, false)
         }
         PendingTransfer::Send(_, cmd, _) => (Promised::Nothing, None, cmd, false),
-        PendingTransfer::Receive(upload, cmd) => {
+        PendingTransfer::Receive(upload, cmd, claim) => {
+            claimed = claim;
             let name = upload.file.name().to_owned();
             (Promised::File(upload.file), Some(name), cmd, true)
         }
         PendingTransfer::Closed(name, cmd) => (Promised::Nothing, Some(name), cmd, true),
     };
     let then = move |h: &mut dyn Hooks, s: &mut FTPSession| {
+        drop(claimed);
         s.aside(|s| {
             if let Some(reply) = reply {
                 s.respond(reply);

@@ -9,6 +9,7 @@ mod call;
 mod dir;
 mod kernel;
 mod last_resort;
+mod lock;
 mod openat;
 mod passwd;
 mod pid;
@@ -23,6 +24,7 @@ pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
 pub(crate) use dir::{DirReader, LARGE_BUFFER};
 pub(crate) use kernel::{Pipe, sendfile};
 pub(crate) use last_resort::LastResort;
+pub(crate) use lock::{FileLock, file_id, lock_file, unlock_file};
 pub(crate) use openat::{
     O_PATH, mkdirat, openat, openat_beneath, readlinkat, renameat, rmdirat, unlinkat,
 };

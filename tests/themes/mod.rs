@@ -31,6 +31,7 @@ mod timeouts;
 mod transcripts;
 mod uploads_begin;
 mod uploads_end;
+mod uploads_locked;
 
 use testkit::Mode;
 

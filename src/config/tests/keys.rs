@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ftpdlib::authorizers::Perms;
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
-use ftpdlib::{ClientAuth, SessionReuse, TlsVersion};
+use ftpdlib::{ClientAuth, FTPConfig, SessionReuse, TlsVersion};
 
 use super::files::{directory, flags, load, load_from};
 use crate::config;
@@ -36,6 +36,7 @@ masquerade_address_map = { "127.0.0.1" = "192.0.2.1" }
 passive_ports = "60000-60001"
 use_gmt_times = false
 use_sendfile = false
+upload_lock = false
 tcp_no_delay = false
 encoding = "latin-1"
 unicode_errors = "strict"
@@ -66,6 +67,7 @@ active_timeout = 4
     assert_eq!(handler.masquerade_address_map[&local], "192.0.2.1");
     assert_eq!(handler.passive_ports, Some(vec![60_000, 60_001]));
     assert!(!handler.use_gmt_times && !handler.use_sendfile && !handler.tcp_no_delay);
+    assert!(!handler.upload_lock && FTPConfig::default().upload_lock);
     assert!(handler.encoding == Encoding::by_name("latin-1").unwrap());
     assert!(handler.unicode_errors == UnicodeErrors::Strict);
     assert_eq!(handler.dtp.timeout, Some(Duration::from_millis(1500)));

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::upload::Upload;
 use crate::filesystems::file::FSFile;
+use crate::sys;
 
 /// An open regular file of the local file system.
 ///
@@ -60,6 +61,8 @@ impl Drop for LocalFile {
         if let Some(upload) = &self.upload {
             // A file that cannot be removed stays, as it was made.
             let _ = upload.end(&self.name, &self.file);
+            // A process that was forked meanwhile may have a copy of the descriptor.
+            sys::unlock_file(&self.file);
         }
     }
 }

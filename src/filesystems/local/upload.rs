@@ -65,7 +65,9 @@ impl Upload {
         let place = self.home.place(path, libc::EISDIR)?;
         let there = fstatat(place.dir.as_fd(), place.name)?;
         let here = fstat(file.as_fd())?;
-        if (there.dev, there.ino) == (here.dev, here.ino) && here.size == 0 {
+        // Another session may have found the file before this one has locked it.
+        let is_used = sys::lock_file(file) == sys::FileLock::Refused;
+        if (there.dev, there.ino) == (here.dev, here.ino) && here.size == 0 && !is_used {
             sys::unlinkat(place.dir.as_fd(), place.name)?;
         }
         Ok(())

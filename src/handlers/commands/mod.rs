@@ -12,7 +12,7 @@ mod names;
 mod site;
 mod status;
 pub(crate) mod tls;
-mod transfer;
+pub(crate) mod transfer;
 
 pub use self::files::{cwd, dele, mdtm, mfmt, mkd, pwd, rmd, rnfr, rnto, size};
 pub use self::info::{allo, custom, feat, help, mode, noop, opts, stru, syst, type_};

@@ -5,17 +5,21 @@ use std::io::SeekFrom;
 use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::authorizers::{Authorizer, Perm};
 use crate::error::FSError;
 use crate::filesystems::{AbstractedFS, FSFile, FSState, OpenMode};
 use crate::handlers::check;
+use crate::handlers::command::{CmdArg, Command};
 use crate::handlers::data::{Outcome, Outgoing};
 use crate::handlers::dispatchers;
 use crate::handlers::files;
 use crate::handlers::hooks::Hooks;
-use crate::handlers::session::{DataState, FTPSession};
-use crate::handlers::transfers::{self, push_dtp_data, receive_dtp_data};
+use crate::handlers::locking::{Claimed, Locking, NotOpened};
+use crate::handlers::log::log_answer;
+use crate::handlers::session::{DataState, FTPSession, UploadWait};
+use crate::handlers::transfers::{self, push_dtp_data};
 use crate::proto::address::parse_offset;
 use crate::proto::reply::Reply;
 use crate::proto::transfer_type::TransferType;
@@ -50,25 +54,88 @@ pub fn appe<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, path: &Path) {
 /// Stock [`FTPHandler::ftp_stor`](crate::FTPHandler::ftp_stor): receives into a file that is
 /// opened in `mode`. After REST the mode is [`OpenMode::Update`].
 pub fn stor(s: &mut FTPSession, path: &Path, mode: OpenMode) {
-    let cmd = match mode {
-        OpenMode::Append => "APPE",
-        _ => "STOR",
-    };
     let rest = mem::take(&mut s.rest);
     let mode = if rest > 0 { OpenMode::Update } else { mode };
+    store(s, path, mode, rest, None);
+}
+
+/// The command that opens a file in this mode.
+fn command_of(mode: OpenMode) -> &'static str {
+    match mode {
+        OpenMode::Append => "APPE",
+        _ => "STOR",
+    }
+}
+
+/// Receives into a file, from the position that REST has given. If another upload has the file,
+/// and was asked to end, waits for it until `until`, or for a short time.
+fn store(s: &mut FTPSession, path: &Path, mode: OpenMode, rest: u64, until: Option<Instant>) {
     transfers::close_pending_upload(s, path);
-    let path = path.to_owned();
+    let locking = Locking::new(s);
+    let (opened, path) = (path.to_owned(), path.to_owned());
     files::open_upload(
         s,
-        move |fs, state| open_at(fs, state, &path, mode, rest),
+        move |fs, state| open_claimed(fs, state, &opened, mode, rest, locking.as_ref()),
         move |s, opened| match opened {
-            Ok(file) => {
+            Ok((file, claim)) => {
                 let position = (mode != OpenMode::Append).then_some(rest);
-                receive_dtp_data(s, file, position, cmd, None);
+                let cmd = command_of(mode).into();
+                transfers::receive(s, file, claim, position, cmd, None);
             }
-            Err(reply) => s.respond(reply),
+            Err(NotOpened::Reply(reply)) => s.respond(reply),
+            Err(NotOpened::Busy { asked }) => {
+                let until = until.unwrap_or(if asked { s.now + TAKE_OVER_WAIT } else { s.now });
+                if until <= s.now {
+                    return s.respond(BUSY);
+                }
+                s.upload_wait = Some(Box::new(UploadWait {
+                    path,
+                    mode,
+                    rest,
+                    next: s.now + TAKE_OVER_STEP,
+                    until,
+                }));
+            }
         },
     );
+}
+
+/// Tries an upload again that waits for its file.
+pub(crate) fn retry_upload<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    let Some(wait) = s.upload_wait.take() else {
+        return;
+    };
+    s.begin_answer();
+    store(s, &wait.path, wait.mode, wait.rest, Some(wait.until));
+    if s.upload_wait.is_none() {
+        let (name, arg) = (command_of(wait.mode), CmdArg::Path(&wait.path));
+        log_answer(h, s, &Command { name, arg });
+        transfers::forget_replaced(h, s);
+    }
+}
+
+/// Opens and claims a file of an upload.
+fn open_claimed(
+    fs: &dyn AbstractedFS,
+    state: &FSState,
+    path: &Path,
+    mode: OpenMode,
+    rest: u64,
+    locking: Option<&Locking>,
+) -> Result<Claimed, NotOpened> {
+    let Some(locking) = locking else {
+        return Ok((open_at(fs, state, path, mode, rest)?, None));
+    };
+    locking.check_path(path)?;
+    for _ in 0..OPEN_TRIES {
+        let mut file = open_at(fs, state, path, mode, rest)?;
+        let claim = locking.lock(&*file)?;
+        // Another upload may have put its file in the place of this one meanwhile.
+        if !file.is_replaced() {
+            return Ok((file, claim));
+        }
+    }
+    Err(NotOpened::Busy { asked: false })
 }
 
 /// Opens a file, and moves to the position that REST has given. Returns the reply if it fails.
@@ -106,16 +173,25 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
     }
     let authorizer = s.authorizer_handle();
     let (line, username) = (line.to_owned(), s.username.clone());
+    let locking = Locking::new(s);
     files::open_upload(
         s,
-        move |fs, state| make_unique(fs, state, &*authorizer, &username, &line),
+        move |fs, state| {
+            let file = make_unique(fs, state, &*authorizer, &username, &line)?;
+            let claim = match locking {
+                Some(locking) => locking.lock(&*file)?,
+                None => None,
+            };
+            Ok((file, claim))
+        },
         |s, made| match made {
-            Ok(file) => {
+            Ok((file, claim)) => {
                 let name = file.name().file_name().unwrap_or_default();
                 let name = name.to_string_lossy().into_owned();
-                receive_dtp_data(s, file, Some(0), "STOU", Some(&name));
+                transfers::receive(s, file, claim, Some(0), "STOU".into(), Some(&name));
             }
-            Err(reply) => s.respond(reply),
+            Err(NotOpened::Reply(reply)) => s.respond(reply),
+            Err(NotOpened::Busy { .. }) => s.respond(BUSY),
         },
     );
 }
@@ -206,6 +282,18 @@ pub fn abor<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     };
     s.respond(reply);
 }
+
+/// The reply to an upload to a file that another upload has (RFC 959 §4.2.2: file busy).
+const BUSY: Reply = Reply::new(450, "Another upload to this file is in progress.");
+
+/// How long an upload waits for another one that was asked to end.
+const TAKE_OVER_WAIT: Duration = Duration::from_secs(2);
+
+/// How often it looks.
+const TAKE_OVER_STEP: Duration = Duration::from_millis(50);
+
+/// How often a file is opened that somebody replaces all the time.
+const OPEN_TRIES: usize = 4;
 
 /// Longer than any name of a file, in bytes.
 const NAME_MAX: usize = 256;

@@ -20,6 +20,7 @@ use crate::proto::transfer_type::TransferType;
 use crate::sys::Pipe;
 use crate::time::after;
 use crate::tls::{Direction, TlsSession};
+use crate::uploads::Claim;
 
 /// The state of one data connection: as the attributes of pyftpdlib's `DTPHandler`.
 pub struct DataChannel {
@@ -30,6 +31,8 @@ pub struct DataChannel {
     pub(crate) slot: Slot,
     pub(crate) cmd: Cow<'static, str>,
     pub(crate) transfer: Transfer,
+    /// The claim of an upload to its file.
+    pub(crate) claim: Option<Claim>,
     pub(crate) file_name: Option<PathBuf>,
     pub(super) transfer_type: TransferType,
     username: String,
@@ -143,6 +146,7 @@ impl DataChannel {
             slot: opening.slot,
             cmd: Cow::Borrowed(""),
             transfer: Transfer::None,
+            claim: None,
             file_name: None,
             transfer_type: TransferType::default(),
             username: opening.username,
@@ -285,6 +289,9 @@ impl DataChannel {
         self.tot_bytes_sent += sent as u64;
         self.tot_bytes_received += received as u64;
         self.last_progress = self.now;
+        if let Some(claim) = &mut self.claim {
+            claim.seen(self.now);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::ioloop::stream::readable;
 use crate::proto::transfer_type::TransferType;
 use crate::time::after;
 use crate::tls::TlsSession;
+use crate::uploads::Claim;
 
 /// A data connection and its handler.
 pub(crate) struct DataConnection {
@@ -42,7 +43,8 @@ impl DataConnection {
                 self.prepare(cmd, transfer_type, now);
                 self.send(outgoing);
             }
-            PendingTransfer::Receive(upload, cmd) => {
+            PendingTransfer::Receive(upload, cmd, claim) => {
+                self.channel.claim = claim;
                 self.prepare(cmd, upload.transfer_type, now);
                 self.receive(upload);
             }
@@ -108,8 +110,9 @@ impl DataConnection {
             waiting.and_then(|tls| tls.put_off),
             pending.and_then(|tls| tls.verify_at),
         ];
-        let handshake = handshake.into_iter().flatten();
-        next.into_iter().chain(handshake).min()
+        let claim = self.channel.claim.as_ref().and_then(Claim::look_at);
+        let others = handshake.into_iter().flatten().chain(claim);
+        next.into_iter().chain(others).min()
     }
 
     /// When the connection will have made no progress for too long.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::channel::{DataChannel, Lent, Transfer};
 use super::connection::DataConnection;
-use super::outcome::{Drive, Outcome};
+use super::outcome::{Drive, Outcome, TAKEN_OVER};
 use super::payload::{Received, TransferError};
 use crate::error::strerror;
 use crate::ioloop::stream::is_disconnect;
@@ -115,6 +115,10 @@ impl DataConnection {
     pub(crate) fn check_deadlines(&mut self, now: Instant) -> Option<Outcome> {
         if let Some(outcome) = self.time_out_handshake(now) {
             return Some(outcome);
+        }
+        let claim = self.channel.claim.as_mut();
+        if claim.is_some_and(|claim| claim.is_asked_to_end(now)) {
+            return Some(Outcome::Ended(TAKEN_OVER));
         }
         self.stalls_at().filter(|stall| *stall <= now)?;
         let d = &mut self.channel;

@@ -26,6 +26,6 @@ pub use self::handler::{
     DTPHandler, StockDTPHandler, enable_receiving, handle_read, push, push_with_producer, recv,
     secure_connection, send, store, use_sendfile,
 };
-pub(crate) use self::outcome::{Drive, Outcome};
+pub(crate) use self::outcome::{Drive, Outcome, TAKEN_OVER};
 pub(crate) use self::payload::PendingTransfer;
 pub use self::payload::{Outgoing, Received, TransferError, Upload};

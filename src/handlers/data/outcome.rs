@@ -19,6 +19,12 @@ pub(crate) enum Outcome {
     Silent,
 }
 
+/// The final reply of an upload that another session of its user takes over.
+pub(crate) const TAKEN_OVER: Reply = Reply::new(
+    426,
+    "Transfer aborted; another session uploads this file now.",
+);
+
 /// What a data connection needs next.
 pub(crate) enum Drive {
     /// An event or a deadline.

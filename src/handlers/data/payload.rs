@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::error::strerror;
 use crate::filesystems::FSFile;
 use crate::producers::{FileProducer, Producer};
 use crate::proto::transfer_type::TransferType;
+use crate::uploads::Claim;
 
 /// What a command sends on the data connection.
 pub enum Outgoing {
@@ -64,7 +66,8 @@ impl fmt::Debug for Upload {
 /// A transfer whose data connection is not open yet. Its command was replied to with 150.
 pub(crate) enum PendingTransfer {
     Send(Outgoing, Cow<'static, str>, TransferType),
-    Receive(Upload, Cow<'static, str>),
+    /// The claim is that of the file, if there is one.
+    Receive(Upload, Cow<'static, str>, Option<Claim>),
     /// An upload whose file is closed already, since the same session stores it anew. This is
     /// its real path.
     Closed(PathBuf, Cow<'static, str>),
@@ -73,6 +76,22 @@ pub(crate) enum PendingTransfer {
 impl PendingTransfer {
     pub(crate) fn is_upload(&self) -> bool {
         matches!(self, Self::Receive(..))
+    }
+
+    /// The claim of an upload.
+    pub(crate) fn claim(&self) -> Option<&Claim> {
+        match self {
+            Self::Receive(_, _, claim) => claim.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether this is an upload that another session of its user takes over.
+    pub(crate) fn is_taken_over(&mut self, now: Instant) -> bool {
+        match self {
+            Self::Receive(_, _, Some(claim)) => claim.is_asked_to_end(now),
+            _ => false,
+        }
     }
 }
 

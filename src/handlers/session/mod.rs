@@ -2,6 +2,7 @@
 //! not written here, and neither is how the sockets are driven.
 
 mod account;
+mod gone;
 mod log;
 mod login;
 mod offload;
@@ -14,7 +15,7 @@ mod timers;
 
 pub(crate) use self::login::{Asked, Login, Refused};
 pub(crate) use self::offload::JobDone;
-pub(crate) use self::stage::{ActiveDTP, ControlTls, DataState, Leaving, PassiveDTP};
+pub(crate) use self::stage::{ActiveDTP, ControlTls, DataState, Leaving, PassiveDTP, UploadWait};
 pub use self::state::FTPSession;
 pub(crate) use self::state::NewSession;
 pub(crate) use self::timers::TIMERS_MAX;

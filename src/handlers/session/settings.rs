@@ -168,6 +168,11 @@ impl FTPSession {
         self.config.use_sendfile
     }
 
+    /// Whether uploads lock their files.
+    pub(crate) fn locks_uploads(&self) -> bool {
+        self.config.upload_lock
+    }
+
     /// The handler of a new data connection, which may limit its speed.
     pub(crate) fn new_dtp_handler(&self) -> Box<dyn DTPHandler> {
         (self.config.dtp_handler)()

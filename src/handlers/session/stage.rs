@@ -1,8 +1,10 @@
 //! The stages of a data connection, of TLS, and of the end of a session.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::filesystems::OpenMode;
 use crate::handlers::data::{DataConnection, EndingDTP};
 use crate::ioloop::{Listener, Stream, StreamListener};
 use crate::limits::Slot;
@@ -30,6 +32,19 @@ pub(crate) struct ControlTls {
     pub(crate) session: TlsSession,
     /// The handshake and its deadline, until the handshake is finished.
     pub(crate) handshake: Option<(ControlHandshake, Instant)>,
+}
+
+/// An upload that waits until another session, which was asked to, has ended its upload to the
+/// same file.
+pub(crate) struct UploadWait {
+    pub(crate) path: PathBuf,
+    pub(crate) mode: OpenMode,
+    /// The position that REST has given.
+    pub(crate) rest: u64,
+    /// When to try again.
+    pub(crate) next: Instant,
+    /// When to give up.
+    pub(crate) until: Instant,
 }
 
 /// The stages of a data connection.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::login::{Account, Login};
 use super::parked::Parked;
-use super::stage::{ControlTls, DataState, Leaving};
+use super::stage::{ControlTls, DataState, Leaving, UploadWait};
 use super::timers::{TimerId, Timers};
 use crate::authorizers::{Client, run_as};
 use crate::filesystems::FSState;
@@ -67,6 +67,8 @@ pub struct FTPSession {
     pub(crate) pending: Option<Box<PendingTransfer>>,
     /// When the last preliminary reply has left; `None` until it has.
     pub(crate) announced: Option<Instant>,
+    /// The upload that waits for its file.
+    pub(crate) upload_wait: Option<Box<UploadWait>>,
     /// A pending transfer that another one has replaced, and that must be ended.
     pub(crate) replaced: Option<Box<PendingTransfer>>,
     pub(crate) rnfr: Option<PathBuf>,
@@ -132,6 +134,7 @@ impl FTPSession {
             data: DataState::None,
             pending: None,
             announced: Some(new.now),
+            upload_wait: None,
             replaced: None,
             rnfr: None,
             rest: 0,
@@ -374,45 +377,13 @@ impl FTPSession {
         self.leaving != Leaving::No
     }
 
-    /// Whether an upload is in progress, or promised for a connection that may be there already.
-    pub(crate) fn has_upload(&self) -> bool {
-        match (&self.data, &self.pending) {
-            (DataState::Open(open), _) => open.channel.receive(),
-            (DataState::Listening(passive), Some(pending)) => {
-                passive.claimed && pending.is_upload()
-            }
-            _ => false,
-        }
-    }
-
-    /// The control connection is lost, or is to end. An upload may end first, within a bound.
-    /// Returns whether there is one.
-    pub(crate) fn leave_after_upload(&mut self) -> bool {
-        let has_upload = self.has_upload();
-        if has_upload && !matches!(self.leaving, Leaving::Gone { .. }) {
-            self.leaving = Leaving::Gone { since: self.now };
-        }
-        has_upload
-    }
-
-    /// When a session whose client has gone ends, although its upload has not.
-    pub(crate) fn gone_deadline(&self) -> Option<Instant> {
-        let Leaving::Gone { since } = self.leaving else {
-            return None;
-        };
-        let progress = self
-            .data_channel()
-            .map_or(since, DataChannel::last_progress);
-        let silent = after(progress.max(since), GONE_SILENCE);
-        Some(silent.min(after(since, GONE_MAX)))
-    }
-
     /// Whether no transfer is in progress or pending, and no job is running.
     pub(crate) fn is_at_rest(&self) -> bool {
         let transfers = self
             .data_channel()
             .is_some_and(|d| d.transfer_in_progress());
-        !transfers && !self.owes_reply() && self.pending.is_none() && !self.is_parked()
+        let pending = self.pending.is_some() || self.upload_wait.is_some();
+        !transfers && !self.owes_reply() && !pending && !self.is_parked()
     }
 
     /// Whether a transfer is over whose final reply waits. No command runs meanwhile.
@@ -452,9 +423,10 @@ impl FTPSession {
         self.parked.is_some()
     }
 
-    /// Whether commands wait for the authorizer, for a reply that is held back, or for a job.
+    /// Whether commands wait for the authorizer, for a reply that is held back, for a job, or
+    /// for the file of an upload.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.login.is_waiting() || self.is_parked()
+        self.login.is_waiting() || self.is_parked() || self.upload_wait.is_some()
     }
 
     /// Whether commands wait for another thread.
@@ -484,13 +456,6 @@ impl fmt::Debug for FTPSession {
             .finish_non_exhaustive()
     }
 }
-
-/// How long an upload may be silent after its client has gone. What the client has sent may be
-/// lost on its way, and be sent again.
-const GONE_SILENCE: Duration = Duration::from_secs(3);
-
-/// How long an upload may take after its client has gone.
-const GONE_MAX: Duration = Duration::from_secs(60);
 
 /// The longest command line in bytes, without its end: as pyftpdlib's.
 const LINE_LIMIT: usize = 2048;

@@ -1,0 +1,50 @@
+//! Sessions whose client has gone while an upload was in progress.
+
+use std::time::{Duration, Instant};
+
+use super::stage::{DataState, Leaving};
+use super::state::FTPSession;
+use crate::handlers::data::DataChannel;
+use crate::time::after;
+
+impl FTPSession {
+    /// Whether an upload is in progress, or promised for a connection that may be there already.
+    pub(crate) fn has_upload(&self) -> bool {
+        match (&self.data, &self.pending) {
+            (DataState::Open(open), _) => open.channel.receive(),
+            (DataState::Listening(passive), Some(pending)) => {
+                passive.claimed && pending.is_upload()
+            }
+            _ => false,
+        }
+    }
+
+    /// The control connection is lost, or is to end. An upload may end first, within a bound.
+    /// Returns whether there is one.
+    pub(crate) fn leave_after_upload(&mut self) -> bool {
+        let has_upload = self.has_upload();
+        if has_upload && !matches!(self.leaving, Leaving::Gone { .. }) {
+            self.leaving = Leaving::Gone { since: self.now };
+        }
+        has_upload
+    }
+
+    /// When a session whose client has gone ends, although its upload has not.
+    pub(crate) fn gone_deadline(&self) -> Option<Instant> {
+        let Leaving::Gone { since } = self.leaving else {
+            return None;
+        };
+        let progress = self
+            .data_channel()
+            .map_or(since, DataChannel::last_progress);
+        let silent = after(progress.max(since), GONE_SILENCE);
+        Some(silent.min(after(since, GONE_MAX)))
+    }
+}
+
+/// How long an upload may be silent after its client has gone. What the client has sent may be
+/// lost on its way, and be sent again.
+const GONE_SILENCE: Duration = Duration::from_secs(3);
+
+/// How long an upload may take after its client has gone.
+const GONE_MAX: Duration = Duration::from_secs(60);

@@ -1,0 +1,323 @@
+//! The uploads in progress, in all processes that serve together: which file each is to, whose
+//! it is, and when its client has last sent something.
+//!
+//! Where the file system has locks, these decide whether an upload may begin, and the entries
+//! here only say whether an upload may be ended for the sake of its own user. Where it has none,
+//! the entries decide.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::IpAddr;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::sys;
+
+/// The uploads in progress.
+pub(crate) struct Uploads {
+    /// `None`: the system has no memory that processes can share.
+    words: Option<sys::SharedWords>,
+    /// Makes keys that a client cannot predict.
+    keys: RandomState,
+    /// From when times are counted. Forked processes have the same clock.
+    start: Instant,
+    numbers: AtomicU64,
+}
+
+/// Stands for a file, or for a user at an address. 0 stands for none.
+pub(crate) type Key = u64;
+
+impl Uploads {
+    pub(crate) fn new() -> Self {
+        Self {
+            words: sys::SharedWords::new(ENTRIES * ENTRY).ok(),
+            keys: RandomState::new(),
+            start: Instant::now(),
+            numbers: AtomicU64::new(0),
+        }
+    }
+
+    /// The key of something that names a file: its device and number, or its path.
+    pub(crate) fn key_of_file(&self, name: impl Hash) -> Key {
+        self.keys.hash_one(name).max(1)
+    }
+
+    /// The key of a user at an address.
+    pub(crate) fn key_of_owner(&self, user: &str, ip: IpAddr) -> Key {
+        self.keys.hash_one((user, ip)).max(1)
+    }
+
+    /// Whether an upload to the file is in progress.
+    pub(crate) fn has(&self, file: Key) -> bool {
+        self.with(|table| table.find(file).is_some())
+            .unwrap_or(false)
+    }
+
+    /// Enters an upload. If `is_locked`, the file is locked, and an entry of it is one of a
+    /// process that has died. Otherwise such an entry refuses the upload: `None`.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        file: Key,
+        owner: Key,
+        is_locked: bool,
+        now: Instant,
+    ) -> Option<Claim> {
+        let number = self
+            .keys
+            .hash_one((process::id(), self.numbers.fetch_add(1, Relaxed)));
+        let entered = self.with(|table| {
+            let index = match table.find(file) {
+                Some(_) if !is_locked => return Err(()),
+                // There is none left: this upload cannot be taken over.
+                found => found.or_else(|| table.find(0)),
+            };
+            if let Some(index) = index {
+                let pid = u64::from(process::id());
+                *table.entry(index) = [file, owner, self.time(now), pid << 1, number];
+            }
+            Ok(index)
+        });
+        let index = match entered {
+            Some(Err(())) => return None,
+            Some(Ok(index)) => index,
+            None => None,
+        };
+        Some(Claim {
+            uploads: Arc::clone(self),
+            index,
+            number,
+            seen: now,
+            look_at: now + SILENCE,
+        })
+    }
+
+    /// Asks that the upload to the file ends, if it is one of the same owner and its client has
+    /// been silent for 10 s. Returns whether it was asked.
+    pub(crate) fn ask_to_end(&self, file: Key, owner: Key, now: Instant) -> bool {
+        let silence = u64::try_from(SILENCE.as_millis()).unwrap_or(u64::MAX);
+        let now = self.time(now);
+        self.with(|table| {
+            let Some(index) = table.find(file) else {
+                return false;
+            };
+            let entry = table.entry(index);
+            let is_silent = now.saturating_sub(entry[SEEN]) >= silence;
+            let asks = entry[OWNER] == owner && is_silent;
+            entry[PROCESS] |= u64::from(asks);
+            asks
+        })
+        .unwrap_or(false)
+    }
+
+    /// Drops the entries of a process that has ended.
+    pub(crate) fn forget_process(&self, pid: sys::Pid) {
+        let pid = u64::from(pid.cast_unsigned());
+        self.with(|table| {
+            for index in 0..ENTRIES {
+                let entry = table.entry(index);
+                if entry[PROCESS] >> 1 == pid {
+                    *entry = [0; ENTRY];
+                }
+            }
+        });
+    }
+
+    /// A time, in milliseconds since the start.
+    fn time(&self, now: Instant) -> u64 {
+        let time = now.saturating_duration_since(self.start).as_millis();
+        u64::try_from(time).unwrap_or(u64::MAX)
+    }
+
+    /// Locks the table.
+    fn with<T>(&self, work: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
+        let mut guard = self.words.as_ref()?.lock().ok()?;
+        let is_unsure = guard.owner_died;
+        let mut table = Table(&mut guard);
+        if is_unsure {
+            table.drop_half_written();
+        }
+        Some(work(&mut table))
+    }
+}
+
+impl fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Uploads")
+    }
+}
+
+/// The table, locked.
+struct Table<'a>(&'a mut [u64]);
+
+impl Table<'_> {
+    /// The entry of a file, or a free one for the key 0.
+    fn find(&self, file: Key) -> Option<usize> {
+        self.0
+            .chunks_exact(ENTRY)
+            .position(|entry| entry[FILE] == file)
+    }
+
+    /// Drops entries that a process has not finished when it died.
+    fn drop_half_written(&mut self) {
+        for entry in self.0.chunks_exact_mut(ENTRY) {
+            if entry[PROCESS] >> 1 == 0 || entry[NUMBER] == 0 {
+                entry.fill(0);
+            }
+        }
+    }
+
+    fn entry(&mut self, index: usize) -> &mut [u64; ENTRY] {
+        let entry = self.0[index * ENTRY..].first_chunk_mut();
+        entry.expect("an index lies in the table")
+    }
+}
+
+/// An upload in progress. Its entry goes with the value.
+pub(crate) struct Claim {
+    uploads: Arc<Uploads>,
+    /// `None`: the table was full.
+    index: Option<usize>,
+    number: u64,
+    /// When the entry was last told that the client has sent something.
+    seen: Instant,
+    /// When to look whether the upload should end.
+    look_at: Instant,
+}
+
+impl Claim {
+    /// The client has sent something.
+    pub(crate) fn seen(&mut self, now: Instant) {
+        self.look_at = now + SILENCE;
+        if now.saturating_duration_since(self.seen) < STEP {
+            return;
+        }
+        self.seen = now;
+        let time = self.uploads.time(now);
+        self.with(|entry| {
+            entry[SEEN] = time;
+            entry[PROCESS] &= !1;
+        });
+    }
+
+    /// When to call [`is_asked_to_end`](Self::is_asked_to_end).
+    pub(crate) fn look_at(&self) -> Option<Instant> {
+        self.index.map(|_| self.look_at)
+    }
+
+    /// Whether another session of the same user waits for the end of this upload.
+    pub(crate) fn is_asked_to_end(&mut self, now: Instant) -> bool {
+        if self.look_at > now {
+            return false;
+        }
+        self.look_at = now + LOOK_EVERY;
+        self.with(|entry| entry[PROCESS] & 1 == 1).unwrap_or(false)
+    }
+
+    /// Works on the entry, if it is still the one of this upload.
+    fn with<T>(&self, work: impl FnOnce(&mut [u64; ENTRY]) -> T) -> Option<T> {
+        let index = self.index?;
+        let worked = self.uploads.with(|table| {
+            let entry = table.entry(index);
+            (entry[NUMBER] == self.number).then(|| work(entry))
+        });
+        worked.flatten()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.with(|entry| *entry = [0; ENTRY]);
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Claim")
+    }
+}
+
+// The words of an entry:
+/// The key of the file, or 0.
+const FILE: usize = 0;
+/// The key of the user and the address.
+const OWNER: usize = 1;
+/// When the client has last sent something.
+const SEEN: usize = 2;
+/// Twice the number of the process, and 1 if the upload should end.
+const PROCESS: usize = 3;
+/// The number of the claim.
+const NUMBER: usize = 4;
+const ENTRY: usize = 5;
+
+/// The entries of the table. An upload that finds none cannot be taken over.
+const ENTRIES: usize = 1024;
+
+/// How long a client is silent before another session of its user may take its upload over.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How exact the time of the last byte is in the table.
+const STEP: Duration = Duration::from_millis(100);
+
+/// How often a silent upload looks whether it should end.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn entries_come_and_go() {
+        let uploads = Arc::new(Uploads::new());
+        let now = Instant::now();
+        let (file, owner) = (uploads.key_of_file((1, 2)), uploads.key_of_owner("a", IP));
+        assert!(!uploads.has(file));
+        let claim = uploads.enter(file, owner, false, now).unwrap();
+        assert!(uploads.has(file));
+        assert!(uploads.enter(file, owner, false, now).is_none());
+        // One that a process has left behind does not matter where the file is locked.
+        let other = uploads.enter(file, owner, true, now).unwrap();
+        drop(claim);
+        assert!(uploads.has(file), "it is the entry of the other one");
+        uploads.forget_process(sys::own_pid());
+        assert!(!uploads.has(file));
+        drop(other);
+    }
+
+    #[test]
+    fn a_full_table_only_prevents_taking_over() {
+        let uploads = Arc::new(Uploads::new());
+        let now = Instant::now();
+        let claims: Vec<_> = (0..ENTRIES + 1)
+            .map(|number| uploads.enter(uploads.key_of_file(number), 1, false, now))
+            .collect();
+        assert!(claims.iter().all(Option::is_some));
+        assert!(claims[ENTRIES].as_ref().unwrap().look_at().is_none());
+        drop(claims);
+        assert!((0..ENTRIES).all(|number| !uploads.has(uploads.key_of_file(number))));
+    }
+
+    #[test]
+    fn silent_uploads_of_the_same_owner_end() {
+        let uploads = Arc::new(Uploads::new());
+        let start = Instant::now();
+        let (file, owner) = (uploads.key_of_file((1, 2)), uploads.key_of_owner("a", IP));
+        let mut claim = uploads.enter(file, owner, true, start).unwrap();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!uploads.ask_to_end(file, owner, at(9)));
+        claim.seen(at(5));
+        assert!(!uploads.ask_to_end(file, owner, at(14)));
+        let stranger = uploads.key_of_owner("b", IP);
+        assert!(!uploads.ask_to_end(file, stranger, at(16)));
+        assert!(!claim.is_asked_to_end(at(16)));
+        assert!(uploads.ask_to_end(file, owner, at(16)));
+        assert!(claim.is_asked_to_end(at(17)));
+        // A client that goes on keeps its upload.
+        claim.seen(at(18));
+        assert!(!claim.is_asked_to_end(at(29)));
+        assert!(!uploads.ask_to_end(uploads.key_of_file((1, 3)), owner, at(29)));
+    }
+}

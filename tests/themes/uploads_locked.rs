@@ -1,0 +1,286 @@
+//! Two sessions that upload to one file.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs::File;
+use std::io::Write;
+use std::net::Shutdown;
+use std::os::unix::fs::symlink;
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ftpdlib::authorizers::DummyAuthorizer;
+use rustix::fs::{FlockOperation, flock};
+use testkit::{
+    Client, MemoryFS, PASSWORD, Server, USER, Way, begin, next, pattern, read_all, reset, store,
+    wait_for,
+};
+
+use super::{COSTLY, skipped_over_tls};
+use crate::MODE;
+
+const BUSY: &str = "450 Another upload to this file is in progress.";
+
+#[test]
+fn second_upload_to_a_file_is_refused() {
+    let server = Server::start(MODE);
+    let bytes = pattern(100_000);
+    let mut first = server.login();
+    let mut second = server.login();
+    for (command, old) in [("STOR a", &b""[..]), ("APPE a", b"old"), ("STOR a", b"old")] {
+        server.write("a", old);
+        let appends = command.starts_with("APPE");
+        // Also while it waits for its data connection.
+        first.expect(150, command);
+        assert_eq!(second.expect(450, "STOR a"), BUSY);
+        assert_eq!(server.read("a"), old);
+        first.expect(226, "ABOR");
+        let (mut data, _) = begin(&mut first, Way::Early, command);
+        data.write_all(&bytes[..50_000]).unwrap();
+        wait_for("the bytes", || server.read("a").len() >= 50_000);
+        let before = server.read("a");
+        for refused in ["STOR a", "APPE a"] {
+            let unused = second.pasv();
+            assert_eq!(second.expect(450, refused), BUSY);
+            drop(unused);
+        }
+        second.expect(350, "REST 2");
+        second.expect(450, "STOR a");
+        assert!(server.read("a") == before);
+        // Reading is no upload.
+        let mut download = second.pasv();
+        second.begin("RETR a");
+        assert!(read_all(&mut download) == before);
+        second.expect_reply(226);
+        data.write_all(&bytes[50_000..]).unwrap();
+        data.shutdown(Shutdown::Write).unwrap();
+        first.expect_reply(226);
+        let expected = match appends {
+            true => [old, &bytes].concat(),
+            false => bytes.clone(),
+        };
+        assert!(server.read("a") == expected, "{command}");
+        store(&mut second, Way::Early, "STOR a", b"second");
+        assert_eq!(server.read("a"), b"second");
+    }
+}
+
+/// Other names of the same file.
+#[test]
+fn links_lead_to_the_same_file() {
+    let server = Server::start(MODE);
+    server.write("a", b"old");
+    symlink("a", server.path("link")).unwrap();
+    std::fs::hard_link(server.path("a"), server.path("hard")).unwrap();
+    let mut first = server.login();
+    let mut second = server.login();
+    let (data, _) = begin(&mut first, Way::Early, "APPE a");
+    for name in ["a", "link", "hard"] {
+        assert_eq!(second.expect(450, format!("STOR {name}")), BUSY);
+    }
+    // Another file of the same name is another file.
+    std::fs::rename(server.path("hard"), server.path("a")).unwrap();
+    std::fs::remove_file(server.path("a")).unwrap();
+    store(&mut second, Way::Early, "STOR a", b"new");
+    drop(data);
+    first.expect_reply(226);
+    assert_eq!(server.read("a"), b"new");
+}
+
+/// However the first upload ends, the second may begin.
+#[test]
+fn the_end_of_an_upload_frees_its_file() {
+    let server = Server::start(MODE);
+    let mut second = server.login();
+    for end in 0..6 {
+        let mut first = server.login();
+        let (mut data, _) = begin(&mut first, Way::Early, "STOR a");
+        data.write_all(b"first").unwrap();
+        second.expect(450, "STOR a");
+        match end {
+            0 => drop(data),
+            1 => reset(data),
+            2 => drop(first.expect(426, "ABOR")),
+            3 => {
+                drop(data);
+                drop(first);
+            }
+            4 => {
+                reset(data);
+                reset(first.socket);
+            }
+            _ => {
+                // The name leads elsewhere: nothing is locked there.
+                second.expect(350, "RNFR a");
+                second.expect(250, "RNTO moved");
+            }
+        }
+        wait_for("the file", || {
+            let (code, reply) = second.command("STOR a");
+            assert!(matches!(code, 150 | 450), "{reply}");
+            code == 150
+        });
+        second.expect(226, "ABOR");
+        if end < 5 {
+            store(&mut second, Way::Early, "STOR a", b"x");
+            assert_eq!(server.read("a"), b"x");
+        }
+    }
+}
+
+/// The lock is one that other programs see, and it sees theirs.
+#[test]
+fn locks_of_other_programs() {
+    let server = Server::start(MODE);
+    let mut client = server.login();
+    server.write("a", b"old");
+    let file = File::open(server.path("a")).unwrap();
+    for operation in [FlockOperation::LockExclusive, FlockOperation::LockShared] {
+        flock(&file, operation).unwrap();
+        assert_eq!(client.expect(450, "STOR a"), BUSY);
+        client.expect(450, "APPE a");
+        assert_eq!(server.read("a"), b"old");
+        flock(&file, FlockOperation::Unlock).unwrap();
+    }
+    let (data, _) = begin(&mut client, Way::Early, "STOR a");
+    flock(&file, FlockOperation::NonBlockingLockShared).unwrap_err();
+    drop(data);
+    client.expect_reply(226);
+    flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+    // Two servers are two programs.
+    let other = Server::start(MODE);
+    std::fs::hard_link(server.path("a"), other.path("a")).unwrap();
+    flock(&file, FlockOperation::Unlock).unwrap();
+    let (data, _) = begin(&mut client, Way::Early, "STOR a");
+    assert_eq!(other.login().expect(450, "STOR a"), BUSY);
+    drop(data);
+    client.expect_reply(226);
+}
+
+#[test]
+fn new_file_that_two_sessions_upload() {
+    let server = Server::start(MODE);
+    let (mut first, mut second) = (server.login(), server.login());
+    first.expect(150, "STOR new");
+    assert_eq!(second.expect(450, "STOR new"), BUSY);
+    first.expect(226, "ABOR");
+    // The one that never began has removed the file.
+    wait_for("the file to be removed", || !server.path("new").exists());
+    store(&mut second, Way::Early, "STOR new", b"second");
+    assert_eq!(server.read("new"), b"second");
+    let reply = first.expect(150, "STOU");
+    let name = reply.strip_prefix("150 FILE: ").unwrap();
+    second.expect(450, format!("STOR {name}"));
+    second.expect(450, format!("APPE {name}"));
+}
+
+/// Files that are none of the system are known by their paths.
+#[test]
+fn files_without_locks() {
+    let server = Server::with(MODE, |config| config.set_abstracted_fs(MemoryFS::default()));
+    let (mut first, mut second) = (server.login(), server.login());
+    store(&mut first, Way::Early, "STOR a", b"old");
+    let (mut data, _) = begin(&mut first, Way::Early, "APPE a");
+    data.write_all(b" and new").unwrap();
+    for command in ["STOR a", "APPE a"] {
+        assert_eq!(second.expect(450, command), BUSY);
+    }
+    store(&mut second, Way::Early, "STOR b", b"other");
+    drop(data);
+    first.expect_reply(226);
+    assert_eq!(second.download("RETR a"), b"old and new");
+    store(&mut second, Way::Early, "STOR a", b"x");
+}
+
+#[test]
+fn upload_lock_can_be_switched_off() {
+    let server = Server::with(MODE, |config| config.upload_lock = false);
+    let (mut first, mut second) = (server.login(), server.login());
+    let (data, _) = begin(&mut first, Way::Early, "STOR a");
+    store(&mut second, Way::Early, "STOR a", b"second");
+    drop(data);
+    first.expect_reply(226);
+}
+
+/// The next event of a file.
+#[track_caller]
+fn next_of_file(events: &Receiver<String>) -> String {
+    loop {
+        let event = next(events);
+        if event != "disconnect" {
+            return event;
+        }
+    }
+}
+
+/// A client that has lost its connection comes again: after 10 s of silence it takes over.
+#[test]
+fn silent_upload_is_taken_over() {
+    if skipped_over_tls(COSTLY) {
+        return;
+    }
+    let mut users = DummyAuthorizer::new();
+    let home = tempfile::tempdir().unwrap();
+    for user in [USER, "other"] {
+        users
+            .add_user(user, PASSWORD, home.path(), "elradfmwMT")
+            .unwrap();
+    }
+    let (server, events) = Server::with_hooks(MODE, |config| config.set_authorizer(users));
+    let path = |name: &str| home.path().join(name);
+    let again = |name: &str| {
+        let mut client = server.login();
+        (client.command(format!("STOR {name}")).0, client)
+    };
+    let start = Instant::now();
+    let silent = ["stor", "pending", "appe", "other", "foreign"];
+    let mut holders: Vec<_> = silent.iter().map(|_| server.login()).collect();
+    let mut all = Vec::new();
+    for (holder, name) in holders.iter_mut().zip(silent) {
+        if name == "pending" {
+            holder.expect(227, "PASV");
+            holder.expect(150, "STOR pending");
+            continue;
+        }
+        let command = if name == "appe" { "APPE" } else { "STOR" };
+        let (mut data, _) = begin(holder, Way::Early, &format!("{command} {name}"));
+        data.write_all(b"first").unwrap();
+        all.push(data);
+    }
+    // One that is slow, but not silent.
+    let mut slow = server.login();
+    let (mut slow_data, _) = begin(&mut slow, Way::Early, "STOR slow");
+    assert_eq!(again("stor").0, 450);
+    while start.elapsed() < Duration::from_millis(10_300) {
+        slow_data.write_all(b"x").unwrap();
+        thread::park_timeout(Duration::from_millis(300));
+    }
+    assert_eq!(again("slow").0, 450);
+    let mut stranger = server.connect();
+    stranger.login("other", PASSWORD);
+    stranger.expect(450, "STOR other");
+    let mut foreign = Client::connect_from(MODE, "127.0.0.2", server.address);
+    foreign.expect_reply(220);
+    foreign.login(USER, PASSWORD);
+    foreign.expect(450, "STOR foreign");
+    for (holder, name) in holders.iter_mut().zip(silent).take(3) {
+        let (code, mut client) = again(name);
+        assert_eq!(code, 150, "{name}");
+        let reply = holder.expect_reply(426);
+        assert!(reply.starts_with("426 Transfer aborted;"), "{reply}");
+        assert_eq!(next_of_file(&events), format!("log {name}"));
+        assert_eq!(next_of_file(&events), format!("incomplete received {name}"));
+        client.expect(226, "ABOR");
+        assert_eq!(next_of_file(&events), format!("log {name}"));
+        assert_eq!(next_of_file(&events), format!("incomplete received {name}"));
+        holder.expect(200, "NOOP");
+        client.expect(200, "TYPE I");
+        store(&mut client, Way::Early, &format!("STOR {name}"), b"whole");
+        assert_eq!(std::fs::read(path(name)).unwrap(), b"whole");
+        assert_eq!(next_of_file(&events), format!("log {name}"));
+        assert_eq!(next_of_file(&events), format!("received {name}"));
+    }
+    drop(slow_data);
+    slow.expect_reply(226);
+}
