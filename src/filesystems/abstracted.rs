@@ -145,6 +145,22 @@ pub trait AbstractedFS: Send + Sync {
         stock::rename(fs, src, dst)
     }
 
+    /// Renames a file or a directory, and replaces nothing: for a user who has not the permission
+    /// to delete what has the new name. May block.
+    ///
+    /// The default looks first and then calls [`rename`](Self::rename), so that another process
+    /// may make a file in between. [`LocalFS`](super::LocalFS) has no such gap. If your own type
+    /// keeps the stock body of `rename`, let it call `local::rename_new(fs, src, dst)` here.
+    ///
+    /// # Errors
+    /// Those of [`rename`](Self::rename); `EEXIST` if `dst` exists and is not `src`.
+    fn rename_new(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+        if src != dst && self.lexists(fs, dst) {
+            return Err(FSError::from_errno(libc::EEXIST));
+        }
+        self.rename(fs, src, dst)
+    }
+
     /// Changes the mode of a file; the lowest twelve bits of `mode` are used. May block.
     ///
     /// # Errors

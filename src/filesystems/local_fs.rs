@@ -1,6 +1,11 @@
 //! The file system whose methods all have the stock body.
 
+use std::path::Path;
+
 use super::abstracted::AbstractedFS;
+use super::local::stock;
+use super::state::FSState;
+use crate::error::FSError;
 
 /// The local file system, with each user jailed in the home directory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,4 +19,8 @@ impl LocalFS {
     }
 }
 
-impl AbstractedFS for LocalFS {}
+impl AbstractedFS for LocalFS {
+    fn rename_new(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+        stock::rename_new(fs, src, dst)
+    }
+}

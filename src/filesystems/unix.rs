@@ -89,6 +89,10 @@ impl AbstractedFS for UnixFilesystem {
         ops::rename(slash()?, src, dst)
     }
 
+    fn rename_new(&self, _: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+        ops::rename_new(slash()?, src, dst)
+    }
+
     fn chmod(&self, _: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
         ops::chmod(slash()?, path, mode)
     }

@@ -27,6 +27,10 @@ pub fn pre_process_command<H: Hooks + ?Sized>(
     // A handle of the table, so that the session is free for the command.
     let cmds = s.proto_cmds_handle();
     let text = String::from_utf8_lossy(line.arg);
+    if line.verb == "RNFR" {
+        // Even if it is refused: RNTO must not rename what an earlier one has named.
+        s.rnfr = None;
+    }
     match check::line(s, &cmds, line, &text) {
         Err(refusal) => refuse(h, s, refusal),
         Ok(Checked::Run(cmd)) => h.process_command(s, &cmd),

@@ -20,7 +20,7 @@ pub enum Perm {
     Append = 1 << 3,
     /// `d`: delete files and directories (DELE, RMD).
     Delete = 1 << 4,
-    /// `f`: rename (RNFR, RNTO).
+    /// `f`: rename (RNFR, RNTO). To replace a file takes `d`, too.
     Rename = 1 << 5,
     /// `m`: make directories (MKD).
     Mkdir = 1 << 6,

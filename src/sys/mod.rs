@@ -26,7 +26,8 @@ pub(crate) use kernel::{Pipe, sendfile};
 pub(crate) use last_resort::LastResort;
 pub(crate) use lock::{FileLock, file_id, lock_file, unlock_file};
 pub(crate) use openat::{
-    O_PATH, mkdirat, openat, openat_beneath, readlinkat, renameat, rmdirat, unlinkat,
+    O_PATH, linkat, mkdirat, openat, openat_beneath, readlinkat, renameat, renameat_new, rmdirat,
+    unlinkat,
 };
 pub(crate) use passwd::{group_name, user_name};
 pub(crate) use pid::{Pid, own_pid};

@@ -165,6 +165,72 @@ pub(crate) fn renameat(
     })
 }
 
+/// renameat2(2) with `RENAME_NOREPLACE`: renames an entry, and replaces nothing.
+///
+/// # Errors
+/// `EEXIST` if there is an entry with the new name. `ENOSYS` or `EINVAL` where the kernel or the
+/// file system does not have this.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn renameat_new(
+    src_dir: BorrowedFd<'_>,
+    src: &[u8],
+    dst_dir: BorrowedFd<'_>,
+    dst: &[u8],
+) -> io::Result<()> {
+    with_cstr(src, |src| {
+        with_cstr(dst, |dst| {
+            // SAFETY: both names are C strings that outlive the call, and both directories
+            // are borrowed, so that they stay open.
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_renameat2,
+                    src_dir.as_raw_fd(),
+                    src.as_ptr(),
+                    dst_dir.as_raw_fd(),
+                    dst.as_ptr(),
+                    libc::RENAME_NOREPLACE,
+                )
+            };
+            check(c_int::try_from(result).unwrap_or(-1))
+        })
+    })
+}
+
+/// Always fails with `ENOSYS`: only Linux has renameat2(2).
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn renameat_new(
+    _src_dir: BorrowedFd<'_>,
+    _src: &[u8],
+    _dst_dir: BorrowedFd<'_>,
+    _dst: &[u8],
+) -> io::Result<()> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
+/// linkat(2): gives an entry a second name, and replaces nothing. A link is not followed.
+pub(crate) fn linkat(
+    src_dir: BorrowedFd<'_>,
+    src: &[u8],
+    dst_dir: BorrowedFd<'_>,
+    dst: &[u8],
+) -> io::Result<()> {
+    with_cstr(src, |src| {
+        with_cstr(dst, |dst| {
+            // SAFETY: both names are C strings that outlive the call, and both directories
+            // are borrowed, so that they stay open.
+            check(unsafe {
+                libc::linkat(
+                    src_dir.as_raw_fd(),
+                    src.as_ptr(),
+                    dst_dir.as_raw_fd(),
+                    dst.as_ptr(),
+                    0,
+                )
+            })
+        })
+    })
+}
+
 /// readlinkat(2): the text of a link, up to 64 KiB of it.
 pub(crate) fn readlinkat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>> {
     let mut target = vec![0_u8; 256];

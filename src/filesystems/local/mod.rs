@@ -29,5 +29,5 @@ pub use super::local_fs::LocalFS;
 pub use file::LocalFile;
 pub use stock::{
     check_directory, chmod, group_by_gid, listdir, lstat, mkdir, mkstemp, open, readlink, realpath,
-    remove, rename, resolved, rmdir, stat, user_by_uid, utime, validpath,
+    remove, rename, rename_new, resolved, rmdir, stat, user_by_uid, utime, validpath,
 };

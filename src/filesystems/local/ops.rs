@@ -18,7 +18,7 @@ use super::upload::Upload;
 use crate::error::{FSError, FilesystemError};
 use crate::filesystems::file::OpenMode;
 use crate::filesystems::jail::attributes::{fstat, fstatat};
-use crate::filesystems::jail::home::{Home, check_nul};
+use crate::filesystems::jail::home::{Home, Place, check_nul};
 use crate::filesystems::jail::resolve::How;
 use crate::proto::listing::Stat;
 use crate::sys;
@@ -172,6 +172,49 @@ pub(crate) fn rename(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError>
         to.dir.as_fd(),
         to.name,
     )?)
+}
+
+/// As [`rename`], but what has the new name already is not replaced: `EEXIST`.
+pub(crate) fn rename_new(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError> {
+    let from = home.place(src, libc::EBUSY)?;
+    let to = home.place(dst, libc::EBUSY)?;
+    let renamed = sys::renameat_new(from.dir.as_fd(), from.name, to.dir.as_fd(), to.name);
+    match renamed.as_ref().map_err(io::Error::raw_os_error) {
+        Err(Some(libc::EINVAL | libc::ENOSYS)) => rename_carefully(home, src, dst),
+        Err(Some(libc::EEXIST)) => rename_same(&from, &to),
+        _ => Ok(renamed?),
+    }
+}
+
+/// Does as [`rename_new`] where the file system cannot. A file is given its new name before it
+/// loses the old one; only for a directory, or without hard links, another process could make
+/// something with the new name in between.
+pub(crate) fn rename_carefully(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError> {
+    let from = home.place(src, libc::EBUSY)?;
+    let to = home.place(dst, libc::EBUSY)?;
+    let (from_dir, to_dir) = (from.dir.as_fd(), to.dir.as_fd());
+    match sys::linkat(from_dir, from.name, to_dir, to.name) {
+        Ok(()) => Ok(sys::unlinkat(from_dir, from.name)?),
+        Err(err) if err.raw_os_error() == Some(libc::EEXIST) => rename_same(&from, &to),
+        Err(_) if fstatat(to_dir, to.name).is_ok() => rename_same(&from, &to),
+        Err(_) => Ok(sys::renameat(from_dir, from.name, to_dir, to.name)?),
+    }
+}
+
+/// Renames an entry to itself: by another path, or in other letters where their case does not
+/// count. `EEXIST` if the new name is that of another entry, which would be replaced.
+fn rename_same(from: &Place<'_>, to: &Place<'_>) -> Result<(), FSError> {
+    let (from_dir, to_dir) = (from.dir.as_fd(), to.dir.as_fd());
+    let id = |stat: &Stat| (stat.dev, stat.ino);
+    let (one, other) = (fstatat(from_dir, from.name)?, fstatat(to_dir, to.name)?);
+    let same_name = from.name == to.name && id(&fstat(from_dir)?) == id(&fstat(to_dir)?);
+    // A file with several hard links has several entries.
+    let same = id(&one) == id(&other) && (same_name || one.is_dir() || one.nlink == 1);
+    match same {
+        false => Err(FSError::from_errno(libc::EEXIST)),
+        true if from.name == to.name => Ok(()),
+        true => Ok(sys::renameat(from_dir, from.name, to_dir, to.name)?),
+    }
 }
 
 pub(crate) fn chmod(home: &Home, path: &Path, mode: u32) -> Result<(), FSError> {

@@ -108,6 +108,15 @@ pub fn rename(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
     fs.in_home(|home| ops::rename(home, src, dst))
 }
 
+/// As [`rename`], but what has the new name already is not replaced. May block.
+///
+/// # Errors
+///
+/// As rename(2); `EBUSY` for the root; `EEXIST` if there is something with the new name.
+pub fn rename_new(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+    fs.in_home(|home| ops::rename_new(home, src, dst))
+}
+
 /// Changes the mode of a file to the lowest twelve bits of `mode`; a link is followed. May
 /// block.
 ///

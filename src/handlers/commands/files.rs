@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::names::{doubled, respond_name};
+use crate::authorizers::Perm;
 use crate::error::FSError;
 use crate::filesystems::{AbstractedFS, FSState};
 use crate::handlers::files;
@@ -75,7 +76,10 @@ pub fn dele(s: &mut FTPSession, path: &Path) {
 }
 
 /// Stock [`FTPHandler::ftp_rnfr`](crate::FTPHandler::ftp_rnfr).
+///
+/// A RNFR that is refused forgets the one before it.
 pub fn rnfr(s: &mut FTPSession, path: &Path) {
+    s.rnfr = None;
     let path = path.to_owned();
     files::run(
         s,
@@ -96,17 +100,32 @@ pub fn rnfr(s: &mut FTPSession, path: &Path) {
     );
 }
 
-/// Stock [`FTPHandler::ftp_rnto`](crate::FTPHandler::ftp_rnto).
+/// Stock [`FTPHandler::ftp_rnto`](crate::FTPHandler::ftp_rnto). The permission for the old name is
+/// checked again. To replace what has the new name, the user needs the permission to delete it.
 pub fn rnto(s: &mut FTPSession, path: &Path) {
     let Some(src) = s.rnfr.take() else {
         let text = "Bad sequence of commands: use RNFR first.";
         s.respond(Reply::new(503, text));
         return;
     };
+    let permits = |perm, path: &Path| s.authorizer().has_perm(s.username(), perm, Some(path));
+    if !permits(Perm::Rename, &src) {
+        s.respond(NO_PRIVILEGES);
+        return;
+    }
+    let may_replace = permits(Perm::Delete, path);
     let path = path.to_owned();
     respond(s, move |fs, state| {
-        fs.rename(state, &src, &path)?;
-        Ok(Reply::new(250, "Renaming ok."))
+        let renamed = match may_replace {
+            true => fs.rename(state, &src, &path),
+            false => fs.rename_new(state, &src, &path),
+        };
+        match renamed {
+            Err(err) if !may_replace && err.raw_os_error() == Some(libc::EEXIST) => {
+                Ok(NO_PRIVILEGES)
+            }
+            renamed => renamed.map(|()| Reply::new(250, "Renaming ok.")),
+        }
     });
 }
 
@@ -238,3 +257,5 @@ fn is_root(fs: &dyn AbstractedFS, state: &FSState, path: &Path) -> bool {
 const BAD_TIME: Reply = Reply::new(501, "Invalid time format; expected: YYYYMMDDHHMMSS.");
 
 const NO_TIME: Reply = Reply::new(550, "Can't determine file's last modification time.");
+
+const NO_PRIVILEGES: Reply = Reply::new(550, "Not enough privileges.");

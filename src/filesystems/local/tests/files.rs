@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use super::fixture::{both, errno};
 use crate::error::FSError;
 use crate::filesystems::file::OpenMode;
+use crate::filesystems::local::ops::rename_carefully;
 use crate::filesystems::local::stock::*;
+use crate::filesystems::state::FSState;
 
 #[test]
 fn open_modes() {
@@ -111,6 +113,44 @@ fn rename_replaces_and_moves() {
         let into_itself = rename(&f.fs, &f.path("sub"), &f.path("sub/x"));
         assert_eq!(errno(into_itself), libc::EINVAL);
     });
+}
+
+#[test]
+fn rename_new_replaces_nothing() {
+    both(|f| {
+        for way in [rename_new, rename_without_the_kernel] {
+            for (from, to) in [("file", "sub/inner"), ("sub", "file"), ("file", "sub")] {
+                let renamed = way(&f.fs, &f.path(from), &f.path(to));
+                assert_eq!(errno(renamed), libc::EEXIST, "{from} {to}");
+            }
+            assert_eq!(f.read("file").unwrap(), "content");
+            assert_eq!(f.read("sub/inner").unwrap(), "inner");
+            for (from, to) in [
+                ("file", "file"),
+                ("sub", "sub"),
+                ("file", "sub/new"),
+                ("sub/new", "file"),
+                ("sub", "moved"),
+                ("moved", "sub"),
+            ] {
+                way(&f.fs, &f.path(from), &f.path(to)).unwrap();
+            }
+            assert_eq!(f.read("file").unwrap(), "content");
+            let into_itself = way(&f.fs, &f.path("sub"), &f.path("sub/x"));
+            assert_eq!(errno(into_itself), libc::EINVAL);
+            let missing = way(&f.fs, &f.path("none"), &f.path("x"));
+            assert_eq!(errno(missing), libc::ENOENT);
+            // Hard links are two entries of one file.
+            fs::hard_link(f.path("file"), f.path("hard")).unwrap();
+            let renamed = way(&f.fs, &f.path("file"), &f.path("hard"));
+            assert_eq!(errno(renamed), libc::EEXIST);
+            fs::remove_file(f.path("hard")).unwrap();
+        }
+    });
+}
+
+fn rename_without_the_kernel(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+    fs.in_home(|home| rename_carefully(home, src, dst))
 }
 
 #[test]
