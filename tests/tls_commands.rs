@@ -121,6 +121,24 @@ fn auth_after_login() {
     }
 }
 
+/// AUTH gives a client no more guesses.
+#[test]
+fn failed_logins_before_auth_count() {
+    let server = Server::with(Mode::Clear, |config| {
+        testkit::with_tls(|_| {})(config);
+        config.max_login_attempts = 3;
+    });
+    let mut client = server.connect();
+    for attempt in 1..=3 {
+        client.expect(331, format!("USER {USER}"));
+        let reply = client.expect(530, "PASS wrong");
+        assert_eq!(reply.ends_with("Disconnecting."), attempt == 3);
+        if attempt == 2 {
+            client.auth(&each_version()[1]).unwrap();
+        }
+    }
+}
+
 /// A listener and a data connection of before AUTH are closed.
 #[test]
 fn auth_closes_data_connections() {
@@ -652,7 +670,7 @@ fn failed_data_handshakes() {
         }
         assert_eq!(client.download("RETR a"), b"abc");
     }
-    assert_eq!(server.read("up"), b"");
+    assert!(!server.path("up").exists());
 }
 
 /// A handshake fails when no transfer was asked for.
