@@ -5,13 +5,15 @@
 //! is an error of one line, which is reported before the server listens.
 //!
 //! The files, from the bottom up: `error`, `flags`, `password`, `words` and `value`; `file`,
-//! `settings` and `self_signed`; `setting`, `table` and `accounts`; `sections` and `tls`; `load`.
+//! `settings` and `self_signed`; `setting`, `table` and `accounts`; `sections`, `masquerade` and `tls`;
+//! `load`.
 
 pub(crate) mod accounts;
 mod error;
 mod file;
 pub(crate) mod flags;
 mod load;
+mod masquerade;
 pub(crate) mod password;
 mod sections;
 mod self_signed;

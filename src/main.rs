@@ -83,6 +83,10 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     if concurrency == Concurrency::Prefork {
         server.set_worker_processes(settings.workers.unwrap_or(0));
     }
+    for (local, name) in &settings.masquerade_names {
+        let set = server.set_masquerade_name(*local, name);
+        set.map_err(|err| strerror(&err))?;
+    }
     server.set_drain_timeout(settings.drain_timeout);
     server.set_max_cons(settings.max_cons);
     server.set_max_cons_per_ip(settings.max_cons_per_ip);

@@ -1,11 +1,14 @@
 //! The state that all sessions of a server share, apart from the settings.
 
+pub(crate) mod host_names;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use self::host_names::HostNames;
 use crate::limits::{Admission, Limits, Slot};
 use crate::sys::Pid;
 use crate::tls::TlsAcceptor;
@@ -19,6 +22,8 @@ pub(crate) struct ServerState {
     pub(crate) uploads: Arc<Uploads>,
     /// The number of sessions of this process.
     pub(crate) sessions: AtomicUsize,
+    /// The host names of masquerade addresses.
+    pub(crate) host_names: HostNames,
     backlog: i32,
     numbers: AtomicU64,
 }
@@ -30,6 +35,7 @@ impl ServerState {
             tls,
             uploads: Arc::new(Uploads::new()),
             sessions: AtomicUsize::new(0),
+            host_names: HostNames::default(),
             backlog,
             numbers: AtomicU64::new(0),
         }

@@ -183,6 +183,34 @@ fn wrong_flags_are_named() {
 }
 
 #[test]
+fn what_has_no_ipv4_address_is_no_masquerade_address() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["ftp.example.invalid", "::1", "0.0.0.0", "256.1.1.1", "a b"] {
+        let line = refused(dir.path(), &["-n", name]);
+        let expected = format!("--nat-address needs an IPv4 address: '{name}' has no IPv4 address");
+        assert!(line.starts_with(&expected), "{line}");
+        for (key, value) in [
+            ("masquerade_address", format!("'{name}'")),
+            (
+                "masquerade_address_map",
+                format!("{{ '10.0.0.1' = '{name}' }}"),
+            ),
+        ] {
+            let line = refused_file(format!(
+                "[handler]\n{key} = {value}\n[anonymous]\nhome = '.'\n"
+            ));
+            let expected =
+                format!("ftpd.toml:2: handler.{key}: needs an IPv4 address: '{name}' has no ");
+            assert!(line.starts_with(&expected), "{line}");
+        }
+    }
+    assert_eq!(
+        refused(dir.path(), &["-n", ""]),
+        "--nat-address: must not be empty"
+    );
+}
+
+#[test]
 fn accounts_of_the_command_line_are_checked() {
     let dir = tempfile::tempdir().unwrap();
     for (args, expected) in [

@@ -139,3 +139,21 @@ fn unread_listings_share_a_budget() {
         wait_for("a sorted listing", || client.lines("NLST").is_sorted());
     }
 }
+
+/// The address in the reply to PASV.
+fn passive_address(program: &Program) -> String {
+    let reply = program.login().expect(227, "PASV");
+    parse_227(&reply).ip().to_string()
+}
+
+#[test]
+fn host_names_become_addresses_in_replies_to_pasv() {
+    for model in ["async", "pre-fork", "multi-thread", "multi-proc"] {
+        let args = ["--concurrency", model, "-n", "localhost"];
+        let program = Program::start(FTPDLIB, Mode::Clear, &args);
+        assert_eq!(passive_address(&program), "127.0.0.1", "{model}");
+        program.stop();
+    }
+    let program = Program::start(FTPDLIB, Mode::Clear, &["-n", "203.0.113.7"]);
+    assert_eq!(passive_address(&program), "203.0.113.7");
+}

@@ -126,7 +126,8 @@ pub(super) const NAT_ADDRESS: Flag = Flag::new(
     NETWORK,
     "nat-address",
     "ADDRESS",
-    "Put this address into PASV replies, for a server behind a NAT gateway",
+    "Put this address into PASV replies, for a server behind a NAT gateway; a host name is resolved \
+     from time to time",
 )
 .short('n');
 pub(super) const RANGE: Flag = Flag::new(

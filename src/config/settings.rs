@@ -1,6 +1,7 @@
 //! All that a server is made from, as plain data.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ pub(crate) struct Settings {
     pub(crate) accounts: String,
     /// What is not an error, but should be changed: a line for each.
     pub(crate) warnings: Vec<String>,
+    /// The host names whose addresses are put into replies to PASV, with the local addresses that
+    /// they are for.
+    pub(crate) masquerade_names: Vec<(Option<IpAddr>, String)>,
     /// The fingerprint of the certificate, if it was made for this run.
     pub(crate) fingerprint: Option<String>,
     pub(super) throttle: Throttle,
@@ -111,6 +115,7 @@ impl Default for Settings {
             share: None,
             accounts: String::new(),
             warnings: Vec::new(),
+            masquerade_names: Vec::new(),
             fingerprint: None,
             throttle: Throttle {
                 read_limit: 0,

@@ -36,8 +36,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "masquerade_address",
         "string",
-        "the address in PASV replies, used as it is written here",
-        |s, v| v.text().map(|t| s.handler.masquerade_address = Some(t)),
+        "the address in PASV replies: an IPv4 address, or a host name that is resolved at the start \
+         and every 30 seconds",
+        |s, v| v.name().map(|t| s.handler.masquerade_address = Some(t)),
     )
     .flag(NAT_ADDRESS),
     Setting::new(

@@ -39,7 +39,8 @@ pub struct FTPConfig {
     /// Whether PORT and EPRT may name a port below 1024 (RFC 2577). Default: false.
     pub permit_privileged_ports: bool,
     /// The address in replies to PASV, used as it is: for example that of a NAT gateway. `None`:
-    /// the address that the client has connected to. Default: `None`.
+    /// the address that the client has connected to. Default: `None`. For a host name see
+    /// [`FTPServer::set_masquerade_name`](crate::FTPServer::set_masquerade_name).
     pub masquerade_address: Option<String>,
     /// The same for each local address. It takes precedence over `masquerade_address`.
     /// Default: empty.

@@ -4,6 +4,7 @@
 mod accept;
 mod constructors;
 mod listen;
+mod masquerade;
 mod model;
 mod processes;
 mod server;

@@ -28,6 +28,8 @@ pub(super) struct Processes {
     /// [`sys::fork`], which tests replace.
     pub(super) fork: fn() -> io::Result<Fork>,
     pub(super) shortage: Shortage,
+    /// The process of a job.
+    job: Option<Pid>,
     /// When each process was last asked whether it has ended.
     asked_all: Instant,
     /// Whether a process had to be killed, or ended itself by force.
@@ -79,6 +81,7 @@ impl Processes {
             connections,
             start_session: Box::new(start_session),
             children: HashMap::new(),
+            job: None,
             fork: sys::fork,
             shortage: Shortage::default(),
             asked_all: Instant::now(),
@@ -126,6 +129,40 @@ impl Processes {
         None
     }
 
+    /// Runs a job that may block in a process of its own, if no earlier one still runs.
+    pub(super) fn fork_job(&mut self, job: impl FnOnce()) {
+        if self.job.is_some() {
+            return;
+        }
+        let parent = sys::own_pid();
+        write_through();
+        let _held = HeldSignals::new();
+        match (self.fork)() {
+            Ok(Fork::Parent(pid)) => self.job = Some(pid),
+            Ok(Fork::Child) => {
+                // The slots belong to the parent.
+                mem::forget(mem::take(&mut self.children));
+                // It has the sockets of its parent, so it must not outlive it.
+                let bound = sys::signal_at_death_of_parent(parent, SIGKILL);
+                if bound.is_ok() {
+                    job();
+                    write_through();
+                }
+                process::exit(0);
+            }
+            Err(err) => self.shortage.log("cannot start a process", &err),
+        }
+    }
+
+    /// Forgets the process of a job, if it has ended.
+    fn reap_job(&mut self) {
+        if let Some(pid) = self.job
+            && !matches!(sys::wait(pid), Ok(None))
+        {
+            self.job = None;
+        }
+    }
+
     /// Starts a session on a loop of this process.
     pub(super) fn start_session(&self, io: &mut Io<'_>, connection: NewConnection) {
         (self.start_session)(io, connection);
@@ -133,6 +170,7 @@ impl Processes {
 
     /// Forgets the processes that have ended, and calls `ended` for each.
     pub(super) fn reap(&mut self, mut ended: impl FnMut(Pid)) {
+        self.reap_job();
         while !self.is_empty() {
             match sys::ended_child() {
                 Some(pid) if self.wait(pid, &mut ended) => {}
@@ -175,6 +213,9 @@ impl Processes {
     /// Ends all processes, and kills those that still run after `timeout`. Returns whether
     /// any was ended by force.
     pub(super) fn end_all(&mut self, timeout: Duration) -> bool {
+        if let Some(pid) = self.job {
+            sys::kill(pid, SIGKILL);
+        }
         self.signal_all(SIGQUIT);
         let end = Instant::now() + timeout;
         while !self.is_empty() && Instant::now() < end {

@@ -46,8 +46,8 @@ pub struct FTPServer {
     /// The listening socket, until it is put on the loop.
     unopened: Option<Unopened>,
     pub(super) model: Model,
-    state: Arc<ServerState>,
-    config: Arc<FTPConfig>,
+    pub(super) state: Arc<ServerState>,
+    pub(super) config: Arc<FTPConfig>,
     address: SocketAddr,
     /// The number of workers to fork; `None`: this process serves.
     workers: Option<usize>,
@@ -172,6 +172,7 @@ impl FTPServer {
         let signals = self.handle_signals(prefork::is_worker())?;
         self.open();
         self.ioloop.add(signals);
+        self.ask_for_names();
         log::info!(target: TARGET, ">>> starting FTP server on {address}, pid={pid} <<<");
         let result = self.serve();
         log::info!(
@@ -338,6 +339,10 @@ impl FTPServer {
         processes.reap(|pid| {
             self.state.forget_process(pid);
         });
+        let due = self.state.host_names.take_due();
+        if !due.is_empty() {
+            processes.fork_job(move || due.iter().for_each(|name| name.ask()));
+        }
         if let Some((connection, held)) = processes.fork_all(&mut self.ioloop) {
             self.serve_one(connection, held);
         }

@@ -155,7 +155,12 @@ impl FTPSession {
     pub(crate) fn passive_address(&self, local: IpAddr) -> String {
         let mapped = self.config.masquerade_address_map.get(&local);
         let masquerade = mapped.or(self.config.masquerade_address.as_ref());
-        masquerade.cloned().unwrap_or_else(|| local.to_string())
+        // A host name has its last answer there; until then the settings have its first one.
+        let resolved = self.server.host_names.address(mapped.map(|_| local));
+        let resolved = resolved.map(|ip| ip.to_string());
+        resolved
+            .or_else(|| masquerade.cloned())
+            .unwrap_or_else(|| local.to_string())
     }
 
     /// Time-out and buffers of data connections.

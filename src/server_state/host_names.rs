@@ -1,0 +1,325 @@
+//! Host names in place of addresses in replies to PASV: their answers, and when to ask again.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use crate::log::TARGET;
+use crate::offload;
+use crate::sys::SharedWords;
+
+/// The host names of a server. Processes that it forks share the answers.
+#[derive(Debug, Default)]
+pub(crate) struct HostNames(RwLock<Vec<Arc<HostName>>>);
+
+impl HostNames {
+    /// Adds a name, or replaces that of the same local address. `None`: for all local addresses.
+    /// `first` is its answer until it is asked for.
+    ///
+    /// # Errors
+    /// The system has no memory that processes can share.
+    pub(crate) fn set(
+        &self,
+        local: Option<IpAddr>,
+        name: &str,
+        first: Option<Ipv4Addr>,
+    ) -> io::Result<()> {
+        let name = HostName::new(local, name, first, look_up)?;
+        let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        names.retain(|old| old.local != local);
+        names.push(Arc::new(name));
+        Ok(())
+    }
+
+    /// The last answer for this local address, if it has a name and there was an answer.
+    pub(crate) fn address(&self, local: Option<IpAddr>) -> Option<Ipv4Addr> {
+        let names = self.names();
+        names.iter().find(|name| name.local == local)?.address()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names().is_empty()
+    }
+
+    /// Asks for the names that are due, on the pool of this process.
+    pub(crate) fn refresh(&self) {
+        for name in self.take_due() {
+            if name.running.swap(true, Relaxed) {
+                continue;
+            }
+            let run = Arc::clone(&name);
+            let job = move || {
+                run.ask();
+                run.running.store(false, Relaxed);
+            };
+            // The jobs of the server itself have an address of their own in the queue.
+            if offload::run(IpAddr::V4(Ipv4Addr::UNSPECIFIED), job).is_err() {
+                name.running.store(false, Relaxed);
+            }
+        }
+    }
+
+    /// Takes the names that are due: no other process gets them now.
+    pub(crate) fn take_due(&self) -> Vec<Arc<HostName>> {
+        let now = seconds();
+        let names = self.names();
+        let due = names.iter().filter(|name| name.take_if_due(now));
+        due.cloned().collect()
+    }
+
+    fn names(&self) -> Vec<Arc<HostName>> {
+        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        names.clone()
+    }
+}
+
+/// A host name.
+pub(crate) struct HostName {
+    /// The local address for which the name stands.
+    local: Option<IpAddr>,
+    name: Box<str>,
+    /// See [`ANSWER`] and the constants after it.
+    words: SharedWords,
+    /// Whether a job of this process asks.
+    running: AtomicBool,
+    look_up: LookUp,
+}
+
+type LookUp = fn(&str) -> io::Result<Vec<Ipv4Addr>>;
+
+impl HostName {
+    fn new(
+        local: Option<IpAddr>,
+        name: &str,
+        first: Option<Ipv4Addr>,
+        look_up: LookUp,
+    ) -> io::Result<Self> {
+        let words = SharedWords::new(WORDS)?;
+        {
+            let mut words = words.lock()?;
+            words[ANSWER] = first.map_or(0, |first| u32::from(first).into());
+            words[NEXT] = seconds() + PERIOD.as_secs();
+        }
+        Ok(Self {
+            local,
+            name: name.into(),
+            words,
+            running: AtomicBool::new(false),
+            look_up,
+        })
+    }
+
+    fn address(&self) -> Option<Ipv4Addr> {
+        let answer = self.words.lock().ok()?[ANSWER];
+        // The number of an address has 32 bits; 0 is no answer.
+        u32::try_from(answer)
+            .ok()
+            .filter(|answer| *answer != 0)
+            .map(Ipv4Addr::from)
+    }
+
+    fn take_if_due(&self, now: u64) -> bool {
+        let Ok(mut words) = self.words.lock() else {
+            return false;
+        };
+        // A time far in the future was written before the clock was set back.
+        let is_due = words[NEXT] <= now || words[NEXT] > now + 2 * PERIOD.as_secs();
+        if is_due {
+            words[NEXT] = now + PERIOD.as_secs();
+        }
+        is_due
+    }
+
+    /// Asks for the addresses, and keeps one of them. Blocks.
+    pub(crate) fn ask(&self) {
+        let found = choose(&self.name, (self.look_up)(&self.name), self.address());
+        let Ok(mut words) = self.words.lock() else {
+            return;
+        };
+        let (before, had_failed) = (words[ANSWER], words[FAILED] != 0);
+        words[FAILED] = u64::from(found.is_err());
+        if let Ok(address) = found {
+            words[ANSWER] = u32::from(address).into();
+        }
+        let now = words[ANSWER];
+        drop(words);
+        let name = &self.name;
+        match found {
+            // A failure is logged once, until it ends.
+            Err(err) if !had_failed => {
+                log::warn!(target: TARGET, "masquerade address: {err}; the last answer stays in use");
+            }
+            Ok(address) if before != now || had_failed => {
+                log::info!(target: TARGET, "masquerade address: '{name}' is {address}");
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostName")
+            .field("name", &self.name)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Looks up the IPv4 address of a host name, or reads one. Blocks.
+///
+/// # Errors
+/// There is none. The text says which name is meant.
+pub(crate) fn resolve(name: &str) -> io::Result<Ipv4Addr> {
+    choose(name, look_up(name), None)
+}
+
+/// Chooses an address that a client can connect to: `last` again, if it is still one of them.
+fn choose(
+    name: &str,
+    found: io::Result<Vec<Ipv4Addr>>,
+    last: Option<Ipv4Addr>,
+) -> io::Result<Ipv4Addr> {
+    let error = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
+    let is_of_a_host =
+        |ip: &Ipv4Addr| !(ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast());
+    let found = found.map_err(|err| error(format!("'{name}' has no IPv4 address: {err}")))?;
+    let mut usable = found.into_iter().filter(is_of_a_host).peekable();
+    let first = usable.peek().copied();
+    let same = usable.find(|ip| Some(*ip) == last);
+    same.or(first)
+        .ok_or_else(|| error(format!("'{name}' has no IPv4 address of a host")))
+}
+
+fn look_up(name: &str) -> io::Result<Vec<Ipv4Addr>> {
+    let found = (name, 0).to_socket_addrs()?;
+    let ipv4 = found.filter_map(|address| match address.ip() {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    });
+    Ok(ipv4.collect())
+}
+
+/// The present time in seconds since 1970, which processes have in common.
+fn seconds() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
+}
+
+/// How often names are asked for: addresses that change have answers for a minute or so.
+pub(crate) const PERIOD: Duration = Duration::from_secs(30);
+
+/// The last answer, as a number; 0 if there was none.
+const ANSWER: usize = 0;
+/// When to ask next, in seconds since 1970.
+const NEXT: usize = 1;
+/// Whether the last question had no answer: 1 or 0.
+const FAILED: usize = 2;
+const WORDS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::sys::process_for_tests::{Child, alone, fork};
+
+    const A: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    const B: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+    /// What the next questions find.
+    static ANSWERS: Mutex<Vec<Option<Vec<Ipv4Addr>>>> = Mutex::new(Vec::new());
+
+    fn answer(_name: &str) -> io::Result<Vec<Ipv4Addr>> {
+        let next = ANSWERS.lock().unwrap().remove(0);
+        next.ok_or_else(|| io::Error::other("no answer"))
+    }
+
+    #[test]
+    fn the_last_good_answer_is_kept() {
+        let name = HostName::new(None, "ftp.example.org", None, answer).unwrap();
+        assert_eq!(name.address(), None);
+        for (found, expected) in [
+            (None, None),
+            (Some(vec![A]), Some(A)),
+            (None, Some(A)),
+            (Some(vec![]), Some(A)),
+            // Any order of the same addresses is no change.
+            (Some(vec![B, A]), Some(A)),
+            (Some(vec![B]), Some(B)),
+            (Some(vec![Ipv4Addr::UNSPECIFIED]), Some(B)),
+            (Some(vec![Ipv4Addr::BROADCAST, A]), Some(A)),
+        ] {
+            ANSWERS.lock().unwrap().push(found);
+            name.ask();
+            assert_eq!(name.address(), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_is_due_once_in_a_period() {
+        let name = HostName::new(None, "x", Some(A), answer).unwrap();
+        let now = seconds();
+        assert!(!name.take_if_due(now));
+        let later = now + PERIOD.as_secs() + 5;
+        assert!(name.take_if_due(later));
+        assert!(!name.take_if_due(later));
+        assert!(name.take_if_due(later + PERIOD.as_secs()));
+        // The clock was set back.
+        assert!(name.take_if_due(now - 100_000));
+    }
+
+    #[test]
+    fn processes_share_the_answers() {
+        const NAME: &str = "server_state::host_names::tests::processes_share_the_answers";
+        alone(NAME, || {
+            let name = HostName::new(None, "x", Some(A), |_| Ok(vec![B])).unwrap();
+            let child = fork(|| name.ask());
+            assert!(Child::wait(&child));
+            assert_eq!(name.address(), Some(B));
+        });
+    }
+
+    #[test]
+    fn names_are_resolved_to_ipv4() {
+        assert_eq!(resolve("192.0.2.1").unwrap(), A);
+        assert_eq!(resolve("localhost").unwrap(), Ipv4Addr::LOCALHOST);
+        for wrong in [
+            "",
+            "::1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "x.invalid",
+            "a b",
+        ] {
+            let err = resolve(wrong).unwrap_err().to_string();
+            assert!(
+                err.starts_with(&format!("'{wrong}' has no IPv4 address")),
+                "{err}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_local_address_has_its_own_name() {
+        let names = HostNames::default();
+        assert!(names.is_empty());
+        let local: IpAddr = A.into();
+        names.set(None, "localhost", Some(B)).unwrap();
+        names.set(Some(local), "localhost", Some(A)).unwrap();
+        names.set(None, "localhost", None).unwrap();
+        assert_eq!(names.names().len(), 2);
+        assert_eq!(names.address(None), None);
+        assert_eq!(names.address(Some(local)), Some(A));
+        for name in names.names() {
+            name.ask();
+        }
+        assert_eq!(names.address(None), Some(Ipv4Addr::LOCALHOST));
+        assert_eq!(names.address(Some(local)), Some(Ipv4Addr::LOCALHOST));
+        assert_eq!(names.address(Some(B.into())), None);
+    }
+}
