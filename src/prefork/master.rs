@@ -248,6 +248,10 @@ impl<'a> Master<'a> {
             log::warn!(target: TARGET, "workers do not end, and are killed");
             self.killed = true;
             self.send(SIGKILL);
+            // The master is not stuck: it gets time to wait for them, and to log their end.
+            if let Some(last_resort) = &self.signals.last_resort {
+                last_resort.answer(FORCED_END_TIMEOUT);
+            }
             self.kill_at = Some(after(now, self.end_timeout));
         }
     }
