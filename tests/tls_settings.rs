@@ -63,10 +63,6 @@ fn files_of_other_certificates_are_checked_too() {
         ),
         ("empty.pem", "empty.pem: holds no certificate in PEM"),
         ("junk.pem", "junk.pem: certificate 1 is damaged: replace it"),
-        (
-            "expired.pem",
-            "expired.pem: certificate 1 has expired on 2020-01-02 00:00:00 UTC",
-        ),
     ] {
         let mut tls = tls();
         tls.client_auth = ClientAuth::Required;
@@ -79,6 +75,22 @@ fn files_of_other_certificates_are_checked_too() {
     tls.client_auth = ClientAuth::Optional;
     tls.client_ca = Some(dir.path().join("v1.pem"));
     assert!(bind("127.0.0.1:0", tls).is_ok());
+}
+
+/// A renewal that is late must not turn a reboot into an outage.
+#[test]
+fn expired_files_are_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let expired = Pair::with(&["localhost"], |params| {
+        params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    });
+    let certfile = dir.path().join("expired.pem");
+    fs::write(&certfile, expired.both()).unwrap();
+    let mut tls = TlsConfig::new(&certfile);
+    tls.client_auth = ClientAuth::Optional;
+    tls.client_ca = Some(certfile.clone());
+    let server = bind("127.0.0.1:0", tls).unwrap();
+    assert!(server.reload_tls().is_ok());
 }
 
 #[test]
@@ -159,6 +171,27 @@ mod program {
         let mut client = connect(program.address);
         assert_eq!(fingerprint(&client.certificate()), printed);
         client.expect(221, "QUIT");
+    }
+
+    #[test]
+    fn an_expired_certificate_is_a_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        let expired = Pair::with(&["localhost"], |params| {
+            params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+        });
+        fs::write(dir.path().join("both.pem"), expired.both()).unwrap();
+        let toml = "[tls]\ncertfile = 'both.pem'\nimplicit = true\n[anonymous]\nhome = '.'\n";
+        fs::write(dir.path().join("ftpd.toml"), toml).unwrap();
+        let warning = "TLS: both.pem: the certificate has expired on 2020-01-02 00:00:00 UTC: \
+                       clients refuse it, renew it\n";
+        let program = start(dir, &["--config", "ftpd.toml"]);
+        let log = program.log();
+        let line = log.lines().find(|line| line.contains("expired")).unwrap();
+        assert!(line.starts_with("[W ") && log.contains(warning), "{line}");
+        assert!(connect(program.address).certificate() == expired.der);
+        program.signal("HUP");
+        assert!(tls_line(&program, 0).starts_with("W both.pem: the certificate has expired"));
+        assert_eq!(tls_line(&program, 1), "I certificates read again");
     }
 
     #[test]

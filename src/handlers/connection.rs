@@ -23,6 +23,7 @@ use super::parking;
 use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
 use super::transfers;
 use super::turn::{has_room, is_http, must_hold, takes_commands};
+use crate::error::strerror;
 use crate::ioloop::line::Step;
 use crate::ioloop::stream::{is_disconnect, readable};
 use crate::ioloop::{Channel, Io, Readiness, Source};
@@ -73,7 +74,8 @@ impl<H: FTPHandler> Connection<H> {
         let result = self.work(io).and_then(|()| self.reconcile(io));
         if let Err(err) = result {
             if !is_disconnect(&err) {
-                self.session.log(format_args!("connection failed: {err}"));
+                self.session
+                    .log(format_args!("connection failed: {}", strerror(&err)));
             }
             // Nothing more can be said to the client, but what it has sent is kept.
             let is_gone = matches!(self.session.leaving, Leaving::Gone { .. });

@@ -31,6 +31,7 @@ mod socket;
 pub(crate) mod stream;
 mod timers;
 pub(crate) mod tls;
+pub(crate) mod tls_words;
 
 pub use self::addresses::{bind_af_unspecified, connect_af_unspecified};
 pub use self::chat::AsyncChat;

@@ -15,6 +15,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, Unbuffered
 use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::socket::{RawStream, readable};
+use super::tls_words::{failed, not_tls};
 
 /// What is called around each step of a handshake: rustls does not tell the objects in its
 /// configuration which connection it asks them for.
@@ -159,7 +160,14 @@ impl Tls {
                 }
             }
             is_there = false;
+            let received = &scratch.0[..size];
+            let has_begun = self.connection.protocol_version().is_some();
+            let other = not_tls(received).filter(|_| !has_begun);
             let (_, result) = self.process(&mut scratch.0, size, &mut []);
+            let result = result.map_err(|err| match other {
+                Some(other) => io::Error::new(io::ErrorKind::InvalidData, other),
+                None => err,
+            });
             // After a failure this sends the alert with the reason.
             let flushed = self.flush(socket);
             result?;
@@ -418,10 +426,6 @@ fn encode(
     let encoded = data.encode(&mut outgoing[start..]);
     outgoing.truncate(start + encoded.map_err(io::Error::other)?);
     Ok(())
-}
-
-fn failed(err: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, err)
 }
 
 /// The buffer of this thread. It goes back to the thread when this is dropped.

@@ -114,8 +114,8 @@ impl Service for WorkerListeners {
 
     fn reload(&mut self) {
         if let Some(tls) = &self.state.tls {
-            // The workers log the error.
-            let _ = tls.reload();
+            // The workers log errors and warnings.
+            tls.reload_silently();
         }
     }
 

@@ -7,13 +7,14 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::version::TLS13;
 
-use super::certificates::{CertFiles, authorities, check_chain, load};
+use super::certificates::{CertFiles, Notes, authorities, check_chain, load};
 use super::config::{ClientAuth, SessionReuse, TlsConfig, TlsVersion};
 use super::error::TlsError;
 use super::handshake::{CONTROL_TICKETS, NamedSessions, Ticketer};
 use super::provider::provider;
 use super::registry::Registry;
 use super::resolver::Certificates;
+use crate::ioloop::tls_words::describe;
 use crate::sys::Pid;
 
 /// The settings of a server, and the configurations of rustls made from them.
@@ -36,9 +37,11 @@ pub(super) struct Configs {
 }
 
 impl TlsAcceptor {
-    /// Reads the files of the settings.
+    /// Reads the files of the settings. A certificate that is out of date is logged.
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, TlsError> {
-        let configs = RwLock::new(build(config)?);
+        let (configs, notes) = build(config)?;
+        notes.log();
+        let configs = RwLock::new(configs);
         let registry = match config.session_reuse {
             SessionReuse::Off => None,
             SessionReuse::Prefer | SessionReuse::Require => {
@@ -55,12 +58,24 @@ impl TlsAcceptor {
     }
 
     /// Reads the files again, for sessions that begin later. If there is an error,
-    /// nothing changes.
+    /// nothing changes. A certificate that is out of date is logged.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
-        let new = build(&self.config)?;
+        let (new, notes) = build(&self.config)?;
+        notes.log();
+        self.replace(new);
+        Ok(())
+    }
+
+    /// The same for the parent of processes that log what they read themselves.
+    pub(crate) fn reload_silently(&self) {
+        if let Ok((new, _)) = build(&self.config) {
+            self.replace(new);
+        }
+    }
+
+    fn replace(&self, new: Arc<Configs>) {
         let configs = self.configs.write();
         *configs.unwrap_or_else(PoisonError::into_inner) = new;
-        Ok(())
     }
 
     /// Whether the settings name files, which can be read again.
@@ -83,21 +98,23 @@ impl TlsAcceptor {
     }
 }
 
-fn build(config: &TlsConfig) -> Result<Arc<Configs>, TlsError> {
+fn build(config: &TlsConfig) -> Result<(Arc<Configs>, Notes), TlsError> {
     check(config)?;
+    let mut notes = Notes::default();
     let mut base = match &config.ssl_context {
         Some(ready) => ServerConfig::clone(ready),
-        None => from_files(config)?,
+        None => from_files(config, &mut notes)?,
     };
     base.alpn_protocols = vec![b"ftp".to_vec()];
     base.max_early_data_size = 0;
     let has_tickets = config.session_reuse != SessionReuse::Off;
     let with_tickets = |count| Arc::new(with_tickets(&base, has_tickets, count));
-    Ok(Arc::new(Configs {
+    let configs = Configs {
         control: with_tickets(CONTROL_TICKETS),
         download: with_tickets(1),
         upload: with_tickets(0),
-    }))
+    };
+    Ok((Arc::new(configs), notes))
 }
 
 /// A copy of `base` that issues `count` tickets in TLS 1.3, or never one.
@@ -150,43 +167,49 @@ fn check(config: &TlsConfig) -> Result<(), TlsError> {
     }
 }
 
-fn from_files(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
+fn from_files(config: &TlsConfig, notes: &mut Notes) -> Result<ServerConfig, TlsError> {
     let versions: &[_] = match config.min_version {
         TlsVersion::V1_2 => rustls::ALL_VERSIONS,
         TlsVersion::V1_3 => &[&TLS13],
     };
     Ok(ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
-        .map_err(|err| TlsError::new(err.to_string()).because(err))?
-        .with_client_cert_verifier(client_verifier(config)?)
-        .with_cert_resolver(Arc::new(certificates(config)?)))
+        .map_err(|err| TlsError::new(describe(&err)).because(err))?
+        .with_client_cert_verifier(client_verifier(config, notes)?)
+        .with_cert_resolver(Arc::new(certificates(config, notes)?)))
 }
 
-fn certificates(config: &TlsConfig) -> Result<Certificates, TlsError> {
+fn certificates(config: &TlsConfig, notes: &mut Notes) -> Result<Certificates, TlsError> {
     let default = match (&config.certified_key, &config.certfile) {
         (Some(ready), _) => {
-            check_chain(&ready.cert)?;
+            check_chain(&ready.cert, notes)?;
             Arc::clone(ready)
         }
-        (None, Some(certfile)) => Arc::new(load(&CertFiles {
-            certfile: certfile.clone(),
-            keyfile: config.keyfile.clone(),
-        })?),
+        (None, Some(certfile)) => {
+            let files = CertFiles {
+                certfile: certfile.clone(),
+                keyfile: config.keyfile.clone(),
+            };
+            Arc::new(load(&files, notes)?)
+        }
         (None, None) => return Err(TlsError::new("there is no certificate: set certfile")),
     };
     let others = config
         .certificates
         .iter()
-        .map(|files| load(files).map(Arc::new));
+        .map(|files| load(files, notes).map(Arc::new));
     let others = others.collect::<Result<_, _>>()?;
     Ok(Certificates { default, others })
 }
 
-fn client_verifier(config: &TlsConfig) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn client_verifier(
+    config: &TlsConfig,
+    notes: &mut Notes,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let Some(path) = &config.client_ca else {
         return Ok(Arc::new(NoClientAuth));
     };
-    let authorities = Arc::new(authorities(path)?);
+    let authorities = Arc::new(authorities(path, notes)?);
     let builder = WebPkiClientVerifier::builder_with_provider(authorities, provider());
     let builder = match config.client_auth {
         ClientAuth::Required => builder,

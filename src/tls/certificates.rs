@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use jiff::Timestamp;
+use log::Level;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::hash::HashAlgorithm;
 use rustls::pki_types::pem::{self, PemObject};
@@ -18,6 +19,8 @@ use rustls::{CertificateError, Error, RootCertStore};
 use super::error::TlsError;
 use super::provider::provider;
 use crate::error::strerror;
+use crate::ioloop::tls_words::date;
+use crate::log::TARGET;
 
 /// A certificate chain and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,11 +52,13 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
 }
 
 /// Reads a chain and its key from files.
-pub(super) fn load(files: &CertFiles) -> Result<CertifiedKey, TlsError> {
+pub(super) fn load(files: &CertFiles, notes: &mut Notes) -> Result<CertifiedKey, TlsError> {
     let certfile = files.certfile.as_path();
     let text = read(certfile)?;
     let chain = certificates(&text).map_err(|err| err.of(certfile))?;
-    check_chain(&chain).map_err(|err| err.of(certfile))?;
+    let mut of_file = Notes::default();
+    check_chain(&chain, &mut of_file).map_err(|err| err.of(certfile))?;
+    notes.add_all(of_file, Some(certfile));
     match files.keyfile.as_deref().filter(|path| *path != certfile) {
         Some(keyfile) => {
             let key = key(&read(keyfile)?).map_err(|err| err.of(keyfile))?;
@@ -90,15 +95,15 @@ pub(super) fn certified(
     })
 }
 
-/// Checks that a chain can be shown to clients today.
-pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
+/// Checks that a chain can be shown to clients. A wrong date is a note and no error.
+pub(super) fn check_chain(chain: &[CertificateDer<'_>], notes: &mut Notes) -> Result<(), TlsError> {
     let [first, authorities @ ..] = chain else {
         return Err(TlsError::new(
             "there is no certificate: begin the chain with that of the server",
         ));
     };
     let checked = match ParsedCertificate::try_from(first) {
-        Ok(parsed) => check_dates(&parsed),
+        Ok(parsed) => check_dates(&parsed, "the certificate", notes),
         Err(err) => {
             let text = match err {
                 Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension) => {
@@ -106,73 +111,138 @@ pub(super) fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(), TlsError> 
                 }
                 _ => "is damaged, or not of X.509 version 3: replace it",
             };
-            Err(TlsError::new(text).because(err))
+            Err(TlsError::new(text).because(err).after("the certificate"))
         }
     };
-    checked.map_err(|err| err.after("the certificate"))?;
+    checked?;
     for (i, authority) in authorities.iter().enumerate() {
-        check_authority(authority).map_err(|err| err.after(&format!("certificate {}", i + 2)))?;
+        check_authority(authority, i + 2, notes)?;
     }
     Ok(())
 }
 
 /// Reads the authorities that issue client certificates.
-pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+pub(super) fn authorities(path: &Path, notes: &mut Notes) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     let authorities = certificates(&read(path)?).map_err(|err| err.of(path))?;
+    let mut of_file = Notes::default();
     for (i, authority) in authorities.into_iter().enumerate() {
-        let checked = check_authority(&authority).and_then(|()| {
-            let added = store.add(authority);
-            added.map_err(|err| TlsError::new(err.to_string()).because(err))
-        });
-        checked.map_err(|err| err.after(&format!("certificate {}", i + 1)).of(path))?;
+        check_authority(&authority, i + 1, &mut of_file).map_err(|err| err.of(path))?;
+        let added = store.add(authority);
+        added.map_err(|err| TlsError::new(DAMAGED).because(err).of(path))?;
     }
+    notes.add_all(of_file, Some(path));
     Ok(store)
 }
 
-/// Checks the certificate of an authority. It may be older than X.509 version 3: only its
-/// name and its key are used.
-fn check_authority(authority: &CertificateDer<'_>) -> Result<(), TlsError> {
+/// Checks the certificate of an authority, the one with this number in its file. It may be
+/// older than X.509 version 3: only its name and its key are used.
+fn check_authority(
+    authority: &CertificateDer<'_>,
+    number: usize,
+    notes: &mut Notes,
+) -> Result<(), TlsError> {
+    let subject = format!("certificate {number}");
     if let Err(err) = RootCertStore::empty().add(authority.clone()) {
-        return Err(TlsError::new("is damaged: replace it").because(err));
+        return Err(TlsError::new(DAMAGED).because(err).after(&subject));
     }
     match ParsedCertificate::try_from(authority) {
-        Ok(parsed) => check_dates(&parsed),
+        Ok(parsed) => check_dates(&parsed, &subject, notes),
         Err(_) => Ok(()),
     }
 }
 
-/// Checks the dates of a certificate, by verifying it against no authority. That always
-/// fails, but rustls checks the dates first.
-fn check_dates(certificate: &ParsedCertificate<'_>) -> Result<(), TlsError> {
-    let algorithms = provider().signature_verification_algorithms.all;
-    let (none, now) = (RootCertStore::empty(), UnixTime::now());
-    let result =
-        verify_server_cert_signed_by_trust_anchor(certificate, &none, &[], now, algorithms);
-    let Err(Error::InvalidCertificate(err)) = result else {
-        return Ok(());
-    };
-    let text = match err {
-        CertificateError::ExpiredContext { not_after, .. } => {
-            format!("has expired on {}", date(not_after))
+/// Checks the dates of a certificate. A certificate that was not renewed in time must not turn
+/// a restart into an outage, so it is only noted, and so is one that will expire soon.
+fn check_dates(
+    certificate: &ParsedCertificate<'_>,
+    subject: &str,
+    notes: &mut Notes,
+) -> Result<(), TlsError> {
+    let now = UnixTime::now();
+    let note = match dates_error(certificate, now) {
+        None => match dates_error(certificate, later(now, SOON)) {
+            Some(CertificateError::ExpiredContext { not_after, .. }) => {
+                let text = format!("{subject} expires on {}: renew it", date(not_after));
+                (Level::Info, text)
+            }
+            _ => return Ok(()),
+        },
+        Some(CertificateError::ExpiredContext { not_after, .. }) => {
+            let date = date(not_after);
+            let text = format!("{subject} has expired on {date}: clients refuse it, renew it");
+            (Level::Warn, text)
         }
-        CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("is not valid before {}", date(not_before))
+        Some(CertificateError::NotValidYetContext { not_before, .. }) => {
+            let date = date(not_before);
+            let text = format!(
+                "{subject} is not valid before {date}: clients refuse it, set the clock or \
+                 replace it"
+            );
+            (Level::Warn, text)
         }
-        CertificateError::Expired => "expires before it becomes valid".to_owned(),
-        CertificateError::BadEncoding => "is damaged: replace it".to_owned(),
-        // The allowed uses of the certificate are for the client to check.
-        _ => return Ok(()),
+        Some(err) => {
+            let text = match err {
+                CertificateError::Expired => "expires before it becomes valid",
+                _ => DAMAGED,
+            };
+            let source = Error::InvalidCertificate(err);
+            return Err(TlsError::new(text).because(source).after(subject));
+        }
     };
-    Err(TlsError::new(text).because(Error::InvalidCertificate(err)))
+    notes.0.push(note);
+    Ok(())
 }
 
-/// A time as `2026-11-22 17:00:00 UTC`.
-fn date(time: UnixTime) -> String {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    match Timestamp::from_second(seconds) {
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        Err(_) => format!("{seconds} seconds after 1970"),
+/// What is wrong with a certificate at this time, apart from its authority. It is verified
+/// against none, which always fails, but rustls checks the dates first.
+fn dates_error(certificate: &ParsedCertificate<'_>, at: UnixTime) -> Option<CertificateError> {
+    let algorithms = provider().signature_verification_algorithms.all;
+    let none = RootCertStore::empty();
+    match verify_server_cert_signed_by_trust_anchor(certificate, &none, &[], at, algorithms) {
+        // The allowed uses of the certificate are for the client to check.
+        Err(Error::InvalidCertificate(
+            err @ (CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYetContext { .. }
+            | CertificateError::Expired
+            | CertificateError::BadEncoding),
+        )) => Some(err),
+        _ => None,
+    }
+}
+
+fn later(time: UnixTime, by: Duration) -> UnixTime {
+    let since = Duration::from_secs(time.as_secs());
+    UnixTime::since_unix_epoch(since.saturating_add(by))
+}
+
+/// What an administrator should know about certificates that are used all the same.
+#[derive(Debug, Default)]
+pub(super) struct Notes(Vec<(Level, String)>);
+
+impl Notes {
+    /// Adds notes about a file.
+    pub(super) fn add_all(&mut self, notes: Self, of: Option<&Path>) {
+        self.0
+            .extend(notes.0.into_iter().map(|(level, text)| match of {
+                Some(path) => (level, format!("{}: {text}", path.display())),
+                None => (level, text),
+            }));
+    }
+
+    /// Writes them to the log.
+    pub(super) fn log(&self) {
+        for (level, text) in &self.0 {
+            log::log!(target: TARGET, *level, "TLS: {text}");
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn texts(&self) -> Vec<String> {
+        let texts = self.0.iter();
+        texts
+            .map(|(level, text)| format!("{level} {text}"))
+            .collect()
     }
 }
 
@@ -227,6 +297,10 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     }
 }
 
+/// When a certificate expires soon: renewals are made earlier.
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+const DAMAGED: &str = "is damaged: replace it";
 const MISMATCH: &str = "the private key does not match the certificate";
 const NO_KEY: &str = "holds no private key in PEM";
 const ENCRYPTED: &str = "the private key is encrypted: it is needed without a passphrase";

@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::certificates::{self, CertFiles};
+use super::certificates::{self, CertFiles, Notes};
 use super::error::TlsError;
 
 /// The settings of FTPS (RFC 4217): the class attributes of pyftpdlib's
@@ -117,13 +117,14 @@ impl TlsConfig {
     /// Settings with a certificate chain and its key in memory.
     ///
     /// # Errors
-    /// If the chain is empty, damaged or out of date, if the key does not match its first
-    /// certificate, or if the kind of key is not supported.
+    /// If the chain is empty or damaged, if the key does not match its first certificate, or if
+    /// the kind of key is not supported. A certificate that is out of date is no error: the
+    /// server logs a warning.
     pub fn with_certificate(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, TlsError> {
-        certificates::check_chain(&chain)?;
+        certificates::check_chain(&chain, &mut Notes::default())?;
         let certified = certificates::certified(chain, key)?;
         Ok(Self {
             certified_key: Some(Arc::new(certified)),

@@ -24,8 +24,9 @@ impl<'a> Table<'a> {
         let numbers = self.words[NUMBERS].wrapping_add(1 << 32);
         let epochs = self.words[EPOCH].wrapping_add(1 << 32);
         let used = HEADER + self.used() * ENTRY;
+        let used_slots = FIRST_NAMED + self.used_slots() * NAMED_SIZE;
         self.words[..used].fill(0);
-        self.words[FIRST_NAMED..].fill(0);
+        self.words[FIRST_NAMED..used_slots].fill(0);
         self.words[NUMBERS] = numbers;
         self.words[EPOCH] = epochs;
     }
@@ -191,7 +192,7 @@ impl<'a> Table<'a> {
             return;
         }
         let slot = to_usize(self.words[NAMED_NEXT]) % NAMED;
-        self.words[NAMED_NEXT] = self.words[NAMED_NEXT].wrapping_add(1);
+        self.words[NAMED_NEXT] += 1;
         let words = &mut self.words[FIRST_NAMED + slot * NAMED_SIZE..][..NAMED_SIZE];
         words.fill(0);
         words[1] = id.entry.into();
@@ -201,9 +202,15 @@ impl<'a> Table<'a> {
         words[0] = id.number;
     }
 
+    /// The number of slots that were ever used. The others must not be read, since the system
+    /// would give memory to them.
+    fn used_slots(&self) -> usize {
+        to_usize(self.words[NAMED_NEXT]).min(NAMED)
+    }
+
     /// Erases the secrets of sessions that have ended long ago.
     fn forget_named(&mut self) {
-        for slot in 0..NAMED {
+        for slot in 0..self.used_slots() {
             let at = FIRST_NAMED + slot * NAMED_SIZE;
             let id = SessionId {
                 number: self.words[at],
@@ -222,7 +229,8 @@ impl<'a> Table<'a> {
             return None;
         }
         write_bytes(&mut wanted, name);
-        let mut slots = self.words[FIRST_NAMED..].chunks_exact(NAMED_SIZE);
+        let used = FIRST_NAMED..FIRST_NAMED + self.used_slots() * NAMED_SIZE;
+        let mut slots = self.words[used].chunks_exact(NAMED_SIZE);
         let words = slots.find(|words| words[0] != 0 && words[3..7] == wanted)?;
         let id = SessionId {
             number: words[0],

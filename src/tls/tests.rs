@@ -15,6 +15,7 @@ use rustls::{
 };
 use testkit::authority::{Pair, client, client_with, old_client};
 
+use super::certificates::Notes;
 use super::{
     CertFiles, ClientAuth, TlsAcceptor, TlsConfig, TlsSession, TlsVersion, certificates,
     fingerprint,
@@ -305,10 +306,8 @@ fn certificates_in_memory_are_checked() {
         text(Vec::new(), pair.key_der()),
         "there is no certificate: begin the chain with that of the server"
     );
-    assert_eq!(
-        text(vec![old.der.clone()], old.key_der()),
-        "the certificate has expired on 2020-01-02 00:00:00 UTC"
-    );
+    // A wrong date is no error.
+    TlsConfig::with_certificate(vec![old.der.clone()], old.key_der()).unwrap();
     assert_eq!(
         text(vec![pair.der.clone()], other.key_der()),
         "the private key does not match the certificate"
@@ -317,7 +316,8 @@ fn certificates_in_memory_are_checked() {
 
 #[test]
 fn errors_have_their_sources() {
-    let missing = certificates::authorities(Path::new("/none")).unwrap_err();
+    let missing = certificates::authorities(Path::new("/none"), &mut Notes::default());
+    let missing = missing.unwrap_err();
     let source = missing.source().unwrap().downcast_ref::<std::io::Error>();
     assert_eq!(source.unwrap().kind(), std::io::ErrorKind::NotFound);
     let (pair, other) = (Pair::new(&["localhost"]), Pair::new(&["localhost"]));
@@ -332,4 +332,71 @@ fn fingerprints_are_those_of_openssl() {
     let abc = fingerprint(&CertificateDer::from(b"abc".to_vec()));
     assert!(abc.starts_with("BA:78:16:BF:8F:01:CF:EA:41:41:40:DE:5D:AE:22:23:"));
     assert!(abc.ends_with(":B0:03:61:A3:96:17:7A:9C:B4:10:FF:61:F2:00:15:AD"));
+}
+
+/// A certificate that was not renewed in time must not turn a restart into an outage.
+#[test]
+fn dates_are_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let day = |days: i64| {
+        let now = std::time::SystemTime::now();
+        let day = std::time::Duration::from_secs(days.unsigned_abs() * 86_400);
+        let time = if days < 0 { now - day } else { now + day };
+        time.into()
+    };
+    let valid = |from: i64, to: i64| {
+        Pair::with(&["localhost"], |params| {
+            params.not_before = day(from);
+            params.not_after = day(to);
+        })
+    };
+    let file = dir.path().join("both.pem");
+    let notes = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let mut notes = Notes::default();
+        let files = CertFiles {
+            certfile: file.clone(),
+            keyfile: None,
+        };
+        certificates::load(&files, &mut notes).unwrap();
+        let texts = notes.texts();
+        let prefix = format!("{}: ", file.display());
+        let texts = texts.iter().map(|text| text.replace(&prefix, "FILE "));
+        texts.collect::<Vec<_>>()
+    };
+    let good = valid(-1, 100);
+    assert!(notes(&good.both()).is_empty());
+    for (pair, subject, words) in [
+        (
+            valid(-9, -1),
+            "WARN FILE the certificate",
+            "has expired on 2",
+        ),
+        (
+            valid(1, 100),
+            "WARN FILE the certificate",
+            "is not valid before 2",
+        ),
+        (valid(-9, 3), "INFO FILE the certificate", "expires on 2"),
+    ] {
+        let own = notes(&pair.both());
+        assert_eq!(own.len(), 1, "{own:?}");
+        assert!(own[0].starts_with(&format!("{subject} {words}")), "{own:?}");
+        // The same in the middle of a chain, and for the authority of clients.
+        let chain = notes(&(good.both() + &pair.certificate));
+        let subject = subject.replace("the certificate", "certificate 2");
+        assert_eq!(chain.len(), 1, "{chain:?}");
+        assert!(
+            chain[0].starts_with(&format!("{subject} {words}")),
+            "{chain:?}"
+        );
+        fs::write(&file, &pair.certificate).unwrap();
+        let mut of_clients = Notes::default();
+        certificates::authorities(&file, &mut of_clients).unwrap();
+        let texts = of_clients.texts();
+        assert!(
+            texts[0].contains(&format!("certificate 1 {words}")),
+            "{texts:?}"
+        );
+    }
 }

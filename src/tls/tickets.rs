@@ -50,9 +50,15 @@ struct Keys {
     /// The first key. The client may keep a ticket of the control connection for hours,
     /// while secrets come and go.
     first: Secret,
-    /// The key from the secret of `epoch`.
-    last: Secret,
+    /// The key from the secret of `epoch`, if that is not the first one.
+    last: Option<Box<Secret>>,
     epoch: u64,
+}
+
+impl Keys {
+    fn last(&self) -> &Secret {
+        self.last.as_deref().unwrap_or(&self.first)
+    }
 }
 
 /// What a data connection has offered.
@@ -143,17 +149,16 @@ impl SessionTickets {
         let number = own.uses.issue(of_control)?;
         if own.keys.is_none() {
             let salt = random()?;
-            let first = derive(&secrets.current, &salt);
             own.keys = Some(Keys {
                 salt,
-                first,
-                last: first,
+                first: derive(&secrets.current, &salt),
+                last: None,
                 epoch: secrets.epoch,
             });
         }
         let keys = own.keys.as_mut()?;
         if keys.epoch != secrets.epoch {
-            keys.last = derive(&secrets.current, &keys.salt);
+            keys.last = Some(Box::new(derive(&secrets.current, &keys.salt)));
             keys.epoch = secrets.epoch;
         }
         let mut ticket = Vec::with_capacity(HEADER + ID + state.len() + TAG);
@@ -166,7 +171,7 @@ impl SessionTickets {
         sealed.push(other.is_none().into());
         sealed.extend_from_slice(state);
         let (nonce, header) = (nonce(number), Aad::from(&ticket));
-        let key = key(&keys.last)?;
+        let key = key(keys.last())?;
         key.seal_in_place_append_tag(nonce, header, &mut sealed)
             .ok()?;
         ticket.extend_from_slice(&sealed);
@@ -214,7 +219,7 @@ impl SessionTickets {
         let salt = Salt::try_from(salt).ok()?;
         let number = u32::from_be_bytes(number.try_into().ok()?);
         let own = match &self.state().keys {
-            Some(keys) if keys.salt == salt => [Some(keys.last), Some(keys.first)],
+            Some(keys) if keys.salt == salt => [Some(*keys.last()), Some(keys.first)],
             _ => [None, None],
         };
         let open = |secret: Secret| {

@@ -60,7 +60,7 @@ pub fn handle_max_cons_per_user(s: &mut FTPSession) {
 /// Stock [`FTPHandler::handle_timeout`](crate::FTPHandler::handle_timeout).
 pub fn handle_timeout(s: &mut FTPSession) {
     if s.chat.stream.is_handshaking() {
-        s.log("SSL handshake timeout");
+        s.log("SSL handshake timeout: the client has not finished it in time.");
         s.close();
         return;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use log::Level;
 
+use crate::error::strerror;
 use crate::handlers::hooks::Hooks;
 use crate::handlers::session::{ControlTls, FTPSession};
 use crate::ioloop::stream::is_disconnect;
@@ -99,7 +100,10 @@ pub fn secure_connection(s: &mut FTPSession) {
             s.tls = Some(Box::new(ControlTls { session, handshake }));
         }
         Err(err) => {
-            s.log(format_args!("cannot secure the connection: {err}"));
+            s.log(format_args!(
+                "cannot secure the connection: {}",
+                strerror(&err)
+            ));
             s.close();
         }
     }
@@ -136,9 +140,9 @@ pub(crate) fn shake<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
 
 fn fail<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, err: &io::Error) {
     if err.kind() == io::ErrorKind::UnexpectedEof || is_disconnect(err) {
-        s.log("Unexpected SSL EOF.");
+        s.log("Unexpected SSL EOF: the client has closed the connection during the handshake.");
     } else {
-        s.log(format_args!("SSL handshake failed: {err}."));
+        s.log(format_args!("SSL handshake failed: {}.", strerror(err)));
         h.handle_failed_ssl_handshake(s);
     }
     // The client cannot read a reply without TLS.

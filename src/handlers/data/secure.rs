@@ -2,6 +2,7 @@
 //! moment for the command, and it verifies that the connection belongs to the control
 //! connection's session.
 
+use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,9 @@ use super::channel::DataChannel;
 use super::connection::DataConnection;
 use super::outcome::{Drive, Outcome};
 use super::tls::{DataTls, Stage};
+use crate::error::strerror;
 use crate::ioloop::Stream;
+use crate::ioloop::stream::is_disconnect;
 use crate::ioloop::tls::NewTls;
 use crate::proto::reply::Reply;
 use crate::time::after;
@@ -36,7 +39,7 @@ impl DataConnection {
                 }
                 let new = tls.begin(now, direction);
                 if let Err(err) = d.stream.secure(new, Vec::new()) {
-                    return Some(self.fail(&err.to_string(), FAILED));
+                    return Some(self.fail(&strerror(&err), FAILED));
                 }
             }
             Stage::Handshaking(_) | Stage::Verifying(..) => {}
@@ -60,7 +63,10 @@ impl DataConnection {
                     Some(self.fail(reason, Reply::with(522, text)))
                 }
             },
-            Err(err) => Some(self.fail(&err.to_string(), FAILED)),
+            Err(err) if err.kind() == io::ErrorKind::UnexpectedEof || is_disconnect(&err) => {
+                Some(self.fail("the client has closed the connection", FAILED))
+            }
+            Err(err) => Some(self.fail(&strerror(&err), FAILED)),
         }
     }
 
@@ -68,7 +74,7 @@ impl DataConnection {
     pub(super) fn time_out_handshake(&mut self, now: Instant) -> Option<Outcome> {
         let tls = self.channel.tls.as_ref().filter(|tls| tls.is_pending())?;
         tls.deadline.filter(|deadline| *deadline <= now)?;
-        match self.fail("it takes too long", TIMED_OUT) {
+        match self.fail("the client has not finished it in time", TIMED_OUT) {
             Drive::Finished(outcome) => Some(outcome),
             Drive::Wait | Drive::Again => None,
         }

@@ -49,7 +49,7 @@ pub use self::transfers::{
 };
 pub use self::wait::{next, wait_for};
 pub use self::wallet::Wallet;
-pub use self::wrong_files::write_wrong_files;
+pub use self::wrong_files::{version_1, write_wrong_files};
 
 use std::time::Duration;
 

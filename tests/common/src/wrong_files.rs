@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use rcgen::date_time_ymd;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::authority::Pair;
 
@@ -14,15 +15,6 @@ pub fn write_wrong_files(directory: &Path) -> &'static [WrongFiles] {
     good.write(directory, "good");
     Pair::new(&["localhost"]).write(directory, "other");
     Pair::rsa(&["localhost"]).write(directory, "rsa");
-    let expired = Pair::with(&["localhost"], |params| {
-        params.not_after = date_time_ymd(2020, 1, 2);
-    });
-    let future = Pair::with(&["localhost"], |params| {
-        params.not_before = date_time_ymd(2999, 12, 31);
-    });
-    write("expired.pem", &expired.both());
-    write("future.pem", &future.both());
-    write("chain.pem", &(good.both() + &expired.certificate));
     write("v1.pem", &format!("{VERSION_1}{}", good.key));
     write("empty.pem", "");
     write("cut.pem", &good.certificate[..200]);
@@ -39,6 +31,11 @@ pub fn write_wrong_files(directory: &Path) -> &'static [WrongFiles] {
     );
     write("junk.key", &good.key.replace("MIG", "MIH"));
     WRONG_FILES
+}
+
+/// A certificate of X.509 version 1, which is not accepted.
+pub fn version_1() -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(VERSION_1.as_bytes()).unwrap()
 }
 
 /// A certificate of X.509 version 1, as `openssl x509 -req -signkey` makes it.
@@ -100,21 +97,6 @@ const WRONG_FILES: &[WrongFiles] = &[
         "v1.pem",
         None,
         "v1.pem: the certificate is damaged, or not of X.509 version 3: replace it",
-    ),
-    (
-        "expired.pem",
-        None,
-        "expired.pem: the certificate has expired on 2020-01-02 00:00:00 UTC",
-    ),
-    (
-        "future.pem",
-        None,
-        "future.pem: the certificate is not valid before 2999-12-31 00:00:00 UTC",
-    ),
-    (
-        "chain.pem",
-        None,
-        "chain.pem: certificate 2 has expired on 2020-01-02 00:00:00 UTC",
     ),
     (
         "good.pem",
