@@ -224,6 +224,11 @@ impl<H: FTPHandler> Connection<H> {
         if s.is_closing() {
             transfers::reply_now(&mut self.handler, s);
         }
+        if let Some(mut linger) = s.lingering.take()
+            && linger.leave(io).is_ok()
+        {
+            io.add(*linger);
+        }
         let more = match s.chat.flush() {
             // The client has gone, and its upload goes on.
             Err(_) if matches!(s.leaving, Leaving::Gone { .. }) && s.has_upload() => false,

@@ -16,7 +16,7 @@ use log::Level;
 use super::check;
 use super::data::{
     DataChannel, DataConnection, Ended, EndingDTP, Opening, Outcome, Outgoing, PendingTransfer,
-    Transfer, Upload,
+    Transfer, Upload, linger,
 };
 use super::files;
 use super::hooks::{Borrowed, Hooks};
@@ -151,19 +151,9 @@ fn begin(s: &mut FTPSession, transfer: PendingTransfer) {
 /// The file at `path` is about to be opened for an upload that replaces the pending transfer. If
 /// that one is an upload to the same file, closes it first: it may remove the file.
 pub(super) fn close_pending_upload(s: &mut FTPSession, path: &Path) {
-    let Some(PendingTransfer::Receive(upload, ..)) = s.pending.as_deref() else {
-        return;
-    };
-    if upload.file.name() != path {
-        return;
-    }
-    if let Some(pending) = s.pending.take()
-        && let PendingTransfer::Receive(mut upload, cmd, _claim) = *pending
-    {
-        // It has failed already, so an error of the file changes nothing.
-        let _ = upload.file.finish(false);
-        let name = upload.file.name().to_owned();
-        s.replaced = Some(Box::new(PendingTransfer::Closed(name, cmd)));
+    let pending = s.pending.take_if(|pending| pending.is_upload_to(path));
+    if let Some(pending) = pending {
+        s.replaced = Some(Box::new(pending.close()));
     }
 }
 
@@ -291,11 +281,14 @@ fn end<H: Hooks + ?Sized>(
         cmd,
         ..
     } = channel;
-    let waiting = reply_due.map(|due| {
+    let mut waiting = None;
+    if let Some(due) = reply_due {
         // The client sees the end at once.
         let _ = stream.shutdown();
-        (due, stream, slot)
-    });
+        waiting = Some((due, stream, slot));
+    } else if matches!(outcome, Outcome::Failed(_) | Outcome::Ended(_)) {
+        s.lingering = Some(linger(stream, slot, s.now));
+    }
     let receive = matches!(transfer, Transfer::Receiving(_));
     close_file(h, s, transfer, outcome, move |h, s, outcome| {
         drop(claim);
@@ -325,7 +318,7 @@ fn end<H: Hooks + ?Sized>(
 fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: Ended) {
     let outcome = &ended.outcome;
     let report_all = |s: &mut FTPSession| {
-        reply(s, outcome, ended.bytes);
+        reply(s, outcome, ended.bytes, ended.file_name.as_deref());
         if let Some(filename) = &ended.file_name {
             let transfer = TransferLog {
                 cmd: &ended.cmd,
@@ -475,12 +468,20 @@ fn close_file<H: Hooks + ?Sized>(
     }
 }
 
-fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64) {
+fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64, file: Option<&Path>) {
     match outcome {
         Outcome::Complete => s.respond(Reply::new(226, "Transfer complete.")),
-        Outcome::Cut => s.respond(cut_reply(bytes)),
+        Outcome::Cut => s.respond(Reply::cut(bytes)),
         Outcome::Failed(text) => {
-            s.respond_w_warning(Reply::with(426, format!("{text}; transfer aborted.")));
+            let reply = Reply::with(426, format!("{text}; transfer aborted."));
+            match file {
+                // An administrator who reads that a disk is full must know which.
+                Some(file) => {
+                    s.log_at(Level::Warn, format_args!("{}: {reply}", file.display()));
+                    s.respond(reply);
+                }
+                None => s.respond_w_warning(reply),
+            }
         }
         Outcome::TimedOut => {
             s.respond_at(Level::Info, Reply::new(421, "Data connection timed out."));
@@ -488,11 +489,6 @@ fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64) {
         Outcome::Ended(reply) => s.respond_at(Level::Info, reply.clone()),
         Outcome::Silent => {}
     }
-}
-
-/// The final reply of a transfer that was cut after `bytes` bytes.
-pub(super) fn cut_reply(bytes: u64) -> Reply {
-    Reply::with(426, format!("Transfer aborted; {bytes} bytes transmitted."))
 }
 
 /// The longest time between the two replies of a download during which the second one waits for

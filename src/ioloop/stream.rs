@@ -321,6 +321,20 @@ impl Stream {
         self.tls.as_ref().is_none_or(|tls| !tls.has_outgoing())
     }
 
+    /// Expects that there is input, although no event has said so.
+    pub(crate) fn look_for_input(&mut self) {
+        self.raw.readable = true;
+    }
+
+    /// Reads bytes as they are on the wire, to throw them away. The result is that of
+    /// [`read`](Self::read).
+    ///
+    /// # Errors
+    /// Those of the connection, never `WouldBlock`.
+    pub(crate) fn discard(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        self.raw.read(buffer)
+    }
+
     /// Ends the sending under TLS (`close_notify`), after all that was written. Returns whether it
     /// is sent; if not, an event comes when there is room.
     ///

@@ -71,6 +71,8 @@ impl FTPServer {
         mut config: FTPConfig,
         (model, sessions): ModelAndStart,
     ) -> io::Result<Self> {
+        // An upload that is too large must not end the process.
+        sys::survive_file_size_limit();
         // An error of TLS is found before anybody can connect.
         let tls = acceptor(&config)?;
         let backlog = endpoint.backlog();

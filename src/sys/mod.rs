@@ -34,7 +34,7 @@ pub(crate) use pid::{Pid, own_pid};
 pub(crate) use process::{
     Fork, HeldSignals, ended_child, fork, kill, signal_at_death_of_parent, wait,
 };
-pub(crate) use rlimit::{open_files, raise_open_files};
+pub(crate) use rlimit::{open_files, raise_open_files, survive_file_size_limit};
 pub(crate) use shared::SharedWords;
 pub(crate) use socket::{
     INHERITS_OPTIONS, connect, control_options, has_room, listen, listen_beside, share_port,

@@ -1,4 +1,5 @@
-//! The limit on the files that a process may have open (`RLIMIT_NOFILE`).
+//! The limits on the files that a process may have open (`RLIMIT_NOFILE`), and on their size
+//! (`RLIMIT_FSIZE`).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -35,6 +36,24 @@ pub(crate) fn raise_open_files() -> io::Result<(u64, u64)> {
         }
     }
     Err(io::Error::last_os_error())
+}
+
+/// Lets a write past the limit on the size of files fail with `EFBIG`, and not end the process with
+/// SIGXFSZ. If the process handles that signal already, nothing is changed.
+pub(crate) fn survive_file_size_limit() {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: with a null pointer for the new action the call only writes the current one, for
+    // which `action` has room.
+    let read = unsafe { libc::sigaction(libc::SIGXFSZ, std::ptr::null(), action.as_mut_ptr()) };
+    if read != 0 {
+        return;
+    }
+    // SAFETY: the call succeeded, so it has filled in the structure.
+    let action = unsafe { action.assume_init() };
+    if action.sa_sigaction == libc::SIG_DFL {
+        // SAFETY: SIG_IGN is an action that runs no code.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    }
 }
 
 fn get() -> io::Result<libc::rlimit> {

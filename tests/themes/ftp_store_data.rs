@@ -405,6 +405,64 @@ fn full_disk() {
     client.expect(200, "NOOP");
 }
 
+/// A client that keeps sending after the disk is full can read the reply, and then the end of
+/// the data connection: nothing is reset.
+#[test]
+fn full_disk_resets_nothing() {
+    for (errno, text) in [
+        (libc::ENOSPC, "No space left on device"),
+        (libc::EDQUOT, "Disk quota exceeded"),
+        (libc::EFBIG, "File too large"),
+        (libc::EIO, "Input/output error"),
+    ] {
+        let fs = move |path: &std::path::Path, mode| {
+            let mut file = OwnFile::open(path, mode)?;
+            file.fails = Some((5000, errno));
+            Ok(Box::new(file) as _)
+        };
+        let server = Server::with(MODE, move |config| {
+            config.set_abstracted_fs(Wrapper(Box::new(fs)))
+        });
+        let mut client = server.login();
+        for kind in ["I", "A"] {
+            client.expect(200, format!("TYPE {kind}"));
+            let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
+            data.write_all(&vec![b'x'; 8 << 20]).unwrap();
+            let reply = client.expect_reply(426);
+            assert_eq!(reply, format!("426 {text}; transfer aborted."));
+            // The session goes on while the old connection is still there.
+            client.expect(200, "NOOP");
+            data.write_all(&vec![b'x'; 1 << 20]).unwrap();
+            data.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(testkit::read_whole(&mut data), b"");
+        }
+        let data = client.pasv();
+        client.expect(550, "RETR missing");
+        drop(data);
+    }
+}
+
+/// ABOR, and a hook that ends an upload, leave the data connection to a client that sends.
+#[test]
+fn aborted_upload_resets_nothing() {
+    let server = Server::start(MODE);
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
+    data.write_all(&pattern(100_000)).unwrap();
+    client.expect(426, "ABOR");
+    client.expect_reply(226);
+    data.write_all(&pattern(4 << 20)).unwrap();
+    data.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(testkit::read_whole(&mut data), b"");
+    // A new transfer does not wait for the end of the old one.
+    let (mut old, _) = begin(&mut client, Way::Early, "STOR b");
+    old.write_all(b"b").unwrap();
+    client.expect(426, "ABOR");
+    client.expect_reply(226);
+    store(&mut client, Way::Early, "STOR c", b"c");
+    drop(old);
+}
+
 /// Some file systems report the error only when the file is closed.
 #[test]
 fn full_disk_at_close() {

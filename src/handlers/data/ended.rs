@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
-use crate::ioloop::{Readiness, Stream};
+use crate::ioloop::{Linger, LingerLimits, Readiness, Stream};
 use crate::limits::Slot;
 
 /// What is reported about a transfer that is over.
@@ -51,3 +51,16 @@ impl EndingDTP {
         self.ended
     }
 }
+
+/// Ends a data connection whose transfer the server has ended, and whose client may still send.
+/// What it sends is discarded: a reset could keep it from reading the reply.
+pub(crate) fn linger(stream: Stream, slot: Slot, now: Instant) -> Box<Linger> {
+    Box::new(Linger::new(stream, Box::new(slot), LIMITS, now))
+}
+
+/// How long a client has to notice that its transfer has ended.
+const LIMITS: LingerLimits = LingerLimits {
+    silence: Duration::from_secs(5),
+    time: Duration::from_secs(30),
+    bytes: 1 << 30,
+};

@@ -19,6 +19,13 @@ pub(crate) enum Outcome {
     Silent,
 }
 
+impl Reply {
+    /// The final reply of a transfer that was cut after `bytes` bytes.
+    pub(crate) fn cut(bytes: u64) -> Self {
+        Self::with(426, format!("Transfer aborted; {bytes} bytes transmitted."))
+    }
+}
+
 /// The final reply of an upload that another session of its user takes over.
 pub(crate) const TAKEN_OVER: Reply = Reply::new(
     426,

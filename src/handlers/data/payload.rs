@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::error::strerror;
@@ -76,6 +76,23 @@ pub(crate) enum PendingTransfer {
 impl PendingTransfer {
     pub(crate) fn is_upload(&self) -> bool {
         matches!(self, Self::Receive(..))
+    }
+
+    /// Whether this is an upload to the file at `path`, which is open.
+    pub(crate) fn is_upload_to(&self, path: &Path) -> bool {
+        matches!(self, Self::Receive(upload, ..) if upload.file.name() == path)
+    }
+
+    /// Closes the file of an upload.
+    pub(crate) fn close(self) -> Self {
+        match self {
+            Self::Receive(mut upload, cmd, _claim) => {
+                // It has failed already, so an error of the file changes nothing.
+                let _ = upload.file.finish(false);
+                Self::Closed(upload.file.name().to_owned(), cmd)
+            }
+            other => other,
+        }
     }
 
     /// The claim of an upload.

@@ -26,7 +26,7 @@ pub(super) fn close_data<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
             let claimed = passive.claimed;
             s.data = DataState::None;
             if claimed {
-                transfers::forget_pending(h, s, Some(transfers::cut_reply(0)));
+                transfers::forget_pending(h, s, Some(Reply::cut(0)));
             }
         }
         DataState::Ending(_) => transfers::reply_now(h, s),

@@ -17,7 +17,7 @@ use crate::handlers::config::FTPConfig;
 use crate::handlers::data::{DataChannel, PendingTransfer};
 use crate::ioloop::line::Terminator;
 use crate::ioloop::tls::Tls;
-use crate::ioloop::{AsyncChat, ChannelId, Remote, Stream};
+use crate::ioloop::{AsyncChat, ChannelId, Linger, Remote, Stream};
 use crate::limits::Slot;
 use crate::log::TARGET;
 use crate::proto::address::canonical;
@@ -69,6 +69,8 @@ pub struct FTPSession {
     pub(crate) announced: Option<Instant>,
     /// The upload that waits for its file.
     pub(crate) upload_wait: Option<Box<UploadWait>>,
+    /// A data connection that is over, and whose client may still send.
+    pub(crate) lingering: Option<Box<Linger>>,
     /// A pending transfer that another one has replaced, and that must be ended.
     pub(crate) replaced: Option<Box<PendingTransfer>>,
     pub(crate) rnfr: Option<PathBuf>,
@@ -135,6 +137,7 @@ impl FTPSession {
             pending: None,
             announced: Some(new.now),
             upload_wait: None,
+            lingering: None,
             replaced: None,
             rnfr: None,
             rest: 0,
