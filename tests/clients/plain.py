@@ -181,6 +181,19 @@ def lftp(bench):
     run = lftp_run("rm moved.bin; rm -r x")
     gone = not (remote / "moved.bin").exists() and not (remote / "x").exists()
     bench.check("rm and rm -r", gone, output(run))
+    for name, target in (("gone", "nowhere"), ("out", "/etc/passwd"), ("loop", "loop")):
+        (remote / "links").mkdir(exist_ok=True)
+        (remote / "links" / name).symlink_to(target)
+    run = lftp_run("rm -r links")
+    bench.check("rm -r of links that lead nowhere", not (remote / "links").exists(), output(run))
+    (remote / "modes").mkdir()
+    for name, mode in (("a", 0o640), ("b", 0o444), ("c", 0o755)):
+        (remote / "modes" / name).write_bytes(b"x")
+        (remote / "modes" / name).chmod(mode)
+    run = lftp_run("mirror modes")
+    seen = [(local / "modes" / name).stat().st_mode & 0o777 for name in "abc"]
+    bench.check("mirror keeps modes", seen == [0o640, 0o444, 0o755], output(run))
+    shutil.rmtree(remote / "modes")
     os.utime(local / "a.txt", (1_500_000_000, 1_500_000_000))
     run = lftp_run("mirror -R --only-newer . times; ls -l times")
     stamp = remote / "times/a.txt"
