@@ -25,6 +25,7 @@ mod value;
 mod words;
 
 pub(crate) use self::load::load;
+pub(crate) use self::masquerade::resolve as resolve_masquerade;
 pub(crate) use self::settings::{Concurrency, Share};
 
 #[cfg(test)]

@@ -73,7 +73,8 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     // A write beyond the file size limit must fail instead of killing the process.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 
-    let settings = config::load(flags).map_err(|err| err.to_string())?;
+    let mut settings = config::load(flags).map_err(|err| err.to_string())?;
+    config::resolve_masquerade(&mut settings).map_err(|err| err.to_string())?;
     let (address, port) = (settings.address, settings.port);
     let tls = settings.handler.tls.as_ref();
     let implicit = tls.map(|tls| tls.implicit);

@@ -9,7 +9,6 @@ use ftpdlib::strerror;
 use super::error::{ConfigError, Origin};
 use super::file::{self, ConfigFile};
 use super::flags::Flags;
-use super::masquerade;
 use super::password::ANONYMOUS;
 use super::sections;
 use super::settings::{Concurrency, Settings, Share, Throttle};
@@ -52,7 +51,6 @@ pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     settings.handler.set_authorizer(authorizer);
     apply_throttle(&mut settings);
     tls::apply(&mut settings, flags)?;
-    masquerade::resolve(&mut settings)?;
     // The last error: a wrong line of the file is named first.
     no_accounts.map_or(Ok(settings), Err)
 }

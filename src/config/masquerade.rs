@@ -8,7 +8,10 @@ use super::error::ConfigError;
 use super::settings::Settings;
 
 /// Puts an IPv4 address in place of each host name, and remembers the names. Waits for the answers.
-pub(super) fn resolve(settings: &mut Settings) -> Result<(), ConfigError> {
+///
+/// # Errors
+/// One line about a name that has no IPv4 address.
+pub(crate) fn resolve(settings: &mut Settings) -> Result<(), ConfigError> {
     let handler = &mut settings.handler;
     let general = handler.masquerade_address.iter_mut();
     let general = general.map(|text| ("masquerade_address", None, text));
