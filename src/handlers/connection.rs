@@ -26,7 +26,7 @@ use super::turn::{has_room, is_http, must_hold, takes_commands};
 use crate::error::strerror;
 use crate::ioloop::line::Step;
 use crate::ioloop::stream::{is_disconnect, readable};
-use crate::ioloop::{Channel, Io, Readiness, Source};
+use crate::ioloop::{Channel, Io, Linger, LingerLimits, Readiness, Source};
 use crate::limits::Admission;
 use crate::proto::command::CommandLine;
 use crate::proto::reply::Reply;
@@ -85,8 +85,24 @@ impl<H: FTPHandler> Connection<H> {
             }
         }
         if self.session.chat.is_closed() {
+            let linger = self.linger(io);
             self.reap();
+            if let Some(linger) = linger {
+                io.add(linger);
+            }
         }
+    }
+
+    /// The end of the control connection, if the server has closed it after a last reply and the
+    /// client may still send: a reset could keep it from reading the reply.
+    fn linger(&mut self, io: &mut Io<'_>) -> Option<Linger> {
+        let s = &mut self.session;
+        if self.admission != Admission::Admitted || s.is_leaving() || !s.chat.may_linger() {
+            return None;
+        }
+        let stream = s.chat.stream.hand_over(io).ok()?;
+        let slot = Box::new(s.slot.hold());
+        Some(Linger::new(stream, slot, LINGER, s.now))
     }
 
     fn work(&mut self, io: &mut Io<'_>) -> io::Result<()> {
@@ -420,6 +436,13 @@ const TURN_TIME: Duration = Duration::from_millis(1);
 
 /// The commands that run between two looks at the data connection.
 const LINES: usize = 16;
+
+/// How long a client that still sends has to notice that its session has ended.
+const LINGER: LingerLimits = LingerLimits {
+    silence: Duration::from_secs(2),
+    time: Duration::from_secs(5),
+    bytes: 1 << 20,
+};
 
 /// How long a client may take to read the last reply.
 const CLOSE_WAIT: Duration = Duration::from_secs(30);

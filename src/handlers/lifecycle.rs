@@ -123,8 +123,9 @@ pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: 
         1 => {
             transfers::reply_now(h, s);
             s.chat.last_flush();
-            if s.leaving == Leaving::Drained {
-                // Commands that were not read would cause a reset, and cost the client its 421.
+            let is_unread = s.chat.may_linger() && s.chat.stream.is_readable();
+            if s.leaving == Leaving::Drained || !s.greeted || is_unread {
+                // Commands that were not read would cause a reset, and cost the client its reply.
                 s.chat.stream.discard_input();
             }
             if s.tls.as_ref().is_some_and(|tls| tls.handshake.is_none()) {

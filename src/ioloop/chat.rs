@@ -31,6 +31,10 @@ pub struct AsyncChat {
     limit: usize,
     output: Output,
     end: End,
+    /// Whether the peer has sent its last byte.
+    peer_ended: bool,
+    /// Whether the connection was closed because all of its output was sent.
+    done: bool,
 }
 
 /// How far the closing of a connection has come.
@@ -64,6 +68,8 @@ impl AsyncChat {
             limit: 4096,
             output: Output::default(),
             end: End::Open,
+            peer_ended: false,
+            done: false,
         }
     }
 
@@ -151,6 +157,7 @@ impl AsyncChat {
         } else {
             None
         };
+        self.peer_ended |= read == Some(0);
         Ok(Input {
             size: start + read.unwrap_or(0),
             eof: read == Some(0),
@@ -190,6 +197,7 @@ impl AsyncChat {
         let again = self.output.flush(&mut self.stream)?;
         if self.end == End::WhenDone && self.output.is_empty() && self.stream.finish()? {
             self.end = End::Closed;
+            self.done = true;
         }
         Ok(again)
     }
@@ -198,6 +206,12 @@ impl AsyncChat {
     pub(crate) fn last_flush(&mut self) {
         let _ = self.output.flush(&mut self.stream);
         let _ = self.stream.finish();
+    }
+
+    /// Whether the connection was closed at this end after its last output, while the peer may
+    /// still send.
+    pub(crate) fn may_linger(&self) -> bool {
+        self.done && !self.peer_ended && !self.stream.is_read_closed()
     }
 
     /// How many bytes of output wait. What producers are still to make does not count.

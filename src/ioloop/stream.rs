@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 use mio::Interest;
 use mio::net::TcpStream;
@@ -319,6 +320,18 @@ impl Stream {
     /// Whether no encrypted bytes wait.
     pub(crate) fn is_flushed(&self) -> bool {
         self.tls.as_ref().is_none_or(|tls| !tls.has_outgoing())
+    }
+
+    /// Another handle of the same connection, in clear, for the end of the connection: this one
+    /// is not watched any more.
+    ///
+    /// # Errors
+    /// Those of the system; `Unsupported` for a socket in memory.
+    pub(crate) fn hand_over(&mut self, io: &mut Io<'_>) -> io::Result<Self> {
+        let socket = self.raw.socket.kernel_socket()?;
+        let copy = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
+        self.watch(io, 0, None)?;
+        Ok(Self::new(TcpStream::from_std(copy)))
     }
 
     /// Expects that there is input, although no event has said so.

@@ -23,6 +23,7 @@ mod ftp_store_data;
 mod ftp_urgent;
 mod hook_panics;
 mod identity;
+mod last_replies;
 mod links;
 mod network_protocols;
 mod overrides;

@@ -280,6 +280,7 @@ pub fn quit<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         // RFC 959: the transfer ends, with its reply, before the connection does.
         s.leaving = Leaving::Quit;
     } else if !s.leave_after_upload() {
+        s.leaving = Leaving::Quit;
         s.close_when_done();
     }
     if s.authenticated() && !s.username.is_empty() {
