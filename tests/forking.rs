@@ -22,7 +22,7 @@ use ftpdlib::{
     FTPConfig, FTPHandler, FTPServer, FTPSession, MultiprocessFTPServer, ThreadedFTPServer,
 };
 use log::LevelFilter;
-use testkit::{Client, Mode, Program, signal, wait_for};
+use testkit::{Client, Mode, Program, parse_227, signal, wait_for};
 
 fn main() -> ExitCode {
     if let Some(role) = env::var_os(ROLE) {
@@ -64,6 +64,10 @@ const TESTS: &[(&str, fn())] = &[
         a_blocked_session_delays_no_other,
     ),
     ("limits_are_those_of_all", limits_are_those_of_all),
+    (
+        "processes_share_the_addresses_of_names",
+        processes_share_the_addresses_of_names,
+    ),
     (
         "children_of_others_are_theirs",
         children_of_others_are_theirs,
@@ -143,6 +147,7 @@ fn serve(role: &str) -> io::Result<u8> {
             "max_cons_per_ip" => server.set_max_cons_per_ip(value),
             "drain_for_ever" => server.set_drain_timeout(Duration::MAX),
             "drain_ms" => server.set_drain_timeout(Duration::from_millis(value as u64)),
+            "masquerade" => server.set_masquerade_name(None, &format!("127.0.0.{value}"))?,
             "close" => return close(server),
             "child" => return serve_with_child(server),
             _ => panic!("{name}"),
@@ -350,6 +355,26 @@ fn limits_are_those_of_all() {
             let mut client = program.client();
             client.reply().0 == 220
         });
+    }
+}
+
+/// Whichever process asks for the address of a name, and whichever serves.
+fn processes_share_the_addresses_of_names() {
+    for role in [
+        "async masquerade=3",
+        "async workers=2 masquerade=3",
+        "threads masquerade=3",
+        "processes masquerade=3",
+    ] {
+        let program = start(role);
+        for _ in 0..4 {
+            let mut client = program.login();
+            wait_for("the address", || {
+                let reply = client.expect(227, "PASV");
+                parse_227(&reply).ip().to_string() == "127.0.0.3"
+            });
+        }
+        program.stop();
     }
 }
 

@@ -111,7 +111,11 @@ fn unread_listings_share_a_budget() {
     const EACH: usize = 6 << 20;
     const LISTINGS: usize = 25;
     let dir = tempfile::tempdir().unwrap();
-    let count = fill(dir.path(), EACH);
+    for name in ["big", "small"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let count = fill(&dir.path().join("big"), EACH);
+    fill(&dir.path().join("small"), 6000);
     for model in [
         [].as_slice(),
         &["--concurrency", "pre-fork", "--workers", "2"],
@@ -121,22 +125,27 @@ fn unread_listings_share_a_budget() {
         let program = Program::start(FTPDLIB, Mode::Clear, &args);
         // What a process needs at all, also for one listing.
         let mut client = program.login();
-        let whole = client.lines("NLST");
+        let whole = client.lines("NLST big");
         assert!(whole.len() == count && whole.is_sorted());
         let before = memory(&program);
-        let open: Vec<_> = (0..LISTINGS).map(|_| unread(&program, "LIST")).collect();
+        let open: Vec<_> = (0..LISTINGS)
+            .map(|_| unread(&program, "LIST big"))
+            .collect();
         let held = memory(&program).saturating_sub(before);
         let workers = program.children().len().max(1) as u64;
         let max = workers * (48 << 20);
         assert!(held < max, "{args:?}: {} MiB", held >> 20);
         // A listing is complete, sorted or not.
-        let mut lines = client.lines("NLST");
+        let mut lines = client.lines("NLST big");
         assert!(workers > 1 || !lines.is_sorted(), "{args:?}");
         lines.sort();
         assert_eq!(lines, whole);
+        // A small directory is sorted in any case.
+        let lines = client.lines("NLST small");
+        assert!(lines.len() == 30 && lines.is_sorted(), "{args:?}");
         // The budget is given back when the clients leave.
         drop(open);
-        wait_for("a sorted listing", || client.lines("NLST").is_sorted());
+        wait_for("a sorted listing", || client.lines("NLST big").is_sorted());
     }
 }
 

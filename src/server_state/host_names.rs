@@ -98,11 +98,8 @@ impl HostName {
         look_up: LookUp,
     ) -> io::Result<Self> {
         let words = SharedWords::new(WORDS)?;
-        {
-            let mut words = words.lock()?;
-            words[ANSWER] = first.map_or(0, |first| u32::from(first).into());
-            words[NEXT] = seconds() + PERIOD.as_secs();
-        }
+        // It is due at once: all other words are 0.
+        words.lock()?[ANSWER] = first.map_or(0, |first| u32::from(first).into());
         Ok(Self {
             local,
             name: name.into(),
@@ -263,6 +260,7 @@ mod tests {
     fn a_name_is_due_once_in_a_period() {
         let name = HostName::new(None, "x", Some(A), answer).unwrap();
         let now = seconds();
+        assert!(name.take_if_due(now));
         assert!(!name.take_if_due(now));
         let later = now + PERIOD.as_secs() + 5;
         assert!(name.take_if_due(later));

@@ -10,8 +10,8 @@ use crate::log::TARGET;
 use crate::server_state::host_names::{self, PERIOD};
 
 impl FTPServer {
-    /// Asks for the IPv4 address of a host name every 30 seconds while the server serves, and puts
-    /// it into replies to PASV. The question is asked off the loop. The last good answer stays in
+    /// Asks for the IPv4 address of a host name at the start and every 30 seconds while the server
+    /// serves, and puts it into replies to PASV. The question is asked off the loop. The last good answer stays in
     /// use while there is no other.
     ///
     /// With a `local` address it takes the place of the entry of
@@ -52,10 +52,12 @@ impl FTPServer {
         // of its loop, which the call lets it make.
         let forks = matches!(self.model, Model::Processes(_));
         let state = Arc::clone(&self.state);
-        self.ioloop.call_every(PERIOD, move |_| {
+        let ask = move || {
             if !forks {
                 state.host_names.refresh();
             }
-        });
+        };
+        ask();
+        self.ioloop.call_every(PERIOD, move |_| ask());
     }
 }

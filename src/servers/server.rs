@@ -174,7 +174,6 @@ impl FTPServer {
         let signals = self.handle_signals(prefork::is_worker())?;
         self.open();
         self.ioloop.add(signals);
-        self.ask_for_names();
         log::info!(target: TARGET, ">>> starting FTP server on {address}, pid={pid} <<<");
         let result = self.serve();
         log::info!(
@@ -274,6 +273,7 @@ impl FTPServer {
                 state: Arc::clone(&self.state),
                 sessions,
             });
+            self.ask_for_names();
         }
     }
 

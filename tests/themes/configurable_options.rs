@@ -157,6 +157,46 @@ fn masquerade_address() {
     client.epsv();
 }
 
+/// A host name has its first answer soon after the start. Until then, and without one, the settings
+/// count as they are.
+#[test]
+fn masquerade_names() {
+    let server = Server::build(
+        MODE,
+        "127.0.0.1",
+        |config| {
+            config.masquerade_address = Some("192.0.2.1".into());
+            let local = "127.0.0.1".parse().unwrap();
+            config.masquerade_address_map = HashMap::from([(local, "192.0.2.2".into())]);
+        },
+        |server| {
+            let local = Some("127.0.0.1".parse().unwrap());
+            server.set_masquerade_name(None, "x.invalid").unwrap();
+            server.set_masquerade_name(local, "localhost").unwrap();
+        },
+        |_| StockHandler,
+    );
+    let mut client = server.login();
+    wait_for("an answer", || {
+        let reply = client.expect(227, "PASV");
+        let ip = parse_227(&reply).ip();
+        assert!(
+            ["192.0.2.2", "127.0.0.1"].contains(&ip.to_string().as_str()),
+            "{reply}"
+        );
+        ip.is_loopback()
+    });
+    let server = Server::build(
+        MODE,
+        "127.0.0.1",
+        |config| config.masquerade_address = Some("192.0.2.1".into()),
+        |server| server.set_masquerade_name(None, "x.invalid").unwrap(),
+        |_| StockHandler,
+    );
+    let reply = server.login().expect(227, "PASV");
+    assert!(reply.contains("(192,0,2,1,"), "{reply}");
+}
+
 #[test]
 fn masquerade_address_map() {
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);

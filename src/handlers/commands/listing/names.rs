@@ -35,7 +35,8 @@ pub(super) struct Gather {
     run: Run,
     /// The bytes of memory that may be taken at most.
     max: usize,
-    /// The bytes of memory that are taken, and those that are used.
+    /// The bytes of memory that are taken, and those that are used. The first chunk is not part of
+    /// the budget, so that small directories are sorted in any case.
     memory: Share,
     taken: usize,
     used: usize,
@@ -50,7 +51,7 @@ impl Names {
             run: Run::default(),
             max: sorted_max,
             memory: LISTINGS.share(),
-            taken: 0,
+            taken: CHUNK,
             used: 0,
         })
     }
@@ -210,7 +211,7 @@ const NAME_COST: usize = size_of::<Range<usize>>();
 /// The longest name of a file system, in bytes.
 const LONGEST: usize = 255;
 
-/// The bytes that are taken from the budget at once.
+/// The bytes that are taken at once.
 const CHUNK: usize = 8 * 1024;
 
 /// How long a step of matching names takes.
