@@ -97,18 +97,19 @@ impl HandshakeTickets {
         }
     }
 
-    /// Issues a ticket, unless the client may not have one: it would count as the owner the
-    /// next time. `kind`: of the handshake, as far as it has come.
+    /// Whether the handshake issues tickets. `kind`: of the handshake, as far as it has come.
+    ///
+    /// A data connection must have resumed; otherwise its client would count as the owner the
+    /// next time. Even a good ticket is no proof before that, since anybody may have seen it on
+    /// the wire. In TLS 1.2 this asks for tickets too early, so that data connections get none:
+    /// a new one would make OpenSSL throw away the one before, which is in use elsewhere.
+    fn issues(&self, kind: Option<HandshakeKind>) -> bool {
+        self.of_control || kind == Some(HandshakeKind::Resumed)
+    }
+
     fn issue(&self, kind: Option<HandshakeKind>, plain: &[u8]) -> Option<Vec<u8>> {
         let mut state = self.state();
-        // In TLS 1.2 a resumed handshake asks for a ticket in its first step. Otherwise the
-        // kind is known before: a full handshake of a data connection gets none, even if it
-        // has offered a good ticket, which anybody may have seen on the wire.
-        let has_resumed = match kind {
-            None | Some(HandshakeKind::Resumed) => state.offered >= Offered::Unproven,
-            Some(_) => false,
-        };
-        if !self.of_control && !has_resumed {
+        if !self.issues(kind) || !self.of_control && state.offered < Offered::Unproven {
             return None;
         }
         // The certificate of a client is in each of its tickets.
@@ -122,6 +123,19 @@ impl HandshakeTickets {
         state.issued = Some((first, number));
         state.size += plain.len();
         Some(ticket)
+    }
+
+    /// The state in a ticket that the client offers. Control connections never resume: the
+    /// certificate of the client would not be verified.
+    fn open(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let open = || self.session.open(self.takes_kin, ticket);
+        self.note((!self.of_control).then(open)?)
+    }
+
+    /// The state of a session whose name the client offers.
+    fn find_named(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let find = || self.session.find_named(self.takes_kin, name);
+        self.note((!self.of_control).then(find)?)
     }
 
     /// Notes what the client has offered. It may offer several; rustls stops at the first one
@@ -181,8 +195,10 @@ fn ask<T>(
 pub(super) struct Ticketer;
 
 impl ProducesTickets for Ticketer {
+    /// Where this is false, no ticket is issued. Then TLS 1.2 opens tickets all the same, and
+    /// TLS 1.3 asks [`NamedSessions::take`].
     fn enabled(&self) -> bool {
-        true
+        ask(|handshake, kind| Some(handshake.issues(kind))).unwrap_or(false)
     }
 
     /// A session takes its own tickets as long as it lives. This is a hint for clients: the
@@ -195,13 +211,8 @@ impl ProducesTickets for Ticketer {
         ask(|handshake, kind| handshake.issue(kind, plain))
     }
 
-    /// Control connections never resume: the certificate of the client would not be verified.
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        ask(|handshake, _| {
-            let open = || handshake.session.open(handshake.takes_kin, ticket);
-            (!handshake.of_control).then(open)
-        })
-        .and_then(|opened| ask(|handshake, _| handshake.note(opened)))
+        ask(|handshake, _| handshake.open(ticket))
     }
 }
 
@@ -218,17 +229,14 @@ impl StoresServerSessions for NamedSessions {
         .is_some()
     }
 
+    /// TLS 1.2 asks by the name of a session.
     fn get(&self, name: &[u8]) -> Option<Vec<u8>> {
-        ask(|handshake, _| {
-            let find = || handshake.session.find_named(handshake.takes_kin, name);
-            (!handshake.of_control).then(find)
-        })
-        .and_then(|found| ask(|handshake, _| handshake.note(found)))
+        ask(|handshake, _| handshake.find_named(name))
     }
 
-    /// Does not remove the session: it may be resumed again.
-    fn take(&self, name: &[u8]) -> Option<Vec<u8>> {
-        self.get(name)
+    /// TLS 1.3 asks by a ticket. It may be used again.
+    fn take(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        ask(|handshake, _| handshake.open(ticket))
     }
 
     /// Whether a session gets a name. Only that of a control connection does: a data

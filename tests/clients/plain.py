@@ -622,7 +622,9 @@ def rclone_jobs(bench, directory, servers):
     for name, server, flags in servers:
         bench.client = f"{directory} {name}"
         base = ["rclone", "--config", "/dev/null", "--retries", "1", "--low-level-retries", "1"]
-        base += ["--ftp-host", server.address, "--ftp-port", server.port, "--ftp-user", USER]
+        # rclone puts a colon and the port behind it.
+        host = f"[{server.address}]" if ":" in server.address else server.address
+        base += ["--ftp-host", host, "--ftp-port", server.port, "--ftp-user", USER]
         base += ["--ftp-pass", obscured, *flags]
         far, near = f":ftp:{directory}", local / name
 

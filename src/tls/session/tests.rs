@@ -275,6 +275,21 @@ fn control_connections_never_resume() {
     assert_eq!(Ticketer.decrypt(&all[0]), None);
     assert_eq!(Ticketer.encrypt(b"secret"), None);
     assert!(!NamedSessions.can_cache());
+    assert!(!Ticketer.enabled());
+}
+
+/// TLS 1.2 asks whether there are tickets before it knows whether it resumes. A new ticket would
+/// make OpenSSL throw away the one before.
+#[test]
+fn tls12_issues_tickets_on_the_control_connection_only() {
+    let session = session();
+    let control = HandshakeTickets::of_control(&session);
+    assert!(during(&control, None, || Ticketer.enabled()));
+    let data = HandshakeTickets::of_data(&session, true);
+    assert!(!during(&data, None, || Ticketer.enabled()));
+    let (full, resumed) = (HandshakeKind::Full, HandshakeKind::Resumed);
+    assert!(!during(&data, Some(full), || Ticketer.enabled()));
+    assert!(during(&data, Some(resumed), || Ticketer.enabled()));
 }
 
 #[test]
