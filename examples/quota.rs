@@ -63,6 +63,7 @@ impl FTPHandler for Quota {
         Box::new(QuotaDTP {
             account: Rc::clone(&self.account),
             is_open: false,
+            old_size: None,
         })
     }
 }
@@ -86,18 +87,11 @@ impl Quota {
                 if was_quiet && account.begun.get() == begun {
                     account.left.set(QUOTA.saturating_sub(used));
                 }
-                // A file that another upload may still write to frees nothing.
-                let before = match account.open.get() {
-                    0 => size(s, old.as_deref()),
-                    _ => 0,
-                };
-                if account.left.get() + before == 0 {
-                    return s.respond(EXCEEDED);
+                // A file that is replaced frees its bytes when the upload begins.
+                match account.left.get() + size(s, old.as_deref()) {
+                    0 => s.respond(EXCEEDED),
+                    _ => upload(s),
                 }
-                upload(s);
-                // A file that is replaced is empty now.
-                let freed = before.saturating_sub(size(s, old.as_deref()));
-                account.left.update(|left| QUOTA.min(left + freed));
             },
         );
         if let Err(full) = given {
@@ -109,10 +103,13 @@ impl Quota {
 struct QuotaDTP {
     account: Rc<Account>,
     is_open: bool,
+    /// The size of the file before the upload begins, until it has begun.
+    old_size: Option<u64>,
 }
 
 impl DTPHandler for QuotaDTP {
-    fn enable_receiving(&mut self, d: &mut DataChannel, upload: Upload) {
+    fn enable_receiving(&mut self, d: &mut DataChannel, mut upload: Upload) {
+        self.old_size = upload.file.size().ok();
         if !self.is_open {
             self.is_open = true;
             self.account.open.update(|open| open + 1);
@@ -122,8 +119,14 @@ impl DTPHandler for QuotaDTP {
     }
 
     fn recv(&mut self, d: &mut DataChannel, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        let received = data::recv(d, buffer)?; // super
         let left = &self.account.left;
+        if let Some(before) = self.old_size.take() {
+            // The upload has begun: a file that is replaced is empty now.
+            let now = d.file_name().and_then(|file| fs::metadata(file).ok());
+            let freed = before.saturating_sub(now.map_or(before, |data| data.len()));
+            left.update(|left| QUOTA.min(left + freed));
+        }
+        let received = data::recv(d, buffer)?; // super
         match left.get().checked_sub(received.unwrap_or(0) as u64) {
             Some(rest) => left.set(rest),
             None => {

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::os::unix::fs::MetadataExt;
+
+use super::call::check;
 
 /// The result of [`lock_file`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,17 @@ pub(crate) fn lock_file(file: &File) -> FileLock {
 pub(crate) fn file_id(file: &File) -> io::Result<(u64, u64)> {
     let data = file.metadata()?;
     Ok((data.dev(), data.ino()))
+}
+
+/// Closes a copy of the descriptor of a file, and returns the error of that: some file systems
+/// write late, and report a full disk only then.
+///
+/// # Errors
+/// Those of close(2).
+pub(crate) fn close_copy(file: &File) -> io::Result<()> {
+    let copy = file.as_fd().try_clone_to_owned()?.into_raw_fd();
+    // SAFETY: the descriptor was made above, and nothing else owns it.
+    check(unsafe { libc::close(copy) })
 }
 
 /// Gives the lock of a file back, also if another process has inherited the open file.

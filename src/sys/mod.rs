@@ -24,7 +24,7 @@ pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
 pub(crate) use dir::{DirReader, LARGE_BUFFER};
 pub(crate) use kernel::{Pipe, sendfile};
 pub(crate) use last_resort::LastResort;
-pub(crate) use lock::{FileLock, file_id, lock_file, unlock_file};
+pub(crate) use lock::{FileLock, close_copy, file_id, lock_file, unlock_file};
 pub(crate) use openat::{
     O_PATH, linkat, mkdirat, openat, openat_beneath, readlinkat, renameat, renameat_new, rmdirat,
     unlinkat,

@@ -80,12 +80,43 @@ fn links_lead_to_the_same_file() {
         assert_eq!(second.expect(450, format!("STOR {name}")), BUSY);
     }
     // Another file of the same name is another file.
-    std::fs::rename(server.path("hard"), server.path("a")).unwrap();
     std::fs::remove_file(server.path("a")).unwrap();
     store(&mut second, Way::Early, "STOR a", b"new");
     drop(data);
+    // The first one is complete under the other name of its file.
     first.expect_reply(226);
     assert_eq!(server.read("a"), b"new");
+}
+
+/// A name that leads elsewhere meanwhile changes nothing for the upload: it goes on to its file,
+/// and not to the one that has the name now.
+#[test]
+fn names_that_change_during_an_upload() {
+    let server = Server::start(MODE);
+    let (mut first, mut second) = (server.login(), server.login());
+    for way in [Way::Early, Way::Late] {
+        let (mut data, _) = begin(&mut first, way, "STOR a");
+        data.write_all(b"a").unwrap();
+        wait_for("the first byte", || server.read("a") == b"a");
+        second.expect(350, "RNFR a");
+        second.expect(250, "RNTO b");
+        store(&mut second, Way::Early, "STOR a", b"another");
+        data.write_all(b"b").unwrap();
+        drop(data);
+        first.expect_reply(226);
+        assert_eq!(server.read("b"), b"ab");
+        assert_eq!(server.read("a"), b"another");
+        let (mut data, _) = begin(&mut first, way, "STOR a");
+        data.write_all(b"a").unwrap();
+        wait_for("the first byte", || server.read("a") == b"a");
+        second.expect(350, "RNFR b");
+        second.expect(250, "RNTO a");
+        data.write_all(b"lost").unwrap();
+        drop(data);
+        first.expect_reply(226);
+        assert_eq!(server.read("a"), b"ab");
+        second.expect(250, "DELE a");
+    }
 }
 
 /// However the first upload ends, the second may begin.

@@ -113,6 +113,14 @@ impl FSFile for LocalFile {
         self.begin_upload()
     }
 
+    fn finish(&mut self, completed: bool) -> io::Result<()> {
+        match self.upload {
+            // Some file systems return the errors of earlier writes here.
+            Some(_) if completed => sys::close_copy(&self.file),
+            _ => Ok(()),
+        }
+    }
+
     fn is_replaced(&mut self) -> bool {
         let upload = self.upload.as_ref();
         upload.is_some_and(|upload| upload.is_replaced(&self.name, &self.file))
