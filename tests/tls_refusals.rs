@@ -101,6 +101,16 @@ fn other_protocols_are_named() {
     }
 }
 
+/// A client of implicit FTPS at a server that waits for AUTH.
+#[test]
+fn a_handshake_without_auth_is_named() {
+    let watched = Watched::new(|_| {});
+    let mut client = watched.server.connect();
+    client.send([0x16, 3, 1, 2, 0, 1, 0, b'\r', b'\n']);
+    watched.expect("the client begins with TLS at once: set it to explicit FTPS");
+    client.expect_reply(500);
+}
+
 #[test]
 fn missing_settings_in_common_are_named() {
     let watched = Watched::new(|tls| {

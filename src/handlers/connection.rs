@@ -22,7 +22,7 @@ use super::lifecycle::{self, REAP_STEPS};
 use super::parking;
 use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
 use super::transfers;
-use super::turn::{has_room, is_http, must_hold, takes_commands};
+use super::turn::{has_room, is_hello, is_http, must_hold, takes_commands};
 use crate::error::strerror;
 use crate::ioloop::line::Step;
 use crate::ioloop::stream::{is_disconnect, readable};
@@ -409,7 +409,15 @@ fn run_line<H: FTPHandler>(h: &mut H, s: &mut FTPSession, piece: &[u8]) {
     if s.idle.is_some() {
         s.restart_idle();
     }
-    if !std::mem::replace(&mut s.spoken, true) && is_http(piece) {
+    let is_first = !std::mem::replace(&mut s.spoken, true);
+    if is_first && is_hello(piece) {
+        s.log(if s.server.tls.is_some() {
+            "the client begins with TLS at once: set it to explicit FTPS (AUTH TLS)."
+        } else {
+            "the client begins with TLS, which this server does not have."
+        });
+    }
+    if is_first && is_http(piece) {
         // A browser can be made to send FTP commands in the body of a request.
         s.respond_w_warning(Reply::new(500, "This is an FTP server."));
         s.close_when_done();

@@ -55,6 +55,11 @@ pub(super) fn must_hold(s: &FTPSession, line: &[u8]) -> bool {
     }
 }
 
+/// Whether the first line of a client begins with the handshake of TLS.
+pub(super) fn is_hello(line: &[u8]) -> bool {
+    line.starts_with(&[0x16, 3])
+}
+
 /// Whether the first line of a client is a request of HTTP.
 pub(super) fn is_http(line: &[u8]) -> bool {
     let mut words = line.rsplitn(2, |byte| *byte == b' ');
