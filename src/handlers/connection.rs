@@ -100,7 +100,9 @@ impl<H: FTPHandler> Connection<H> {
         if self.admission != Admission::Admitted || s.is_leaving() || !s.chat.may_linger() {
             return None;
         }
-        let stream = s.chat.stream.hand_over(io).ok()?;
+        let mut stream = s.chat.stream.hand_over(io).ok()?;
+        // The last reply is whole. A failure shows when something is read.
+        let _ = stream.finish();
         let slot = Box::new(s.slot.hold());
         Some(Linger::new(stream, slot, LINGER, s.now))
     }

@@ -42,16 +42,15 @@ pub(crate) struct LingerLimits {
 }
 
 impl Linger {
-    /// Ends the sending. `kept` is dropped when the connection is
-    /// closed.
+    /// Ends the sending, under TLS without `close_notify`: a download that was cut must not look
+    /// whole. `kept` is dropped when the connection is closed.
     pub(crate) fn new(
-        mut stream: Stream,
+        stream: Stream,
         kept: Box<dyn Any>,
         limits: LingerLimits,
         now: Instant,
     ) -> Self {
         // A failure shows when something is read.
-        let _ = stream.finish();
         let _ = stream.shutdown();
         Self {
             stream,
