@@ -436,11 +436,13 @@ fn memory_fs_is_bounded() {
     let mut data = client.pasv();
     client.begin("STOR large");
     let chunk = vec![0; 1 << 20];
-    let sent = (0..256)
+    // The reply comes while the client still sends. What it sends then is discarded.
+    let sent = (0..80)
         .take_while(|_| data.write_all(&chunk).is_ok())
         .count();
-    assert!((64..256).contains(&sent), "{sent}");
+    assert!(sent >= 64, "{sent}");
     client.expect_reply(426);
+    drop(data);
     client.expect(250, "DELE large");
     client.upload("STOR small", b"hello");
     example.stop();

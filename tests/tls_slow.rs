@@ -194,7 +194,10 @@ fn data_handshakes_have_their_time() {
         let workers: Vec<_> = DELAYS
             .into_iter()
             .flat_map(|how| ["RETR a", "STOR up", "NLST"].map(|command| (how, command)))
-            .map(|(how, command)| {
+            .enumerate()
+            .map(|(number, (how, command))| {
+                // One upload at a time writes to a file.
+                let command = command.replace("up", &format!("up{number}"));
                 // Each client has its own store of tickets.
                 let mut config = ClientConfig::clone(&config);
                 config.resumption = rustls::client::Resumption::in_memory_sessions(8);
@@ -203,7 +206,7 @@ fn data_handshakes_have_their_time() {
                 std::thread::spawn(move || {
                     let address = parse_227(&client.expect(227, "PASV"));
                     let tcp = TcpStream::connect(address).unwrap();
-                    client.begin(command);
+                    client.begin(&command);
                     delay(how, tcp, &config);
                     let reply = client.expect_reply(522);
                     assert_eq!(reply, "522 SSL handshake timed out.", "{how:?} {command}");
