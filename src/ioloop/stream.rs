@@ -185,6 +185,12 @@ impl Stream {
         matches!(peeked, Ok(Some(0)) | Err(_))
     }
 
+    /// Whether the connection has failed, and nothing is left to read. A call that returns true
+    /// takes the error: the stream then looks as if it had ended.
+    pub(crate) fn take_failure(&mut self) -> bool {
+        retry(|| self.raw.socket.peek(&mut [0])).is_err()
+    }
+
     /// Makes the loop watch the socket for `interest`, or for nothing. TLS adds what it waits for.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use testkit::{
     wait_for,
 };
 
-use super::skipped_over_tls;
+use super::{CUT, skipped_over_tls};
 use crate::MODE;
 
 const OLD: &[u8] = b"precious bytes";
@@ -67,6 +67,21 @@ fn stor_whose_passive_connection_does_not_come() {
         client.expect(227, "PASV");
         client.expect(150, format!("{command} {name}"));
         client.expect_reply(421);
+        assert_eq!(server.read("precious"), OLD);
+        wait_until_gone(&server, "new");
+    }
+}
+
+/// The data connection was there, but is reset before the command.
+#[test]
+fn stor_after_its_connection_was_reset() {
+    let (server, mut client) = precious();
+    for name in ["precious", "new"] {
+        let data = client.pasv();
+        testkit::await_data(&mut client);
+        reset(data);
+        client.expect(125, format!("STOR {name}"));
+        client.expect_reply(CUT);
         assert_eq!(server.read("precious"), OLD);
         wait_until_gone(&server, "new");
     }

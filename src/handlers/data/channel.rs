@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::mem;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -113,10 +112,8 @@ pub(crate) struct Receiving {
 impl Receiving {
     /// Tells the file that the upload begins, once: the connection is established.
     pub(super) fn begin(&mut self) -> io::Result<()> {
-        match mem::replace(&mut self.begun, true) {
-            true => Ok(()),
-            false => self.file.begin(),
-        }
+        self.begun = true;
+        self.file.begin()
     }
 
     /// Writes what the translation of TYPE A holds back, after the last byte has come.

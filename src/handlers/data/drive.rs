@@ -32,9 +32,15 @@ impl DataConnection {
         let d = &mut self.channel;
         if d.ending.is_none()
             && let Transfer::Receiving(receiving) = &mut d.transfer
-            && let Err(err) = receiving.begin()
+            && !receiving.begun
         {
-            return Drive::failed(TransferError::File(err));
+            // A connection that was reset before the command leaves the old bytes in place.
+            if d.stream.take_failure() {
+                return Drive::Finished(Outcome::Cut);
+            }
+            if let Err(err) = receiving.begin() {
+                return Drive::failed(TransferError::File(err));
+            }
         }
         if d.stream.flush().is_err() && d.transfer_in_progress() {
             return Drive::Finished(Outcome::Cut);
