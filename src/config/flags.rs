@@ -211,8 +211,8 @@ pub(super) const SESSION_REUSE: Flag = Flag::new(
     TLS,
     "tls-session-reuse",
     "WHETHER",
-    "Whether data connections must resume the TLS session of the control connection: off, \
-     prefer or require [default: prefer]",
+    "Whether data connections must resume a TLS session of their client: off, prefer or \
+     require [default: prefer]",
 )
 .one_of(&["off", "prefer", "require"]);
 pub(super) const BANNER: Flag =
