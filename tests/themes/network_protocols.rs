@@ -255,11 +255,12 @@ fn v6_port() {
 fn v6_pasv() {
     let server = v6();
     let mut client = server.login();
-    let data = client.epsv();
+    let mut data = client.epsv();
     let reply = client.expect(425, "PASV");
     assert!(reply.contains("EPSV"), "{reply}");
     // It has closed nothing.
     client.expect(125, "NLST");
+    assert_eq!(read_all(&mut data), b"");
     drop(data);
     client.expect_reply(226);
     client.download_epsv();
