@@ -273,7 +273,7 @@ fn end<H: Hooks + ?Sized>(
     let bytes = dtp.get_transmitted_bytes(&channel);
     let elapsed = dtp.get_elapsed_time(&channel);
     let DataChannel {
-        stream,
+        mut stream,
         slot,
         transfer,
         claim,
@@ -281,15 +281,19 @@ fn end<H: Hooks + ?Sized>(
         cmd,
         ..
     } = channel;
+    let receive = matches!(transfer, Transfer::Receiving(_));
     let mut waiting = None;
     if let Some(due) = reply_due {
         // The client sees the end at once.
         let _ = stream.shutdown();
         waiting = Some((due, stream, slot));
     } else if matches!(outcome, Outcome::Failed(_) | Outcome::Ended(_)) {
+        if receive {
+            // The server had nothing to send, so this end is a proper one.
+            let _ = stream.finish();
+        }
         s.lingering = Some(linger(stream, slot, s.now));
     }
-    let receive = matches!(transfer, Transfer::Receiving(_));
     close_file(h, s, transfer, outcome, move |h, s, outcome| {
         drop(claim);
         let ended = Ended {
