@@ -139,11 +139,25 @@ impl StreamListener {
         })
     }
 
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Tcp(socket) => socket.local_addr(),
-            Self::Memory(socket) => Ok(socket.local_addr()),
-        }
+    /// Listens as [`bind`](Self::bind) does, on a port of the network's choice, which is returned
+    /// too.
+    pub(crate) fn bind_anywhere(
+        like: &Stream,
+        mut address: SocketAddr,
+        backlog: i32,
+    ) -> io::Result<(Self, u16)> {
+        address.set_port(0);
+        Ok(match like.network() {
+            None => {
+                let (socket, port) = sys::listen_anywhere(address, backlog)?;
+                (Self::Tcp(TcpListener::from_std(socket)), port)
+            }
+            Some(network) => {
+                let socket = network.listen(address)?;
+                let port = socket.local_addr().port();
+                (Self::Memory(socket), port)
+            }
+        })
     }
 }
 

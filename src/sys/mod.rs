@@ -13,6 +13,7 @@ mod lock;
 mod openat;
 mod passwd;
 mod pid;
+mod ports;
 mod process;
 #[cfg(test)]
 pub(crate) mod process_for_tests;
@@ -37,5 +38,6 @@ pub(crate) use process::{
 pub(crate) use rlimit::{open_files, raise_open_files, survive_file_size_limit};
 pub(crate) use shared::SharedWords;
 pub(crate) use socket::{
-    INHERITS_OPTIONS, connect, control_options, has_room, listen, listen_beside, share_port,
+    INHERITS_OPTIONS, connect, control_options, has_room, listen, listen_anywhere, listen_beside,
+    share_port,
 };

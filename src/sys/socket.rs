@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 
+use super::ports::some_ports;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// Opens a listening socket. At most `backlog` connections wait to be accepted. With
@@ -20,6 +21,31 @@ pub(crate) fn listen(address: SocketAddr, backlog: i32, reuse: bool) -> io::Resu
     socket.bind(&SockAddr::from(address))?;
     socket.listen(backlog)?;
     Ok(socket.into())
+}
+
+/// Opens a listening socket as [`listen`] does, on a port of the system's range that nothing else
+/// uses. Returns the port, too.
+pub(crate) fn listen_anywhere(
+    mut address: SocketAddr,
+    backlog: i32,
+) -> io::Result<(TcpListener, u16)> {
+    let socket = new(address)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    for port in some_ports() {
+        address.set_port(port);
+        if socket.bind(&SockAddr::from(address)).is_ok() {
+            socket.listen(backlog)?;
+            return Ok((socket.into(), port));
+        }
+    }
+    address.set_port(0);
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(backlog)?;
+    let listener = TcpListener::from(socket);
+    let port = listener.local_addr()?.port();
+    Ok((listener, port))
 }
 
 /// Lets other sockets listen on the port of this listening socket (`SO_REUSEPORT`). The

@@ -79,7 +79,7 @@ fn make_epasv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, extended: bool) 
 }
 
 /// Listens on the address that the client has connected to, on one of the configured ports or
-/// on one that the kernel chooses.
+/// on one of the range of the system.
 fn listen(s: &FTPSession) -> io::Result<(StreamListener, u16)> {
     let (control, mut local) = (s.chat.stream(), s.local_addr());
     let backlog = s.passive_backlog();
@@ -105,10 +105,7 @@ fn listen(s: &FTPSession) -> io::Result<(StreamListener, u16)> {
             "Can't find a valid passive port in the configured range. A random kernel-assigned port will be used.",
         );
     }
-    local.set_port(0);
-    let listener = StreamListener::bind(control, local, backlog)?;
-    let port = listener.local_addr()?.port();
-    Ok((listener, port))
+    StreamListener::bind_anywhere(control, local, backlog)
 }
 
 /// A number that another client cannot guess.
