@@ -69,6 +69,13 @@ pub trait AbstractedFS: Send + Sync {
         stock::validpath(fs, path)
     }
 
+    /// Whether this is [`LocalFS`](super::LocalFS): whether each operation refuses by itself to
+    /// leave the user's root, so that [`validpath`](Self::validpath) need not be asked before.
+    #[doc(hidden)]
+    fn is_stock(&self) -> bool {
+        false
+    }
+
     /// Opens a regular file. May block on the disk, but never waits for another process, for
     /// example at the other end of a fifo.
     ///

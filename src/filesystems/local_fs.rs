@@ -20,6 +20,10 @@ impl LocalFS {
 }
 
 impl AbstractedFS for LocalFS {
+    fn is_stock(&self) -> bool {
+        true
+    }
+
     fn rename_new(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
         stock::rename_new(fs, src, dst)
     }

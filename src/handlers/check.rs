@@ -112,6 +112,9 @@ pub(super) struct Lookup {
     source: Option<PathBuf>,
     encoding: Encoding,
     errors: UnicodeErrors,
+    /// Whether the command itself finds out whether the path leads outside, by the look-up with
+    /// which it opens the file. One look-up before that is saved then.
+    confined: bool,
 }
 
 /// Checks the form of an argument that is a path.
@@ -152,6 +155,7 @@ fn path<'a>(
         source: s.rnfr.clone().filter(|_| perm == Perm::Rename),
         encoding: s.encoding(),
         errors: s.unicode_errors(),
+        confined: kind == ArgKind::File && s.has_stock_commands,
     };
     Ok((command, lookup))
 }
@@ -170,7 +174,8 @@ impl Lookup {
             _ => OsStr::from_bytes(&self.path),
         };
         let path = fs.ftp2fs(state, ftppath);
-        if !self.is_inside(fs, state, &path) {
+        let finds_out = self.confined && fs.is_stock();
+        if !finds_out && !self.is_inside(fs, state, &path) {
             return Err(files::outside(fs, state, &path));
         }
         let shown = self

@@ -6,7 +6,7 @@
 //! and watches the sockets for the events that the state calls for. If the session is over, it
 //! is reaped, in one place only.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::commands::login::{self, LoginAnswer};
 use super::commands::tls;
 use super::data::{Drive, Lent, Outcome};
 use super::dispatchers;
-use super::handler::FTPHandler;
+use super::handler::{FTPHandler, StockHandler};
 use super::lifecycle::{self, REAP_STEPS};
 use super::parking;
 use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
@@ -40,11 +40,13 @@ pub(crate) struct Connection<H> {
     reaped: u8,
 }
 
-impl<H: FTPHandler> Connection<H> {
+impl<H: FTPHandler + 'static> Connection<H> {
     pub(crate) fn new(session: NewSession, handler: H, admission: Admission) -> Self {
         session.server.sessions.fetch_add(1, Relaxed);
+        let mut session = FTPSession::new(session);
+        session.has_stock_commands = TypeId::of::<H>() == TypeId::of::<StockHandler>();
         Self {
-            session: FTPSession::new(session),
+            session,
             handler,
             admission,
             reaped: 0,

@@ -140,7 +140,9 @@ pub fn size(s: &mut FTPSession, path: &Path) {
     files::run(
         s,
         move |fs, state| match fs.stat(state, &path) {
+            Ok(stat) if stat.is_file() && fs.is_stock() => Ok(Found::File(stat.size)),
             Ok(stat) if stat.is_file() => fs.getsize(state, &path).map(Found::File),
+            Err(FSError::Outside) => Err(files::outside(fs, state, &path)),
             _ => Ok(Found::Other(fs.fs2ftp(state, &path))),
         },
         |s, found| match found {

@@ -146,7 +146,10 @@ fn open_at(
     mode: OpenMode,
     rest: u64,
 ) -> Result<Box<dyn FSFile>, Reply> {
-    let mut file = fs.open(state, path, mode)?;
+    let mut file = fs.open(state, path, mode).map_err(|err| match err {
+        FSError::Outside => files::outside(fs, state, path),
+        err => err,
+    })?;
     if rest == 0 {
         return Ok(file);
     }

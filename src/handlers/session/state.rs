@@ -80,6 +80,8 @@ pub struct FTPSession {
     pub(crate) epsv_all: bool,
     pub(crate) leaving: Leaving,
     pub(crate) greeted: bool,
+    /// Whether the handler overrides no command.
+    pub(crate) has_stock_commands: bool,
     /// Whether the client has sent a command line.
     pub(crate) spoken: bool,
     /// Whether commands wait until the client has read replies.
@@ -146,6 +148,7 @@ impl FTPSession {
             epsv_all: false,
             leaving: Leaving::No,
             greeted: false,
+            has_stock_commands: false,
             spoken: false,
             waits_for_room: false,
             parked: None,

@@ -39,6 +39,9 @@ pub(crate) enum ArgKind {
     Name,
     /// The path of something that exists. A missing one is the current directory.
     Existing,
+    /// As `Existing`; the stock command opens it by one look-up, which cannot leave the home
+    /// (RETR, SIZE).
+    File,
     /// The name of something that exists, which the command does not follow if it is a link (DELE).
     Entry,
     /// The path of something that the command makes.
