@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io;
 
+use crate::sys;
+
 /// A source of output, as the producers of Python's asynchat.
 pub trait Producer {
     /// Appends the next bytes to `out`: at most some tens of KiB, in a short time and without
@@ -49,6 +51,21 @@ impl<'a> SourceFile<'a> {
             position,
             size_when_opened: None,
         }
+    }
+
+    /// Reads the rest of the file from `position`, if the size is known and at most `max` bytes
+    /// are left. Returns how many bytes were read; `None` if the file is not what it was when it
+    /// was opened, too.
+    pub(crate) fn read_rest(&self, position: u64, max: usize, buffer: &mut [u8]) -> Option<usize> {
+        let rest = self.size_when_opened?.checked_sub(position)?;
+        let rest = usize::try_from(rest).ok()?;
+        if rest == 0 || rest > max {
+            return None;
+        }
+        // One byte more, by which a file that has grown is noticed.
+        let buffer = buffer.get_mut(..=max)?;
+        let read = sys::pread(self.file, buffer, position).ok()?;
+        (read >= rest && read <= max).then_some(read)
     }
 
     /// Whether `position` is at or behind the end of the file. The system is asked only if the size

@@ -123,6 +123,22 @@ impl Stream {
         }
     }
 
+    /// Sends bytes that the end of the stream follows at once, if possible in one packet with it.
+    ///
+    /// # Errors
+    /// The same as of [`sendfile`](Self::sendfile).
+    pub(crate) fn send_last(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        self.in_clear()?;
+        let raw = &mut self.raw;
+        if !raw.writable {
+            return Ok(None);
+        }
+        let socket = raw.socket.kernel_socket()?;
+        let sent = retry(|| socket.try_io(|| sys::send_more(socket, bytes)))?;
+        raw.writable = sent.is_some();
+        Ok(sent)
+    }
+
     /// Sends bytes of a file from `offset`, without a copy in user space. `Some(0)`: the end of
     /// the file.
     ///

@@ -4,11 +4,20 @@
 //! Only Linux and Android have them in this form. Elsewhere the functions return
 //! [`Unsupported`](std::io::ErrorKind::Unsupported), and the caller reads and writes.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use portable::{Pipe, sendfile};
+pub(crate) use portable::{Pipe, send_more, sendfile};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use linux::{Pipe, sendfile};
+pub(crate) use linux::{Pipe, send_more, sendfile};
+
+/// pread(2): reads at a position, without moving the file's own.
+pub(crate) fn pread(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    file.read_at(buffer, position)
+}
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
@@ -30,6 +39,17 @@ mod linux {
         // SAFETY: both descriptors are borrowed, so that they stay open, and `offset` is a
         // local variable that the call may read and write.
         let sent = unsafe { libc::sendfile64(socket, file.as_raw_fd(), &raw mut offset, count) };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Sends bytes that more bytes or the end of the stream follow at once, in the same packet if
+    /// possible. Returns how many bytes were sent.
+    pub(crate) fn send_more(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+        let socket = socket.as_fd().as_raw_fd();
+        let flags = libc::MSG_MORE | libc::MSG_NOSIGNAL;
+        // SAFETY: the descriptor is borrowed, so that it stays open, and the call reads at most
+        // `len` bytes of the slice.
+        let sent = unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 
@@ -128,6 +148,11 @@ mod portable {
 
     fn unsupported<T>() -> io::Result<T> {
         Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+
+    /// Returns `Unsupported`: the caller reads and writes.
+    pub(crate) fn send_more<S>(_socket: &S, _bytes: &[u8]) -> io::Result<usize> {
+        unsupported()
     }
 
     /// Returns `Unsupported`: the caller reads and writes.

@@ -23,7 +23,7 @@ mod socket;
 
 pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
 pub(crate) use dir::{DirReader, LARGE_BUFFER};
-pub(crate) use kernel::{Pipe, sendfile};
+pub(crate) use kernel::{Pipe, pread, send_more, sendfile};
 pub(crate) use last_resort::LastResort;
 pub(crate) use lock::{FileLock, close_copy, file_id, lock_file, unlock_file};
 pub(crate) use openat::{
