@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,8 +11,7 @@ use ftpdlib::{FTPConfig, SessionReuse, TlsConfig};
 use rustls::client::{Resumption, Tls12Resumption};
 use rustls::crypto::aws_lc_rs::cipher_suite;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
-use testkit::authority::Pair;
+use rustls::{ClientConfig, HandshakeKind, SupportedProtocolVersion};
 use testkit::{
     Client, Mode, PASSWORD, Server, Socket, USER, Wallet, bound_to, client_config,
     client_configs_with, parse_227, read_all, read_whole, with_tls,
@@ -340,8 +338,12 @@ fn a_ticket_that_does_not_fit_brings_no_other() {
 }
 
 /// New certificates change nothing for tickets.
+#[cfg(feature = "cli")]
 #[test]
 fn tickets_outlive_a_reload() {
+    use std::fs;
+    use testkit::authority::Pair;
+
     let dir = tempfile::tempdir().unwrap();
     let certfile = dir.path().join("both.pem");
     let pair = Pair::new(&["localhost"]);
@@ -368,9 +370,10 @@ fn tickets_outlive_a_reload() {
     before.resumes(&config);
 }
 
-fn trusting(pair: &Pair) -> (Arc<Wallet>, ClientConfig) {
+#[cfg(feature = "cli")]
+fn trusting(pair: &testkit::authority::Pair) -> (Arc<Wallet>, ClientConfig) {
     let wallet = Arc::new(Wallet::default());
-    let mut roots = RootCertStore::empty();
+    let mut roots = rustls::RootCertStore::empty();
     roots.add(pair.der.clone()).unwrap();
     let base = ClientConfig::builder()
         .with_root_certificates(roots)
@@ -379,6 +382,7 @@ fn trusting(pair: &Pair) -> (Arc<Wallet>, ClientConfig) {
     (wallet, config)
 }
 
+#[cfg(feature = "cli")]
 mod in_processes {
     use testkit::{Program, wait_for};
 
