@@ -16,7 +16,7 @@ use log::Level;
 use super::check;
 use super::data::{
     DataChannel, DataConnection, Ended, EndingDTP, Opening, Outcome, Outgoing, PendingTransfer,
-    Transfer, Upload, linger,
+    Transfer, Upload, final_reply_due, linger,
 };
 use super::files;
 use super::hooks::{Borrowed, Hooks};
@@ -28,7 +28,7 @@ use crate::ioloop::Stream;
 use crate::limits::Slot;
 use crate::producers::Producer;
 use crate::proto::reply::Reply;
-use crate::time::after;
+
 use crate::uploads::Claim;
 
 // --- the beginning
@@ -197,7 +197,7 @@ pub(super) fn open<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Str
 // --- the end
 
 /// The transfer has come to its end by itself. The final reply of a download waits for the client
-/// to close its side, but not longer than [`REPLY_PAUSE`] after the preliminary reply.
+/// to close its side, but not for long: see [`final_reply_due`].
 pub(super) fn conclude<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, outcome: Outcome) {
     let due = match &s.data {
         DataState::Open(open) => reply_due(s, &open.channel, &outcome),
@@ -215,11 +215,15 @@ pub(super) fn finish<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, outcome: 
 
 /// Sends the final reply that waits, if it is due. Returns whether it was sent.
 pub(super) fn reply_if_due<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
-    let due = matches!(&s.data, DataState::Ending(ending) if ending.is_due(s.now));
-    if due {
-        reply_now(h, s);
+    let DataState::Ending(ending) = &s.data else {
+        return false;
+    };
+    if !ending.is_due(s.now) {
+        return false;
     }
-    due
+    s.closes_data = ending.stream.is_read_closed();
+    reply_now(h, s);
+    true
 }
 
 /// Sends the final reply that waits, if there is one.
@@ -238,8 +242,8 @@ fn reply_due(s: &FTPSession, channel: &DataChannel, outcome: &Outcome) -> Option
             outcome,
             Outcome::Complete | Outcome::Failed(_) | Outcome::Ended(_)
         );
-    let due = after(s.announced?, REPLY_PAUSE);
-    (waits && clock(s) < due).then_some(due)
+    let announced = s.announced.filter(|_| waits)?;
+    final_reply_due(announced, clock(s), s.closes_data)
 }
 
 fn end<H: Hooks + ?Sized>(
@@ -494,7 +498,3 @@ fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64, file: Option<&Path>)
         Outcome::Silent => {}
     }
 }
-
-/// The longest time between the two replies of a download during which the second one waits for
-/// the client. Some clients that read both at once wait for the second one until they time out.
-const REPLY_PAUSE: Duration = Duration::from_millis(2);

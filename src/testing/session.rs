@@ -168,7 +168,7 @@ impl<H: FTPHandler + 'static> Session<H> {
 
     /// The next reply; `None` if none has arrived whole.
     ///
-    /// The final reply of a download waits, up to 2 ms, for the client to close its side of the
+    /// The final reply of a download waits, 2 ms or 50 ms, for the client to close its side of the
     /// data connection. If that is all that the session waits for, the clock is moved on.
     #[track_caller]
     pub fn reply(&mut self) -> Option<Reply> {

@@ -67,6 +67,24 @@ fn a_final_reply_waits_two_milliseconds_at_most() {
     }
 }
 
+/// Such a client does not wait for the reply, and may be busy with other connections.
+#[test]
+fn a_client_that_closed_its_side_last_time_gets_more_time() {
+    let place = with_file();
+    let mut session = place.login();
+    let mut data = begin(&mut session, "RETR a");
+    assert_eq!(data.read_to_end(), b"abc");
+    assert_eq!(arrived(&mut session), "226 Transfer complete.\r\n");
+    // Now it does not close. The next time it has 2 ms again.
+    for milliseconds in [50, 2] {
+        let _data = begin(&mut session, "RETR a");
+        session.advance(milliseconds * MILLISECOND - Duration::from_micros(1));
+        assert_eq!(arrived(&mut session), "", "{milliseconds}");
+        session.advance(Duration::from_micros(1));
+        assert_eq!(arrived(&mut session), "226 Transfer complete.\r\n");
+    }
+}
+
 #[test]
 fn a_client_that_has_closed_its_side_before_is_not_waited_for() {
     let place = with_file();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::outcome::Outcome;
 use crate::ioloop::{Linger, LingerLimits, Readiness, Stream};
 use crate::limits::Slot;
+use crate::time::after;
 
 /// What is reported about a transfer that is over.
 pub(crate) struct Ended {
@@ -64,3 +65,28 @@ const LIMITS: LingerLimits = LingerLimits {
     time: Duration::from_secs(30),
     bytes: 1 << 30,
 };
+
+/// When the final reply of a download is due that has ended at `now`, and was announced at
+/// `announced`; `None`: at once.
+///
+/// Some clients that read both replies at once wait for the second one until they time out. So the
+/// second one waits for the client to close its side, but not longer than [`REPLY_PAUSE`] after the
+/// first. With `closes_data`, the client closed its side the last time before it had the final
+/// reply, so it does not wait for that reply: it gets [`BUSY_PAUSE`].
+pub(crate) fn final_reply_due(
+    announced: Instant,
+    now: Instant,
+    closes_data: bool,
+) -> Option<Instant> {
+    let pause = match closes_data {
+        true => BUSY_PAUSE,
+        false => REPLY_PAUSE,
+    };
+    (now < after(announced, REPLY_PAUSE)).then(|| after(announced, pause))
+}
+
+/// Enough for a client that serves this connection only.
+const REPLY_PAUSE: Duration = Duration::from_millis(2);
+
+/// Enough for a client that is busy with other connections, as aria2 is.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);

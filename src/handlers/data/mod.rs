@@ -21,7 +21,7 @@ pub use self::channel::DataChannel;
 pub(crate) use self::channel::{Lent, Opening, Transfer};
 pub use self::config::DTPConfig;
 pub(crate) use self::connection::DataConnection;
-pub(crate) use self::ended::{Ended, EndingDTP, linger};
+pub(crate) use self::ended::{Ended, EndingDTP, final_reply_due, linger};
 pub use self::handler::{
     DTPHandler, StockDTPHandler, enable_receiving, handle_read, push, push_with_producer, recv,
     secure_connection, send, store, use_sendfile,

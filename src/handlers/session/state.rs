@@ -67,6 +67,9 @@ pub struct FTPSession {
     pub(crate) pending: Option<Box<PendingTransfer>>,
     /// When the last preliminary reply has left; `None` until it has.
     pub(crate) announced: Option<Instant>,
+    /// Whether the client closed its side of the last data connection of a short download before
+    /// the final reply.
+    pub(crate) closes_data: bool,
     /// The upload that waits for its file.
     pub(crate) upload_wait: Option<Box<UploadWait>>,
     /// A data connection that is over, and whose client may still send.
@@ -138,6 +141,7 @@ impl FTPSession {
             data: DataState::None,
             pending: None,
             announced: Some(new.now),
+            closes_data: false,
             upload_wait: None,
             lingering: None,
             replaced: None,
