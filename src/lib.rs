@@ -175,6 +175,7 @@
 //! | `handlers::log`, `handlers::files` | the lines of commands and transfers; the one door to the file system | which command runs |
 //! | `handlers::check`, `handlers::turn` | whether a command may run, and whether now | what it does |
 //! | `handlers::transfers` | how a transfer begins and ends | which command began it |
+//! | `handlers::pending` | how a transfer ends whose data connection does not come | when it does |
 //! | `handlers::parking` | how the results of jobs come back to a session | what the jobs do |
 //! | [`handlers::dispatchers`] | data connections that are not open yet: PASV, PORT | what they transfer |
 //! | [`handlers::commands`] | the stock bodies of the commands | which of them are overridden |

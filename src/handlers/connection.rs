@@ -20,6 +20,7 @@ use super::dispatchers;
 use super::handler::{FTPHandler, StockHandler};
 use super::lifecycle::{self, REAP_STEPS};
 use super::parking;
+use super::pending;
 use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
 use super::transfers;
 use super::turn::{has_room, is_hello, is_http, must_hold, takes_commands};
@@ -431,7 +432,7 @@ fn run_line<H: FTPHandler>(h: &mut H, s: &mut FTPSession, piece: &[u8]) {
         Ok(decoded) => h.pre_process_command(s, &CommandLine::parse(&decoded)),
         Err(_) => s.respond(Reply::new(501, "Can't decode command.")),
     }
-    transfers::forget_replaced(h, s);
+    pending::forget_replaced(h, s);
 }
 
 /// The numbers of a session's sockets.

@@ -117,7 +117,8 @@ pub trait FTPHandler {
         dispatch::process_command(self, s, cmd);
     }
 
-    /// Logs the user out, as REIN and another USER do.
+    /// Logs the user out, as REIN and another USER do. Transfers and the data port stay: REIN has
+    /// ended them before.
     fn flush_account(&mut self, s: &mut FTPSession) {
         commands::flush_account(self, s);
     }

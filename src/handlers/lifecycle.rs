@@ -7,6 +7,7 @@ use log::Level;
 use super::commands::{login, transfer};
 use super::data::{Outcome, TAKEN_OVER};
 use super::hooks::Hooks;
+use super::pending;
 use super::session::{DataState, FTPSession, Leaving, TIMERS_MAX};
 use super::transfers;
 use crate::proto::reply::Reply;
@@ -30,7 +31,7 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
         s.upload_wait.as_ref().map(|wait| wait.next),
         s.pending
             .as_ref()
-            .and_then(|pending| pending.claim()?.look_at()),
+            .and_then(|pending| pending.transfer.claim()?.look_at()),
         s.login.next_timeout(),
         data,
         s.next_timer(),
@@ -69,12 +70,12 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     }
     if s.pending
         .as_mut()
-        .is_some_and(|pending| pending.is_taken_over(now))
+        .is_some_and(|pending| pending.transfer.is_taken_over(now))
     {
         if matches!(s.data, DataState::Listening(_)) {
             s.data = DataState::None;
         }
-        transfers::forget_pending(h, s, Some(TAKEN_OVER));
+        pending::forget(h, s, Some(TAKEN_OVER));
     }
     let ended = match &mut s.data {
         DataState::Open(open) => open.check_deadlines(now),
@@ -136,7 +137,7 @@ pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: 
             transfers::finish(h, s, Outcome::Silent);
             s.data = DataState::None;
         }
-        3 => transfers::forget_pending(h, s, None),
+        3 => pending::forget(h, s, None),
         4 => login::drop_refusal(h, s),
         _ => {
             s.log("FTP session closed (disconnect).");

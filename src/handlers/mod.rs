@@ -24,6 +24,7 @@ mod lifecycle;
 mod locking;
 mod log;
 mod parking;
+mod pending;
 mod session;
 mod throttled;
 mod transfer_log;

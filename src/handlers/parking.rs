@@ -5,8 +5,8 @@ use std::any::Any;
 use super::command::{Command, OwnedCommand};
 use super::hooks::Hooks;
 use super::log::log_answer;
+use super::pending;
 use super::session::{FTPSession, JobDone, Leaving};
-use super::transfers;
 
 /// A job has ended: its result is handed to the hook when those in front of it have ended.
 pub(super) fn come_back<H: Hooks + 'static>(h: &mut H, s: &mut FTPSession, done: JobDone) {
@@ -24,7 +24,7 @@ pub(super) fn come_back<H: Hooks + 'static>(h: &mut H, s: &mut FTPSession, done:
         let handler: &mut dyn Any = h;
         then(handler, s, result);
         log_late(h, s);
-        transfers::forget_replaced(h, s);
+        pending::forget_replaced(h, s);
     }
     if s.parked.as_ref().is_none_or(|parked| parked.is_empty()) {
         unpark(s);

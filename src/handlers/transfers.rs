@@ -20,13 +20,12 @@ use super::data::{
 };
 use super::files;
 use super::hooks::{Borrowed, Hooks};
-use super::session::{DataState, FTPSession, Leaving};
+use super::session::{DataState, FTPSession, Leaving, Pending};
 use super::transfer_log::TransferLog;
 use crate::error::strerror;
 use crate::filesystems::FSFile;
 use crate::ioloop::Stream;
 use crate::limits::Slot;
-use crate::producers::Producer;
 use crate::proto::reply::Reply;
 
 use crate::uploads::Claim;
@@ -142,7 +141,8 @@ fn begin(s: &mut FTPSession, transfer: PendingTransfer) {
         // PROT P came after the connection, and perhaps AUTH did.
         open.secure(session);
     }
-    if let Some(replaced) = s.pending.replace(Box::new(transfer)) {
+    let owner = None;
+    if let Some(replaced) = s.pending.replace(Box::new(Pending { transfer, owner })) {
         s.replaced = Some(replaced);
     }
     begin_pending(s);
@@ -151,9 +151,13 @@ fn begin(s: &mut FTPSession, transfer: PendingTransfer) {
 /// The file at `path` is about to be opened for an upload that replaces the pending transfer. If
 /// that one is an upload to the same file, closes it first: it may remove the file.
 pub(super) fn close_pending_upload(s: &mut FTPSession, path: &Path) {
-    let pending = s.pending.take_if(|pending| pending.is_upload_to(path));
+    let pending = s
+        .pending
+        .take_if(|pending| pending.transfer.is_upload_to(path));
     if let Some(pending) = pending {
-        s.replaced = Some(Box::new(pending.close()));
+        let Pending { transfer, owner } = *pending;
+        let transfer = transfer.close();
+        s.replaced = Some(Box::new(Pending { transfer, owner }));
     }
 }
 
@@ -170,12 +174,26 @@ fn begin_pending(s: &mut FTPSession) {
         DataState::Connecting(_) | DataState::Ending(_) | DataState::None => return,
     };
     if let Some(pending) = s.pending.take() {
-        open.begin_transfer(*pending, s.now);
+        let Pending { transfer, owner } = *pending;
+        open.begin_transfer(transfer, s.now);
+        s.begin_as(owner);
     }
 }
 
 /// The data connection is open: begins the transfer that waits for it.
 pub(super) fn open<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Stream, slot: Slot) {
+    let connection = s.as_pending_user(|s| connection(h, s, stream, slot));
+    s.data = DataState::Open(Box::new(connection));
+    s.idle = None;
+    begin_pending(s);
+}
+
+fn connection<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &FTPSession,
+    stream: Stream,
+    slot: Slot,
+) -> DataConnection {
     let mut dtp = h.dtp_handler(s);
     let mut channel = DataChannel::new(Opening {
         stream,
@@ -189,9 +207,20 @@ pub(super) fn open<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, stream: Str
     if s.prot {
         dtp.secure_connection(&mut channel);
     }
-    s.data = DataState::Open(Box::new(DataConnection::new(channel, dtp)));
-    s.idle = None;
-    begin_pending(s);
+    DataConnection::new(channel, dtp)
+}
+
+/// A user has logged in: a data connection that an earlier one has left is for the transfer of
+/// this one.
+pub(super) fn hand_over<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if !matches!(s.data, DataState::Open(_)) || s.transfer_active() {
+        return;
+    }
+    let (dtp, config) = (h.dtp_handler(s), s.dtp_config());
+    let username = s.username.clone();
+    if let DataState::Open(open) = &mut s.data {
+        open.hand_over(dtp, config, username);
+    }
 }
 
 // --- the end
@@ -351,84 +380,8 @@ fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: Ended) {
     s.restart_idle();
 }
 
-/// Forgets the pending transfer, if there is one: its data connection will not come. `reply`
-/// is its final reply, unless another one stands for it.
-pub(super) fn forget_pending<H: Hooks + ?Sized>(
-    h: &mut H,
-    s: &mut FTPSession,
-    reply: Option<Reply>,
-) {
-    if let Some(pending) = s.pending.take() {
-        forget(h, s, *pending, reply);
-    }
-}
-
-/// Forgets the pending transfer that another one has replaced, if there is one.
-pub(super) fn forget_replaced<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
-    if let Some(replaced) = s.replaced.take() {
-        forget(h, s, *replaced, None);
-    }
-}
-
-fn forget<H: Hooks + ?Sized>(
-    h: &mut H,
-    s: &mut FTPSession,
-    pending: PendingTransfer,
-    reply: Option<Reply>,
-) {
-    let mut claimed = None;
-    let (transfer, file_name, cmd, receive) = match pending {
-        PendingTransfer::Send(Outgoing::File(name, producer), cmd, _) => {
-            (Promised::Producer(producer), Some(name), cmd, false)
-        }
-        PendingTransfer::Send(_, cmd, _) => (Promised::Nothing, None, cmd, false),
-        PendingTransfer::Receive(upload, cmd, claim) => {
-            claimed = claim;
-            let name = upload.file.name().to_owned();
-            (Promised::File(upload.file), Some(name), cmd, true)
-        }
-        PendingTransfer::Closed(name, cmd) => (Promised::Nothing, Some(name), cmd, true),
-    };
-    let then = move |h: &mut dyn Hooks, s: &mut FTPSession| {
-        drop(claimed);
-        s.aside(|s| {
-            if let Some(reply) = reply {
-                s.respond(reply);
-            }
-            if let Some(filename) = &file_name {
-                let transfer = TransferLog {
-                    cmd: &cmd,
-                    filename,
-                    receive,
-                    completed: false,
-                    elapsed: Duration::ZERO,
-                    bytes: 0,
-                };
-                report(h, s, &transfer);
-            }
-        });
-    };
-    match transfer {
-        // The transfer has failed already, so an error of the file changes nothing.
-        Promised::File(file) => files::finish(h, s, file, false, |h, s, _| then(h, s)),
-        Promised::Producer(mut producer) => {
-            producer.finish(false);
-            drop(producer);
-            then(&mut Borrowed(h), s);
-        }
-        Promised::Nothing => then(&mut Borrowed(h), s),
-    }
-}
-
-/// What a pending transfer has opened.
-enum Promised {
-    File(Box<dyn FSFile>),
-    Producer(Box<dyn Producer>),
-    Nothing,
-}
-
 /// Logs the transfer of a file, and calls one of the four callbacks of files.
-fn report<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, transfer: &TransferLog<'_>) {
+pub(super) fn report<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, transfer: &TransferLog<'_>) {
     h.log_transfer(s, transfer);
     let filename = transfer.filename;
     match (transfer.receive, transfer.completed) {

@@ -64,7 +64,12 @@ pub(crate) const OURS: [Rule; 23] = [
     // and ends it: it calls the first of the methods below, and then one of the others.
     Rule::NamedOnlyBy(
         &["PendingTransfer", "DataConnection"],
-        &["handlers::data", "handlers::session", "handlers::transfers"],
+        &[
+            "handlers::data",
+            "handlers::pending",
+            "handlers::session",
+            "handlers::transfers",
+        ],
     ),
     Rule::CalledOnlyBy(
         &[

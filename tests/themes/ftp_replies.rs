@@ -203,7 +203,9 @@ impl FTPHandler for Users {
 }
 
 /// A server with two users, `one` and `two`, with a home each.
-fn two_users(change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> (Server, Receiver<String>) {
+pub(super) fn two_users(
+    change: impl FnOnce(&mut FTPConfig) + Send + 'static,
+) -> (Server, Receiver<String>) {
     let (sender, events) = channel();
     let server = Server::with_handler(
         MODE,
@@ -225,7 +227,7 @@ fn two_users(change: impl FnOnce(&mut FTPConfig) + Send + 'static) -> (Server, R
     (server, events)
 }
 
-fn login_as_one(server: &Server) -> Client {
+pub(super) fn login_as_one(server: &Server) -> Client {
     let mut client = server.connect();
     client.login("one", PASSWORD);
     client.expect(200, "TYPE I");
@@ -269,29 +271,6 @@ fn a_transfer_stays_that_of_its_user() {
                 assert_eq!(next(&events), "disconnect two true two");
             }
         }
-    }
-}
-
-#[test]
-fn a_transfer_that_is_forgotten_is_that_of_its_user() {
-    let (server, events) = two_users(|_| {});
-    for command in ["STOR file", "RETR file"] {
-        server.write("one/file", b"abc");
-        let mut client = login_as_one(&server);
-        client.expect(227, "PASV");
-        client.expect(150, command);
-        client.expect(331, "USER two");
-        let what = if command.starts_with("STOR") {
-            "received"
-        } else {
-            "sent"
-        };
-        assert_eq!(next(&events), format!("incomplete {what} one true one"));
-        assert_eq!(next(&events), "logout one true one");
-        client.expect(230, format!("PASS {PASSWORD}"));
-        client.expect(221, "QUIT");
-        assert_eq!(next(&events), "logout two true two");
-        assert_eq!(next(&events), "disconnect two true two");
     }
 }
 

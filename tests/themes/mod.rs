@@ -27,6 +27,7 @@ mod last_replies;
 mod links;
 mod network_protocols;
 mod overrides;
+mod pending_transfers;
 mod regressions;
 mod servers;
 mod throttle_bandwidth;

@@ -397,6 +397,10 @@ fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
     }
     client.expect(150, command);
     match end {
+        End::Says("REIN", code) => {
+            client.expect(426, "REIN");
+            client.expect_reply(code);
+        }
         End::Says(command, code) => drop(client.expect(code, command)),
         End::Leaves => client.socket.shutdown(std::net::Shutdown::Both).unwrap(),
     }

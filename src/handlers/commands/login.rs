@@ -11,7 +11,6 @@ use log::Level;
 use crate::authorizers::{Answers, LaterVerdict, MSG_QUIT, Verdict, Work};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::FSState;
-use crate::handlers::data::Outcome;
 use crate::handlers::dispatchers;
 use crate::handlers::files;
 use crate::handlers::hooks::Hooks;
@@ -141,8 +140,9 @@ fn answer<H: Hooks + ?Sized>(
             let msg_login = s.authorizer().get_msg_login(&s.username);
             h.handle_auth_success(s, &home, password, &msg_login);
             // An override may have refused the login after all.
-            if !s.authenticated() {
-                s.slot.clear_user();
+            match s.authenticated() {
+                true => transfers::hand_over(h, s),
+                false => s.uncount_user(),
             }
             s.tell_tls_user();
         }
@@ -240,21 +240,16 @@ fn take_refused(s: &mut FTPSession) -> Option<Box<Refused>> {
 /// Stock [`FTPHandler::ftp_rein`](crate::FTPHandler::ftp_rein): all is as after the greeting, but
 /// TLS stays on the control connection, and failed logins still count.
 pub fn rein<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    dispatchers::reset_data(h, s);
     h.flush_account(s);
     s.reset_parameters();
     s.respond(Reply::new(230, "Ready for new user."));
 }
 
-/// Stock [`FTPHandler::flush_account`](crate::FTPHandler::flush_account). A transfer in progress
-/// goes on, as one of its user. The parameters of transfers stay (RFC 959 §4.1.1).
+/// Stock [`FTPHandler::flush_account`](crate::FTPHandler::flush_account). A transfer that is in
+/// progress or pending stays one of its user. The parameters of transfers stay, and with them the
+/// data port: a listener, and a data connection (RFC 959 §4.1.1).
 pub fn flush_account<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
-    match &s.data {
-        DataState::Open(_) | DataState::Ending(_) if s.transfer_active() => {}
-        DataState::Open(_) => transfers::finish(h, s, Outcome::Silent),
-        DataState::Connecting(_) => dispatchers::fail_active(h, s),
-        _ => s.data = DataState::None,
-    }
-    transfers::forget_pending(h, s, None);
     if s.authenticated() && !s.username.is_empty() {
         let username = s.username.clone();
         h.on_logout(s, &username);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use log::Level;
 
 use crate::error::strerror;
+use crate::handlers::dispatchers;
 use crate::handlers::hooks::Hooks;
 use crate::handlers::session::{ControlTls, FTPSession};
 use crate::ioloop::stream::is_disconnect;
@@ -22,6 +23,7 @@ pub fn auth<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
         s.respond(Reply::new(503, "Already using TLS."));
     } else if matches!(arg.as_str(), "TLS" | "TLS-C" | "SSL" | "TLS-P") {
         // Nothing that came in clear text is carried over (RFC 2228 §3).
+        dispatchers::reset_data(h, s);
         h.flush_account(s);
         s.auth_protects = matches!(arg.as_str(), "SSL" | "TLS-P");
         s.reset_parameters();

@@ -18,6 +18,7 @@ use crate::handlers::files;
 use crate::handlers::hooks::Hooks;
 use crate::handlers::locking::{Claimed, Locking, NotOpened};
 use crate::handlers::log::log_answer;
+use crate::handlers::pending;
 use crate::handlers::session::{DataState, FTPSession, UploadWait};
 use crate::handlers::transfers::{self, push_dtp_data};
 use crate::proto::address::parse_offset;
@@ -110,7 +111,7 @@ pub(crate) fn retry_upload<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     if s.upload_wait.is_none() {
         let (name, arg) = (command_of(wait.mode), CmdArg::Path(&wait.path));
         log_answer(h, s, &Command { name, arg });
-        transfers::forget_replaced(h, s);
+        pending::forget_replaced(h, s);
     }
 }
 
@@ -260,7 +261,7 @@ pub fn rest(s: &mut FTPSession, line: &str) {
 /// transfer, which has got 150, is forgotten.
 pub fn abor<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     let pending = s.pending.is_some();
-    transfers::forget_pending(h, s, None);
+    pending::forget(h, s, None);
     transfers::reply_now(h, s);
     let reply = match &s.data {
         DataState::None if pending => ABORTED,

@@ -159,6 +159,16 @@ impl DataChannel {
         }
     }
 
+    /// The connection is from now on for another user.
+    pub(super) fn set_user(&mut self, config: DTPConfig, username: String) {
+        self.timeout = config.timeout;
+        self.ac_in_buffer_size = config.ac_in_buffer_size;
+        self.ac_out_buffer_size = config.ac_out_buffer_size;
+        self.config = config;
+        self.username = username;
+        self.wake_at = None;
+    }
+
     /// The settings of data connections.
     #[must_use]
     pub fn config(&self) -> &DTPConfig {

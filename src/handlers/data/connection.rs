@@ -6,6 +6,7 @@ use std::time::Instant;
 use mio::Interest;
 
 use super::channel::{DataChannel, Transfer};
+use super::config::DTPConfig;
 use super::handler::DTPHandler;
 use super::payload::{Outgoing, PendingTransfer, Upload};
 use super::tls::{DataTls, Stage};
@@ -34,6 +35,19 @@ impl DataConnection {
         let new = session.map(|session| Box::new(DataTls::new(session)));
         channel.tls = channel.tls.take().or(new);
         self.dtp.secure_connection(channel);
+    }
+
+    /// Another user has logged in, whose transfer the connection is for.
+    pub(crate) fn hand_over(
+        &mut self,
+        dtp: Box<dyn DTPHandler>,
+        config: DTPConfig,
+        username: String,
+    ) {
+        self.dtp.close(&mut self.channel);
+        self.channel.set_user(config, username);
+        self.dtp = dtp;
+        self.dtp.on_open(&mut self.channel);
     }
 
     /// Begins a transfer.

@@ -10,4 +10,4 @@ pub(crate) use self::active::drive_active;
 pub use self::active::{eprt, handle_active_timeout, handle_connect, port};
 pub(crate) use self::passive::drive_passive;
 pub use self::passive::{epsv, handle_accepted, handle_passive_timeout, pasv};
-pub(crate) use self::replace::fail_active;
+pub(crate) use self::replace::{fail_active, reset_data};

@@ -9,6 +9,7 @@ use super::active::{USE_IPV4, USE_IPV6, unknown_protocol};
 use super::replace::{accepts_new_cons, close_data};
 use crate::error::strerror;
 use crate::handlers::hooks::Hooks;
+use crate::handlers::pending;
 use crate::handlers::session::{DataState, FTPSession, PassiveDTP};
 use crate::handlers::transfers;
 use crate::ioloop::{Listener, Stream, StreamListener};
@@ -167,7 +168,7 @@ pub fn handle_passive_timeout<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) 
     let reply = Reply::new(421, "Passive data channel timed out.");
     s.respond_at(Level::Info, reply);
     // The 421 is also the final reply of the transfer that waited for the connection.
-    transfers::forget_pending(h, s, None);
+    pending::forget(h, s, None);
 }
 
 /// The connections that are accepted in one turn of a session.

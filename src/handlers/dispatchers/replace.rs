@@ -7,6 +7,7 @@ use log::Level;
 use crate::handlers::command::CmdArg;
 use crate::handlers::data::Outcome;
 use crate::handlers::hooks::Hooks;
+use crate::handlers::pending;
 use crate::handlers::session::{ActiveDTP, DataState, FTPSession};
 use crate::handlers::transfers;
 use crate::proto::reply::Reply;
@@ -26,12 +27,21 @@ pub(super) fn close_data<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
             let claimed = passive.claimed;
             s.data = DataState::None;
             if claimed {
-                transfers::forget_pending(h, s, Some(Reply::cut(0)));
+                pending::forget(h, s, Some(Reply::cut(0)));
             }
         }
         DataState::Ending(_) => transfers::reply_now(h, s),
         DataState::None => {}
     }
+}
+
+/// All parameters of transfers are reset: closes the data connection, or the attempt to open one,
+/// and ends the pending transfer. A transfer in progress goes on.
+pub(crate) fn reset_data<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if !s.transfer_active() {
+        close_data(h, s);
+    }
+    pending::forget(h, s, Some(Reply::cut(0)));
 }
 
 /// Whether the limits allow another socket. If not, the command is replied to.

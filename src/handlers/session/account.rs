@@ -1,42 +1,111 @@
-//! The user of a session, and the user of a transfer that goes on after its user has logged out.
+//! The user of a session, and the user of a transfer that goes on, or is pending, after its user has
+//! logged out.
 
+use std::ffi::OsStr;
 use std::mem;
 
-use super::login::{Account, Login};
+use super::login::{Account, Login, Owner};
 use super::state::FTPSession;
+use crate::filesystems::FSState;
+use crate::limits::Slot;
 
 impl FTPSession {
-    /// Forgets the user. A transfer in progress stays that of the user who has begun it, and
-    /// counts for that user.
+    /// Forgets the user. A transfer that is in progress or pending stays that of the user who has
+    /// begun it, and counts for that user.
     pub(crate) fn forget_user(&mut self) {
-        let mut account = Account {
-            login: Login::No,
-            username: String::new(),
-            password: String::new(),
-            fs: None,
-        };
+        let mut account = Account::default();
         self.swap_account(&mut account);
+        if account.login.is_done()
+            && let Some(pending) = &mut self.pending
+            && pending.owner.is_none()
+        {
+            let (account, slot) = (account.copy(), self.server.slot());
+            pending.owner = Some(Box::new(Owner { account, slot }));
+        }
         if self.transfer_active() && self.transfer_user.is_none() {
             self.transfer_user = Some(Box::new(account));
         }
-        if let (Some(user), Some(slot)) = (&self.transfer_user, self.data.slot()) {
-            slot.count_user(&user.username);
-        }
-        self.slot.clear_user();
+        self.uncount_user();
     }
 
     /// Counts the session for the user who logs in. Returns false if the user has the most
     /// sessions allowed.
     pub(crate) fn count_user(&mut self) -> bool {
-        if let (Some(user), Some(slot)) = (&self.transfer_user, self.data.slot())
-            && user.username == self.username
-        {
-            // The transfer of this session counts for the user already.
-            self.slot.count_user(&self.username);
-            slot.clear_user();
-            return true;
+        let username = self.username.clone();
+        let mut is_counted = false;
+        self.for_transfers_of_others(|account, _| is_counted |= account.username == username);
+        if !is_counted {
+            return self.slot.assign_user(&username);
         }
-        self.slot.assign_user(&self.username)
+        // A transfer of this session counts for the user already.
+        self.slot.count_user(&username);
+        self.count_transfers(Some(&username));
+        true
+    }
+
+    /// Counts the session for nobody.
+    pub(crate) fn uncount_user(&mut self) {
+        self.count_transfers(None);
+        self.slot.clear_user();
+    }
+
+    /// Counts each transfer for its user, unless the session itself counts for that one.
+    fn count_transfers(&mut self, counted: Option<&str>) {
+        self.for_transfers_of_others(|account, slot| match counted {
+            Some(username) if account.username == username => slot.clear_user(),
+            _ => slot.count_user(&account.username),
+        });
+    }
+
+    /// Calls a function for each transfer whose user has logged out.
+    fn for_transfers_of_others(&mut self, mut function: impl FnMut(&Account, &mut Slot)) {
+        if let (Some(user), Some(slot)) = (&self.transfer_user, self.data.slot()) {
+            function(user, slot);
+        }
+        if let Some(pending) = &mut self.pending
+            && let Some(owner) = &mut pending.owner
+        {
+            function(&owner.account, &mut owner.slot);
+        }
+    }
+
+    /// The pending transfer has begun: it was that of `owner`, if the user has logged out.
+    pub(crate) fn begin_as(&mut self, owner: Option<Box<Owner>>) {
+        let Some(owner) = owner else { return };
+        // The slot is given back when the data connection counts.
+        let Owner { account, slot } = *owner;
+        self.transfer_user = Some(Box::new(account));
+        let counted = self.authenticated().then(|| self.username.clone());
+        self.count_transfers(counted.as_deref());
+        drop(slot);
+    }
+
+    /// Runs `function` as the user of the pending transfer.
+    pub(crate) fn as_pending_user<T>(&mut self, function: impl FnOnce(&mut Self) -> T) -> T {
+        let owner = self
+            .pending
+            .as_mut()
+            .and_then(|pending| pending.owner.take());
+        let (result, owner) = self.as_owner(owner, function);
+        if let Some(pending) = &mut self.pending {
+            pending.owner = owner;
+        }
+        result
+    }
+
+    /// Runs `function` as the owner of a transfer that was pending, if that user has logged out.
+    pub(crate) fn as_owner<T>(
+        &mut self,
+        owner: Option<Box<Owner>>,
+        function: impl FnOnce(&mut Self) -> T,
+    ) -> (T, Option<Box<Owner>>) {
+        let Some(mut owner) = owner else {
+            return (function(self), None);
+        };
+        self.swap_account(&mut owner.account);
+        let result = function(self);
+        self.swap_account(&mut owner.account);
+        (result, Some(owner))
     }
 
     /// Runs `function` as the user whose transfer is in progress or ends.
@@ -63,5 +132,18 @@ impl FTPSession {
         mem::swap(&mut self.username, &mut account.username);
         mem::swap(&mut self.password, &mut account.password);
         mem::swap(&mut self.fs, &mut account.fs);
+    }
+}
+
+impl Account {
+    /// A copy of the account of a user who is logged in.
+    fn copy(&self) -> Self {
+        let copy = |fs: &FSState| FSState::new(fs.root(), OsStr::to_owned(fs.cwd()));
+        Self {
+            login: Login::Done,
+            username: self.username.clone(),
+            password: self.password.clone(),
+            fs: self.fs.as_ref().map(copy),
+        }
     }
 }

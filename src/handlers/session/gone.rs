@@ -13,7 +13,7 @@ impl FTPSession {
         match (&self.data, &self.pending) {
             (DataState::Open(open), _) => open.channel.receive(),
             (DataState::Listening(passive), Some(pending)) => {
-                passive.claimed && pending.is_upload()
+                passive.claimed && pending.transfer.is_upload()
             }
             _ => false,
         }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::filesystems::FSState;
+use crate::limits::Slot;
 
 /// How far the login has come.
 #[derive(Default)]
@@ -17,11 +18,19 @@ pub(crate) enum Login {
 }
 
 /// Who is logged in, or was when a transfer began.
+#[derive(Default)]
 pub(crate) struct Account {
     pub(super) login: Login,
     pub(super) username: String,
     pub(super) password: String,
     pub(super) fs: Option<FSState>,
+}
+
+/// The user of a pending transfer who has logged out.
+pub(crate) struct Owner {
+    pub(super) account: Account,
+    /// Counts for that user.
+    pub(super) slot: Slot,
 }
 
 /// A question to the authorizer.

@@ -15,7 +15,9 @@ mod timers;
 
 pub(crate) use self::login::{Asked, Login, Refused};
 pub(crate) use self::offload::JobDone;
-pub(crate) use self::stage::{ActiveDTP, ControlTls, DataState, Leaving, PassiveDTP, UploadWait};
+pub(crate) use self::stage::{
+    ActiveDTP, ControlTls, DataState, Leaving, PassiveDTP, Pending, UploadWait,
+};
 pub use self::state::FTPSession;
 pub(crate) use self::state::NewSession;
 pub(crate) use self::timers::TIMERS_MAX;

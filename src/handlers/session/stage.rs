@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::login::Owner;
 use crate::filesystems::OpenMode;
-use crate::handlers::data::{DataConnection, EndingDTP};
+use crate::handlers::data::{DataConnection, EndingDTP, PendingTransfer};
 use crate::ioloop::{Listener, Stream, StreamListener};
 use crate::limits::Slot;
 use crate::tls::{ControlHandshake, TlsSession};
@@ -45,6 +46,13 @@ pub(crate) struct UploadWait {
     pub(crate) next: Instant,
     /// When to give up.
     pub(crate) until: Instant,
+}
+
+/// A transfer that waits for its data connection.
+pub(crate) struct Pending {
+    pub(crate) transfer: PendingTransfer,
+    /// The user of the transfer, if that user has logged out meanwhile.
+    pub(crate) owner: Option<Box<Owner>>,
 }
 
 /// The stages of a data connection.

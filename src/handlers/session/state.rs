@@ -9,12 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::login::{Account, Login};
 use super::parked::Parked;
-use super::stage::{ControlTls, DataState, Leaving, UploadWait};
+use super::stage::{ControlTls, DataState, Leaving, Pending, UploadWait};
 use super::timers::{TimerId, Timers};
 use crate::authorizers::{Client, run_as};
 use crate::filesystems::FSState;
 use crate::handlers::config::FTPConfig;
-use crate::handlers::data::{DataChannel, PendingTransfer};
+use crate::handlers::data::DataChannel;
 use crate::ioloop::line::Terminator;
 use crate::ioloop::tls::Tls;
 use crate::ioloop::{AsyncChat, ChannelId, Linger, Remote, Stream};
@@ -64,7 +64,7 @@ pub struct FTPSession {
     pub(crate) prot: bool,
 
     pub(crate) data: DataState,
-    pub(crate) pending: Option<Box<PendingTransfer>>,
+    pub(crate) pending: Option<Box<Pending>>,
     /// When the last preliminary reply has left; `None` until it has.
     pub(crate) announced: Option<Instant>,
     /// Whether the client closed its side of the last data connection of a short download before
@@ -75,7 +75,7 @@ pub struct FTPSession {
     /// A data connection that is over, and whose client may still send.
     pub(crate) lingering: Option<Box<Linger>>,
     /// A pending transfer that another one has replaced, and that must be ended.
-    pub(crate) replaced: Option<Box<PendingTransfer>>,
+    pub(crate) replaced: Option<Box<Pending>>,
     pub(crate) rnfr: Option<PathBuf>,
     pub(crate) rest: u64,
     pub(crate) facts: MlsxFacts,
