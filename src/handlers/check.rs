@@ -127,8 +127,9 @@ fn path<'a>(
     let (kind, name) = (entry.kind, &*entry.name);
     let (extra, arg) = match kind {
         ArgKind::ModeAndPath | ArgKind::TimeAndPath => match split_once(arg) {
-            Some(parts) => parts,
-            None => {
+            // An empty path would be the current directory.
+            Some(parts) if !parts.1.is_empty() => parts,
+            _ => {
                 let reply = Reply::new(501, "Syntax error: command needs two arguments.");
                 return Err(Refusal::new(name, "", reply));
             }

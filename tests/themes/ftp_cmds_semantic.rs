@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fs;
+
 use testkit::Server;
 
 use crate::MODE;
@@ -106,9 +108,16 @@ fn arg_cmds() {
             assert_eq!(reply, "501 Syntax error: command needs an argument.");
         }
     }
-    for cmd in ["SITE CHMOD 755", "MFMT 20201105120000"] {
-        let reply = client.expect(501, cmd);
-        assert_eq!(reply, "501 Syntax error: command needs two arguments.");
+    for cmd in ["SITE CHMOD 700", "MFMT 20201105120000"] {
+        for line in [cmd.to_owned(), format!("{cmd} ")] {
+            let before = fs::metadata(server.path("")).unwrap();
+            let reply = client.expect(501, line);
+            assert_eq!(reply, "501 Syntax error: command needs two arguments.");
+            let after = fs::metadata(server.path("")).unwrap();
+            assert_eq!(after.permissions(), before.permissions());
+            assert_eq!(after.modified().unwrap(), before.modified().unwrap());
+        }
+        client.expect(550, format!("{cmd}  "));
     }
 }
 
@@ -136,7 +145,7 @@ fn auth_cmds() {
         let reply = client.expect(530, cmd);
         assert_eq!(reply, "530 Log in with USER and PASS first.");
     }
-    let left = std::fs::read_dir(server.home.path()).unwrap().count();
+    let left = fs::read_dir(server.home.path()).unwrap().count();
     assert_eq!(left, 0);
 }
 
