@@ -35,29 +35,60 @@ pub(crate) fn check_line(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a text has the form of a stored hash: that of crypt(3), `$id$salt$hash`, or that of
-/// LDAP, `{SCHEME}base64`. The traditional hash of crypt(3), 13 letters and digits, has no such
-/// mark: passwords look like that too.
+/// Whether a text is what a file of hashes holds in place of a password: a hash, or the mark of a
+/// locked account, with or without a hash after it.
 fn is_hash(text: &str) -> bool {
-    let is_data = |data: &str| {
-        data.len() >= SHORTEST_HASH && data.bytes().all(|byte| byte.is_ascii_graphic())
-    };
+    if let Some(rest) = LOCKED.iter().find_map(|mark| text.strip_prefix(mark)) {
+        let is_mysql = rest.len() == 40 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        return rest.is_empty() || is_mysql || is_hash_itself(rest);
+    }
+    is_hash_itself(text)
+}
+
+/// Whether a text has the form of a hash: that of crypt(3), `$id$salt$hash`, that of BSDi,
+/// `_` and 19 characters, or that of LDAP, `{SCHEME}base64`. The traditional hash of crypt(3), 13
+/// letters and digits, has no such mark: passwords look like that too.
+fn is_hash_itself(text: &str) -> bool {
     if let Some(rest) = text.strip_prefix('$') {
         let Some((id, data)) = rest.split_once('$') else {
             return false;
         };
-        return CRYPT_IDS.contains(&id) && is_data(data);
+        // As in `$md5,rounds=1000$`.
+        let id = id.split_once(',').map_or(id, |(id, _)| id);
+        return CRYPT_IDS.contains(&id) || (PHP_IDS.contains(&id) && is_data(data));
     }
-    let ldap = text
-        .strip_prefix('{')
-        .and_then(|rest| rest.split_once('}'))
-        .map(|(scheme, data)| (scheme.to_ascii_uppercase(), data));
-    ldap.is_some_and(|(scheme, data)| LDAP_SCHEMES.contains(&scheme.as_str()) && is_data(data))
+    if let Some(rest) = text.strip_prefix('_') {
+        return rest.len() == 19 && is_data(rest);
+    }
+    let ldap = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    ldap.is_some_and(|(scheme, data)| is_scheme(scheme) && !data.is_empty())
 }
+
+/// Whether text is in the base64 of crypt(3), and long enough for a hash.
+fn is_data(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
+    text.len() >= SHORTEST_HASH && text.bytes().all(is_digit)
+}
+
+/// Whether a name may be that of a scheme (RFC 2307, and what servers of LDAP and mail have
+/// added): one in capital letters, or one that contains the name of an algorithm.
+fn is_scheme(name: &str) -> bool {
+    let is_of_name =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b',');
+    if name.len() < 2 || !name.bytes().all(is_of_name) {
+        return false;
+    }
+    let capitals = name.to_ascii_uppercase();
+    name.starts_with(|first: char| first.is_ascii_uppercase()) && name == capitals
+        || ALGORITHMS.iter().any(|known| capitals.contains(known))
+}
+
+/// The marks of locked accounts, longer ones before their beginnings.
+const LOCKED: [&str; 8] = ["*LOCKED*", "*LK*", "*NP*", "!!", "!*", "*!", "!", "*"];
 
 /// What stands between the first two dollar signs of a hash (crypt(5), and the PHC string
 /// format).
-const CRYPT_IDS: [&str; 26] = [
+const CRYPT_IDS: [&str; 28] = [
     "1",
     "2",
     "2a",
@@ -69,6 +100,7 @@ const CRYPT_IDS: [&str; 26] = [
     "6",
     "7",
     "8",
+    "9",
     "md5",
     "sha1",
     "y",
@@ -79,6 +111,7 @@ const CRYPT_IDS: [&str; 26] = [
     "argon2d",
     "argon2i",
     "argon2id",
+    "bcrypt-sha256",
     "pbkdf2",
     "pbkdf2-sha1",
     "pbkdf2-sha256",
@@ -86,12 +119,13 @@ const CRYPT_IDS: [&str; 26] = [
     "scrypt",
 ];
 
-/// The schemes of RFC 2307, and those that servers of LDAP have added.
-const LDAP_SCHEMES: [&str; 8] = [
-    "CRYPT", "MD5", "SMD5", "SHA", "SSHA", "SHA256", "SSHA256", "SSHA512",
-];
+/// The same for programs in PHP. A clear password may begin like that, too.
+const PHP_IDS: [&str; 3] = ["P", "H", "S"];
 
-/// A hash has more characters after its mark.
+/// What the names of schemes contain, in any case.
+const ALGORITHMS: [&str; 7] = ["CRYPT", "MD5", "SHA", "PBKDF2", "ARGON2", "SCRAM", "NTLM"];
+
+/// A hash without a known mark has at least so many characters.
 const SHORTEST_HASH: usize = 13;
 
 /// In bytes. A command line may have 2,048 bytes, the command and its CRLF included.
@@ -117,6 +151,33 @@ mod tests {
             "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b7dWRWJTmaaJObG",
             "{SSHA}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3",
             "{crypt}$6$salt$IxDD3jeSOb5eB1CX5LBs",
+            "$md5,rounds=1000$salt$$VvnIwNoPGQ4Z0RjpJ9NFq/",
+            "$6$abc$def",
+            "$1$abc$xyz",
+            "$y$j9T$abc$def",
+            "$5$",
+            "$P$B984eL2h4Pdjgyl5rPFUPb0cDyqCYr1",
+            "_J9..rasmz0.F/jqjWck",
+            "!",
+            "!!",
+            "*",
+            "*LK*",
+            "!*",
+            "!$6$salt$IxDD3jeSOb5eB1CX5LBs",
+            "!!$y$j9T$abc$def",
+            "*$1$abc$xyz",
+            "*LK*$5$abc$def",
+            "*LOCKED*$2b$10$VIhIOofSMqgdGlL4wzE//e",
+            "!_J9..rasmz0.F/jqjWck",
+            "!{SSHA}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3",
+            "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19",
+            "{BCRYPT}$2b$10$abc",
+            "{SHA512-CRYPT}$6$abc$def",
+            "{sha256-crypt}$5$abc$def",
+            "{ARGON2ID}$argon2id$v=19",
+            "{SSHA512.HEX}ab",
+            "{x-issha,1024}abc",
+            "{SCHEME}rest",
         ] {
             let text = "looks like a hash; the password must be in clear text";
             assert_eq!(check("joe", hash), Err(text.to_owned()), "{hash}");
@@ -126,15 +187,27 @@ mod tests {
     #[test]
     fn passwords_with_dollar_signs_are_passwords() {
         for password in [
-            "$1$",
-            "$6$short",
+            "$money",
+            "$money$",
+            "$5.00",
+            "$5.00 or $6.00",
+            "$6",
+            "$P$word",
             "$ecret$",
             "$",
             "$$$",
             "$cash$is$king$for$ever",
             "{SSHA}",
             "{x}y",
-            "$6$with a space in it, as a phrase",
+            "{curly} braces",
+            "{A}b",
+            "_J9..rasmz0.F/jqjWc",
+            "_with spaces in it..",
+            "_",
+            "!important",
+            "!!!",
+            "*star*",
+            "*$5.00",
             "abJnggxhB/yWI",
             "x",
             "pass word",
