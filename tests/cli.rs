@@ -185,7 +185,17 @@ fn wrong_flags_are_named() {
 #[test]
 fn what_has_no_ipv4_address_is_no_masquerade_address() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["ftp.example.invalid", "::1", "0.0.0.0", "256.1.1.1", "a b"] {
+    for name in [
+        "ftp.example.invalid",
+        "::1",
+        "0.0.0.0",
+        "256.1.1.1",
+        "a b",
+        "1.2.3",
+        "2130706433",
+        "0x7f000001",
+        "127.1",
+    ] {
         let line = refused(dir.path(), &["-n", name]);
         let expected = format!("--nat-address needs an IPv4 address: '{name}' has no IPv4 address");
         assert!(line.starts_with(&expected), "{line}");

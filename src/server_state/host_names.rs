@@ -192,12 +192,29 @@ fn choose(
 }
 
 fn look_up(name: &str) -> io::Result<Vec<Ipv4Addr>> {
+    if let Ok(ip) = name.parse() {
+        return Ok(vec![ip]);
+    }
+    // The system would read `1.2.3` as 1.2.0.3, and `2130706433` as 127.0.0.1.
+    if is_numeric(name) {
+        let text = "an address has four numbers from 0 to 255, as 192.0.2.1";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
     let found = (name, 0).to_socket_addrs()?;
     let ipv4 = found.filter_map(|address| match address.ip() {
         IpAddr::V4(ip) => Some(ip),
         IpAddr::V6(_) => None,
     });
     Ok(ipv4.collect())
+}
+
+/// Whether a text has only numbers and dots, perhaps in hexadecimal or octal.
+fn is_numeric(name: &str) -> bool {
+    name.split('.').all(|part| {
+        let hexadecimal = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X"));
+        hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            || part.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// The present time in seconds since 1970, which processes have in common.
@@ -299,6 +316,33 @@ mod tests {
                 err.starts_with(&format!("'{wrong}' has no IPv4 address")),
                 "{err}"
             );
+        }
+    }
+
+    #[test]
+    fn old_forms_of_addresses_are_wrong() {
+        for wrong in [
+            "1.2.3",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0X7F.1",
+            "0x",
+            "0x7f.0.0.1",
+            "010.0.0.1",
+            "192.0.2.256",
+            "192.0.2.1.",
+            "192.0.2.1.1",
+            "192..2.1",
+            ".",
+            "0",
+        ] {
+            let err = resolve(wrong).unwrap_err().to_string();
+            let text = "an address has four numbers from 0 to 255, as 192.0.2.1";
+            assert_eq!(err, format!("'{wrong}' has no IPv4 address: {text}"));
+        }
+        for name in ["a.1", "1.a", "0xg", "0x7f.example", "1-2"] {
+            assert!(!is_numeric(name), "{name}");
         }
     }
 
