@@ -128,13 +128,7 @@ fn missing_settings_in_common_are_named() {
     http.alpn_protocols = vec![b"http/1.1".to_vec()];
     watched.try_handshake(http);
     watched.expect("ALPN");
-    // TLS 1.1.
-    let mut old = hello(&[0xc0, 0x09], &[0x00, 0x1d], &[0x04, 0x03]);
-    old[9..11].copy_from_slice(&[3, 2]);
-    // The last extension becomes an unknown one.
-    let versions = old.len() - 7;
-    old[versions..versions + 2].copy_from_slice(&[0xff, 0xff]);
-    watched.send(&old, false);
+    watched.send(&old_hello([3, 2], true), false);
     watched.expect("no common version of TLS");
     let newer = Watched::new(|tls| {
         let pair = Pair::new(&["localhost"]);
@@ -143,6 +137,47 @@ fn missing_settings_in_common_are_named() {
     });
     newer.try_handshake(client_config(&[&TLS12]));
     newer.expect("no common version of TLS");
+}
+
+/// Clients that know only SSL 3.0, TLS 1.0 or 1.1.
+#[test]
+fn old_versions_are_named() {
+    const WORDS: &str = "the client offers only versions before TLS 1.2: it must support 1.3 or";
+    for implicit in [true, false] {
+        let watched = Watched::new(move |tls| tls.implicit = implicit);
+        for minor in 0..3 {
+            watched.send(&old_hello([3, minor], false), implicit);
+            watched.expect(WORDS);
+        }
+    }
+    let watched = Watched::new(|_| {});
+    let mut client = watched
+        .server
+        .login_over(&Arc::new(client_config(&[&TLS13])));
+    try_data(&mut client, &old_hello([3, 2], false));
+    watched.expect(WORDS);
+    let newer = Watched::new(|tls| {
+        let pair = Pair::new(&["localhost"]);
+        *tls = TlsConfig::with_certificate(vec![pair.der.clone()], pair.key_der()).unwrap();
+        tls.min_version = ftpdlib::TlsVersion::V1_3;
+    });
+    newer.send(&old_hello([3, 2], false), false);
+    newer.expect(WORDS);
+}
+
+/// A ClientHello that has no list of versions.
+fn old_hello(version: [u8; 2], has_schemes: bool) -> Vec<u8> {
+    let mut old = hello(&[0xc0, 0x09], &[0x00, 0x1d], &[0x04, 0x03]);
+    old[9..11].copy_from_slice(&version);
+    // The last extension becomes an unknown one.
+    let versions = old.len() - 7;
+    old[versions..versions + 2].copy_from_slice(&[0xff, 0xff]);
+    if !has_schemes {
+        let schemes = versions - 14;
+        assert_eq!(old[schemes..schemes + 2], [0, 13]);
+        old[schemes..schemes + 2].copy_from_slice(&[0xff, 0xfe]);
+    }
+    old
 }
 
 /// A ClientHello with one cipher suite, one group without a key share, and one scheme.
@@ -201,6 +236,32 @@ fn certificates_of_clients_are_named() {
     old.client_auth_cert_resolver = Arc::new(Shown(Arc::new(shown)));
     watched.try_handshake(old);
     watched.expect("X.509 version 1");
+}
+
+/// An authority is a trust anchor, whose dates are not a part of the verification (RFC 5280
+/// §6.1.1). The log says so.
+#[test]
+fn clients_of_an_expired_authority_are_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Pair::with(&["users"], |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    });
+    let (ca, _) = authority.write(dir.path(), "ca");
+    let watched = Watched::new(move |tls| {
+        let pair = Pair::new(&["localhost"]);
+        *tls = TlsConfig::with_certificate(vec![pair.der.clone()], pair.key_der()).unwrap();
+        tls.client_auth = ClientAuth::Required;
+        tls.client_ca = Some(ca);
+    });
+    watched.expect(
+        "ca.pem: certificate 1 has expired on 2020-01-02 00:00:00 UTC: clients of this authority \
+         are accepted all the same, replace it",
+    );
+    let mut client = watched.server.connect();
+    let config = testkit::authority::client(Some(&authority.signs(&["user"])));
+    client.auth(&Arc::new(config)).unwrap();
+    client.expect(200, "NOOP");
 }
 
 /// Shows a certificate that rustls would refuse to show.

@@ -215,7 +215,8 @@ fn of_certificate(err: &CertificateError) -> String {
         }
         CertificateError::BadEncoding => "the client's certificate is damaged",
         CertificateError::BadSignature => {
-            "the signature of the client or of its certificate is wrong"
+            "the signature of the client or of its certificate is wrong, or by an RSA key that is \
+             shorter than 2,048 bits"
         }
         CertificateError::UnhandledCriticalExtension => {
             "the client's certificate has a critical extension that is not supported"
@@ -276,10 +277,14 @@ fn incompatible(what: &PeerIncompatible) -> &'static str {
         | PeerIncompatible::KeyShareExtensionRequired => {
             "there is no common key exchange: the client must support X25519, P-256 or P-384"
         }
-        PeerIncompatible::NoSignatureSchemesInCommon
-        | PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+        PeerIncompatible::NoSignatureSchemesInCommon => {
             "there is no common signature scheme: the client does not support the kind of the \
              server's key"
+        }
+        // No older hello has the extension (RFC 5246 §7.4.1.4.1), and every newer one has it.
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+            "the client offers only versions before TLS 1.2: it must support 1.3 or, if \
+             min_version allows it, 1.2"
         }
         PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
             "there is no common signature scheme for the certificate of the client"

@@ -103,7 +103,7 @@ pub(super) fn check_chain(chain: &[CertificateDer<'_>], notes: &mut Notes) -> Re
         ));
     };
     let checked = match ParsedCertificate::try_from(first) {
-        Ok(parsed) => check_dates(&parsed, "the certificate", notes),
+        Ok(parsed) => check_dates(&parsed, "the certificate", REFUSED, notes),
         Err(err) => {
             let text = match err {
                 Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension) => {
@@ -116,7 +116,7 @@ pub(super) fn check_chain(chain: &[CertificateDer<'_>], notes: &mut Notes) -> Re
     };
     checked?;
     for (i, authority) in authorities.iter().enumerate() {
-        check_authority(authority, i + 2, notes)?;
+        check_authority(authority, i + 2, REFUSED, notes)?;
     }
     Ok(())
 }
@@ -127,7 +127,8 @@ pub(super) fn authorities(path: &Path, notes: &mut Notes) -> Result<RootCertStor
     let authorities = certificates(&read(path)?).map_err(|err| err.of(path))?;
     let mut of_file = Notes::default();
     for (i, authority) in authorities.into_iter().enumerate() {
-        check_authority(&authority, i + 1, &mut of_file).map_err(|err| err.of(path))?;
+        let checked = check_authority(&authority, i + 1, ACCEPTED, &mut of_file);
+        checked.map_err(|err| err.of(path))?;
         let added = store.add(authority);
         added.map_err(|err| TlsError::new(DAMAGED).because(err).of(path))?;
     }
@@ -140,6 +141,7 @@ pub(super) fn authorities(path: &Path, notes: &mut Notes) -> Result<RootCertStor
 fn check_authority(
     authority: &CertificateDer<'_>,
     number: usize,
+    effect: &str,
     notes: &mut Notes,
 ) -> Result<(), TlsError> {
     let subject = format!("certificate {number}");
@@ -147,16 +149,17 @@ fn check_authority(
         return Err(TlsError::new(DAMAGED).because(err).after(&subject));
     }
     match ParsedCertificate::try_from(authority) {
-        Ok(parsed) => check_dates(&parsed, &subject, notes),
+        Ok(parsed) => check_dates(&parsed, &subject, effect, notes),
         Err(_) => Ok(()),
     }
 }
 
 /// Checks the dates of a certificate. A certificate that was not renewed in time must not turn
-/// a restart into an outage, so it is only noted, and so is one that will expire soon.
+/// a restart into an outage, so it is only noted, and so is one that will expire soon. `effect` is what comes of it.
 fn check_dates(
     certificate: &ParsedCertificate<'_>,
     subject: &str,
+    effect: &str,
     notes: &mut Notes,
 ) -> Result<(), TlsError> {
     let now = UnixTime::now();
@@ -170,15 +173,12 @@ fn check_dates(
         },
         Some(CertificateError::ExpiredContext { not_after, .. }) => {
             let date = date(not_after);
-            let text = format!("{subject} has expired on {date}: clients refuse it, renew it");
+            let text = format!("{subject} has expired on {date}: {effect}");
             (Level::Warn, text)
         }
         Some(CertificateError::NotValidYetContext { not_before, .. }) => {
             let date = date(not_before);
-            let text = format!(
-                "{subject} is not valid before {date}: clients refuse it, set the clock or \
-                 replace it"
-            );
+            let text = format!("{subject} is not valid before {date}: {effect}, or set the clock");
             (Level::Warn, text)
         }
         Some(err) => {
@@ -193,6 +193,13 @@ fn check_dates(
     notes.0.push(note);
     Ok(())
 }
+
+/// What clients do about a certificate of the server that is out of date.
+const REFUSED: &str = "clients refuse it, renew it";
+
+/// What the server does about an authority of clients that is out of date. It is a trust anchor,
+/// whose dates are not verified (RFC 5280 §6.1.1).
+const ACCEPTED: &str = "clients of this authority are accepted all the same, replace it";
 
 /// What is wrong with a certificate at this time, apart from its authority. It is verified
 /// against none, which always fails, but rustls checks the dates first.

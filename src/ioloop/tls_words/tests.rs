@@ -56,7 +56,7 @@ fn errors_of_certificates_are_in_plain_words() {
         (CertificateError::UnknownIssuer.into(), "client_ca"),
         (CertificateError::Revoked.into(), "revoked"),
         (CertificateError::InvalidPurpose.into(), "clientAuth"),
-        (CertificateError::BadSignature.into(), "signature"),
+        (CertificateError::BadSignature.into(), "2,048 bits"),
     ]);
 }
 
@@ -78,6 +78,10 @@ fn errors_of_handshakes_are_in_plain_words() {
         (
             PeerIncompatible::NoSignatureSchemesInCommon.into(),
             "no common signature",
+        ),
+        (
+            PeerIncompatible::SignatureAlgorithmsExtensionRequired.into(),
+            "only versions before TLS 1.2",
         ),
         (PeerMisbehaved::IncorrectBinder.into(), "ticket"),
         (PeerMisbehaved::InvalidKeyShare.into(), "broken a rule"),
