@@ -27,6 +27,17 @@ impl HostNames {
         name: &str,
         first: Option<Ipv4Addr>,
     ) -> io::Result<()> {
+        self.set_with(local, name, first, look_up)
+    }
+
+    /// As [`set`](Self::set), with another way to look the name up.
+    pub(crate) fn set_with(
+        &self,
+        local: Option<IpAddr>,
+        name: &str,
+        first: Option<Ipv4Addr>,
+        look_up: LookUp,
+    ) -> io::Result<()> {
         let name = HostName::new(local, name, first, look_up)?;
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
         names.retain(|old| old.local != local);
@@ -46,28 +57,33 @@ impl HostNames {
 
     /// Asks for the names that are due, on the pool of this process.
     pub(crate) fn refresh(&self) {
-        for name in self.take_due() {
-            if name.running.swap(true, Relaxed) {
-                continue;
-            }
+        for name in self.take_due(usize::MAX) {
             let run = Arc::clone(&name);
             let job = move || {
                 run.ask();
-                run.running.store(false, Relaxed);
+                run.give_back();
             };
             // The jobs of the server itself have an address of their own in the queue.
             if offload::run(IpAddr::V4(Ipv4Addr::UNSPECIFIED), job).is_err() {
-                name.running.store(false, Relaxed);
+                name.give_back();
             }
         }
     }
 
-    /// Takes the names that are due: no other process gets them now.
-    pub(crate) fn take_due(&self) -> Vec<Arc<HostName>> {
+    /// Takes at most so many names that are due, the longest due ones first: nobody else gets them
+    /// now. This process does not get them again until they are given back.
+    pub(crate) fn take_due(&self, most: usize) -> Vec<Arc<HostName>> {
         let now = seconds();
-        let names = self.names();
-        let due = names.iter().filter(|name| name.take_if_due(now));
-        due.cloned().collect()
+        let mut names = self.names();
+        if most < names.len() {
+            names.sort_by_cached_key(|name| name.next());
+        }
+        let idle = names
+            .into_iter()
+            .filter(|name| !name.running.load(Relaxed) && name.take_if_due(now));
+        let taken = idle.take(most);
+        let taken = taken.inspect(|name| name.running.store(true, Relaxed));
+        taken.collect()
     }
 
     fn names(&self) -> Vec<Arc<HostName>> {
@@ -83,7 +99,7 @@ pub(crate) struct HostName {
     name: Box<str>,
     /// See [`ANSWER`] and the constants after it.
     words: SharedWords,
-    /// Whether a job of this process asks.
+    /// Whether a job of this process asks, or a process that it has forked.
     running: AtomicBool,
     look_up: LookUp,
 }
@@ -128,6 +144,16 @@ impl HostName {
             words[NEXT] = now + PERIOD.as_secs();
         }
         is_due
+    }
+
+    /// When to ask next.
+    fn next(&self) -> u64 {
+        self.words.lock().map_or(0, |words| words[NEXT])
+    }
+
+    /// A name that was taken may be taken again, when it is due.
+    pub(crate) fn give_back(&self) {
+        self.running.store(false, Relaxed);
     }
 
     /// Asks for the addresses, and keeps one of them. Blocks.

@@ -17,6 +17,7 @@ use crate::handlers::FTPHandler;
 use crate::ioloop::{IOLoop, Io};
 use crate::limits::{Admission, Slot};
 use crate::log::{TARGET, write_through};
+use crate::server_state::host_names::{HostName, HostNames};
 use crate::sys::{self, Fork, HeldSignals, Pid};
 
 /// The processes of a server, and the connections that wait for one.
@@ -28,12 +29,19 @@ pub(super) struct Processes {
     /// [`sys::fork`], which tests replace.
     pub(super) fork: fn() -> io::Result<Fork>,
     pub(super) shortage: Shortage,
-    /// The process of a job.
-    job: Option<Pid>,
+    /// The processes that ask for host names.
+    questions: Vec<Question>,
     /// When each process was last asked whether it has ended.
     asked_all: Instant,
     /// Whether a process had to be killed, or ended itself by force.
     forced: bool,
+}
+
+/// A process that asks for the address of a host name.
+struct Question {
+    pid: Pid,
+    name: Arc<HostName>,
+    since: Instant,
 }
 
 /// [`NewConnection::start_session`] with the factory of the server.
@@ -81,7 +89,7 @@ impl Processes {
             connections,
             start_session: Box::new(start_session),
             children: HashMap::new(),
-            job: None,
+            questions: Vec::new(),
             fork: sys::fork,
             shortage: Shortage::default(),
             asked_all: Instant::now(),
@@ -129,38 +137,58 @@ impl Processes {
         None
     }
 
-    /// Runs a job that may block in a process of its own, if no earlier one still runs.
-    pub(super) fn fork_job(&mut self, job: impl FnOnce()) {
-        if self.job.is_some() {
+    /// Asks for the host names that are due, each in a process of its own: one that gets no answer
+    /// does not delay the others.
+    pub(super) fn ask_all(&mut self, names: &HostNames) {
+        if names.is_empty() {
             return;
         }
+        let room = QUESTIONS_MAX.saturating_sub(self.questions.len());
+        for name in names.take_due(room) {
+            self.ask(name);
+        }
+    }
+
+    fn ask(&mut self, name: Arc<HostName>) {
         let parent = sys::own_pid();
         write_through();
         let _held = HeldSignals::new();
         match (self.fork)() {
-            Ok(Fork::Parent(pid)) => self.job = Some(pid),
+            Ok(Fork::Parent(pid)) => self.questions.push(Question {
+                pid,
+                name,
+                since: Instant::now(),
+            }),
             Ok(Fork::Child) => {
                 // The slots belong to the parent.
                 mem::forget(mem::take(&mut self.children));
                 // It has the sockets of its parent, so it must not outlive it.
                 let bound = sys::signal_at_death_of_parent(parent, SIGKILL);
                 if bound.is_ok() {
-                    job();
+                    name.ask();
                     write_through();
                 }
                 process::exit(0);
             }
-            Err(err) => self.shortage.log("cannot start a process", &err),
+            Err(err) => {
+                name.give_back();
+                self.shortage.log("cannot start a process", &err);
+            }
         }
     }
 
-    /// Forgets the process of a job, if it has ended.
-    fn reap_job(&mut self) {
-        if let Some(pid) = self.job
-            && !matches!(sys::wait(pid), Ok(None))
-        {
-            self.job = None;
-        }
+    /// Forgets the processes of questions that have ended, and kills those that take too long.
+    fn reap_questions(&mut self) {
+        self.questions.retain(|question| {
+            if !matches!(sys::wait(question.pid), Ok(None)) {
+                question.name.give_back();
+                return false;
+            }
+            if question.since.elapsed() > QUESTION_TIMEOUT {
+                sys::kill(question.pid, SIGKILL);
+            }
+            true
+        });
     }
 
     /// Starts a session on a loop of this process.
@@ -170,7 +198,7 @@ impl Processes {
 
     /// Forgets the processes that have ended, and calls `ended` for each.
     pub(super) fn reap(&mut self, mut ended: impl FnMut(Pid)) {
-        self.reap_job();
+        self.reap_questions();
         while !self.is_empty() {
             match sys::ended_child() {
                 Some(pid) if self.wait(pid, &mut ended) => {}
@@ -213,8 +241,8 @@ impl Processes {
     /// Ends all processes, and kills those that still run after `timeout`. Returns whether
     /// any was ended by force.
     pub(super) fn end_all(&mut self, timeout: Duration) -> bool {
-        if let Some(pid) = self.job {
-            sys::kill(pid, SIGKILL);
+        for question in &self.questions {
+            sys::kill(question.pid, SIGKILL);
         }
         self.signal_all(SIGQUIT);
         let end = Instant::now() + timeout;
@@ -237,3 +265,77 @@ impl Processes {
 
 /// How often each process is asked for, whatever the system reports about all children.
 const ASK_ALL_EVERY: Duration = Duration::from_secs(1);
+
+/// How many processes ask for host names at once.
+const QUESTIONS_MAX: usize = 16;
+
+/// A process that has asked for so long gets no answer any more: a resolver gives up earlier.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(90);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::handlers::StockHandler;
+    use crate::sys::process_for_tests::{alone, fork_beside_harness};
+
+    const ANSWER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+
+    /// Some names get no answer.
+    fn look_up(name: &str) -> io::Result<Vec<Ipv4Addr>> {
+        if name.starts_with("hung") {
+            thread::sleep(Duration::from_secs(60));
+            return Err(Error::other("no answer"));
+        }
+        Ok(vec![ANSWER])
+    }
+
+    fn local(number: usize) -> Option<IpAddr> {
+        let last = u8::try_from(number).unwrap();
+        Some(Ipv4Addr::new(10, 0, 0, last).into())
+    }
+
+    #[test]
+    fn a_name_without_answer_delays_no_other() {
+        const NAME: &str = "servers::processes::tests::a_name_without_answer_delays_no_other";
+        alone(NAME, || {
+            let (mut processes, _start) = Processes::new(|_| StockHandler);
+            processes.fork = fork_beside_harness;
+            let names = HostNames::default();
+            // Fewer than there may be, so that there is room for all others in turn.
+            for number in 1..QUESTIONS_MAX {
+                names
+                    .set_with(local(number), "hung", None, look_up)
+                    .unwrap();
+            }
+            let others = QUESTIONS_MAX..QUESTIONS_MAX + 5;
+            for number in others.clone() {
+                names
+                    .set_with(local(number), "quick", None, look_up)
+                    .unwrap();
+            }
+            let end = Instant::now() + Duration::from_secs(20);
+            while others
+                .clone()
+                .any(|number| names.address(local(number)) != Some(ANSWER))
+            {
+                assert!(Instant::now() < end, "a name was not asked for");
+                processes.ask_all(&names);
+                assert!(processes.questions.len() <= QUESTIONS_MAX);
+                thread::sleep(Duration::from_millis(5));
+                processes.reap(|_| {});
+            }
+            assert_eq!(names.address(local(1)), None);
+            for question in &mut processes.questions {
+                question.since = Instant::now().checked_sub(QUESTION_TIMEOUT * 2).unwrap();
+            }
+            while !processes.questions.is_empty() {
+                assert!(Instant::now() < end, "a process was not killed");
+                processes.reap(|_| {});
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+    }
+}

@@ -341,10 +341,7 @@ impl FTPServer {
         processes.reap(|pid| {
             self.state.forget_process(pid);
         });
-        let due = self.state.host_names.take_due();
-        if !due.is_empty() {
-            processes.fork_job(move || due.iter().for_each(|name| name.ask()));
-        }
+        processes.ask_all(&self.state.host_names);
         if let Some((connection, held)) = processes.fork_all(&mut self.ioloop) {
             self.serve_one(connection, held);
         }

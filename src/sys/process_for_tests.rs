@@ -6,11 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::env;
+use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::pid::Pid;
-use super::process;
+use super::process::{self, Fork};
 
 /// A forked process.
 pub(crate) struct Child(Pid);
@@ -51,6 +52,19 @@ pub(crate) fn fork(body: impl FnOnce()) -> Child {
     // SAFETY: _exit(2) takes a number and does not return. It skips the exit handlers of
     // the parent, which must not run in this process.
     unsafe { libc::_exit(result.is_err().into()) }
+}
+
+/// As [`process::fork`], although the harness has a thread.
+pub(crate) fn fork_beside_harness() -> io::Result<Fork> {
+    // SAFETY: as in `fork`.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            limit_the_time();
+            Ok(Fork::Child)
+        }
+        pid => Ok(Fork::Parent(pid)),
+    }
 }
 
 /// Runs the body of the test with this full name in a process where no other test runs.
