@@ -16,6 +16,7 @@ use mio::Interest;
 use super::commands::login::{self, LoginAnswer};
 use super::commands::tls;
 use super::data::{Drive, Lent, Outcome};
+use super::dispatch;
 use super::dispatchers;
 use super::handler::{FTPHandler, StockHandler};
 use super::lifecycle::{self, REAP_STEPS};
@@ -211,6 +212,8 @@ impl<H: FTPHandler + 'static> Connection<H> {
                 Step::TooLong { consumed } => {
                     rest = &rest[consumed..];
                     moved = true;
+                    // Whatever it was, it is not done.
+                    (s.rest, s.rnfr) = (0, None);
                     s.respond_w_warning(Reply::new(500, "Command too long."));
                 }
                 Step::Skipped { consumed } => {
@@ -430,7 +433,10 @@ fn run_line<H: FTPHandler>(h: &mut H, s: &mut FTPSession, piece: &[u8]) {
     }
     match s.encoding().decode(piece, s.unicode_errors()) {
         Ok(decoded) => h.pre_process_command(s, &CommandLine::parse(&decoded)),
-        Err(_) => s.respond(Reply::new(501, "Can't decode command.")),
+        Err(_) => {
+            dispatch::not_decoded(s, &CommandLine::parse(piece).verb);
+            s.respond(Reply::new(501, "Can't decode command."));
+        }
     }
     pending::forget_replaced(h, s);
 }

@@ -47,9 +47,26 @@ pub fn pre_process_command<H: Hooks + ?Sized>(
     }
 }
 
+/// A command whose argument cannot be decoded is refused.
+pub(super) fn not_decoded(s: &mut FTPSession, verb: &str) {
+    is_refused(s, verb);
+    if verb == "RNFR" {
+        s.rnfr = None;
+    }
+}
+
+/// A command is refused. If it is a transfer, the next one must not take the position that REST has
+/// given for this one.
+fn is_refused(s: &mut FTPSession, cmd: &str) {
+    if matches!(cmd, "APPE" | "RETR" | "STOR" | "STOU") {
+        s.rest = 0;
+    }
+}
+
 /// Replies to a command that is refused, and logs it.
 fn refuse<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, refusal: Refusal<'_>) {
     let Refusal { cmd, arg, reply } = refusal;
+    is_refused(s, &cmd);
     s.respond(reply.clone());
     if !cmd.is_empty() {
         h.log_cmd(s, &cmd, &CmdArg::Text(&arg), reply.code, &reply.text);
@@ -65,6 +82,9 @@ pub fn process_command<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, cmd: &C
     match check::tls_refusal(s, cmd.name) {
         Some(reply) => s.respond(reply),
         None => call(h, s, cmd),
+    }
+    if s.has_refused() {
+        is_refused(s, cmd.name);
     }
     if !log_answer(h, s, cmd) {
         parking::reply_later(s, cmd);

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::mem;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::Level;
 

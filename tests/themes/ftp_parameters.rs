@@ -254,3 +254,82 @@ fn http_with_lf_is_turned_away() {
     client.expect_eof();
     wait_for("nothing", || server.path("a").exists());
 }
+
+// --- what a refused command leaves
+
+/// A client that was refused sends the next file from its beginning.
+#[test]
+fn a_refused_transfer_takes_its_rest_with_it() {
+    let server = Server::with(MODE, |config| {
+        config.unicode_errors = ftpdlib::proto::encoding::UnicodeErrors::Strict;
+    });
+    std::fs::create_dir(server.path("d")).unwrap();
+    let mut client = server.login();
+    client.expect(200, "TYPE I");
+    let long = format!("STOR {}", "x".repeat(3000));
+    for (code, refused) in [
+        (553, &b"STOR d/"[..]),
+        (553, b"APPE d/"),
+        (450, b"STOU d/"),
+        (550, b"STOR a\0b"),
+        (550, b"STOR d"),
+        (550, b"STOR none/x"),
+        (550, b"RETR d"),
+        (550, b"RETR x/"),
+        (550, b"RETR missing"),
+        (501, b"STOR"),
+        (501, b"RETR"),
+        (501, b"APPE"),
+        (450, b"APPE x"),
+        (450, b"STOU"),
+        (554, b"RETR short"),
+        (501, b"STOR \xff"),
+        (500, long.as_bytes()),
+        // Not refused, but it leaves the type in which REST was given.
+        (200, b"TYPE A"),
+    ] {
+        server.write("x", "OLDOLDOLD");
+        server.write("short", "1");
+        client.expect(350, "REST 3");
+        client.expect(code, refused);
+        client.expect(200, "TYPE I");
+        client.upload("STOR x", "NEW");
+        let what = String::from_utf8_lossy(refused);
+        assert_eq!(server.read("x"), b"NEW", "{what}");
+        assert_eq!(client.download("RETR x"), b"NEW", "{what}");
+    }
+    // Commands that are no transfers leave it.
+    for between in [
+        "NOOP",
+        "STAT",
+        "DELE missing",
+        "PASV",
+        "RMD missing",
+        "TYPE I",
+    ] {
+        server.write("x", "OLDOLDOLD");
+        client.expect(350, "REST 3");
+        client.command(between);
+        client.upload("STOR x", "NEW");
+        assert_eq!(server.read("x"), b"OLDNEWOLD", "{between}");
+    }
+}
+
+#[test]
+fn a_refused_transfer_before_tls_takes_its_rest_with_it() {
+    if !MODE.is_secure() {
+        return;
+    }
+    let server = Server::with(MODE, |config| {
+        config.tls.as_mut().unwrap().tls_data_required = true;
+    });
+    server.write("x", "OLDOLDOLD");
+    let mut client = server.login();
+    client.expect(200, "TYPE I");
+    client.expect(350, "REST 3");
+    client.expect(200, "PROT C");
+    client.expect(521, "STOR x");
+    client.expect(200, "PROT P");
+    client.upload("STOR x", "NEW");
+    assert_eq!(server.read("x"), b"NEW");
+}

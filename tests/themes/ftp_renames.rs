@@ -268,3 +268,28 @@ fn no_file_is_replaced_in_a_race() {
     assert!(made > 0);
     assert_eq!(lost, 0);
 }
+
+/// After any refusal, the client may try another new name: the old one is still the same.
+#[test]
+fn a_refused_rnto_leaves_the_old_name() {
+    let server = Server::start(MODE);
+    let mut client = server.login();
+    std::fs::create_dir(server.path("d")).unwrap();
+    server.write("a", "a");
+    for (code, refused) in [
+        (501, "RNTO"),
+        (553, "RNTO z/"),
+        (550, "RNTO a\0b"),
+        (550, "RNTO none/x"),
+        (550, "RNTO d"),
+        (550, "RNTO a/b"),
+    ] {
+        client.expect(350, "RNFR a");
+        client.expect(code, refused);
+        client.expect(250, "RNTO z");
+        client.expect(503, "RNTO z");
+        client.expect(350, "RNFR z");
+        client.expect(250, "RNTO a");
+    }
+    assert_eq!(server.read("a"), b"a");
+}

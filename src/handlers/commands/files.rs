@@ -102,31 +102,38 @@ pub fn rnfr(s: &mut FTPSession, path: &Path) {
 
 /// Stock [`FTPHandler::ftp_rnto`](crate::FTPHandler::ftp_rnto). The permission for the old name is
 /// checked again. To replace what has the new name, the user needs the permission to delete it.
+/// After another refusal, the client may try another new name.
 pub fn rnto(s: &mut FTPSession, path: &Path) {
-    let Some(src) = s.rnfr.take() else {
+    let Some(src) = s.rnfr.clone() else {
         let text = "Bad sequence of commands: use RNFR first.";
         s.respond(Reply::new(503, text));
         return;
     };
     let permits = |perm, path: &Path| s.authorizer().has_perm(s.username(), perm, Some(path));
     if !permits(Perm::Rename, &src) {
+        s.rnfr = None;
         s.respond(NO_PRIVILEGES);
         return;
     }
     let may_replace = permits(Perm::Delete, path);
     let path = path.to_owned();
-    respond(s, move |fs, state| {
-        let renamed = match may_replace {
+    files::run(
+        s,
+        move |fs, state| match may_replace {
             true => fs.rename(state, &src, &path),
             false => fs.rename_new(state, &src, &path),
-        };
-        match renamed {
-            Err(err) if !may_replace && err.raw_os_error() == Some(libc::EEXIST) => {
-                Ok(NO_PRIVILEGES)
+        },
+        move |s, renamed| match renamed {
+            Ok(()) => {
+                s.rnfr = None;
+                s.respond(Reply::new(250, "Renaming ok."));
             }
-            renamed => renamed.map(|()| Reply::new(250, "Renaming ok.")),
-        }
-    });
+            Err(err) if !may_replace && err.raw_os_error() == Some(libc::EEXIST) => {
+                s.respond(NO_PRIVILEGES);
+            }
+            Err(err) => s.respond(err),
+        },
+    );
 }
 
 /// Stock [`FTPHandler::ftp_size`](crate::FTPHandler::ftp_size).

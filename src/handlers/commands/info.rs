@@ -13,6 +13,8 @@ pub fn type_(s: &mut FTPSession, line: &str) {
         "A" | "L7" | "AN" => {
             s.respond(Reply::new(200, "Type set to: ASCII."));
             s.transfer_type = TransferType::Ascii;
+            // It counts bytes of the file, and TYPE A sends other bytes.
+            s.rest = 0;
         }
         "I" | "L8" => {
             s.respond(Reply::new(200, "Type set to: Binary."));

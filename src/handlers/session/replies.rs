@@ -101,6 +101,11 @@ impl FTPSession {
         self.answer = None;
     }
 
+    /// Whether the reply to the command in progress is a refusal.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.answer.as_ref().is_some_and(|reply| reply.code >= 400)
+    }
+
     /// Takes the reply to the command in progress, if there was one.
     pub(crate) fn take_answer(&mut self) -> Option<Reply> {
         self.answer.take()
