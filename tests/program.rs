@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -67,6 +67,65 @@ fn refused_transfers_and_listings_are_logged() {
             lines_with(&program, &format!(" {cmd} ")).is_empty(),
             "{cmd}"
         );
+    }
+}
+
+/// The same if the data connection is refused after the 150, or does not come.
+#[test]
+fn transfers_without_data_connection_are_logged() {
+    const PLAIN: &[u8] = b"plain text\r\n";
+    let program = Program::start(FTPDLIB, Mode::Tls13, &[]);
+    program.write("a", b"abc");
+    fs::create_dir(program.path("dir")).unwrap();
+    let mut client = program.login();
+    let mut failures = 0;
+    for (cmd, name) in [
+        ("RETR", "a"),
+        ("STOR", "new"),
+        ("APPE", "b"),
+        ("LIST", "dir"),
+        ("NLST", "dir"),
+        ("MLSD", "dir"),
+    ] {
+        let path = program.path(name).display().to_string();
+        let line = format!("{cmd} {path} 522 'SSL handshake failed.'");
+        // The handshake fails after the command, or before it.
+        for count in [1, 2] {
+            let address = parse_227(&client.expect(227, "PASV"));
+            let mut data = TcpStream::connect(address).unwrap();
+            set_deadlines(&data);
+            if count == 2 {
+                data.write_all(PLAIN).unwrap();
+                wait_for("the failure", || {
+                    lines_with(&program, "has sent plain text").len() == failures + 1
+                });
+            }
+            client.begin(format!("{cmd} {name}"));
+            if count == 1 {
+                data.write_all(PLAIN).unwrap();
+            }
+            client.expect_reply(522);
+            failures += 1;
+            wait_for(&line, || {
+                lines_with(&program, &format!("{cmd} {path} 522")) == vec![line.clone(); count]
+            });
+        }
+    }
+}
+
+/// The same if another data connection is asked for meanwhile.
+#[test]
+fn transfers_that_never_begin_are_logged() {
+    let program = Program::start(FTPDLIB, Mode::Clear, &[]);
+    program.write("a", b"abc");
+    let mut client = program.login();
+    for (cmd, name) in [("RETR", "a"), ("STOR", "new"), ("NLST", "")] {
+        let path = program.path(name).display().to_string();
+        client.expect(227, "PASV");
+        client.begin(format!("{cmd} {name}"));
+        client.expect(426, "PASV");
+        program.expect_log(&format!("{cmd} {} 426 '", path.trim_end_matches('/')));
+        client.expect_reply(227);
     }
 }
 

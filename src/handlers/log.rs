@@ -1,12 +1,14 @@
 //! The log lines of commands and transfers.
 
+use std::path::Path;
+
 use super::command::{CmdArg, Command};
 use super::hooks::Hooks;
 use super::session::FTPSession;
 use super::transfer_log::TransferLog;
 use crate::log::TARGET;
 use crate::proto::command::Role;
-use crate::proto::reply::repr;
+use crate::proto::reply::{Reply, repr};
 
 /// Stock [`FTPHandler::log_cmd`](crate::FTPHandler::log_cmd): logs the commands of
 /// [`log_cmds_list`](crate::FTPConfig::log_cmds_list), and each transfer and listing that is
@@ -28,6 +30,28 @@ pub fn log_cmd(s: &FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &st
     } else {
         s.log(format_args!("{cmd} {arg} {code}"));
     }
+}
+
+/// Sends the final reply of a transfer that the server has ended. It is logged as that of a command
+/// that is refused: with the real path, if the transfer is that of a file or a stock listing.
+pub(super) fn respond_to_transfer(
+    s: &mut FTPSession,
+    cmd: &str,
+    path: Option<&Path>,
+    reply: Reply,
+) {
+    use log::Level::{Debug, Info};
+    let is_whole = reply.has_code() && !cmd.is_empty();
+    if !is_whole || log::log_enabled!(target: TARGET, Debug) {
+        // Lines of this level have the code, and the command is logged too.
+        return s.respond_at(Info, reply);
+    }
+    let (code, text) = (reply.code, repr(&reply.text));
+    match path {
+        Some(path) => s.log(format_args!("{cmd} {} {code} {text}", path.display())),
+        None => s.log(format_args!("{cmd} {code} {text}")),
+    }
+    s.respond(reply);
 }
 
 /// Stock [`FTPHandler::log_transfer`](crate::FTPHandler::log_transfer).

@@ -1,10 +1,12 @@
 //! The end of a transfer that has got 150, and whose data connection will not come.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::data::{Outgoing, PendingTransfer};
 use super::files;
 use super::hooks::{Borrowed, Hooks};
+use super::log::respond_to_transfer;
 use super::session::{FTPSession, Pending};
 use super::transfer_log::TransferLog;
 use super::transfers;
@@ -30,11 +32,15 @@ pub(super) fn forget_replaced<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) 
 fn end<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, pending: Pending, reply: Option<Reply>) {
     let Pending { transfer, owner } = pending;
     let mut claimed = None;
+    let mut listed = None;
     let (transfer, file_name, cmd, receive) = match transfer {
-        PendingTransfer::Send(Outgoing::File(name, producer), cmd, _) => {
+        PendingTransfer::Send(Outgoing::File(name, producer), cmd, _, _) => {
             (Promised::Producer(producer), Some(name), cmd, false)
         }
-        PendingTransfer::Send(_, cmd, _) => (Promised::Nothing, None, cmd, false),
+        PendingTransfer::Send(_, cmd, _, path) => {
+            listed = path;
+            (Promised::Nothing, None, cmd, false)
+        }
         PendingTransfer::Receive(upload, cmd, claim) => {
             claimed = claim;
             let name = upload.file.name().to_owned();
@@ -46,7 +52,8 @@ fn end<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, pending: Pending, reply
         drop(claimed);
         let report_all = |s: &mut FTPSession| {
             if let Some(reply) = reply {
-                s.respond(reply);
+                let path = file_name.as_ref().or(listed.as_ref());
+                respond_to_transfer(s, &cmd, path.map(PathBuf::as_path), reply);
             }
             if let Some(filename) = &file_name {
                 let transfer = TransferLog {

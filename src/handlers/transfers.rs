@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::mem;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use log::Level;
@@ -20,6 +20,7 @@ use super::data::{
 };
 use super::files;
 use super::hooks::{Borrowed, Hooks};
+use super::log::respond_to_transfer;
 use super::session::{DataState, FTPSession, Leaving, Pending};
 use super::transfer_log::TransferLog;
 use crate::error::strerror;
@@ -36,13 +37,22 @@ use crate::uploads::Claim;
 /// is open; otherwise when it is, with the reply 150. Works as in pyftpdlib. Commands that you add
 /// may call it too.
 pub fn push_dtp_data(s: &mut FTPSession, outgoing: Outgoing, cmd: impl Into<Cow<'static, str>>) {
+    push(s, outgoing, cmd.into(), None);
+}
+
+/// As [`push_dtp_data`], for the listing of a path.
+pub(super) fn push_listing(s: &mut FTPSession, outgoing: Outgoing, cmd: &'static str, of: PathBuf) {
+    push(s, outgoing, Cow::Borrowed(cmd), Some(of));
+}
+
+fn push(s: &mut FTPSession, outgoing: Outgoing, cmd: Cow<'static, str>, listed: Option<PathBuf>) {
     if check::lacks_data_tls(s) {
         s.respond(check::DATA_TLS_REQUIRED);
         return;
     }
     let reply = opening_reply(s);
     announce(s, reply);
-    let transfer = PendingTransfer::Send(outgoing, cmd.into(), s.transfer_type);
+    let transfer = PendingTransfer::Send(outgoing, cmd, s.transfer_type, listed);
     begin(s, transfer);
 }
 
@@ -311,6 +321,7 @@ fn end<H: Hooks + ?Sized>(
         transfer,
         claim,
         file_name,
+        listed,
         cmd,
         ..
     } = channel;
@@ -333,6 +344,7 @@ fn end<H: Hooks + ?Sized>(
             outcome,
             cmd,
             file_name,
+            listed,
             receive,
             bytes,
             elapsed,
@@ -355,7 +367,7 @@ fn end<H: Hooks + ?Sized>(
 fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: Ended) {
     let outcome = &ended.outcome;
     let report_all = |s: &mut FTPSession| {
-        reply(s, outcome, ended.bytes, ended.file_name.as_deref());
+        reply(s, &ended);
         if let Some(filename) = &ended.file_name {
             let transfer = TransferLog {
                 cmd: &ended.cmd,
@@ -429,13 +441,13 @@ fn close_file<H: Hooks + ?Sized>(
     }
 }
 
-fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64, file: Option<&Path>) {
-    match outcome {
+fn reply(s: &mut FTPSession, ended: &Ended) {
+    match &ended.outcome {
         Outcome::Complete => s.respond(Reply::new(226, "Transfer complete.")),
-        Outcome::Cut => s.respond(Reply::cut(bytes)),
+        Outcome::Cut => s.respond(Reply::cut(ended.bytes)),
         Outcome::Failed(text) => {
             let reply = Reply::with(426, format!("{text}; transfer aborted."));
-            match file {
+            match &ended.file_name {
                 // An administrator who reads that a disk is full must know which.
                 Some(file) => {
                     s.log_at(Level::Warn, format_args!("{}: {reply}", file.display()));
@@ -447,7 +459,10 @@ fn reply(s: &mut FTPSession, outcome: &Outcome, bytes: u64, file: Option<&Path>)
         Outcome::TimedOut => {
             s.respond_at(Level::Info, Reply::new(421, "Data connection timed out."));
         }
-        Outcome::Ended(reply) => s.respond_at(Level::Info, reply.clone()),
+        Outcome::Ended(reply) => {
+            let path = ended.file_name.as_ref().or(ended.listed.as_ref());
+            respond_to_transfer(s, &ended.cmd, path.map(PathBuf::as_path), reply.clone());
+        }
         Outcome::Silent => {}
     }
 }

@@ -33,6 +33,8 @@ pub struct DataChannel {
     /// The claim of an upload to its file.
     pub(crate) claim: Option<Claim>,
     pub(crate) file_name: Option<PathBuf>,
+    /// What is listed, if the transfer is a stock listing.
+    pub(crate) listed: Option<PathBuf>,
     pub(super) transfer_type: TransferType,
     username: String,
     /// How long the connection may make no progress; `None`: without limit.
@@ -145,6 +147,7 @@ impl DataChannel {
             transfer: Transfer::None,
             claim: None,
             file_name: None,
+            listed: None,
             transfer_type: TransferType::default(),
             username: opening.username,
             tot_bytes_sent: 0,

@@ -53,7 +53,8 @@ impl DataConnection {
     /// Begins a transfer.
     pub(crate) fn begin_transfer(&mut self, transfer: PendingTransfer, now: Instant) {
         match transfer {
-            PendingTransfer::Send(outgoing, cmd, transfer_type) => {
+            PendingTransfer::Send(outgoing, cmd, transfer_type, listed) => {
+                self.channel.listed = listed;
                 self.prepare(cmd, transfer_type, now);
                 self.send(outgoing);
             }

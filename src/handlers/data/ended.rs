@@ -15,6 +15,8 @@ pub(crate) struct Ended {
     pub(crate) cmd: Cow<'static, str>,
     /// The file, if the transfer was one of a file.
     pub(crate) file_name: Option<PathBuf>,
+    /// What was listed, if the transfer was a stock listing.
+    pub(crate) listed: Option<PathBuf>,
     pub(crate) receive: bool,
     pub(crate) bytes: u64,
     pub(crate) elapsed: Duration,

@@ -65,7 +65,8 @@ impl fmt::Debug for Upload {
 
 /// A transfer whose data connection is not open yet. Its command was replied to with 150.
 pub(crate) enum PendingTransfer {
-    Send(Outgoing, Cow<'static, str>, TransferType),
+    /// The path is that of a stock listing.
+    Send(Outgoing, Cow<'static, str>, TransferType, Option<PathBuf>),
     /// The claim is that of the file, if there is one.
     Receive(Upload, Cow<'static, str>, Option<Claim>),
     /// An upload whose file is closed already, since the same session stores it anew. This is

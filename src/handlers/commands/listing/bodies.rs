@@ -11,7 +11,7 @@ use super::source::{self, Source};
 use crate::handlers::data::Outgoing;
 use crate::handlers::files::{self, Opener};
 use crate::handlers::session::FTPSession;
-use crate::handlers::transfers::push_dtp_data;
+use crate::handlers::transfers::push_listing;
 use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts, Stat};
 use crate::proto::reply::Reply;
 
@@ -19,8 +19,9 @@ use crate::proto::reply::Reply;
 ///
 /// The last component may be a pattern, which is matched if there is no such name.
 pub fn list(s: &mut FTPSession, path: &Path) {
+    let listed = path.to_owned();
     open(s, path, Form::List, SORTED_MAX, |s, listing, _| {
-        push_dtp_data(s, listing, "LIST");
+        push_listing(s, listing, "LIST", listed);
     });
 }
 
@@ -29,8 +30,9 @@ pub fn list(s: &mut FTPSession, path: &Path) {
 /// A name that a pattern has matched is shown with its directory, as seen from the current
 /// directory, so that the client can use it as it is.
 pub fn nlst(s: &mut FTPSession, path: &Path) {
+    let listed = path.to_owned();
     open(s, path, Form::Names, SORTED_MAX, |s, listing, _| {
-        push_dtp_data(s, listing, "NLST");
+        push_listing(s, listing, "NLST", listed);
     });
 }
 
@@ -38,7 +40,7 @@ pub fn nlst(s: &mut FTPSession, path: &Path) {
 /// system.
 pub fn mlsd(s: &mut FTPSession, path: &Path) {
     let opener = Opener::new(s);
-    let path = path.to_owned();
+    let (path, listed) = (path.to_owned(), path.to_owned());
     let is_flags = looks_like_flags(&path);
     files::run(
         s,
@@ -46,7 +48,7 @@ pub fn mlsd(s: &mut FTPSession, path: &Path) {
         move |s, opened| match opened {
             Ok(dir) => {
                 let listing = Listing::unsorted(opener.dir(dir), style(s), Form::Facts(facts(s)));
-                push_dtp_data(s, Outgoing::Producer(Box::new(listing)), "MLSD");
+                push_listing(s, Outgoing::Producer(Box::new(listing)), "MLSD", listed);
             }
             // RFC 3659 §7.2.1 wants 501 for something that exists and is not a directory. The
             // flags of ls are not an argument for MLSD either.
