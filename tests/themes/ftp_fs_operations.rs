@@ -156,8 +156,10 @@ fn rnfr_rnto() {
     client.expect(550, "RNFR none");
     client.expect(503, "RNTO x");
     client.expect(350, "RNFR newdir/other");
+    // A RNTO that is refused leaves the old name.
     client.expect(550, "RNTO none/x");
-    client.expect(503, "RNTO x");
+    client.expect(250, "RNTO x");
+    client.expect(503, "RNTO y");
     let reply = client.expect(550, "RNFR /");
     assert_eq!(reply, "550 Can't rename home directory.");
 }

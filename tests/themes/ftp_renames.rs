@@ -274,7 +274,7 @@ fn no_file_is_replaced_in_a_race() {
 fn a_refused_rnto_leaves_the_old_name() {
     let server = Server::start(MODE);
     let mut client = server.login();
-    std::fs::create_dir(server.path("d")).unwrap();
+    fs::create_dir(server.path("d")).unwrap();
     server.write("a", "a");
     for (code, refused) in [
         (501, "RNTO"),
