@@ -180,6 +180,7 @@
 //! | [`handlers::dispatchers`] | data connections that are not open yet: PASV, PORT | what they transfer |
 //! | [`handlers::commands`] | the stock bodies of the commands | which of them are overridden |
 //! | [`handlers::dispatch`], `handlers::lifecycle` | from a line to its method; the deadlines and the end of a session | sockets |
+//! | `handlers::lines` | what precedes the command of a line; which lines of a client that has gone still count | when lines come |
 //! | `handlers::handler` | [`FTPHandler`]: the methods with their stock bodies | the driver |
 //! | `handlers::connection` | how a session is driven, and which events it needs | what commands do |
 //! | [`prefork`] | processes that serve in place of this one | what they serve |

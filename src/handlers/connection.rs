@@ -16,21 +16,19 @@ use mio::Interest;
 use super::commands::login::{self, LoginAnswer};
 use super::commands::tls;
 use super::data::{Drive, Lent, Outcome};
-use super::dispatch;
 use super::dispatchers;
 use super::handler::{FTPHandler, StockHandler};
 use super::lifecycle::{self, REAP_STEPS};
+use super::lines;
 use super::parking;
-use super::pending;
 use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
 use super::transfers;
-use super::turn::{has_room, is_hello, is_http, must_hold, takes_commands};
+use super::turn::{has_room, must_hold, takes_commands};
 use crate::error::strerror;
 use crate::ioloop::line::Step;
 use crate::ioloop::stream::{is_disconnect, readable};
 use crate::ioloop::{Channel, Io, Linger, LingerLimits, Readiness, Source};
 use crate::limits::Admission;
-use crate::proto::command::CommandLine;
 use crate::proto::reply::Reply;
 
 /// A session and the user's handler.
@@ -83,7 +81,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
             }
             // Nothing more can be said to the client, but what it has sent is kept.
             let is_gone = matches!(self.session.leaving, Leaving::Gone { .. });
-            match !is_gone && self.session.leave_after_upload() {
+            match !is_gone && lines::go_on_alone(&mut self.handler, &mut self.session) {
                 true => io.again(),
                 false => self.session.chat.close(),
             }
@@ -207,7 +205,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
                 Step::Piece { piece, consumed } => {
                     rest = &rest[consumed..];
                     moved = true;
-                    run_line(&mut self.handler, s, piece);
+                    lines::run_line(&mut self.handler, s, piece);
                 }
                 Step::TooLong { consumed } => {
                     rest = &rest[consumed..];
@@ -233,7 +231,14 @@ impl<H: FTPHandler + 'static> Connection<H> {
         }
         s.chat.keep(rest);
         let gone = input.eof || (held && s.chat.stream.is_read_closed());
-        if gone && (!moved || held) && !s.is_leaving() && !s.is_waiting() && !s.leave_after_upload()
+        if gone && held && lines::await_port(&mut self.handler, s) {
+            return Ok(!matches!(s.data, DataState::Connecting(_)));
+        }
+        if gone
+            && (!moved || held)
+            && !s.is_leaving()
+            && !s.is_waiting()
+            && !lines::go_on_alone(&mut self.handler, s)
         {
             // RFC 959: a transfer ends with its control connection.
             transfers::finish(&mut self.handler, s, Outcome::Silent);
@@ -410,35 +415,6 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
     fn is_closed(&self) -> bool {
         self.session.chat.is_closed()
     }
-}
-
-/// Runs a command line.
-fn run_line<H: FTPHandler>(h: &mut H, s: &mut FTPSession, piece: &[u8]) {
-    if s.idle.is_some() {
-        s.restart_idle();
-    }
-    let is_first = !std::mem::replace(&mut s.spoken, true);
-    if is_first && is_hello(piece) {
-        s.log(if s.server.tls.is_some() {
-            "the client begins with TLS at once: set it to explicit FTPS (AUTH TLS)."
-        } else {
-            "the client begins with TLS, which this server does not have."
-        });
-    }
-    if is_first && is_http(piece) {
-        // A browser can be made to send FTP commands in the body of a request.
-        s.respond_w_warning(Reply::new(500, "This is an FTP server."));
-        s.close_when_done();
-        return;
-    }
-    match s.encoding().decode(piece, s.unicode_errors()) {
-        Ok(decoded) => h.pre_process_command(s, &CommandLine::parse(&decoded)),
-        Err(_) => {
-            dispatch::not_decoded(s, &CommandLine::parse(piece).verb);
-            s.respond(Reply::new(501, "Can't decode command."));
-        }
-    }
-    pending::forget_replaced(h, s);
 }
 
 /// The numbers of a session's sockets.

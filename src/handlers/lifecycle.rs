@@ -60,7 +60,13 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         s.close();
     }
     if due(s.gone_deadline()) {
-        s.close();
+        match s.leaving {
+            Leaving::Promised { .. } => {
+                s.data = DataState::None;
+                pending::forget(h, s, Some(Reply::cut(0)));
+            }
+            _ => s.close(),
+        }
     }
     if due(s.login.next_timeout()) {
         login::end_refusal(h, s);
@@ -104,8 +110,13 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     }
 }
 
-/// Says goodbye, if the server ends and the session is at rest.
+/// Says goodbye, if the server ends and the session is at rest. Closes the session after QUIT, if
+/// the transfer that it has waited for has not begun.
 pub(super) fn leave(s: &mut FTPSession) {
+    if matches!(s.leaving, Leaving::Promised { .. }) && s.pending.is_none() {
+        s.leaving = Leaving::Quit;
+        s.close_when_done();
+    }
     if s.leaving != Leaving::Drained || !s.is_at_rest() {
         return;
     }

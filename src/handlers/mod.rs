@@ -21,6 +21,7 @@ mod files;
 mod handler;
 pub mod hooks;
 mod lifecycle;
+mod lines;
 mod locking;
 mod log;
 mod parking;

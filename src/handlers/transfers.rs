@@ -118,7 +118,9 @@ fn announce(s: &mut FTPSession, reply: Reply) {
 pub(super) fn is_announced(s: &mut FTPSession) -> bool {
     if s.announced.is_none() {
         send_replies(s);
-        s.announced = s.chat.is_sent().then(|| clock(s));
+        // A client that has gone reads no reply, but what it has sent is kept.
+        let is_gone = matches!(s.leaving, Leaving::Gone { .. }) && s.has_upload();
+        s.announced = (is_gone || s.chat.is_sent()).then(|| clock(s));
     }
     s.announced.is_some()
 }
@@ -187,6 +189,9 @@ fn begin_pending(s: &mut FTPSession) {
         let Pending { transfer, owner } = *pending;
         open.begin_transfer(transfer, s.now);
         s.begin_as(owner);
+        if matches!(s.leaving, Leaving::Promised { .. }) {
+            s.leaving = Leaving::Quit;
+        }
     }
 }
 
@@ -382,7 +387,7 @@ fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: Ended) {
     };
     s.as_last_transfer_user(|s| s.aside(report_all));
     let leaves = match s.leaving {
-        Leaving::No | Leaving::Drained => false,
+        Leaving::No | Leaving::Drained | Leaving::Promised { .. } => false,
         Leaving::Quit => !s.is_parked(),
         Leaving::Gone { .. } => true,
     };

@@ -153,7 +153,13 @@ impl AsyncChat {
         // Whole pieces whose turn has not come yet are handed on before more is read.
         let read = if start < self.longest() {
             let end = buffer.len().min(start + READ_SIZE);
-            self.stream.read(&mut buffer[start..end])?
+            match self.stream.read(&mut buffer[start..end]) {
+                Ok(read) => read,
+                Err(err) => {
+                    self.input = kept;
+                    return Err(err);
+                }
+            }
         } else {
             None
         };
@@ -162,6 +168,11 @@ impl AsyncChat {
             size: start + read.unwrap_or(0),
             eof: read == Some(0),
         })
+    }
+
+    /// Takes the bytes that were kept, of a connection that is lost.
+    pub(crate) fn take_kept(&mut self) -> Vec<u8> {
+        mem::take(&mut self.input)
     }
 
     /// Finds the next piece of `input`.

@@ -197,3 +197,154 @@ fn client_that_resets_everything() {
     assert_eq!(next(&events), "log a");
     assert_eq!(next(&events), "incomplete received a");
 }
+
+/// The client resets the control connection before the preliminary reply can be sent.
+#[test]
+fn client_that_is_gone_before_its_150() {
+    if MODE.is_secure() {
+        // A handshake needs both sides.
+        return;
+    }
+    let (server, events) = Server::with_hooks(MODE, |_| {});
+    for command in ["STOR a", "APPE a"] {
+        for accepted in [false, true] {
+            for how in [Close, Reset, QuitAndClose, QuitAndReset] {
+                let mut client = server.login();
+                let reply = client.expect(227, "PASV");
+                let mut data = accepted.then(|| connect_data(parse_227(&reply)));
+                if accepted {
+                    testkit::await_data(&mut client);
+                }
+                let resume = stop(&server);
+                client.send(format!("{command}\r\n"));
+                let mut data = data
+                    .take()
+                    .unwrap_or_else(|| connect_data(parse_227(&reply)));
+                data.write_all(b"bytes").unwrap();
+                drop(data);
+                let _client = leave(client, how);
+                drop(resume);
+                let what = format!("{command} {how:?} accepted: {accepted}");
+                assert_eq!(next(&events), "log a", "{what}");
+                assert_eq!(next(&events), "received a", "{what}");
+                assert_eq!(next(&events), "disconnect", "{what}");
+                assert_eq!(server.read("a"), b"bytes", "{what}");
+                std::fs::remove_file(server.path("a")).unwrap();
+            }
+        }
+    }
+}
+
+/// PORT and STOR in one packet: the client accepts, sends, and leaves, and reads nothing.
+#[test]
+fn client_that_sends_port_and_stor_and_leaves() {
+    if MODE.is_secure() {
+        // A handshake needs both sides.
+        return;
+    }
+    let (server, events) = Server::with_hooks(MODE, |_| {});
+    for command in ["STOR a", "APPE a"] {
+        for how in [Close, Reset, HalfClose] {
+            let mut client = server.login();
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = testkit::port_command(listener.local_addr().unwrap().port());
+            client.send(format!("{port}\r\n{command}\r\n"));
+            let mut data = listener.accept().unwrap().0;
+            // The server may not even have noticed that it is connected.
+            let resume = stop(&server);
+            data.write_all(b"bytes").unwrap();
+            drop(data);
+            let _client = leave(client, how);
+            drop(resume);
+            let what = format!("{command} {how:?}");
+            assert_eq!(next(&events), "log a", "{what}");
+            assert_eq!(next(&events), "received a", "{what}");
+            assert_eq!(next(&events), "disconnect", "{what}");
+            assert_eq!(server.read("a"), b"bytes", "{what}");
+            std::fs::remove_file(server.path("a")).unwrap();
+        }
+    }
+}
+
+/// A transfer and QUIT in one packet: the data connection is there, or on its way.
+#[test]
+fn transfers_before_quit() {
+    let (server, events) = Server::with_hooks(MODE, |_| {});
+    let bytes = pattern(300_000);
+    for command in ["RETR a", "STOR b", "LIST"] {
+        for late in [false, true] {
+            server.write("a", &bytes);
+            let mut client = server.login();
+            let address = parse_227(&client.expect(227, "PASV"));
+            let send = format!("{command}\r\nQUIT\r\n");
+            let mut codes = vec![];
+            let mut data = if late {
+                client.send(send);
+                codes.extend([client.reply().0, client.reply().0]);
+                connect_data(address)
+            } else {
+                let resume = stop(&server);
+                let data = connect_data(address);
+                client.send(send);
+                drop(resume);
+                data
+            };
+            match command {
+                "STOR b" => data.write_all(b"bytes").unwrap(),
+                "RETR a" => assert!(testkit::read_whole(&mut data) == bytes),
+                _ => assert_ne!(testkit::read_whole(&mut data), b""),
+            }
+            drop(data);
+            while codes.len() < 3 {
+                codes.push(client.reply().0);
+            }
+            client.expect_eof();
+            codes[1..].sort_unstable();
+            assert!(
+                matches!(codes[..], [125 | 150, 221, 226]),
+                "{command} {codes:?}"
+            );
+            match command {
+                "STOR b" => {
+                    assert_eq!(next(&events), "log b");
+                    assert_eq!(next(&events), "received b");
+                    assert_eq!(server.read("b"), b"bytes");
+                }
+                "RETR a" => {
+                    assert_eq!(next(&events), "log a");
+                    assert_eq!(next(&events), "sent a");
+                }
+                _ => {}
+            }
+            assert_eq!(next(&events), "disconnect");
+        }
+    }
+    // The data connection does not come.
+    let mut client = server.login();
+    client.expect(227, "PASV");
+    client.send("RETR a\r\nQUIT\r\n");
+    for code in [150, 221, 426] {
+        client.expect_reply(code);
+    }
+    client.expect_eof();
+}
+
+/// A client that has gone without a data connection holds nothing: there is none to wait for.
+#[test]
+fn client_that_has_gone_without_a_data_connection() {
+    let (server, events) = Server::with_hooks(MODE, |_| {});
+    // A busy machine may need longer.
+    let at_once = (0..20).any(|_| {
+        let mut client = server.login();
+        client.expect(227, "PASV");
+        client.expect(150, "STOR a");
+        let gone = std::time::Instant::now();
+        drop(client);
+        assert_eq!(next(&events), "log a");
+        assert_eq!(next(&events), "incomplete received a");
+        assert_eq!(next(&events), "disconnect");
+        assert!(!server.path("a").exists());
+        gone.elapsed() < std::time::Duration::from_secs(2)
+    });
+    assert!(at_once);
+}

@@ -274,7 +274,10 @@ pub fn quit<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     if s.transfer_active() {
         // RFC 959: the transfer ends, with its reply, before the connection does.
         s.leaving = Leaving::Quit;
-    } else if !s.leave_after_upload() {
+    } else if s.awaits_connection() {
+        // The client may have connected already.
+        s.leaving = Leaving::Promised { since: s.now };
+    } else {
         s.leaving = Leaving::Quit;
         s.close_when_done();
     }

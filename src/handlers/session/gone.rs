@@ -8,18 +8,23 @@ use crate::handlers::data::DataChannel;
 use crate::time::after;
 
 impl FTPSession {
+    /// Whether a transfer waits for a connection at the listener.
+    pub(crate) fn awaits_connection(&self) -> bool {
+        matches!(self.data, DataState::Listening(_)) && self.pending.is_some()
+    }
+
     /// Whether an upload is in progress, or promised for a connection that may be there already.
     pub(crate) fn has_upload(&self) -> bool {
         match (&self.data, &self.pending) {
             (DataState::Open(open), _) => open.channel.receive(),
             (DataState::Listening(passive), Some(pending)) => {
-                passive.claimed && pending.transfer.is_upload()
+                passive.ready && pending.transfer.is_upload()
             }
             _ => false,
         }
     }
 
-    /// The control connection is lost, or is to end. An upload may end first, within a bound.
+    /// The control connection is lost. An upload may end first, within a bound.
     /// Returns whether there is one.
     pub(crate) fn leave_after_upload(&mut self) -> bool {
         let has_upload = self.has_upload();
@@ -29,9 +34,9 @@ impl FTPSession {
         has_upload
     }
 
-    /// When a session whose client has gone ends, although its upload has not.
+    /// When a session ends whose client has gone, or has sent QUIT, although its transfer has not.
     pub(crate) fn gone_deadline(&self) -> Option<Instant> {
-        let Leaving::Gone { since } = self.leaving else {
+        let (Leaving::Gone { since } | Leaving::Promised { since }) = self.leaving else {
             return None;
         };
         let progress = self
@@ -42,9 +47,10 @@ impl FTPSession {
     }
 }
 
-/// How long an upload may be silent after its client has gone. What the client has sent may be
+/// How long an upload may be silent after its client has gone, and how long a data connection may
+/// take after QUIT. What the client has sent may be
 /// lost on its way, and be sent again.
-const GONE_SILENCE: Duration = Duration::from_secs(3);
+pub(crate) const GONE_SILENCE: Duration = Duration::from_secs(3);
 
 /// How long an upload may take after its client has gone.
 const GONE_MAX: Duration = Duration::from_secs(60);

@@ -13,6 +13,7 @@ mod stage;
 mod state;
 mod timers;
 
+pub(crate) use self::gone::GONE_SILENCE;
 pub(crate) use self::login::{Asked, Login, Refused};
 pub(crate) use self::offload::JobDone;
 pub(crate) use self::stage::{

@@ -18,10 +18,15 @@ pub(crate) enum Leaving {
     No,
     /// After QUIT, which was replied to.
     Quit,
+    /// After QUIT, while a transfer is pending whose data connection may be on its way. It may come
+    /// within a bound that begins here; then the end of the transfer is waited for.
+    Promised {
+        since: Instant,
+    },
     /// Because the server ends.
     Drained,
-    /// The client has gone, or has sent QUIT, while an upload was in progress or promised. What
-    /// it has sent is written first, within a bound that begins here.
+    /// The client has gone while an upload was in progress or promised. What it has sent is
+    /// written first, within a bound that begins here.
     Gone {
         since: Instant,
     },
