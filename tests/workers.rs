@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use rustls::pki_types::CertificateDer;
+use socket2::SockRef;
 use testkit::authority::{Pair, client};
 use testkit::{Client, DEADLINE, Mode, Program, drain, set_deadlines, signal, sparse, wait_for};
 
@@ -86,6 +87,28 @@ fn connections_are_spread_evenly() {
         let is_even = |held: &usize| held.abs_diff(share) * 4 <= share;
         assert!(held.iter().all(is_even), "{held:?}");
         drop(clients);
+    }
+}
+
+/// The connections of all workers have the same options: urgent data, which clients send before
+/// ABOR, is read in line.
+#[test]
+fn an_urgent_abor_reaches_every_worker() {
+    let program = prefork(4, &[]);
+    await_starts(&program, 4);
+    sparse(&program.home.path().join("big"), testkit::BIG);
+    // The chance that one listening socket gets all of them is one in millions.
+    for _ in 0..12 {
+        let mut client = program.login();
+        let _data = client.pasv();
+        client.begin("RETR big");
+        let command = b"ABOR\r\n";
+        let sent = SockRef::from(&*client.socket)
+            .send_out_of_band(command)
+            .unwrap();
+        assert_eq!(sent, command.len());
+        client.expect_reply(426);
+        client.expect_reply(226);
     }
 }
 

@@ -75,15 +75,20 @@ pub(super) struct WorkerListeners {
 impl WorkerListeners {
     /// Opens a listening socket for each worker, `first` among them, so that the kernel
     /// spreads connections evenly. If the system cannot do that, all workers share
-    /// `first`.
+    /// `first`. Control connections inherit the options of their listening socket.
     pub(super) fn new(
         first: TcpListener,
         address: SocketAddr,
         workers: usize,
+        no_delay: bool,
         state: &Arc<ServerState>,
     ) -> Self {
         let others = sys::share_port(&first).and_then(|()| {
-            let open = |_| sys::listen_beside(address, state.backlog());
+            let open = |_| {
+                let listener = sys::listen_beside(address, state.backlog())?;
+                sys::control_options(&listener, no_delay);
+                Ok(listener)
+            };
             (1..workers).map(open).collect::<io::Result<Vec<_>>>()
         });
         let others = others.unwrap_or_else(|err| {
@@ -135,3 +140,44 @@ impl Service for WorkerListeners {
 
 /// How many connections may wait to be accepted by default: as pyftpdlib.
 const BACKLOG: i32 = 100;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::TcpStream;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    /// Control connections inherit the options of whichever socket accepts them.
+    #[test]
+    fn all_listeners_of_workers_have_the_same_options() {
+        for no_delay in [true, false] {
+            let first = bind_af_unspecified("127.0.0.1", 0, BACKLOG).unwrap();
+            sys::control_options(&first, no_delay);
+            let address = first.local_addr().unwrap();
+            let state = Arc::new(ServerState::new(BACKLOG, None));
+            let workers = WorkerListeners::new(first, address, 3, no_delay, &state);
+            assert_eq!(workers.listeners.len(), 3);
+            for listener in &workers.listeners {
+                let options = SockRef::from(listener);
+                assert!(options.out_of_band_inline().unwrap());
+                assert_eq!(options.tcp_nodelay().unwrap(), no_delay);
+            }
+            // Enough that each listening socket gets some.
+            let clients: Vec<_> = (0..48)
+                .map(|_| TcpStream::connect(address).unwrap())
+                .collect();
+            let mut accepted = 0;
+            for listener in &workers.listeners {
+                while let Ok((socket, _)) = listener.accept() {
+                    let options = SockRef::from(&socket);
+                    assert!(options.out_of_band_inline().unwrap());
+                    assert_eq!(options.tcp_nodelay().unwrap(), no_delay);
+                    accepted += 1;
+                }
+            }
+            assert_eq!(accepted, clients.len());
+        }
+    }
+}

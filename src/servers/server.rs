@@ -284,7 +284,13 @@ impl FTPServer {
                 "workers must be forked before `ioloop` or `turn` is called",
             ));
         };
-        let mut listeners = WorkerListeners::new(listener, self.address, workers, &self.state);
+        let mut listeners = WorkerListeners::new(
+            listener,
+            self.address,
+            workers,
+            self.config.tcp_no_delay,
+            &self.state,
+        );
         let end_timeout = self.drain_timeout.saturating_add(WORKER_EXTRA_TIME);
         let role = prefork::supervise(workers, MAX_RESTARTS, end_timeout, &mut listeners)?;
         if let Role::Worker(number) = role {
