@@ -1,6 +1,7 @@
 //! Open files and open directories, and the modes to open a file with.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -41,14 +42,20 @@ pub trait FSFile: Read + Write + Seek + Send {
     /// [`open`](super::AbstractedFS::open), so that a STOR without a data connection costs
     /// nothing. If the upload gets no data connection, this method is not called.
     ///
-    /// The default body asks for the position and ignores the result. So a type that passes
-    /// [`Seek`] on to a file of [`local`](super::local) begins that file, too.
+    /// A file of [`local`](super::local) that was removed or replaced since the open fails here,
+    /// and so does the upload: its bytes would be nowhere.
+    ///
+    /// The default body asks for the position and ignores other errors than that one. So a type
+    /// that passes [`Seek`] on to a file of [`local`](super::local) begins that file, too.
     ///
     /// # Errors
     /// Any error of what this method does. The upload then gets a 426 reply with its text.
     fn begin(&mut self) -> io::Result<()> {
-        let _ = self.stream_position();
-        Ok(())
+        let is_replaced = |err: &io::Error| err.get_ref().is_some_and(|err| err.is::<Replaced>());
+        match self.stream_position() {
+            Err(err) if is_replaced(&err) => Err(err),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the name of the file leads to another file by now, or to none: it was renamed or
@@ -68,6 +75,18 @@ pub trait FSFile: Read + Write + Seek + Send {
         Ok(())
     }
 }
+
+/// The error of an upload whose file was removed, or lost its name, before it began.
+#[derive(Debug)]
+pub(crate) struct Replaced;
+
+impl fmt::Display for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("The file was removed or replaced meanwhile")
+    }
+}
+
+impl std::error::Error for Replaced {}
 
 /// An open directory, relative to which its entries are looked up.
 ///

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
@@ -164,6 +164,135 @@ fn file_that_took_the_name_of_a_pending_upload_stays() {
     client.expect(226, "ABOR");
     client.expect(250, "CWD /");
     assert_eq!(server.read("other"), b"by hand");
+}
+
+/// Connects for the upload of a command that was replied to, and sends bytes, which the server
+/// refuses: they would be nowhere.
+#[track_caller]
+fn expect_refused(client: &mut Client, address: SocketAddr) {
+    let mut data = connect_data(address);
+    // The server may end the connection before the bytes are sent.
+    let _ = data.write_all(b"bytes");
+    let _ = data.shutdown(Shutdown::Write);
+    assert_eq!(
+        client.expect_reply(426),
+        "426 The file was removed or replaced meanwhile; transfer aborted."
+    );
+}
+
+/// The name leads to no file any more, or to another one, before the upload begins.
+#[test]
+fn file_that_a_pending_upload_has_lost() {
+    let (server, mut client) = precious();
+    let mut other = server.login();
+    symlink("a", server.path("link")).unwrap();
+    for (rest, command) in [
+        (0, "STOR a"),
+        (3, "STOR a"),
+        (0, "APPE a"),
+        (0, "STOR link"),
+    ] {
+        let promise = |client: &mut Client| {
+            let address = parse_227(&client.expect(227, "PASV"));
+            client.expect(350, format!("REST {rest}"));
+            client.expect(150, command);
+            address
+        };
+        server.write("a", OLD);
+        let address = promise(&mut client);
+        other.expect(250, "DELE a");
+        expect_refused(&mut client, address);
+        assert!(!server.path("a").exists());
+        // It was made by the command.
+        if rest == 0 {
+            let address = promise(&mut client);
+            other.expect(250, "DELE a");
+            expect_refused(&mut client, address);
+            assert!(!server.path("a").exists());
+        }
+        // It is renamed, and keeps what it has.
+        server.write("a", OLD);
+        let address = promise(&mut client);
+        std::fs::rename(server.path("a"), server.path("b")).unwrap();
+        expect_refused(&mut client, address);
+        assert_eq!(server.read("b"), OLD);
+        // It is replaced.
+        server.write("a", b"replaced");
+        let address = promise(&mut client);
+        std::fs::rename(server.path("b"), server.path("a")).unwrap();
+        expect_refused(&mut client, address);
+        assert_eq!(server.read("a"), OLD);
+        // The next one finds the new file.
+        let address = promise(&mut client);
+        connect_data(address).write_all(b"new").unwrap();
+        client.expect_reply(226);
+        assert_ne!(server.read("a"), OLD);
+    }
+    let address = parse_227(&client.expect(227, "PASV"));
+    let reply = client.expect(150, "STOU");
+    let name = reply.strip_prefix("150 FILE: ").unwrap();
+    other.expect(250, format!("DELE {name}"));
+    expect_refused(&mut client, address);
+    assert!(!server.path(name).exists());
+}
+
+/// The command makes the file that a link leads to; without an upload, it is removed.
+#[test]
+fn link_that_leads_nowhere() {
+    let (server, mut client) = precious();
+    std::fs::create_dir(server.path("dir")).unwrap();
+    let target = server.path("dir/target");
+    symlink("../dir/target", server.path("dir/link")).unwrap();
+    symlink("dir/link", server.path("link")).unwrap();
+    symlink(&target, server.path("absolute")).unwrap();
+    for link in ["dir/link", "link", "absolute"] {
+        for command in ["STOR", "APPE"] {
+            client.expect(150, format!("{command} {link}"));
+            assert_eq!(std::fs::read(&target).unwrap(), b"");
+            client.expect(226, "ABOR");
+            wait_until_gone(&server, "dir/target");
+            store(
+                &mut client,
+                Way::Late,
+                &format!("{command} {link}"),
+                b"bytes",
+            );
+            assert_eq!(std::fs::read(&target).unwrap(), b"bytes");
+            client.expect(150, format!("{command} {link}"));
+            client.expect(226, "ABOR");
+            client.expect(250, "CWD /");
+            assert_eq!(std::fs::read(&target).unwrap(), b"bytes");
+            std::fs::remove_file(&target).unwrap();
+            // Somebody else writes to it, or takes its name.
+            client.expect(150, format!("{command} {link}"));
+            std::fs::write(&target, b"by hand").unwrap();
+            client.expect(226, "ABOR");
+            client.expect(250, "CWD /");
+            assert_eq!(std::fs::read(&target).unwrap(), b"by hand");
+            std::fs::remove_file(&target).unwrap();
+            client.expect(150, format!("{command} {link}"));
+            std::fs::copy(server.path("precious"), server.path("other")).unwrap();
+            std::fs::rename(server.path("other"), &target).unwrap();
+            client.expect(226, "ABOR");
+            client.expect(250, "CWD /");
+            assert_eq!(std::fs::read(&target).unwrap(), OLD);
+            std::fs::remove_file(&target).unwrap();
+            assert!(server.path(link).is_symlink());
+        }
+    }
+    // These lead to no file that can be made.
+    for (link, target) in [
+        ("slash", "new/"),
+        ("lacking", "missing/new"),
+        ("loop", "loop"),
+        ("outside", "../new"),
+    ] {
+        symlink(target, server.path(link)).unwrap();
+        client.expect(550, format!("STOR {link}"));
+        client.expect(550, format!("APPE {link}"));
+    }
+    assert!(!server.path("new").exists());
+    assert!(!server.path("../new").exists());
 }
 
 /// The data connection is established, but its handshake is not.

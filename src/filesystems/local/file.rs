@@ -50,7 +50,7 @@ impl LocalFile {
 
     fn begin_upload(&mut self) -> io::Result<()> {
         match &mut self.upload {
-            Some(upload) => upload.begin(&self.file),
+            Some(upload) => upload.begin(&self.name, &self.file),
             None => Ok(()),
         }
     }
@@ -110,7 +110,11 @@ impl FSFile for LocalFile {
     }
 
     fn begin(&mut self) -> io::Result<()> {
-        self.begin_upload()
+        match &self.upload {
+            // REST has moved to its position already.
+            Some(upload) if upload.has_begun() => upload.check(&self.name, &self.file),
+            _ => self.begin_upload(),
+        }
     }
 
     fn finish(&mut self, completed: bool) -> io::Result<()> {

@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use super::dir::LocalDir;
 use super::file::LocalFile;
-use super::upload::Upload;
+use super::upload::{Made, Upload, leads_to};
 use crate::error::{FSError, FilesystemError};
 use crate::filesystems::file::OpenMode;
 use crate::filesystems::jail::attributes::{fstat, fstatat};
 use crate::filesystems::jail::home::{Home, Place, check_nul};
-use crate::filesystems::jail::resolve::How;
+use crate::filesystems::jail::resolve::{How, realpath};
 use crate::proto::listing::Stat;
 use crate::sys;
 
@@ -72,15 +72,15 @@ pub(crate) fn open(
     })
 }
 
-fn old(fd: OwnedFd) -> (OwnedFd, bool) {
-    (fd, false)
+fn old(fd: OwnedFd) -> (OwnedFd, Made) {
+    (fd, Made::No)
 }
 
 /// Makes a file, or opens the one that exists. Returns whether it was made.
-fn open_or_make(home: &Home, path: &Path, flags: i32) -> Result<(OwnedFd, bool), FSError> {
-    let make = |extra| How::with_mode(flags | libc::O_CREAT | extra, NEW_FILE);
-    let err = match home.open_at(path, make(libc::O_EXCL)) {
-        Ok(fd) => return Ok((fd, true)),
+fn open_or_make(home: &Home, path: &Path, flags: i32) -> Result<(OwnedFd, Made), FSError> {
+    let make = How::with_mode(flags | libc::O_CREAT | libc::O_EXCL, NEW_FILE);
+    let err = match home.open_at(path, make) {
+        Ok(fd) => return Ok((fd, Made::Here)),
         Err(err) => err,
     };
     let exists = err.raw_os_error() == Some(libc::EEXIST);
@@ -95,10 +95,35 @@ fn open_or_make(home: &Home, path: &Path, flags: i32) -> Result<(OwnedFd, bool),
     match home.open_at(path, How::flags(flags)) {
         Err(missing) if missing.raw_os_error() == Some(libc::ENOENT) => match exists {
             // A link that leads nowhere, or a file that was removed a moment ago.
-            true => home.open_at(path, make(0)).map(old),
+            true => make_target(home, path, flags),
             false => Err(err),
         },
         opened => opened.map(old),
+    }
+}
+
+/// Makes the file that a link leads to. Only with `O_EXCL`, which follows no link, it is certain
+/// that the file was made here.
+fn make_target(home: &Home, path: &Path, flags: i32) -> Result<(OwnedFd, Made), FSError> {
+    let flags = flags | libc::O_CREAT;
+    let real = realpath(path);
+    let opened = match real.looped {
+        true => Err(FSError::from_errno(libc::ELOOP)),
+        false => home.open_at(&real.path, How::with_mode(flags | libc::O_EXCL, NEW_FILE)),
+    };
+    match opened {
+        Ok(fd) if leads_to(home, path, fd.as_fd()) => Ok((fd, Made::At(real.path.into()))),
+        // The link has changed, or demands a directory with a final slash.
+        Ok(fd) => {
+            Made::At(real.path.into()).remove(home, path, &File::from(fd))?;
+            Err(FSError::from_errno(libc::EISDIR))
+        }
+        // Somebody else has made it meanwhile.
+        Err(err) if err.raw_os_error() == Some(libc::EEXIST) => {
+            let how = How::with_mode(flags, NEW_FILE);
+            home.open_at(path, how).map(old)
+        }
+        Err(err) => Err(err),
     }
 }
 
@@ -122,7 +147,7 @@ pub(crate) fn mkstemp(
                 let path = dir.join(OsStr::from_bytes(&name));
                 let file = LocalFile::new(File::from(fd), &path);
                 return Ok(match is_upload {
-                    true => file.with_upload(Upload::new(home, false, true)),
+                    true => file.with_upload(Upload::new(home, false, Made::Here)),
                     false => file,
                 });
             }

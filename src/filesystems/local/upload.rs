@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::FSError;
+use crate::filesystems::file::Replaced;
 use crate::filesystems::jail::attributes::{fstat, fstatat};
 use crate::filesystems::jail::home::Home;
 use crate::filesystems::jail::resolve::How;
@@ -19,50 +20,29 @@ pub(super) struct Upload {
     home: Arc<Home>,
     /// Whether the file loses its old bytes when the upload begins.
     empties: bool,
-    /// Whether the open has made the file.
-    made: bool,
+    made: Made,
     begun: bool,
 }
 
-impl Upload {
-    pub(super) fn new(home: &Arc<Home>, empties: bool, made: bool) -> Self {
-        Self {
-            home: Arc::clone(home),
-            empties,
-            made,
-            begun: false,
-        }
-    }
+/// Whether the open has made the file.
+#[derive(Debug)]
+pub(super) enum Made {
+    No,
+    Here,
+    /// At the end of a link: the real path.
+    At(Box<Path>),
+}
 
-    /// Begins the upload, unless it has begun.
-    pub(super) fn begin(&mut self, file: &File) -> io::Result<()> {
-        if self.begun {
-            return Ok(());
-        }
-        if self.empties {
-            file.set_len(0)?;
-        }
-        self.begun = true;
-        Ok(())
-    }
-
-    /// Whether the path does not lead to the file any more.
-    pub(super) fn is_replaced(&self, path: &Path, file: &File) -> bool {
-        let leads_there = || -> Result<bool, FSError> {
-            let fd = self.home.open_at(path, How::flags(sys::O_PATH))?;
-            let (there, here) = (fstat(fd.as_fd())?, fstat(file.as_fd())?);
-            Ok((there.dev, there.ino) == (here.dev, here.ino))
+impl Made {
+    /// Removes the file if it was made. A name that leads to another file by now, or a file that
+    /// somebody has written to, stays.
+    pub(super) fn remove(&self, home: &Home, path: &Path, file: &File) -> Result<(), FSError> {
+        let path = match self {
+            Self::No => return Ok(()),
+            Self::Here => path,
+            Self::At(path) => path,
         };
-        !leads_there().unwrap_or(false)
-    }
-
-    /// Removes the file if it was made for an upload that has not begun. A name that leads to
-    /// another file by now, or a file that somebody has written to, stays.
-    pub(super) fn end(&self, path: &Path, file: &File) -> Result<(), FSError> {
-        if !self.made || self.begun {
-            return Ok(());
-        }
-        let place = self.home.place(path, libc::EISDIR)?;
+        let place = home.place(path, libc::EISDIR)?;
         let there = fstatat(place.dir.as_fd(), place.name)?;
         let here = fstat(file.as_fd())?;
         // Another session may have found the file before this one has locked it.
@@ -72,4 +52,65 @@ impl Upload {
         }
         Ok(())
     }
+}
+
+impl Upload {
+    pub(super) fn new(home: &Arc<Home>, empties: bool, made: Made) -> Self {
+        Self {
+            home: Arc::clone(home),
+            empties,
+            made,
+            begun: false,
+        }
+    }
+
+    /// Begins the upload, unless it has begun. A file that was replaced or removed since the open
+    /// is left as it is: nobody would find the bytes.
+    pub(super) fn begin(&mut self, path: &Path, file: &File) -> io::Result<()> {
+        if self.begun {
+            return Ok(());
+        }
+        self.check(path, file)?;
+        if self.empties {
+            file.set_len(0)?;
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Whether a step has begun the upload.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Fails if the path does not lead to the file any more.
+    pub(super) fn check(&self, path: &Path, file: &File) -> io::Result<()> {
+        match self.is_replaced(path, file) {
+            true => Err(io::Error::other(Replaced)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the path does not lead to the file any more.
+    pub(super) fn is_replaced(&self, path: &Path, file: &File) -> bool {
+        !leads_to(&self.home, path, file.as_fd())
+    }
+
+    /// Removes the file if it was made for an upload that has not begun.
+    pub(super) fn end(&self, path: &Path, file: &File) -> Result<(), FSError> {
+        match self.begun {
+            true => Ok(()),
+            false => self.made.remove(&self.home, path, file),
+        }
+    }
+}
+
+/// Whether a path leads to an open file.
+pub(super) fn leads_to(home: &Home, path: &Path, file: BorrowedFd<'_>) -> bool {
+    let compare = || -> Result<bool, FSError> {
+        let fd = home.open_at(path, How::flags(sys::O_PATH))?;
+        let (there, here) = (fstat(fd.as_fd())?, fstat(file)?);
+        Ok((there.dev, there.ino) == (here.dev, here.ino))
+    };
+    compare().unwrap_or(false)
 }
