@@ -232,7 +232,7 @@ impl<C> Slots<C> {
 }
 
 /// Up to this number, deadlines of channels that are gone are not removed.
-const DEADLINES_MIN: usize = 1024;
+const DEADLINES_MIN: usize = 256;
 
 #[cfg(test)]
 mod tests {
