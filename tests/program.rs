@@ -129,6 +129,51 @@ fn transfers_that_never_begin_are_logged() {
     }
 }
 
+/// The same if it breaks, is aborted, or does not come in time.
+#[test]
+fn listings_that_fail_are_logged() {
+    let settings = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    fs::write(settings.path(), "[dtp]\npassive_timeout = 1\n").unwrap();
+    let args = ["--config", settings.path().to_str().unwrap()];
+    let program = Program::start(FTPDLIB, Mode::Clear, &args);
+    fs::create_dir(program.path("dir")).unwrap();
+    for i in 0..2000 {
+        program.write(&format!("dir/{i:0200}"), "");
+    }
+    let dir = program.path("dir").display().to_string();
+    let mut client = program.login();
+    for cmd in ["LIST", "NLST", "MLSD"] {
+        client.lines(format!("{cmd} dir"));
+        let logged = |line: &str| program.expect_log(&format!("] {cmd} {dir} {line}"));
+        // The client has reset the data connection.
+        let data = client.pasv();
+        testkit::await_data(&mut client);
+        testkit::reset(data);
+        client.expect(125, format!("{cmd} dir"));
+        let reply = client.expect_reply(426);
+        logged(&reply.replace("426 ", "426 '"));
+        let (mut other, _data) = unread(&program, &format!("{cmd} dir"));
+        other.expect(426, "ABOR");
+        other.expect_reply(226);
+        logged("426 'Transfer aborted via ABOR.'");
+        // The data connection does not come.
+        other.expect(227, "PASV");
+        other.expect(150, format!("{cmd} dir"));
+        other.expect_reply(421);
+        logged("421 'Passive data channel timed out.'");
+        assert_eq!(lines_with(&program, &format!("] {cmd} ")).len(), 3);
+    }
+    // A file has its line anyway.
+    program.write("file", "x");
+    let data = client.pasv();
+    testkit::await_data(&mut client);
+    testkit::reset(data);
+    client.expect(125, "RETR file");
+    client.expect_reply(426);
+    let file = program.path("file").display().to_string();
+    program.expect_log(&format!("] RETR {file} completed=0 bytes=0 "));
+}
+
 /// The memory of a program and of its children, in bytes.
 fn memory(program: &Program) -> u64 {
     let children = program.children();

@@ -447,27 +447,26 @@ fn close_file<H: Hooks + ?Sized>(
 }
 
 fn reply(s: &mut FTPSession, ended: &Ended) {
+    let path = ended.file_name.as_deref().or(ended.listed.as_deref());
+    let mut log_and_respond = |reply| respond_to_transfer(s, &ended.cmd, path, reply);
     match &ended.outcome {
         Outcome::Complete => s.respond(Reply::new(226, "Transfer complete.")),
+        // A file has a log line of its own, with the number of bytes.
+        Outcome::Cut if ended.listed.is_some() => log_and_respond(Reply::cut(ended.bytes)),
         Outcome::Cut => s.respond(Reply::cut(ended.bytes)),
         Outcome::Failed(text) => {
             let reply = Reply::with(426, format!("{text}; transfer aborted."));
-            match &ended.file_name {
+            match path {
                 // An administrator who reads that a disk is full must know which.
-                Some(file) => {
-                    s.log_at(Level::Warn, format_args!("{}: {reply}", file.display()));
+                Some(path) => {
+                    s.log_at(Level::Warn, format_args!("{}: {reply}", path.display()));
                     s.respond(reply);
                 }
                 None => s.respond_w_warning(reply),
             }
         }
-        Outcome::TimedOut => {
-            s.respond_at(Level::Info, Reply::new(421, "Data connection timed out."));
-        }
-        Outcome::Ended(reply) => {
-            let path = ended.file_name.as_ref().or(ended.listed.as_ref());
-            respond_to_transfer(s, &ended.cmd, path.map(PathBuf::as_path), reply.clone());
-        }
+        Outcome::TimedOut => log_and_respond(Reply::new(421, "Data connection timed out.")),
+        Outcome::Ended(reply) => log_and_respond(reply.clone()),
         Outcome::Silent => {}
     }
 }

@@ -166,9 +166,11 @@ pub fn handle_accepted<H: Hooks + ?Sized>(
 pub fn handle_passive_timeout<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     s.data = DataState::None;
     let reply = Reply::new(421, "Passive data channel timed out.");
-    s.respond_at(Level::Info, reply);
-    // The 421 is also the final reply of the transfer that waited for the connection.
-    pending::forget(h, s, None);
+    // The 421 is also the final reply of the transfer that waits for the connection.
+    match s.pending {
+        Some(_) => pending::forget(h, s, Some(reply)),
+        None => s.respond_at(Level::Info, reply),
+    }
 }
 
 /// The connections that are accepted in one turn of a session.
