@@ -7,12 +7,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use ftpdlib::FTPConfig;
 use ftpdlib::filesystems::FSFile;
 use testkit::{
-    DEADLINE, Hooks, MemoryFS, OwnFile, Server, WAYS, Way, Wrapper, begin, fetch, next, pattern,
-    read_all, reset, sparse, store,
+    BIG, Client, DEADLINE, Hooks, MemoryFS, OwnFile, Server, Socket, WAYS, Way, Wrapper, begin,
+    fetch, next, pattern, read_all, reset, sparse, store,
 };
 
 use crate::MODE;
@@ -295,7 +296,7 @@ fn file_that_shrinks() {
         // Not shorter than what is sent already.
         let file = File::options().write(true).open(path).unwrap();
         file.set_len((32 << 20) - 1).unwrap();
-        assert!(read_all(&mut data).len() < 32 << 20);
+        assert!(read_cut(&mut data) < 32 << 20);
         let reply = client.expect_reply(426);
         assert_eq!(
             reply,
@@ -318,8 +319,80 @@ fn throttled_file_that_shrinks() {
     let (mut data, _) = begin(&mut client, Way::Early, "RETR big");
     data.read_exact(&mut [0; 1000]).unwrap();
     File::create(server.path("big")).unwrap();
-    read_all(&mut data);
+    read_cut(&mut data);
     client.expect_reply(426);
+}
+
+/// Under TLS, the end of a download that is not whole is no proper one: it has no `close_notify`.
+/// So clients that never look at the reply see that something is missing.
+#[test]
+fn cut_downloads_do_not_look_whole() {
+    let server = Server::start(MODE);
+    sparse(&server.path("big"), BIG);
+    let begin_big = |client: &mut Client| {
+        let (mut data, _) = begin(client, Way::Early, "RETR big");
+        data.read_exact(&mut [0; 1000]).unwrap();
+        data
+    };
+    let mut client = server.login();
+    let mut data = begin_big(&mut client);
+    client.expect(426, "ABOR");
+    client.expect_reply(226);
+    read_cut(&mut data);
+    // The session ends.
+    let mut other = server.login();
+    let mut data = begin_big(&mut other);
+    reset(other.socket);
+    read_cut(&mut data);
+    // The file becomes empty.
+    let mut data = begin_big(&mut client);
+    File::options()
+        .write(true)
+        .open(server.path("big"))
+        .and_then(|file| file.set_len(0))
+        .unwrap();
+    read_cut(&mut data);
+    client.expect_reply(426);
+    // The client reads nothing.
+    let server = Server::with(MODE, |config| {
+        config.dtp.timeout = Some(Duration::from_millis(100));
+    });
+    sparse(&server.path("big"), BIG);
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "RETR big");
+    client.expect_reply(421);
+    read_cut(&mut data);
+}
+
+/// The same for errors of the file.
+#[test]
+fn failed_downloads_do_not_look_whole() {
+    for (size, fails) in [(100_000, 50_000), (100_000, 0), (1_000_000, 999_999)] {
+        let open = move |path: &Path, mode| {
+            let mut file = OwnFile::open(path, mode)?;
+            file.fails = Some((fails, libc::EIO));
+            Ok(Box::new(file) as Box<dyn FSFile>)
+        };
+        let server = Server::with(MODE, move |config| {
+            config.set_abstracted_fs(Wrapper(Box::new(open)));
+        });
+        sparse(&server.path("file"), size);
+        for way in WAYS {
+            let mut client = server.login();
+            let (mut data, _) = begin(&mut client, way, "RETR file");
+            assert!(read_cut(&mut data) <= fails as u64);
+            client.expect_reply(426);
+        }
+    }
+}
+
+/// Reads to the end, which is not a proper one over TLS.
+#[track_caller]
+fn read_cut(data: &mut Socket) -> u64 {
+    let mut bytes = Vec::new();
+    let end = data.read_to_end(&mut bytes);
+    assert!(!MODE.is_secure() || end.is_err(), "it looks whole");
+    bytes.len() as u64
 }
 
 /// A file that grows is sent at least up to the size that it had.
