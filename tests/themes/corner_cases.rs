@@ -243,7 +243,7 @@ fn a_data_connection_that_closes_before_the_transfer() {
     let (code, reply) = client.command("RETR file");
     assert!(matches!(code, 125 | 150), "{reply}");
     if code == 150 {
-        client.expect(226, "ABOR");
+        client.abort();
     } else {
         let (code, reply) = client.reply();
         assert!(code == 226 || code == CUT, "{reply}");

@@ -58,7 +58,9 @@ fn abor_before_the_data_connection_is_made() {
     let mut client = server.login();
     let reply = client.expect(227, "PASV");
     client.expect(150, "RETR a");
-    let aborted = client.expect(226, "ABOR");
+    let aborted = client.expect(426, "ABOR");
+    assert_eq!(aborted, "426 Transfer aborted via ABOR.");
+    let aborted = client.expect_reply(226);
     assert_eq!(aborted, "226 ABOR command successful.");
     assert!(std::net::TcpStream::connect(parse_227(&reply)).is_err());
     // The transfer is dropped: the next connection belongs to the next transfer.
@@ -176,7 +178,7 @@ fn pipelined_abor() {
     }
     let reply = client.expect(227, "PASV");
     client.send("RETR a\r\nABOR\r\nNOOP\r\n");
-    for code in [150, 226, 200] {
+    for code in [150, 426, 226, 200] {
         client.expect_reply(code);
     }
     assert!(std::net::TcpStream::connect(parse_227(&reply)).is_err());

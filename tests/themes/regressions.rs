@@ -397,8 +397,8 @@ fn promise_and_end(passive: bool, command: &str, end: End, event: &str) {
     }
     client.expect(150, command);
     match end {
-        End::Says("REIN", code) => {
-            client.expect(426, "REIN");
+        End::Says(command @ ("ABOR" | "REIN"), code) => {
+            client.expect(426, command);
             client.expect_reply(code);
         }
         End::Says(command, code) => drop(client.expect(code, command)),

@@ -41,7 +41,7 @@ fn stor_without_a_data_connection() {
     let (server, mut client) = precious();
     client.expect(150, "STOR precious");
     assert_eq!(server.read("precious"), OLD);
-    client.expect(226, "ABOR");
+    client.abort();
     assert_eq!(server.read("precious"), OLD);
     // The client is gone.
     client.expect(150, "STOR precious");
@@ -94,7 +94,7 @@ fn file_of_an_upload_that_never_begins_is_removed() {
     for command in ["STOR new", "APPE new"] {
         client.expect(150, command);
         assert_eq!(server.read("new"), b"");
-        client.expect(226, "ABOR");
+        client.abort();
         wait_until_gone(&server, "new");
         // PASV after PASV ends the first promise.
         client.expect(227, "PASV");
@@ -111,14 +111,14 @@ fn file_of_an_upload_that_never_begins_is_removed() {
     let reply = client.expect(150, "STOU");
     let name = reply.strip_prefix("150 FILE: ").unwrap();
     assert!(server.path(name).exists());
-    client.expect(226, "ABOR");
+    client.abort();
     wait_until_gone(&server, name);
     // A file that existed stays, also an empty one.
     server.write("empty", b"");
     client.expect(150, "STOR empty");
-    client.expect(226, "ABOR");
+    client.abort();
     client.expect(150, "APPE precious");
-    client.expect(226, "ABOR");
+    client.abort();
     assert!(server.path("empty").exists());
     assert_eq!(server.read("precious"), OLD);
 }
@@ -155,13 +155,13 @@ fn file_that_took_the_name_of_a_pending_upload_stays() {
     let (server, mut client) = precious();
     client.expect(150, "STOR new");
     std::fs::rename(server.path("precious"), server.path("new")).unwrap();
-    client.expect(226, "ABOR");
+    client.abort();
     client.expect(250, "CWD /");
     assert_eq!(server.read("new"), OLD);
     // The same file, but with bytes of somebody else.
     client.expect(150, "STOR other");
     std::fs::write(server.path("other"), b"by hand").unwrap();
-    client.expect(226, "ABOR");
+    client.abort();
     client.expect(250, "CWD /");
     assert_eq!(server.read("other"), b"by hand");
 }
@@ -367,7 +367,7 @@ fn errors_come_before_the_data_connection() {
     assert_eq!(server.read("target"), b"bytes");
     symlink("precious", server.path("link")).unwrap();
     client.expect(150, "STOR link");
-    client.expect(226, "ABOR");
+    client.abort();
     assert_eq!(server.read("precious"), OLD);
     store(&mut client, Way::Early, "STOR link", b"new");
     assert_eq!(server.read("precious"), b"new");
@@ -396,7 +396,7 @@ fn file_system_that_is_not_confined() {
     client.expect(250, format!("CWD {}", server.home.path().display()));
     for name in ["precious", "new"] {
         client.expect(150, format!("STOR {name}"));
-        client.expect(226, "ABOR");
+        client.abort();
     }
     wait_until_gone(&server, "new");
     assert_eq!(server.read("precious"), OLD);
@@ -477,10 +477,10 @@ fn older_file_systems_lose_nothing() {
     for name in ["plain", "exposed"] {
         server.write(name, OLD);
         client.expect(150, format!("STOR {name}"));
-        client.expect(226, "ABOR");
+        client.abort();
         assert_eq!(server.read(name), OLD);
         client.expect(150, "STOR new");
-        client.expect(226, "ABOR");
+        client.abort();
         wait_until_gone(&server, "new");
         for bytes in [&b"short"[..], b""] {
             store(&mut client, Way::Early, &format!("STOR {name}"), bytes);

@@ -257,11 +257,11 @@ pub fn rest(s: &mut FTPSession, line: &str) {
 
 /// Stock [`FTPHandler::ftp_abor`](crate::FTPHandler::ftp_abor).
 ///
-/// A transfer that has begun ends with a 426 of its own before the reply to ABOR. A pending
-/// transfer, which has got 150, is forgotten.
+/// A transfer that has begun, or is pending and has got 150, ends with a 426 of its own before the
+/// reply to ABOR (RFC 959 §4.1.3).
 pub fn abor<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     let pending = s.pending.is_some();
-    pending::forget(h, s, None);
+    pending::forget(h, s, Some(VIA_ABOR));
     transfers::reply_now(h, s);
     let reply = match &s.data {
         DataState::None if pending => ABORTED,
@@ -275,8 +275,7 @@ pub fn abor<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
             CLOSED
         }
         DataState::Open(_) if s.transfer_active() => {
-            let reply = Reply::new(426, "Transfer aborted via ABOR.");
-            transfers::finish(h, s, Outcome::Ended(reply));
+            transfers::finish(h, s, Outcome::Ended(VIA_ABOR));
             ABORTED
         }
         DataState::Open(_) => {
@@ -301,6 +300,9 @@ const OPEN_TRIES: usize = 4;
 
 /// Longer than any name of a file, in bytes.
 const NAME_MAX: usize = 256;
+
+/// The final reply of a transfer that ABOR ends.
+const VIA_ABOR: Reply = Reply::new(426, "Transfer aborted via ABOR.");
 
 const ABORTED: Reply = Reply::new(226, "ABOR command successful.");
 

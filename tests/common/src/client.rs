@@ -218,6 +218,13 @@ impl Client {
         reply.1
     }
 
+    /// Ends a transfer, which may wait for its data connection: 426 for it, then 226.
+    #[track_caller]
+    pub fn abort(&mut self) {
+        self.expect(426, "ABOR");
+        self.expect_reply(226);
+    }
+
     /// Downloads with PASV and this command.
     #[track_caller]
     pub fn download(&mut self, command: impl AsRef<[u8]>) -> Vec<u8> {
