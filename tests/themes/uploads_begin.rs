@@ -249,7 +249,8 @@ fn link_that_leads_nowhere() {
         for command in ["STOR", "APPE"] {
             client.expect(150, format!("{command} {link}"));
             assert_eq!(std::fs::read(&target).unwrap(), b"");
-            client.expect(226, "ABOR");
+            client.expect(426, "ABOR");
+            client.expect_reply(226);
             wait_until_gone(&server, "dir/target");
             store(
                 &mut client,
@@ -259,21 +260,24 @@ fn link_that_leads_nowhere() {
             );
             assert_eq!(std::fs::read(&target).unwrap(), b"bytes");
             client.expect(150, format!("{command} {link}"));
-            client.expect(226, "ABOR");
+            client.expect(426, "ABOR");
+            client.expect_reply(226);
             client.expect(250, "CWD /");
             assert_eq!(std::fs::read(&target).unwrap(), b"bytes");
             std::fs::remove_file(&target).unwrap();
             // Somebody else writes to it, or takes its name.
             client.expect(150, format!("{command} {link}"));
             std::fs::write(&target, b"by hand").unwrap();
-            client.expect(226, "ABOR");
+            client.expect(426, "ABOR");
+            client.expect_reply(226);
             client.expect(250, "CWD /");
             assert_eq!(std::fs::read(&target).unwrap(), b"by hand");
             std::fs::remove_file(&target).unwrap();
             client.expect(150, format!("{command} {link}"));
             std::fs::copy(server.path("precious"), server.path("other")).unwrap();
             std::fs::rename(server.path("other"), &target).unwrap();
-            client.expect(226, "ABOR");
+            client.expect(426, "ABOR");
+            client.expect_reply(226);
             client.expect(250, "CWD /");
             assert_eq!(std::fs::read(&target).unwrap(), OLD);
             std::fs::remove_file(&target).unwrap();
