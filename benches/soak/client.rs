@@ -79,8 +79,12 @@ impl Visits {
             data.reset_when_dropped()?;
             drop(data);
             client.expect_reply(426)?;
-            client.expect(&format!("DELE {name}"), 250)?;
-            client.quit()
+            client.send(&format!("DELE {name}"))?;
+            // If the reset came before the upload began, there is no file.
+            match client.read_reply()? {
+                (250 | 550, _) => client.quit(),
+                (_, line) => Err(io::Error::other(line)),
+            }
         }),
         ("vanish in a transfer", |client, tls, _| {
             client.enter(tls)?;
