@@ -20,8 +20,12 @@ fuzz_target!(|arg: &[u8]| {
         assert_eq!(u32::from_str_radix(text, 8), Ok(mode));
     }
     if let Some(seconds) = parse_timeval(arg) {
-        let text = format_timeval(seconds, true);
-        assert_eq!(text.as_deref().map(str::as_bytes), Some(arg));
+        let text = format_timeval(seconds, true).expect("a time of the years 1 to 9999");
+        // A fraction is dropped, and second 60 becomes second 0 of the next minute.
+        match &arg[12..14] {
+            b"60" => assert!(text.ends_with("00")),
+            _ => assert_eq!(text.as_bytes(), &arg[..14]),
+        }
     }
     if let Some(bytes) = arg.first_chunk() {
         let seconds = i64::from_le_bytes(*bytes);
