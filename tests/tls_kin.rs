@@ -317,8 +317,8 @@ fn require_demands_a_ticket_of_the_own_session() {
     }
 }
 
-/// Whoever sees a ticket on the wire may offer it. Without its secret the handshake fails; a
-/// ticket that does not fit leads to a full handshake, which brings no ticket.
+/// A listener on the network sees the numbers of tickets, and may offer one. Without its secret the
+/// handshake fails. A ticket that does not fit leads to a full handshake, which brings no ticket.
 #[test]
 fn a_ticket_that_does_not_fit_brings_no_other() {
     let server = server(|_| {});

@@ -17,7 +17,7 @@ pub(crate) enum Login {
     Done,
 }
 
-/// Who is logged in, or was when a transfer began.
+/// The user who is logged in. For a transfer: the user who was logged in when it began.
 #[derive(Default)]
 pub(crate) struct Account {
     pub(super) login: Login,
