@@ -19,6 +19,8 @@ pub struct FileProducer {
     position: u64,
     /// The size of the file when it was opened, if it is known.
     size: Option<u64>,
+    /// Whether the last read has reached the end: it ended at that size, and was short.
+    at_end: bool,
     /// How many bytes one call reads. 65,536 by default.
     pub buffer_size: usize,
 }
@@ -38,6 +40,7 @@ impl FileProducer {
         Self {
             file,
             size,
+            at_end: false,
             translation: (transfer_type == TransferType::Ascii).then(ToNetwork::default),
             position,
             buffer_size: 65_536,
@@ -47,6 +50,9 @@ impl FileProducer {
 
 impl Producer for FileProducer {
     fn more(&mut self, out: &mut Vec<u8>) -> io::Result<More> {
+        if self.at_end {
+            return Ok(More::End);
+        }
         let start = out.len();
         out.resize(start + self.buffer_size.max(1), 0);
         let read = loop {
@@ -55,12 +61,14 @@ impl Producer for FileProducer {
                 read => break read,
             }
         };
+        let wanted = out.len() - start;
         out.truncate(start + read.as_ref().copied().unwrap_or(0));
         let read = read?;
         self.position += read as u64;
         if read == 0 && self.size.is_some_and(|size| self.position < size) {
             return Err(has_shrunk());
         }
+        self.at_end = read < wanted && self.size == Some(self.position);
         if let Some(translation) = &mut self.translation {
             let chunk = out.split_off(start);
             translation.convert(&chunk, out);
@@ -95,5 +103,87 @@ impl fmt::Debug for FileProducer {
             .field("file", &self.file.name())
             .field("position", &self.position)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek, SeekFrom, Write};
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+
+    /// A file of `left` zeros that was `size` bytes long when it was opened.
+    struct Zeros {
+        left: usize,
+        size: u64,
+        reads: Arc<AtomicUsize>,
+    }
+
+    impl Read for Zeros {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.reads.fetch_add(1, Relaxed);
+            let read = buffer.len().min(self.left);
+            self.left -= read;
+            Ok(read)
+        }
+    }
+
+    impl Write for Zeros {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for Zeros {
+        fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+            Ok(0)
+        }
+    }
+
+    impl FSFile for Zeros {
+        fn name(&self) -> &Path {
+            Path::new("/zeros")
+        }
+
+        fn size(&mut self) -> io::Result<u64> {
+            Ok(self.size)
+        }
+
+        fn size_when_opened(&self) -> Option<u64> {
+            Some(self.size)
+        }
+    }
+
+    /// The bytes and the reads of a whole file with this size, of which `left` bytes are there.
+    fn produce(size: u64, left: usize) -> io::Result<(usize, usize)> {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let file = Zeros {
+            left,
+            size,
+            reads: Arc::clone(&reads),
+        };
+        let mut producer = FileProducer::new(Box::new(file), 0, TransferType::Ascii);
+        let mut out = Vec::new();
+        while let More::Yes = producer.more(&mut out)? {}
+        Ok((out.len(), reads.load(Relaxed)))
+    }
+
+    #[test]
+    fn a_short_read_at_the_known_size_is_the_last_one() {
+        assert_eq!(produce(1000, 1000).unwrap(), (1000, 1));
+        assert_eq!(produce(70_000, 70_000).unwrap(), (70_000, 2));
+        // A read that fills the buffer, and an empty file, are no such end.
+        assert_eq!(produce(65_536, 65_536).unwrap(), (65_536, 2));
+        assert_eq!(produce(0, 0).unwrap(), (0, 1));
+        // The file has grown, or shrunk.
+        assert_eq!(produce(1000, 2000).unwrap(), (2000, 2));
+        assert!(produce(1000, 999).is_err());
     }
 }
