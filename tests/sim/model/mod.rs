@@ -8,8 +8,31 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::plan::scene::{Scene, Tree};
-use super::plan::step::End;
+use crate::plan::scene::{Kind, Scene, Tree};
+use crate::plan::step::End;
+
+pub mod calls;
+mod data;
+mod files;
+mod finish;
+mod judge;
+mod lines;
+mod listing;
+mod login;
+mod names;
+mod plain;
+mod quiet;
+mod session;
+mod start;
+pub mod tests;
+mod transfer;
+mod tree;
+mod verbs;
+mod ways;
+
+use judge::{HomeState, Judge, World};
+use lines::Cut;
+use session::{Command, Session, Stage};
 
 /// `Ok`, or what is wrong.
 pub type Verdict = Result<(), Fault>;
@@ -146,6 +169,14 @@ pub enum Damage {
 pub trait Disk {
     /// What is in a home now.
     fn tree(&self, home: usize) -> Tree;
+
+    /// The bytes of a file in a home, by its path without links.
+    fn file(&self, home: usize, path: &[u8]) -> Option<Vec<u8>> {
+        match self.tree(home).remove(path)?.kind {
+            Kind::File(bytes) => Some(bytes),
+            Kind::Dir | Kind::Link(_) => None,
+        }
+    }
 }
 
 /// What the server did in one turn.
@@ -162,7 +193,7 @@ pub struct Work {
 }
 
 /// What is left when all clients have gone and the clock has passed all deadlines.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Remains {
     pub sessions: usize,
     pub sockets: usize,
@@ -174,13 +205,35 @@ pub struct Remains {
 }
 
 /// The judge of one world.
-pub struct Model;
+#[derive(Debug)]
+pub struct Model {
+    world: World,
+    /// By the number of the client. One that is being judged is taken out.
+    sessions: Vec<Option<Box<Session>>>,
+}
 
 impl Model {
     /// `wall` is the wall clock at the start, in seconds since 1970.
     pub fn new(scene: &Scene, wall: i64) -> Self {
-        let _ = (scene, wall);
-        unimplemented!()
+        let homes = scene.homes.iter().map(|home| HomeState {
+            tree: tree::Model::new(home),
+            shared: !home.private,
+            marker: home.marker.clone().into_bytes(),
+        });
+        let sessions = scene.clients.iter().enumerate().map(|(index, client)| {
+            let session = Session::new(index, client.from.ip());
+            Some(Box::new(session))
+        });
+        Self {
+            world: World {
+                settings: scene.settings.clone(),
+                users: scene.users.clone(),
+                homes: homes.collect(),
+                wall,
+                drained: None,
+            },
+            sessions: sessions.collect(),
+        }
     }
 
     /// Something happened to `client`, the number in [`Scene::clients`], at `now`.
@@ -191,31 +244,228 @@ impl Model {
         event: Event<'_>,
         disk: &dyn Disk,
     ) -> Verdict {
-        let _ = (now, client, event, disk);
-        unimplemented!()
+        let Some(mut session) = self.sessions[client].take() else {
+            return Ok(());
+        };
+        let mut judge = Judge {
+            s: &mut session,
+            w: &mut self.world,
+            others: &self.sessions,
+            now,
+            disk,
+        };
+        let verdict = judge.event(event);
+        self.sessions[client] = Some(session);
+        verdict
     }
 
     /// The disk has done something to an operation in `home` on `path` (an FTP path).
     pub fn damage(&mut self, now: Duration, home: usize, path: &[u8], damage: &Damage) {
-        let _ = (now, home, path, damage);
-        unimplemented!()
+        let _ = (now, path);
+        if *damage == Damage::Short {
+            return;
+        }
+        for session in self.sessions.iter_mut().flatten() {
+            let works = session.last_home == Some(home)
+                || session.login.is_none() && !session.queue.is_empty();
+            if !works || !session.is_alive() {
+                continue;
+            }
+            session.relaxed = true;
+            if let Some(transfer) = &mut session.transfer {
+                transfer.loose = true;
+            }
+            for transfer in &mut session.ended {
+                transfer.loose = true;
+            }
+        }
     }
 
     /// `Server::drain` or `Server::close` was called.
     pub fn drained(&mut self, now: Duration) {
-        let _ = now;
-        unimplemented!()
+        self.world.drained = Some(now);
     }
 
     /// A turn is over.
     pub fn turn(&mut self, work: Work) -> Verdict {
-        let _ = work;
-        unimplemented!()
+        // What ARCHITECTURE.md gives a channel in a turn: eight times 512 KiB at most.
+        const BYTES: usize = 4 << 20;
+        const COMMANDS: usize = 4096;
+        if work.bytes > BYTES || work.commands > COMMANDS {
+            return Err(Fault {
+                kind: FaultKind::Budget,
+                text: format!("a turn did {work:?}"),
+            });
+        }
+        Ok(())
     }
 
     /// The world is over.
     pub fn end(&mut self, now: Duration, remains: Remains, disk: &dyn Disk) -> Verdict {
-        let _ = (now, remains, disk);
-        unimplemented!()
+        let zero = Remains::default();
+        if remains != zero {
+            return Err(Fault {
+                kind: FaultKind::Leak,
+                text: format!("at the end: {remains:?}"),
+            });
+        }
+        for client in 0..self.sessions.len() {
+            let Some(mut session) = self.sessions[client].take() else {
+                continue;
+            };
+            let judge = Judge {
+                s: &mut session,
+                w: &mut self.world,
+                others: &self.sessions,
+                now,
+                disk,
+            };
+            judge.over()?;
+            self.sessions[client] = Some(session);
+        }
+        let Some(mut any) = self.sessions.first_mut().and_then(Option::take) else {
+            return Ok(());
+        };
+        let judge = Judge {
+            s: &mut any,
+            w: &mut self.world,
+            others: &self.sessions,
+            now,
+            disk,
+        };
+        let private = (0..judge.w.homes.len()).filter(|home| !judge.w.homes[*home].shared);
+        private.into_iter().try_for_each(|home| judge.compare(home))
+    }
+}
+
+impl Judge<'_> {
+    fn event(&mut self, event: Event<'_>) -> Verdict {
+        match event {
+            Event::Connected => {
+                self.s.stage = Stage::Silent;
+                Ok(())
+            }
+            Event::Sent(bytes) => {
+                self.sent(bytes);
+                Ok(())
+            }
+            Event::Received(bytes) => self.received(bytes),
+            Event::Ended(by) => self.ended(by),
+            Event::Secured(ok) => {
+                match ok {
+                    true => self.s.secure = true,
+                    false => self.s.stage = Stage::Leaving,
+                }
+                if self.s.implied {
+                    self.s.prot = true;
+                }
+                Ok(())
+            }
+            Event::DataOpened {
+                conn,
+                passive,
+                port,
+            } => self.data_opened(conn, passive, port),
+            Event::Stranger { port } => {
+                let permits = self.w.settings.permit_foreign;
+                if let Some(found) = &mut self.s.port
+                    && found.number == port
+                    && permits
+                {
+                    found.stranger = true;
+                }
+                Ok(())
+            }
+            Event::DataSecured { conn, ok } => {
+                if let (Some(conn), false) = (self.s.conn(conn), ok) {
+                    conn.was_reset = true;
+                }
+                Ok(())
+            }
+            Event::DataSent { conn, bytes } => {
+                self.data_sent(conn, bytes);
+                Ok(())
+            }
+            Event::DataReceived { conn, bytes } => self.data(conn, bytes),
+            Event::DataEnded { conn, by } => self.data_ended(conn, by),
+            Event::Callback(call) => self.called(call),
+            Event::Quiet => self.quiet(),
+        }
+    }
+
+    fn sent(&mut self, bytes: &[u8]) {
+        let now = self.now;
+        let sees = match &self.s.port {
+            Some(port) if port.is_seen => port.conn,
+            _ => None,
+        };
+        let (queue, serial) = (&mut self.s.queue, &mut self.s.next_serial);
+        if queue.is_empty() {
+            self.s.head_since = now;
+        }
+        self.s.lines.push(bytes, |cut: Cut| {
+            *serial += 1;
+            queue.push_back(Command {
+                serial: *serial,
+                cut,
+                sent: now,
+                sees,
+            });
+        });
+    }
+
+    fn received(&mut self, bytes: &[u8]) -> Verdict {
+        let mut replies = Vec::new();
+        if let Err(text) = self.s.replies.push(bytes, &mut replies) {
+            return self.fault(FaultKind::Form, "a reply", "code, text, CR LF", &text);
+        }
+        for reply in &replies {
+            self.reply(reply)?;
+            self.calls_of_logins()?;
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, by: By) -> Verdict {
+        match by {
+            By::Client(end) => self.s.client_end = Some(end),
+            By::Network => self.s.was_reset = true,
+            By::Server | By::ServerReset => {
+                self.s.server_end = true;
+                let why = self.s.stage == Stage::Leaving
+                    || self.s.client_end.is_some()
+                    || self.s.was_reset
+                    || self.s.http
+                    || self.w.drained.is_some();
+                if !why {
+                    let got = format!("{by:?}");
+                    return self.fault(
+                        FaultKind::Connection,
+                        "the control connection",
+                        "open",
+                        &got,
+                    );
+                }
+            }
+        }
+        if self.s.server_end || self.s.was_reset || self.s.client_end == Some(End::Reset) {
+            self.s.stage = Stage::Closed;
+        }
+        Ok(())
+    }
+
+    /// The world is over: what a session has left.
+    fn over(self) -> Verdict {
+        if self.s.stage == Stage::New {
+            return Ok(());
+        }
+        if self.s.connects > 0 && self.s.disconnects != 1 {
+            return self.fault(FaultKind::Callback, "the end", "on_disconnect", "none");
+        }
+        if let Some(due) = self.s.due.front() {
+            let due = format!("{due:?}");
+            return self.fault(FaultKind::Callback, "the end", &due, "none");
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,221 @@
+//! Callbacks: which must come, how often, in which order.
+
+use std::path::PathBuf;
+
+use super::judge::Judge;
+use super::names;
+use super::session::{Due, Stage};
+use super::tree::What;
+use super::{Callback, FaultKind, Verdict};
+use crate::plan::scene::Kind;
+
+/// A real path, as the disk of the model names it.
+pub fn path_of(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+}
+
+impl Judge<'_> {
+    pub fn called(&mut self, call: Callback) -> Verdict {
+        let text = format!("{call:?}");
+        if self.s.disconnects > 0 {
+            return self.fault(FaultKind::Callback, "after on_disconnect", "nothing", &text);
+        }
+        if self.s.connects == 0 && call != Callback::Connect {
+            return self.fault(FaultKind::Callback, "before on_connect", "nothing", &text);
+        }
+        match call {
+            Callback::Connect => {
+                self.s.connects += 1;
+                if self.s.connects > 1 {
+                    return self.fault(FaultKind::Callback, "on_connect", "once", "twice");
+                }
+                Ok(())
+            }
+            Callback::Disconnect => {
+                self.s.disconnects += 1;
+                self.gone()
+            }
+            Callback::Login(_) | Callback::LoginFailed(_) | Callback::Logout(_) => {
+                self.s.called.push_back(call);
+                self.calls_of_logins()
+            }
+            _ => {
+                self.s.file_calls.push_back(call);
+                self.calls_of_files()
+            }
+        }
+    }
+
+    /// Compares callbacks with the replies that promise them, as far as both are there.
+    pub fn calls_of_logins(&mut self) -> Verdict {
+        while let (Some(due), Some(call)) = (self.s.due.front(), self.s.called.front()) {
+            let fine = match (due, call) {
+                (Due::Login(name), Callback::Login(called)) => name == called,
+                (Due::Logout(name), Callback::Logout(called)) => name == called,
+                (Due::LoginFailed, Callback::LoginFailed(_)) => true,
+                _ => false,
+            };
+            if !fine {
+                let (due, call) = (format!("{due:?}"), format!("{call:?}"));
+                return self.fault(FaultKind::Callback, "a login", &due, &call);
+            }
+            self.s.due.pop_front();
+            self.s.called.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The same for transfers of files, in the order in which they began.
+    pub fn calls_of_files(&mut self) -> Verdict {
+        while let (Some(began), Some(call)) = (self.s.began.front(), self.s.file_calls.front()) {
+            let Some(complete) = began.complete else {
+                return Ok(());
+            };
+            let (path, receive, whole) = match call {
+                Callback::FileSent(path) => (path, false, true),
+                Callback::FileReceived(path) => (path, true, true),
+                Callback::IncompleteFileSent(path) => (path, false, false),
+                Callback::IncompleteFileReceived(path) => (path, true, false),
+                _ => return Ok(()),
+            };
+            let fine = (receive, whole) == (began.receive, complete)
+                && (*path == began.path || self.is_loose() || self.is_behind_link(path));
+            if !fine {
+                let (began, call) = (format!("{began:?}"), format!("{call:?}"));
+                return self.fault(FaultKind::Callback, "a transfer", &began, &call);
+            }
+            self.s.began.pop_front();
+            self.s.file_calls.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Whether a real path is one that links lead away from: callbacks have the name that was
+    /// opened.
+    fn is_behind_link(&self, path: &std::path::Path) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        let Some(home) = self.s.last_home else {
+            return true;
+        };
+        let tree = &self.w.homes[home].tree;
+        let bytes = path.as_os_str().as_bytes();
+        let Some(inside) = bytes.strip_prefix(&tree.root[..]) else {
+            return false;
+        };
+        let mut at = inside.to_vec();
+        while at.len() > 1 {
+            match tree.get(&at).map(|node| &node.what) {
+                // A directory was renamed meanwhile, or a link.
+                None | Some(What::Link(_)) => return true,
+                Some(_) => at = names::split(&at).0.to_vec(),
+            }
+        }
+        false
+    }
+
+    /// The session is over: what it has left is compared, and taken over.
+    fn gone(&mut self) -> Verdict {
+        if let Some(transfer) = self.s.transfer.take() {
+            self.s.ended.retain(|ended| ended.serial != transfer.serial);
+            // No reply can be read any more, and so nothing is known of its end.
+            self.s.relaxed = true;
+        }
+        let answered = self.s.queue.is_empty() && !self.s.relaxed;
+        let kept = self.s.began.len().saturating_sub(self.s.file_calls.len());
+        if kept > 0 {
+            let began = format!("{:?}", self.s.began);
+            return self.fault(
+                FaultKind::Callback,
+                "on_disconnect",
+                "a callback for each of",
+                &began,
+            );
+        }
+        if answered && self.s.file_calls.len() > self.s.began.len() {
+            let calls = format!("{:?}", self.s.file_calls);
+            return self.fault(
+                FaultKind::Callback,
+                "on_disconnect",
+                "no more callbacks",
+                &calls,
+            );
+        }
+        let Some(home) = self.s.last_home else {
+            return Ok(());
+        };
+        if answered || self.w.homes[home].shared {
+            return Ok(());
+        }
+        // Commands without a reply may have run, or not.
+        let tree = self.disk.tree(home);
+        self.w.homes[home].tree.replace(&tree);
+        self.s.relaxed = false;
+        Ok(())
+    }
+
+    /// Compares the tree of a home with the disk.
+    pub fn compare(&self, home: usize) -> Verdict {
+        let known = &self.w.homes[home].tree;
+        let there = self.disk.tree(home);
+        let what = format!("the home {home}");
+        for (path, node) in &there {
+            let name = path.escape_ascii().to_string();
+            let Some(model) = known.get(path) else {
+                return self.fault(FaultKind::Tree, &what, "no such entry", &name);
+            };
+            let fine = match (&model.what, &node.kind) {
+                (What::Dir, Kind::Dir) | (What::Flux, Kind::File(_)) => true,
+                (What::Link(a), Kind::Link(b)) => a == b,
+                (What::File(bytes), Kind::File(found)) => {
+                    if **bytes != *found {
+                        let text = super::finish::difference(bytes, found);
+                        return self.fault(FaultKind::File, &what, &name, &text);
+                    }
+                    true
+                }
+                _ => false,
+            };
+            if !fine {
+                return self.fault(FaultKind::Tree, &what, "another type", &name);
+            }
+            if model.mode.is_some_and(|mode| mode != node.mode) {
+                return self.fault(FaultKind::Tree, &what, "another mode", &name);
+            }
+            if !model.mtime.permits(node.mtime) {
+                let text = format!("{name} at {}", node.mtime);
+                return self.fault(FaultKind::Tree, &what, &format!("{:?}", model.mtime), &text);
+            }
+        }
+        for (path, _) in known.all() {
+            if !there.contains_key(path) {
+                let name = path.escape_ascii().to_string();
+                return self.fault(FaultKind::Tree, &what, &name, "no such entry");
+            }
+        }
+        Ok(())
+    }
+
+    /// What must have come before the server is at rest.
+    pub fn quiet(&mut self) -> Verdict {
+        if self.w.drained.is_some() || self.s.stage == Stage::New {
+            return Ok(());
+        }
+        if let Some(port) = &mut self.s.port {
+            port.is_seen |= port.conn.is_some();
+        }
+        if self.s.client_end.is_some() || self.s.was_reset || self.s.server_end {
+            return Ok(());
+        }
+        if self.s.stage == Stage::Silent {
+            return self.fault(FaultKind::Missing, "connect", "a greeting", "silence");
+        }
+        if self.s.replies.is_unfinished() {
+            return self.fault(FaultKind::Missing, "a reply", "its end", "silence");
+        }
+        if self.s.stage != Stage::Open {
+            return Ok(());
+        }
+        self.due_reply()
+    }
+}

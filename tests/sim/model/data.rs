@@ -1,0 +1,157 @@
+//! Data connections.
+
+use super::finish::difference;
+use super::judge::Judge;
+use super::session::Conn;
+use super::transfer::{Payload, Transfer};
+use super::{By, FaultKind, Verdict};
+use crate::plan::step::End;
+
+impl Judge<'_> {
+    pub fn data_opened(&mut self, id: u32, passive: bool, number: u16) -> Verdict {
+        self.s.conns.push(Conn {
+            id,
+            number,
+            passive,
+            opened: self.now,
+            early: Vec::new(),
+            received: 0,
+            sent: Vec::new(),
+            by_client: None,
+            client_ended: None,
+            by_server: false,
+            was_reset: false,
+            used_by: None,
+            last: self.now,
+        });
+        let Some(port) = &mut self.s.port else {
+            return Ok(());
+        };
+        if port.passive != passive || port.number != number || port.conn.is_some() {
+            return Ok(());
+        }
+        port.conn = Some(id);
+        self.bind(id)
+    }
+
+    pub fn data_sent(&mut self, id: u32, bytes: &[u8]) {
+        let now = self.now;
+        if let Some(conn) = self.s.conn(id) {
+            conn.sent.extend_from_slice(bytes);
+            conn.last = now;
+        }
+    }
+
+    /// Bytes of a data connection, which must be those that its transfer has next.
+    pub fn data(&mut self, id: u32, bytes: &[u8]) -> Verdict {
+        let now = self.now;
+        let Some(conn) = self.s.conn(id) else {
+            return Ok(());
+        };
+        conn.last = now;
+        let Some(serial) = conn.used_by else {
+            conn.early.extend_from_slice(bytes);
+            return Ok(());
+        };
+        let from = conn.received;
+        conn.received += bytes.len();
+        let of = |transfer: &&Transfer| transfer.serial == serial;
+        let current = self.s.transfer.as_deref();
+        let Some(transfer) = current.into_iter().chain(&self.s.ended).find(of) else {
+            return self.fault(FaultKind::Data, "a data connection", "no bytes", "bytes");
+        };
+        let what = transfer.name;
+        match &transfer.what {
+            Payload::Upload(_) => {
+                self.fault(FaultKind::Data, what, "no bytes", "bytes from the server")
+            }
+            Payload::Download(_) if transfer.loose || self.s.relaxed => self.no_secret(bytes),
+            Payload::Download(wanted) => {
+                if wanted.get(from..from + bytes.len()) == Some(bytes) {
+                    return Ok(());
+                }
+                let text = difference(&wanted[from.min(wanted.len())..], bytes);
+                self.fault(FaultKind::Data, what, "the bytes of the file", &text)
+            }
+            // Listings are judged as a whole.
+            Payload::Listing(_) => {
+                self.no_secret(bytes)?;
+                if let Some(conn) = self.s.conn(id) {
+                    conn.early.extend_from_slice(bytes);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub fn data_ended(&mut self, id: u32, by: By) -> Verdict {
+        let now = self.now;
+        let Some(conn) = self.s.conn(id) else {
+            return Ok(());
+        };
+        match by {
+            By::Client(end) => {
+                // The last word of the client counts.
+                if conn.by_client != Some(End::Reset) {
+                    conn.by_client = Some(end);
+                }
+                conn.client_ended = Some(now);
+            }
+            By::Server => conn.by_server = true,
+            By::ServerReset | By::Network => conn.was_reset = true,
+        }
+        let nobody = conn.used_by.is_none() && !conn.early.is_empty();
+        let conn_id = conn.id;
+        let unread = !self.s.queue.is_empty();
+        if by == By::Server && nobody && !unread && self.s.transfer.is_none() {
+            return self.fault(
+                FaultKind::Data,
+                "a data connection",
+                "no bytes",
+                "bytes without a transfer",
+            );
+        }
+        self.look_at_end(conn_id)
+    }
+
+    /// Judges what a download or listing has brought, if its reply and its end are both there.
+    pub fn look_at_end(&mut self, id: u32) -> Verdict {
+        let Some(at) = self
+            .s
+            .ended
+            .iter()
+            .position(|transfer| transfer.conn == Some(id))
+        else {
+            return Ok(());
+        };
+        let Some(conn) = self.s.conns.iter().find(|conn| conn.id == id) else {
+            return Ok(());
+        };
+        if !conn.has_ended() {
+            return Ok(());
+        }
+        let transfer = &self.s.ended[at];
+        // The client may have left before it has read all.
+        let whole = conn.by_server && !conn.was_reset && transfer.code == Some(226);
+        let what = transfer.name;
+        if !transfer.loose && !self.s.relaxed {
+            match &transfer.what {
+                Payload::Download(wanted) if whole && conn.received != wanted.len() => {
+                    let text = format!("{} bytes", conn.received);
+                    let all = format!("{} bytes", wanted.len());
+                    return self.fault(FaultKind::Data, what, &all, &text);
+                }
+                Payload::Listing(listing) => {
+                    if let Err(text) = listing.judge(&conn.early, whole) {
+                        return self.fault(FaultKind::Listing, what, "the tree", &text);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if conn.by_server || conn.was_reset || conn.by_client == Some(End::Reset) {
+            self.s.ended.remove(at);
+        }
+        Ok(())
+    }
+}

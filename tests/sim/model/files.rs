@@ -1,0 +1,482 @@
+//! Replies to commands on files.
+
+use super::judge::Judge;
+use super::lines::Reply;
+use super::listing::{format_time, parse_time};
+use super::names::{self, ends_as_directory};
+use super::plain::double_quotes;
+use super::session::Command;
+use super::tree::{Lost, Mtime, What};
+use super::verbs::{self, Verb};
+use super::{FaultKind, Verdict};
+
+/// What a command on files must get.
+pub enum Fate {
+    /// This reply, and then its effect.
+    Done(Vec<u8>),
+    /// This code, and nothing changes.
+    Fails(u16),
+    /// One of these codes, and nothing changes.
+    FailsAs(&'static [u16]),
+}
+
+impl Judge<'_> {
+    pub fn on_files(&mut self, c: &Command, r: &Reply, verb: &'static Verb, arg: &[u8]) -> Verdict {
+        let (mode, path) = match verb.name {
+            "SITE CHMOD" | "MFMT" => {
+                let at = arg.iter().position(|byte| *byte == b' ');
+                match at {
+                    Some(at) if at + 1 < arg.len() => (&arg[..at], &arg[at + 1..]),
+                    _ => {
+                        self.want(c, r, "501 Syntax error: command needs two arguments.")?;
+                        return self.done(c);
+                    }
+                }
+            }
+            "LIST" | "NLST" | "STAT" => (&b""[..], without_flags(arg)),
+            "CDUP" | "XCUP" => (&b""[..], &b".."[..]),
+            "CWD" | "XCWD" if arg.is_empty() => (&b""[..], &b"/"[..]),
+            _ => (&b""[..], arg),
+        };
+        if path.contains(&0) || path.contains(&b'\r') {
+            self.refused(Some(verb), true);
+            self.code(c, r, &[550])?;
+            return self.done(c);
+        }
+        let allowed = verb.perm.is_none_or(|perm| self.has_perm(perm));
+        let privileges = r.last() == b"550 Not enough privileges.";
+        if !self.is_loose() && allowed && privileges {
+            return self.wrong(FaultKind::Code, c, "the privilege is there", r);
+        }
+        let Some(path_on_disk) = names::decode(self.encoding(), path) else {
+            return self.wrong(FaultKind::Code, c, "501", r);
+        };
+        let normal = names::normal(&self.s.cwd, &path_on_disk);
+        // `?` may stand for what cannot be shown.
+        let unsure = path.contains(&b'?') && !matches!(verb.name, "MKD" | "XMKD");
+        if unsure && self.tree().get(&normal).is_none() {
+            self.s.relaxed = true;
+        }
+        if !allowed {
+            self.refused(Some(verb), true);
+            if verb.name == "STOU" && r.code == 450 {
+                return self.done(c);
+            }
+            let outside = is_outside(r);
+            if !privileges && !outside && !self.is_loose() {
+                return self.wrong(FaultKind::Code, c, "550 Not enough privileges.", r);
+            }
+            self.code(c, r, &[550])?;
+            return self.done(c);
+        }
+        let follow = !matches!(
+            verb.name,
+            "DELE" | "RNFR" | "RNTO" | "MKD" | "XMKD" | "MLST" | "MLSD"
+        );
+        let real = self.tree().resolve(&normal, follow);
+        if real == Err(Lost::Outside) && !self.is_loose() {
+            self.refused(Some(verb), true);
+            self.code(c, r, &[550, 450, 553])?;
+            return self.done(c);
+        }
+        self.run(c, r, verb.name, mode, path, &normal, real)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one command, taken apart")]
+    fn run(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        name: &'static str,
+        mode: &[u8],
+        path: &[u8],
+        normal: &[u8],
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let shown = names::in_reply(self.encoding(), normal);
+        let directory = ends_as_directory(path);
+        match name {
+            "CWD" | "XCWD" | "CDUP" | "XCUP" => {
+                let fine = matches!(&real, Ok(real) if self.tree().is_dir(real));
+                let text = [b"250 \"", &shown[..], b"\" is the current directory."].concat();
+                let fate = if fine {
+                    Fate::Done(text)
+                } else {
+                    Fate::Fails(550)
+                };
+                if self.fate(c, r, fate)? {
+                    self.s.cwd = normal.to_vec();
+                }
+            }
+            "MKD" | "XMKD" => {
+                let fine = match &real {
+                    Ok(real) => self.may_make(real),
+                    Err(_) => false,
+                };
+                let text = [
+                    b"257 \"",
+                    &double_quotes(&shown)[..],
+                    b"\" directory created.",
+                ]
+                .concat();
+                let fate = if fine {
+                    Fate::Done(text)
+                } else {
+                    Fate::Fails(550)
+                };
+                if self.fate(c, r, fate)?
+                    && let Ok(real) = real
+                {
+                    let mtime = self.just_now(c);
+                    self.change(&real, |tree| {
+                        tree.make(&real, What::Dir, None, mtime);
+                    });
+                }
+            }
+            "RMD" | "XRMD" => {
+                let real = self.tree().resolve(normal, false);
+                let fine = match &real {
+                    Ok(real) => {
+                        let tree = self.tree();
+                        real != b"/" && tree.is_dir(real) && tree.entries(real).next().is_none()
+                    }
+                    Err(_) => false,
+                };
+                let fate = match fine {
+                    true => Fate::Done(b"250 Directory removed.".to_vec()),
+                    false => Fate::Fails(550),
+                };
+                if self.fate(c, r, fate)?
+                    && let Ok(real) = real
+                {
+                    self.change(&real, |tree| tree.remove(&real));
+                }
+            }
+            "DELE" => {
+                let fine = match &real {
+                    Ok(real) => {
+                        let tree = self.tree();
+                        tree.get(real).is_some() && !tree.is_dir(real) && !directory
+                    }
+                    Err(_) => false,
+                };
+                let fate = match fine {
+                    true => Fate::Done(b"250 File removed.".to_vec()),
+                    false => Fate::Fails(550),
+                };
+                if self.fate(c, r, fate)?
+                    && let Ok(real) = real
+                {
+                    self.change(&real, |tree| tree.remove(&real));
+                }
+            }
+            "RNFR" => self.rnfr(c, r, normal, real)?,
+            "RNTO" => self.rnto(c, r, real, directory)?,
+            "SIZE" | "MDTM" => self.size_or_time(c, r, name, real, directory)?,
+            "MFMT" => return self.mfmt(c, r, mode, &shown, real, directory),
+            "SITE CHMOD" => self.chmod(c, r, mode, real)?,
+            _ => return self.transfer(c, r, name, path, normal, real),
+        }
+        self.done(c)
+    }
+
+    /// Compares a reply with what the state says. True: the command has succeeded.
+    pub fn fate(&mut self, c: &Command, r: &Reply, fate: Fate) -> Result<bool, super::Fault> {
+        if self.is_loose() {
+            // Only whether it worked.
+            return match r.code {
+                100..400 => match fate {
+                    Fate::Done(text) if text[..3] != r.last()[..3] => {
+                        self.wrong(FaultKind::Code, c, &text.escape_ascii().to_string(), r)
+                    }
+                    _ => Ok(true),
+                },
+                450 | 550..=554 | 501 | 503 => Ok(false),
+                _ => self.wrong(FaultKind::Code, c, "success, 450 or 550", r),
+            };
+        }
+        match fate {
+            Fate::Done(text) => {
+                let fine = r.lines.len() == 1 && names::alike(r.last(), &text);
+                if fine {
+                    return Ok(true);
+                }
+                let kind = match r.last().get(..3) == text.get(..3) {
+                    true => FaultKind::Text,
+                    false => FaultKind::Code,
+                };
+                self.wrong(kind, c, &text.escape_ascii().to_string(), r)
+            }
+            Fate::Fails(code) => self.code(c, r, &[code]).map(|()| false),
+            Fate::FailsAs(codes) => self.code(c, r, codes).map(|()| false),
+        }
+    }
+
+    /// Changes the tree, and tells a listing that is under way.
+    pub fn change(&mut self, path: &[u8], change: impl FnOnce(&mut super::tree::Model)) {
+        if self.is_loose() {
+            return;
+        }
+        change(self.tree());
+        self.tell(path);
+    }
+
+    pub fn tell(&mut self, path: &[u8]) {
+        if let Some(transfer) = &mut self.s.transfer
+            && let super::transfer::Payload::Listing(listing) = &mut transfer.what
+        {
+            listing.changed(path);
+        }
+    }
+
+    /// The time of a change that this command has made.
+    pub fn just_now(&self, c: &Command) -> Mtime {
+        let seconds = |at: std::time::Duration| {
+            self.w.wall + i64::try_from(at.as_secs()).unwrap_or(i64::MAX / 2)
+        };
+        Mtime {
+            low: seconds(c.sent) - 1,
+            high: seconds(self.now) + 1,
+        }
+    }
+
+    pub fn may_make(&mut self, real: &[u8]) -> bool {
+        let (dir, name) = names::split(real);
+        let tree = self.tree();
+        real != b"/" && name.len() <= 255 && tree.get(real).is_none() && tree.is_dir(dir)
+    }
+
+    fn rnfr(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        normal: &[u8],
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let fine = match &real {
+            Ok(real) => real != b"/" && self.tree().get(real).is_some(),
+            Err(_) => false,
+        };
+        let text = b"350 Ready for destination name.".to_vec();
+        let fate = if fine {
+            Fate::Done(text)
+        } else {
+            Fate::Fails(550)
+        };
+        let worked = self.fate(c, r, fate)?;
+        self.s.rnfr = worked.then(|| normal.to_vec());
+        self.s.rnfr_unsure = false;
+        Ok(())
+    }
+
+    fn rnto(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        real: Result<Vec<u8>, Lost>,
+        directory: bool,
+    ) -> Verdict {
+        let Some(from) = self.s.rnfr.clone() else {
+            return self.want(c, r, "503 Bad sequence of commands: use RNFR first.");
+        };
+        if self.s.rnfr_unsure && r.code == 503 {
+            self.s.rnfr = None;
+            return Ok(());
+        }
+        let source = self.tree().resolve(&from, false);
+        let may_replace = self.has_perm('d');
+        let fate = match (&source, &real) {
+            (Ok(source), Ok(to)) => {
+                let tree = self.tree();
+                let what = tree.get(source).map(|node| &node.what);
+                let is_dir = matches!(what, Some(What::Dir));
+                let target = tree.get(to).map(|node| &node.what);
+                let (parent, name) = names::split(to);
+                if directory && !is_dir {
+                    Fate::FailsAs(&[553, 550])
+                } else if what.is_none() || to == b"/" || !tree.is_dir(parent) || name.len() > 255 {
+                    Fate::Fails(550)
+                } else if source == to {
+                    Fate::Done(b"250 Renaming ok.".to_vec())
+                } else if is_dir && names::is_below(source, to) || target.is_some() && !may_replace
+                {
+                    Fate::Fails(550)
+                } else {
+                    let fits = match target {
+                        None => true,
+                        Some(What::Dir) => is_dir && tree.entries(to).next().is_none(),
+                        Some(_) => !is_dir,
+                    };
+                    match fits {
+                        true => Fate::Done(b"250 Renaming ok.".to_vec()),
+                        false => Fate::Fails(550),
+                    }
+                }
+            }
+            _ if directory => Fate::FailsAs(&[550, 553]),
+            _ => Fate::Fails(550),
+        };
+        let worked = self.fate(c, r, fate)?;
+        if worked {
+            self.s.rnfr = None;
+            self.s.rnfr_unsure = false;
+            if let (Ok(from), Ok(to)) = (source, real) {
+                self.change(&from, |tree| tree.rename(&from, &to));
+                self.tell(&to);
+            }
+        }
+        Ok(())
+    }
+
+    fn size_or_time(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        name: &str,
+        real: Result<Vec<u8>, Lost>,
+        directory: bool,
+    ) -> Verdict {
+        if name == "SIZE" && self.s.ascii {
+            return match self.is_loose() {
+                true => self.code(c, r, &[550]),
+                false => self.want(c, r, "550 SIZE not allowed in ASCII mode."),
+            };
+        }
+        let node = match &real {
+            Ok(real) if !directory => self.tree().get(real).cloned(),
+            _ => None,
+        };
+        let number = String::from_utf8_lossy(r.text()).into_owned();
+        let fate = match node.as_ref().map(|node| &node.what) {
+            Some(What::File(bytes)) if name == "SIZE" => {
+                Fate::Done(format!("213 {}", bytes.len()).into_bytes())
+            }
+            Some(What::Flux) if name == "SIZE" && number.parse::<usize>().is_ok() => {
+                Fate::Done(format!("213 {number}").into_bytes())
+            }
+            Some(What::File(_) | What::Flux) if name == "MDTM" => {
+                let at = parse_time(&number);
+                let mtime = node.as_ref().map_or(Mtime::ANY, |node| node.mtime);
+                match at.is_some_and(|at| mtime.permits(at)) {
+                    true => Fate::Done(format!("213 {number}").into_bytes()),
+                    false => Fate::Done(format!("213 {}", format_time(mtime.low)).into_bytes()),
+                }
+            }
+            _ => Fate::Fails(550),
+        };
+        self.fate(c, r, fate).map(drop)
+    }
+
+    fn mfmt(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        time: &[u8],
+        shown: &[u8],
+        real: Result<Vec<u8>, Lost>,
+        directory: bool,
+    ) -> Verdict {
+        let text = String::from_utf8_lossy(time).into_owned();
+        let (whole, fraction) = text.split_once('.').unwrap_or((&text, "0"));
+        let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(seconds) = parse_time(whole).filter(|_| digits) else {
+            self.code(c, r, &[501])?;
+            return self.done(c);
+        };
+        let fine = match &real {
+            Ok(real) => {
+                let tree = self.tree();
+                tree.is_dir(real) || tree.get(real).is_some() && !directory
+            }
+            Err(_) => false,
+        };
+        let time = format_time(seconds);
+        let done = [b"213 Modify=", time.as_bytes(), b"; ", shown, b"."].concat();
+        let fate = if fine {
+            Fate::Done(done)
+        } else {
+            Fate::Fails(550)
+        };
+        if self.fate(c, r, fate)?
+            && let Ok(real) = real
+        {
+            self.change(&real, |tree| {
+                if let Some(node) = tree.get_mut(&real) {
+                    node.mtime = Mtime::exactly(seconds);
+                }
+            });
+        }
+        self.done(c)
+    }
+
+    fn chmod(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        mode: &[u8],
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let octal =
+            matches!(mode.len(), 3 | 4) && mode.iter().all(|byte| (b'0'..=b'7').contains(byte));
+        let number = std::str::from_utf8(mode)
+            .ok()
+            .and_then(|mode| u32::from_str_radix(mode, 8).ok());
+        let Some(number) = number.filter(|_| octal) else {
+            return self.code(c, r, &[501]);
+        };
+        let fine = match &real {
+            Ok(real) => real == b"/" || self.tree().get(real).is_some(),
+            Err(_) => false,
+        };
+        let fate = match fine {
+            true => Fate::Done(b"200 SITE CHMOD successful.".to_vec()),
+            false => Fate::Fails(550),
+        };
+        if self.fate(c, r, fate)?
+            && let Ok(real) = real
+        {
+            self.change(&real, |tree| {
+                if let Some(node) = tree.get_mut(&real) {
+                    node.mode = Some(number);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether this transfer is refused before anything is tried.
+    pub fn refuses_slash(name: &str, path: &[u8]) -> bool {
+        matches!(name, "STOR" | "APPE" | "STOU") && !path.is_empty() && ends_as_directory(path)
+    }
+}
+
+pub fn is_outside(r: &Reply) -> bool {
+    r.text()
+        .ends_with(b"points to a path which is outside the user's root directory.")
+}
+
+/// The argument of LIST, NLST and STAT without flags of `ls`.
+pub fn without_flags(arg: &[u8]) -> &[u8] {
+    let mut rest = arg;
+    loop {
+        let end = rest
+            .iter()
+            .position(|byte| *byte == b' ')
+            .unwrap_or(rest.len());
+        let word = &rest[..end];
+        let is_flag =
+            word.len() > 1 && word[0] == b'-' && word[1..].iter().all(u8::is_ascii_alphanumeric);
+        if !is_flag {
+            return rest;
+        }
+        if end == rest.len() {
+            return b"";
+        }
+        rest = &rest[end + 1..];
+    }
+}
+
+/// Whether a command sends its reply 1xx or a listing.
+pub fn is_transfer(name: &str) -> bool {
+    verbs::is_transfer_of_file(name) || matches!(name, "LIST" | "NLST" | "MLSD")
+}

@@ -1,0 +1,303 @@
+//! How transfers end.
+
+use super::judge::{Judge, find};
+use super::lines::{Cut, Reply};
+use super::session::Stage;
+use super::transfer::{Payload, Transfer, Upload};
+use super::tree::{Mtime, What};
+use super::verbs;
+use super::{FaultKind, Verdict};
+use crate::plan::step::End;
+use std::rc::Rc;
+
+impl Judge<'_> {
+    /// Whether this is the final reply of the transfer in progress.
+    pub fn ends_transfer(&self, r: &Reply) -> bool {
+        if self.s.transfer.is_none() {
+            return false;
+        }
+        match r.code {
+            226 => r.text() != b"ABOR command successful.",
+            426 => true,
+            522 => find(r.text(), b"Network protocol").is_none(),
+            _ => false,
+        }
+    }
+
+    /// The name of the command that waits.
+    fn head(&self) -> Option<&'static str> {
+        let line = match &self.s.queue.front()?.cut {
+            Cut::Line(line) => line,
+            Cut::TooLong(_) => return None,
+        };
+        verbs::parse(line, true).verb.map(|verb| verb.name)
+    }
+
+    /// Why a transfer may fail now.
+    fn excuse(&self, transfer: &Transfer, r: &Reply) -> Option<&'static str> {
+        if let Some(excuse) = transfer.excuse {
+            return Some(excuse);
+        }
+        if transfer.loose || self.s.relaxed {
+            return Some("the disk");
+        }
+        if self.s.client_end.is_some() || self.s.was_reset || self.w.drained.is_some() {
+            return Some("the end of the session");
+        }
+        let head = self.head();
+        if r.code == 426 && r.text() == b"Transfer aborted via ABOR." {
+            return (head == Some("ABOR")).then_some("ABOR");
+        }
+        let pending = transfer.conn.is_none();
+        let port = self.s.port.as_ref();
+        let unseen = port.is_none_or(|port| !port.is_seen);
+        let replaced = head.is_some_and(|name| {
+            matches!(name, "PASV" | "EPSV" | "PORT" | "EPRT" | "REIN" | "AUTH")
+        });
+        if replaced && (pending || unseen) {
+            return Some("another data port");
+        }
+        if pending && (self.s.stage == Stage::Leaving || port.is_some_and(|port| port.stranger)) {
+            return Some("QUIT");
+        }
+        if self.s.prot {
+            return Some("a handshake");
+        }
+        let conn = self
+            .s
+            .conns
+            .iter()
+            .find(|conn| Some(conn.id) == transfer.conn);
+        if let Some(conn) = conn {
+            let sends = !matches!(transfer.what, Payload::Upload(_));
+            if conn.was_reset || conn.by_client == Some(End::Reset) {
+                return Some("a reset");
+            }
+            if sends && conn.by_client.is_some() {
+                return Some("the client has closed");
+            }
+            if self.w.settings.data_timeout < self.now - conn.last && r.code == 421 {
+                return Some("silence");
+            }
+        }
+        if r.code == 421 {
+            return Some("time");
+        }
+        if let Payload::Upload(upload) = &transfer.what
+            && self.is_lost(transfer, upload)
+        {
+            return Some("the name leads elsewhere");
+        }
+        None
+    }
+
+    /// Whether the name of an upload leads elsewhere by now.
+    fn is_lost(&self, transfer: &Transfer, upload: &Upload) -> bool {
+        let node = self.w.homes[transfer.home].tree.get(&upload.path);
+        node.is_none_or(|node| node.id != upload.id)
+    }
+
+    pub fn finish(&mut self, r: &Reply) -> Verdict {
+        let Some(mut transfer) = self.s.transfer.take() else {
+            return Ok(());
+        };
+        transfer.code = Some(r.code);
+        let what = format!("the transfer {}", transfer.name);
+        let complete = r.code == 226;
+        if !complete && self.excuse(&transfer, r).is_none() {
+            return self.fault(FaultKind::Code, &what, "226", &r.shown());
+        }
+        if complete && r.last() != b"226 Transfer complete." {
+            return self.fault(FaultKind::Text, &what, "226 Transfer complete.", &r.shown());
+        }
+        if complete && transfer.conn.is_none() {
+            return self.fault(
+                FaultKind::Code,
+                &what,
+                "no 226 without a data connection",
+                &r.shown(),
+            );
+        }
+        if r.text() == b"Transfer aborted via ABOR." {
+            self.s.aborted = true;
+        }
+        if let Some(began) = self
+            .s
+            .began
+            .iter_mut()
+            .find(|began| began.serial == transfer.serial)
+        {
+            began.complete = Some(complete);
+        }
+        self.s.port = None;
+        self.s.last_active = self.now.max(self.s.last_active);
+        self.s.head_since = self.now;
+        match &transfer.what {
+            Payload::Upload(upload) => {
+                let upload = upload.clone();
+                self.uploaded(&transfer, &upload, complete)?;
+            }
+            Payload::Download(_) | Payload::Listing(_) => {
+                if transfer.conn.is_some() {
+                    let transfer = *transfer;
+                    let conn = transfer.conn;
+                    self.s.ended.push(transfer);
+                    if let Some(id) = conn {
+                        self.look_at_end(id)?;
+                    }
+                }
+            }
+        }
+        self.calls_of_files()?;
+        self.settle_relaxed();
+        Ok(())
+    }
+
+    /// A pending transfer that ends without a reply, since another one takes its place.
+    pub fn never_began(&mut self, transfer: &Transfer) {
+        if let Some(began) = self
+            .s
+            .began
+            .iter_mut()
+            .find(|began| began.serial == transfer.serial)
+        {
+            began.complete = Some(false);
+        }
+        if let Payload::Upload(upload) = &transfer.what {
+            self.leave_old(transfer, &upload.clone());
+        }
+    }
+
+    /// An upload that never began: the old bytes stay, and a file that it has made goes.
+    fn leave_old(&mut self, transfer: &Transfer, upload: &Upload) {
+        if transfer.loose || !upload.made {
+            return;
+        }
+        if !self.is_lost(transfer, upload) {
+            self.w.homes[transfer.home].tree.remove(&upload.path);
+            self.tell(&upload.path);
+        }
+    }
+
+    fn uploaded(&mut self, transfer: &Transfer, upload: &Upload, complete: bool) -> Verdict {
+        let what = format!("{} {}", transfer.name, upload.path.escape_ascii());
+        let Some(conn) = self
+            .s
+            .conns
+            .iter()
+            .find(|conn| Some(conn.id) == transfer.conn)
+        else {
+            self.leave_old(transfer, upload);
+            return Ok(());
+        };
+        if complete {
+            let fine = matches!(conn.by_client, Some(End::Fin | End::Half)) && !conn.was_reset;
+            if !fine {
+                return self.fault(
+                    FaultKind::Code,
+                    &what,
+                    "no 226 before the client has closed",
+                    "226",
+                );
+            }
+        }
+        if transfer.loose || self.s.relaxed {
+            return Ok(());
+        }
+        let sent = conn.sent.clone();
+        let tree = &self.w.homes[transfer.home].tree;
+        let at = tree.find_id(upload.id);
+        let whole = upload.content(&upload.written(&sent));
+        // What is on the disk can be looked at if no later command can have changed it.
+        let alone = self.s.queue.is_empty() && !self.w.homes[transfer.home].shared;
+        let found = match (&at, alone) {
+            (Some(at), true) => self.disk.file(transfer.home, at),
+            _ => None,
+        };
+        if complete {
+            if let Some(found) = &found
+                && *found != whole
+            {
+                let text = difference(&whole, found);
+                return self.fault(FaultKind::File, &what, "the bytes that were sent", &text);
+            }
+            if alone && at.is_some() && found.is_none() {
+                return self.fault(FaultKind::File, &what, "a file", "none");
+            }
+        } else if let Some(found) = &found
+            && !upload.is_part(&sent, found)
+        {
+            let text = difference(&whole, found);
+            return self.fault(FaultKind::File, &what, "a part of the bytes", &text);
+        }
+        let Some(at) = at else {
+            return Ok(());
+        };
+        let content = if complete { Some(whole) } else { found };
+        let tree = &mut self.w.homes[transfer.home].tree;
+        match content {
+            Some(bytes) => {
+                if let Some(node) = tree.get_mut(&at) {
+                    node.what = What::File(Rc::new(bytes));
+                    node.mtime = Mtime::ANY;
+                }
+            }
+            // The server had not seen the connection, and has removed what it had made.
+            None if alone && upload.made => tree.remove(&at),
+            None if alone => {
+                return self.fault(FaultKind::File, &what, "the old file", "none");
+            }
+            // A later command may have changed it: the disk says it when all are answered.
+            None => self.s.relaxed = true,
+        }
+        Ok(())
+    }
+
+    /// A data connection is for the transfer in progress.
+    pub fn bind(&mut self, id: u32) -> Verdict {
+        let Some(transfer) = &mut self.s.transfer else {
+            return Ok(());
+        };
+        transfer.conn = Some(id);
+        let serial = transfer.serial;
+        if let Payload::Upload(upload) = &transfer.what
+            && !transfer.loose
+        {
+            // From now on its bytes change.
+            let (home, id) = (transfer.home, upload.id);
+            let tree = &mut self.w.homes[home].tree;
+            if let Some(at) = tree.find_id(id)
+                && let Some(node) = tree.get_mut(&at)
+            {
+                node.what = What::Flux;
+                node.mtime = Mtime::ANY;
+            }
+        }
+        let Some(conn) = self.s.conn(id) else {
+            return Ok(());
+        };
+        conn.used_by = Some(serial);
+        let early = std::mem::take(&mut conn.early);
+        match early.is_empty() {
+            true => Ok(()),
+            false => self.data(id, &early),
+        }
+    }
+}
+
+/// Where two contents differ.
+pub fn difference(wanted: &[u8], found: &[u8]) -> String {
+    let at = wanted.iter().zip(found).take_while(|(a, b)| a == b).count();
+    let part = |bytes: &[u8]| {
+        let from = at.saturating_sub(8).min(bytes.len());
+        let to = (at + 16).min(bytes.len());
+        bytes[from..to].escape_ascii().to_string()
+    };
+    format!(
+        "{} bytes instead of {}; at {at}: \"{}\" instead of \"{}\"",
+        found.len(),
+        wanted.len(),
+        part(found),
+        part(wanted)
+    )
+}

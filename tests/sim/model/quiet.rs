@@ -1,0 +1,78 @@
+//! Which replies are due when the server is at rest.
+
+use std::time::Duration;
+
+use super::judge::{Judge, SLACK};
+use super::lines::Cut;
+use super::transfer::{Payload, Transfer};
+use super::verbs;
+use super::{FaultKind, Verdict};
+use crate::plan::step::End;
+
+/// How long the final reply of a short download may wait for its client to close.
+const ENDING: Duration = Duration::from_millis(50);
+
+impl Judge<'_> {
+    pub fn due_reply(&self) -> Verdict {
+        if let Some(transfer) = &self.s.transfer {
+            if let Some(what) = self.is_over(transfer) {
+                let wanted = format!("its final reply, since {what}");
+                return self.fault(FaultKind::Missing, transfer.name, &wanted, "silence");
+            }
+            // A download may be at its end, and then holds all commands.
+            let holds = !matches!(transfer.what, Payload::Upload(_));
+            if holds && self.now < transfer.started + ENDING + SLACK {
+                return Ok(());
+            }
+        }
+        let Some(head) = self.s.queue.front() else {
+            return Ok(());
+        };
+        let Cut::Line(line) = &head.cut else {
+            return self.fault(FaultKind::Missing, "a long line", "500", "silence");
+        };
+        let verb = verbs::parse(line, true).verb.map_or("", |verb| verb.name);
+        let settings = &self.w.settings;
+        let patient = match verb {
+            "PASS" if self.s.login.is_none() => {
+                // The authorizer, the delay of a refusal, or both.
+                self.s.asked.is_some()
+            }
+            "PORT" | "EPRT" => self.now < self.s.head_since + settings.active_timeout + SLACK,
+            _ => self.s.transfer.is_some() && verbs::needs_data(verb),
+        };
+        if patient || self.s.prot || self.s.http {
+            return Ok(());
+        }
+        self.fault(
+            FaultKind::Missing,
+            &line[..line.len().min(100)].escape_ascii().to_string(),
+            "a reply",
+            "silence",
+        )
+    }
+
+    /// Why a transfer must be over by now; `None` if it need not.
+    fn is_over(&self, transfer: &Transfer) -> Option<&'static str> {
+        let settings = &self.w.settings;
+        let conn = self
+            .s
+            .conns
+            .iter()
+            .find(|conn| Some(conn.id) == transfer.conn)?;
+        if self.s.prot || settings.throttle != (0, 0) || transfer.loose || self.s.relaxed {
+            return None;
+        }
+        match &transfer.what {
+            Payload::Upload(_) => match conn.by_client {
+                Some(End::Fin | End::Half) => Some("its client has closed"),
+                Some(End::Reset) => Some("its client has reset it"),
+                None => None,
+            },
+            Payload::Download(_) | Payload::Listing(_) => {
+                let late = self.now >= transfer.started + ENDING + SLACK;
+                (conn.by_server && late).then_some("the server has closed")
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What the model knows of one session.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Callback;
+use super::lines::{Cut, Lines, Replies};
+use super::transfer::Transfer;
+use crate::plan::step::End;
+
+/// A command that was sent and has no final reply yet.
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub serial: u64,
+    pub cut: Cut,
+    pub sent: Duration,
+    /// A data connection that the server had certainly seen when the command was sent.
+    pub sees: Option<u32>,
+}
+
+/// The data port: what PASV, EPSV, PORT or EPRT has left.
+#[derive(Clone, Debug)]
+pub struct Port {
+    pub passive: bool,
+    /// Of the server if passive, else of the client.
+    pub number: u16,
+    pub since: Duration,
+    pub conn: Option<u32>,
+    /// The server is at rest since the connection was made: it has certainly seen it.
+    pub is_seen: bool,
+    /// A foreign host has connected, which may have taken the place.
+    pub stranger: bool,
+}
+
+/// A data connection.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    pub id: u32,
+    pub number: u16,
+    pub passive: bool,
+    pub opened: Duration,
+    /// Bytes that came before it was known for which transfer.
+    pub early: Vec<u8>,
+    pub received: usize,
+    pub sent: Vec<u8>,
+    pub by_client: Option<End>,
+    /// When the client ended it.
+    pub client_ended: Option<Duration>,
+    pub by_server: bool,
+    pub was_reset: bool,
+    /// The transfer that has used it, by the serial of its command.
+    pub used_by: Option<u64>,
+    /// The last time that bytes went either way.
+    pub last: Duration,
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Not connected yet.
+    New,
+    /// The greeting has not come.
+    Silent,
+    Open,
+    /// The server has said that it closes: after QUIT, 421, the last 530.
+    Leaving,
+    Closed,
+}
+
+/// A callback that a reply promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    Login(String),
+    LoginFailed,
+    Logout(String),
+}
+
+/// A file transfer that began, for its callback.
+#[derive(Clone, Debug)]
+pub struct Began {
+    pub serial: u64,
+    pub receive: bool,
+    pub path: PathBuf,
+    /// Whether it was complete; `None` while its final reply has not come.
+    pub complete: Option<bool>,
+}
+
+#[derive(Debug)]
+pub struct Session {
+    pub index: usize,
+    pub ip: IpAddr,
+    pub stage: Stage,
+    pub lines: Lines,
+    pub replies: Replies,
+    pub queue: VecDeque<Command>,
+    pub next_serial: u64,
+    /// When the head of the queue became the head.
+    pub head_since: Duration,
+    /// The last command whose final reply has come was sent then.
+    pub last_active: Duration,
+    pub client_end: Option<End>,
+    pub was_reset: bool,
+    pub server_end: bool,
+
+    pub asked: Option<String>,
+    /// All names that USER has given.
+    pub asked_ever: Vec<String>,
+    pub login: Option<usize>,
+    pub last_home: Option<usize>,
+    pub attempts: u32,
+
+    pub ascii: bool,
+    pub rest: u128,
+    pub rnfr: Option<Vec<u8>>,
+    /// A RNFR was answered with 501: it is not known whether the old name stays.
+    pub rnfr_unsure: bool,
+    pub epsv_all: bool,
+    pub facts: Vec<&'static str>,
+    pub cwd: Vec<u8>,
+    pub secure: bool,
+    pub pbsz: bool,
+    pub prot: bool,
+    pub implied: bool,
+
+    pub port: Option<Port>,
+    pub transfer: Option<Box<Transfer>>,
+    pub conns: Vec<Conn>,
+    /// Listings and downloads whose final reply has come, and whose data may still be read.
+    pub ended: Vec<Transfer>,
+    /// 426 has come for a transfer that ABOR ended: 226 follows.
+    pub aborted: bool,
+    /// A line of HTTP was sent: the server may close.
+    pub http: bool,
+
+    /// Commands are judged loosely until all are answered: the disk was at fault.
+    pub relaxed: bool,
+    /// Paths that unanswered commands may have changed.
+    pub suspects: Vec<Vec<u8>>,
+
+    pub connects: u32,
+    pub disconnects: u32,
+    pub due: VecDeque<Due>,
+    pub called: VecDeque<Callback>,
+    pub began: VecDeque<Began>,
+    pub file_calls: VecDeque<Callback>,
+}
+
+pub const ALL_FACTS: [&str; 8] = [
+    "type",
+    "perm",
+    "size",
+    "modify",
+    "unique",
+    "unix.mode",
+    "unix.uid",
+    "unix.gid",
+];
+
+impl Conn {
+    /// Whether it is over for one side.
+    pub fn has_ended(&self) -> bool {
+        self.by_client.is_some() || self.by_server || self.was_reset
+    }
+}
+
+impl Session {
+    pub fn new(index: usize, ip: IpAddr) -> Self {
+        Self {
+            index,
+            ip,
+            stage: Stage::New,
+            lines: Lines::default(),
+            replies: Replies::default(),
+            queue: VecDeque::new(),
+            next_serial: 0,
+            head_since: Duration::ZERO,
+            last_active: Duration::ZERO,
+            client_end: None,
+            was_reset: false,
+            server_end: false,
+            asked: None,
+            asked_ever: Vec::new(),
+            login: None,
+            last_home: None,
+            attempts: 0,
+            ascii: true,
+            rest: 0,
+            rnfr: None,
+            rnfr_unsure: false,
+            epsv_all: false,
+            facts: ALL_FACTS[..5].to_vec(),
+            cwd: b"/".to_vec(),
+            secure: false,
+            pbsz: false,
+            prot: false,
+            implied: false,
+            port: None,
+            transfer: None,
+            conns: Vec::new(),
+            ended: Vec::new(),
+            aborted: false,
+            http: false,
+            relaxed: false,
+            suspects: Vec::new(),
+            connects: 0,
+            disconnects: 0,
+            due: VecDeque::new(),
+            called: VecDeque::new(),
+            began: VecDeque::new(),
+            file_calls: VecDeque::new(),
+        }
+    }
+
+    /// Whether the server may still do something for this session.
+    pub fn is_alive(&self) -> bool {
+        self.stage != Stage::New && self.disconnects == 0
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.transfer.is_none()
+    }
+
+    pub fn conn(&mut self, id: u32) -> Option<&mut Conn> {
+        self.conns.iter_mut().find(|conn| conn.id == id)
+    }
+
+    /// What REIN and AUTH reset.
+    pub fn reset_parameters(&mut self) {
+        self.ascii = true;
+        self.rest = 0;
+        self.rnfr = None;
+        self.rnfr_unsure = false;
+        self.epsv_all = false;
+        self.facts = ALL_FACTS[..5].to_vec();
+        self.pbsz = false;
+        self.prot = self.implied;
+        self.port = None;
+    }
+}

@@ -1,0 +1,518 @@
+//! How transfers and listings begin.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::files::{Fate, is_transfer};
+use super::judge::Judge;
+use super::lines::Reply;
+use super::listing::{Expected, Style};
+use super::names;
+use super::session::{Began, Command};
+use super::transfer::{Mode, Payload, Transfer, Upload, to_ascii};
+use super::tree::{Lost, What};
+use super::{FaultKind, Verdict};
+use crate::plan::scene::Tls;
+
+impl Judge<'_> {
+    pub fn transfer(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        name: &'static str,
+        path: &[u8],
+        normal: &[u8],
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let policy = self.w.settings.tls == Tls::AllRequired && !self.s.prot;
+        if policy && is_transfer(name) && matches!(r.code, 521 | 522) {
+            self.s.rest = 0;
+            return self.done(c);
+        }
+        // A handshake that has failed is reported as the reply to the command.
+        if self.s.prot && is_transfer(name) && r.code == 522 {
+            self.s.rest = 0;
+            self.s.port = None;
+            return self.done(c);
+        }
+        match name {
+            "STAT" => {
+                self.stat(c, r, path, normal, real)?;
+                self.done(c)
+            }
+            "MLST" => {
+                self.mlst(c, r, normal)?;
+                self.done(c)
+            }
+            "LIST" | "NLST" | "MLSD" => self.list(c, r, name, path, normal, real),
+            "RETR" => self.retr(c, r, path, real),
+            _ => self.store(c, r, name, path, normal, real),
+        }
+    }
+
+    /// The listing of a path; `None` if there is none.
+    fn expected(
+        &mut self,
+        style: Style,
+        path: &[u8],
+        normal: &[u8],
+        real: &Result<Vec<u8>, Lost>,
+    ) -> Option<Expected> {
+        let encoding = self.encoding();
+        let facts = self.s.facts.clone();
+        let user = self.s.login.unwrap_or(0);
+        let perms = self.w.users[user].perms.clone();
+        let tree = &self.w.homes[self.w.users[user].home].tree;
+        let slash = names::ends_as_directory(path);
+        if let Ok(real) = real
+            && tree.is_dir(real)
+        {
+            let mut expected = Expected::new(style, real, &facts, &perms, encoding);
+            for (name, _) in tree.entries(real) {
+                expected.add(tree, &names::join(real, name), name, b"");
+            }
+            return Some(expected);
+        }
+        // A name: the link itself, if it is one.
+        let (dir, name) = names::split(normal);
+        let dir = tree.resolve(dir, true).ok()?;
+        let at = names::join(&dir, name);
+        if let (Some(_), false) = (tree.get(&at), slash && !path.is_empty()) {
+            let mut expected = Expected::new(style, &dir, &facts, &perms, encoding);
+            expected.add(tree, &at, name, b"");
+            return Some(expected);
+        }
+        let magic = name.iter().any(|byte| b"*?[".contains(byte));
+        if !magic || style == Style::Facts || !tree.is_dir(&dir) {
+            return None;
+        }
+        let before = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(at) if style == Style::Names => &path[..=at],
+            _ => b"",
+        };
+        let mut expected = Expected::new(style, &dir, &facts, &perms, encoding);
+        for (entry, _) in tree.entries(&dir) {
+            if matches(name, entry) && !entry.starts_with(b".") {
+                expected.add(tree, &names::join(&dir, entry), entry, before);
+            }
+        }
+        // What the letters of a class mean in another encoding is not judged.
+        let plain = |byte: &u8| byte.is_ascii() && !b"[?".contains(byte);
+        expected.any = !name.iter().all(plain);
+        (!expected.entries.is_empty() || expected.any).then_some(expected)
+    }
+
+    fn stat(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        path: &[u8],
+        normal: &[u8],
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let magic = path.iter().any(|byte| b"*?[".contains(byte));
+        let expected = self.expected(Style::Long, path, normal, &real);
+        if self.is_loose() || magic {
+            return self.code(c, r, &[213, 450, 550]);
+        }
+        let Some(expected) = expected else {
+            return self.code(c, r, &[550]);
+        };
+        self.code(c, r, &[213])?;
+        let shown = names::in_reply(self.encoding(), normal);
+        let head = [b"213-Status of \"", &shown[..], b"\":"].concat();
+        let fine = r.lines.len() >= 2
+            && names::alike(&r.lines[0], &head)
+            && r.last() == b"213 End of status.";
+        if !fine {
+            return self.wrong(FaultKind::Text, c, &head.escape_ascii().to_string(), r);
+        }
+        let mut text = r.lines[1..r.lines.len() - 1].join(&b"\r\n"[..]);
+        if !text.is_empty() {
+            text.extend_from_slice(b"\r\n");
+        }
+        match expected.judge(&text, true) {
+            Ok(()) => Ok(()),
+            Err(what) => self.fault(FaultKind::Listing, "STAT", "the tree", &what),
+        }
+    }
+
+    fn mlst(&mut self, c: &Command, r: &Reply, normal: &[u8]) -> Verdict {
+        if self.is_loose() {
+            return self.code(c, r, &[250, 450, 550]);
+        }
+        let user = self.s.login.unwrap_or(0);
+        let encoding = self.encoding();
+        let tree = &self.w.homes[self.w.users[user].home].tree;
+        let (dir, name) = names::split(normal);
+        let at = tree.resolve(dir, true).map(|dir| match name.is_empty() {
+            true => dir,
+            false => names::join(&dir, name),
+        });
+        let found = matches!(&at, Ok(at) if at == b"/" || tree.get(at).is_some());
+        if !found {
+            return self.code(c, r, &[550]);
+        }
+        let mut expected = Expected::new(
+            Style::Facts,
+            b"",
+            &self.s.facts,
+            &self.w.users[user].perms,
+            encoding,
+        );
+        if let Ok(at) = &at {
+            expected.add(tree, at, name, b"");
+        }
+        let shown = names::in_reply(encoding, normal);
+        let head = [b"250-Listing \"", &shown[..], b"\":"].concat();
+        let fine = r.code == 250
+            && r.lines.len() == 3
+            && names::alike(&r.lines[0], &head)
+            && r.last() == b"250 End MLST.";
+        if !fine {
+            return self.wrong(FaultKind::Code, c, &head.escape_ascii().to_string(), r);
+        }
+        // The path takes the place of the name, after the facts and a space.
+        let line = r.lines[1].strip_prefix(b" ").unwrap_or(b"");
+        let at = line.iter().position(|byte| *byte == b' ').unwrap_or(0);
+        let path = line.get(at + 1..).unwrap_or(b"");
+        if !names::alike(path, &shown) {
+            return self.wrong(FaultKind::Text, c, &shown.escape_ascii().to_string(), r);
+        }
+        let Some(entry) = expected.entries.first() else {
+            return Ok(());
+        };
+        let line = [&line[..at], b" ", &entry.shown[..]].concat();
+        match expected.line(&line) {
+            Ok(_) => Ok(()),
+            Err(what) => self.fault(FaultKind::Listing, "MLST", "the tree", &what),
+        }
+    }
+
+    fn list(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        name: &'static str,
+        path: &[u8],
+        normal: &[u8],
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let style = match name {
+            "LIST" => Style::Long,
+            "NLST" => Style::Names,
+            _ => Style::Facts,
+        };
+        let real = match name {
+            "MLSD" => self.tree().resolve(normal, true),
+            _ => real,
+        };
+        let mut expected = match (name, &real) {
+            // Only directories.
+            ("MLSD", Ok(real)) if !self.tree().is_dir(real) => None,
+            _ => self.expected(style, path, normal, &real),
+        };
+        if expected.is_none() && self.is_loose() {
+            let mut any = Expected::new(style, b"", &[], "", self.encoding());
+            any.any = true;
+            expected = Some(any);
+        }
+        let Some(expected) = expected else {
+            self.fate(
+                c,
+                r,
+                Fate::FailsAs(if name == "MLSD" { &[501, 550] } else { &[550] }),
+            )?;
+            return self.done(c);
+        };
+        self.begin(c, r, name, Payload::Listing(Box::new(expected)))
+    }
+
+    fn retr(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        path: &[u8],
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let rest = std::mem::take(&mut self.s.rest);
+        let bytes = match &real {
+            Ok(real) if !names::ends_as_directory(path) => {
+                match self.tree().get(real).map(|node| &node.what) {
+                    Some(What::File(bytes)) => Some(Rc::clone(bytes)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let bytes = match bytes {
+            Some(bytes) => bytes,
+            None if self.is_loose() => Rc::default(),
+            None => {
+                self.code(c, r, &[550])?;
+                return self.done(c);
+            }
+        };
+        let Some(bytes) = self.from_offset(c, r, rest, &bytes)? else {
+            return self.done(c);
+        };
+        let wire = match self.s.ascii {
+            true => Rc::new(to_ascii(&bytes)),
+            false => bytes,
+        };
+        self.begin(c, r, "RETR", Payload::Download(wire))?;
+        self.file_began(c, r, false, real.unwrap_or_default());
+        Ok(())
+    }
+
+    /// The bytes from the position of REST; `None`: it is beyond the end, and the reply says so.
+    fn from_offset(
+        &self,
+        c: &Command,
+        r: &Reply,
+        rest: u128,
+        bytes: &Rc<Vec<u8>>,
+    ) -> Result<Option<Rc<Vec<u8>>>, super::Fault> {
+        if rest == 0 {
+            return Ok(Some(Rc::clone(bytes)));
+        }
+        if self.is_loose() {
+            return Ok(match r.code {
+                125 | 150 => Some(Rc::default()),
+                _ => self.code(c, r, &[450, 550, 554]).map(|()| None)?,
+            });
+        }
+        let tail = usize::try_from(rest)
+            .ok()
+            .and_then(|rest| bytes.get(rest..));
+        match tail {
+            Some(tail) => Ok(Some(Rc::new(tail.to_vec()))),
+            None if rest > u128::from(u64::MAX / 2) => self.code(c, r, &[554]).map(|()| None),
+            None => {
+                let text = format!("554 REST position ({rest}) > file size ({})", bytes.len());
+                self.want(c, r, &text).map(|()| None)
+            }
+        }
+    }
+
+    fn store(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        name: &'static str,
+        path: &[u8],
+        normal: &[u8],
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let rest = std::mem::take(&mut self.s.rest);
+        if rest > 0 && name != "STOR" {
+            self.want(
+                c,
+                r,
+                &format!("450 Can't {name} while REST request is pending."),
+            )?;
+            return self.done(c);
+        }
+        if Self::refuses_slash(name, path) {
+            self.fate(c, r, Fate::FailsAs(&[553]))?;
+            return self.done(c);
+        }
+        let (real, fine) = match name {
+            "STOU" => {
+                let Some((real, fine)) = self.unique(c, r, path, normal)? else {
+                    return self.done(c);
+                };
+                (real, fine)
+            }
+            _ => {
+                let real = real.unwrap_or_default();
+                let exists = matches!(
+                    self.tree().get(&real).map(|node| &node.what),
+                    Some(What::File(_))
+                );
+                let fine = exists || rest == 0 && !real.is_empty() && self.may_make(&real);
+                (real, fine)
+            }
+        };
+        if !fine && !self.is_loose() {
+            let codes: &[u16] = if name == "STOU" { &[450] } else { &[550] };
+            self.code(c, r, codes)?;
+            return self.done(c);
+        }
+        let old = match self.tree().get(&real).map(|node| &node.what) {
+            Some(What::File(bytes)) => Some(Rc::clone(bytes)),
+            _ => None,
+        };
+        if let (Some(old), true) = (&old, rest > 0)
+            && self.from_offset(c, r, rest, old)?.is_none()
+        {
+            return self.done(c);
+        }
+        let mode = match name {
+            "APPE" => Mode::Append,
+            _ if rest > 0 => Mode::Update(usize::try_from(rest).unwrap_or(0)),
+            _ => Mode::Write,
+        };
+        let started = matches!(r.code, 125 | 150);
+        let mut id = 0;
+        if started && !self.is_loose() {
+            let made = old.is_none();
+            if made {
+                let mtime = self.just_now(c);
+                let file = What::File(Rc::default());
+                self.change(&real, |tree| id = tree.make(&real, file, None, mtime));
+            } else if let Some(node) = self.tree().get(&real) {
+                id = node.id;
+            }
+        }
+        let root = &self.w.homes[self.s.last_home.unwrap_or(0)].tree.root;
+        let bytes = [&root[..], &real[..]].concat();
+        let file = PathBuf::from(String::from_utf8_lossy(&bytes).into_owned());
+        let upload = Upload {
+            id,
+            path: real.clone(),
+            real: file,
+            made: old.is_none(),
+            old: old.unwrap_or_default(),
+            mode,
+            ascii: self.s.ascii,
+        };
+        self.begin(c, r, name, Payload::Upload(Box::new(upload)))?;
+        self.file_began(c, r, true, real);
+        Ok(())
+    }
+
+    /// Where STOU has made its file, by its reply.
+    fn unique(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        path: &[u8],
+        normal: &[u8],
+    ) -> Result<Option<(Vec<u8>, bool)>, super::Fault> {
+        let (dir, prefix) = match path.is_empty() {
+            true => (self.s.cwd.clone(), b"ftpd".to_vec()),
+            false => {
+                let (dir, prefix) = names::split(normal);
+                (dir.to_vec(), prefix.to_vec())
+            }
+        };
+        let dir = self.tree().resolve(&dir, true);
+        let fine = matches!(&dir, Ok(dir) if self.tree().is_dir(dir)) && prefix.len() < 246;
+        if !matches!(r.code, 125 | 150) {
+            match fine && !self.is_loose() {
+                true => return self.wrong(FaultKind::Code, c, "125 or 150", r),
+                false => self.code(c, r, &[450, 550])?,
+            }
+            return Ok(None);
+        }
+        let shown = r.text().strip_prefix(b"FILE: ");
+        let head = [&prefix[..], b"."].concat();
+        let head = names::in_reply(self.encoding(), &head);
+        let tail = shown.and_then(|name| name.get(head.len()..));
+        let good =
+            tail.is_some_and(|tail| tail.len() >= 6 && tail.iter().all(u8::is_ascii_graphic));
+        if !good || !shown.is_some_and(|shown| names::alike(&shown[..head.len()], &head)) {
+            return self.wrong(FaultKind::Text, c, "FILE: and a unique name", r);
+        }
+        let name = [&prefix[..], b".", tail.unwrap_or(b"")].concat();
+        let at = names::join(&dir.unwrap_or_default(), &name);
+        if self.tree().get(&at).is_some() && !self.is_loose() {
+            return self.wrong(FaultKind::Text, c, "a name that is new", r);
+        }
+        Ok(Some((at, fine)))
+    }
+
+    fn file_began(&mut self, c: &Command, r: &Reply, receive: bool, real: Vec<u8>) {
+        if !matches!(r.code, 125 | 150) {
+            return;
+        }
+        let root = &self.w.homes[self.s.last_home.unwrap_or(0)].tree.root;
+        let bytes = [&root[..], &real[..]].concat();
+        self.s.began.push_back(Began {
+            serial: c.serial,
+            receive,
+            path: super::calls::path_of(&bytes),
+            complete: None,
+        });
+    }
+
+    /// The reply 1xx of a transfer.
+    fn begin(&mut self, c: &Command, r: &Reply, name: &'static str, what: Payload) -> Verdict {
+        let loose = self.is_loose();
+        if loose && matches!(r.code, 450 | 501 | 550..=554) {
+            return self.done(c);
+        }
+        if let Some(earlier) = &self.s.transfer {
+            if earlier.has_port {
+                let name = earlier.name;
+                return self.wrong(FaultKind::Code, c, &format!("the end of {name} first"), r);
+            }
+            // Without any data port, a second one takes the place of the first.
+            let earlier = self.s.transfer.take();
+            if let Some(earlier) = earlier {
+                self.never_began(&earlier);
+            }
+        }
+        let texts: [&[u8]; 2] = [
+            b"125 Data connection already open. Transfer starting.",
+            b"150 File status okay. About to open data connection.",
+        ];
+        let fine = r.lines.len() == 1 && (name == "STOU" || texts.contains(&r.last()));
+        if !fine || !matches!(r.code, 125 | 150) {
+            return self.wrong(FaultKind::Code, c, "125 or 150", r);
+        }
+        let (mut conn, mut has_port) = (None, false);
+        let mut codes: &[u16] = &[150];
+        if let Some(port) = &self.s.port {
+            has_port = true;
+            conn = port.conn;
+            let ended = conn.is_some_and(|id| {
+                self.s
+                    .conns
+                    .iter()
+                    .any(|conn| conn.id == id && conn.has_ended())
+            });
+            codes = match port.passive {
+                false => &[125],
+                true if port.stranger => &[125, 150],
+                true if conn.is_none() => &[150],
+                true if ended || self.s.prot => &[125, 150],
+                true if conn == c.sees => &[125],
+                true => &[125, 150],
+            };
+            if !port.passive && (ended || self.s.prot) {
+                codes = &[125, 150];
+            }
+        }
+        self.code(c, r, codes)?;
+        self.s.transfer = Some(Box::new(Transfer {
+            serial: c.serial,
+            name,
+            what,
+            home: self.s.last_home.unwrap_or(0),
+            conn: None,
+            has_port,
+            started: self.now,
+            excuse: None,
+            loose,
+            code: None,
+        }));
+        self.s.queue.pop_front();
+        self.s.head_since = self.now;
+        self.s.last_active = self.s.last_active.max(c.sent);
+        match conn {
+            Some(id) => self.bind(id),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a name matches a pattern of `*`, and of the rest as it is.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => (0..=name.len()).any(|at| matches(rest, &name[at..])),
+        Some((byte, rest)) => name.first() == Some(byte) && matches(rest, &name[1..]),
+    }
+}
