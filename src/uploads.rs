@@ -56,7 +56,8 @@ impl Uploads {
     }
 
     /// Enters an upload. If `is_locked`, the file is locked, and an entry of it is one of a
-    /// process that has died. Otherwise such an entry refuses the upload: `None`.
+    /// process that has died, and an upload that finds no free entry cannot be taken over.
+    /// Otherwise such an entry, or a full table, refuses the upload: `None`.
     pub(crate) fn enter(
         self: &Arc<Self>,
         file: Key,
@@ -70,9 +71,12 @@ impl Uploads {
         let entered = self.with(|table| {
             let index = match table.find(file) {
                 Some(_) if !is_locked => return Err(()),
-                // There is none left: this upload cannot be taken over.
                 found => found.or_else(|| table.find(0)),
             };
+            if index.is_none() && !is_locked {
+                // Without an entry, nothing would keep a second upload away.
+                return Err(());
+            }
             if let Some(index) = index {
                 let pid = u64::from(process::id());
                 *table.entry(index) = [file, owner, self.time(now), pid << 1, number];
@@ -251,7 +255,7 @@ const PROCESS: usize = 3;
 const NUMBER: usize = 4;
 const ENTRY: usize = 5;
 
-/// The entries of the table. An upload that finds none cannot be taken over.
+/// The entries of the table.
 const ENTRIES: usize = 1024;
 
 /// How long a client is silent before another session of its user may take its upload over.
@@ -288,13 +292,16 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_only_prevents_taking_over() {
+    fn a_full_table_prevents_taking_over_and_uploads_without_locks() {
         let uploads = Arc::new(Uploads::new());
         let now = Instant::now();
         let claims: Vec<_> = (0..ENTRIES + 1)
-            .map(|number| uploads.enter(uploads.key_of_file(number), 1, false, now))
+            .map(|number| uploads.enter(uploads.key_of_file(number), 1, true, now))
             .collect();
         assert!(claims.iter().all(Option::is_some));
+        // An upload whose file is not locked would have no protection at all.
+        let unlocked = uploads.enter(uploads.key_of_file(ENTRIES + 1), 1, false, now);
+        assert!(unlocked.is_none());
         assert!(claims[ENTRIES].as_ref().unwrap().look_at().is_none());
         drop(claims);
         assert!((0..ENTRIES).all(|number| !uploads.has(uploads.key_of_file(number))));
