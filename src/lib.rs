@@ -153,6 +153,7 @@
 //! | module | knows | does not know |
 //! |---|---|---|
 //! | `time` | how to add a delay to a time without overflow | the clock |
+//! | `random` | numbers that a client cannot guess, or that follow from a seed | what they are for |
 //! | `sys` | the system calls that std lacks, and every `unsafe` block | why they are made |
 //! | `error` | the texts of errors: [`FSError`] and others | the reply codes before them |
 //! | [`log`](mod@log) | the form of a line of the log, and when it is written | what it says |
@@ -222,6 +223,7 @@ mod offload;
 pub mod prefork;
 pub mod producers;
 pub mod proto;
+mod random;
 mod server_state;
 mod servers;
 #[allow(

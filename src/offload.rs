@@ -33,27 +33,104 @@ impl fmt::Display for PoolFull {
 
 impl std::error::Error for PoolFull {}
 
+/// Where the jobs of a server run.
+pub(crate) enum Pool {
+    /// On the threads of this process.
+    OfProcess,
+    /// Where [`run_nth`](Self::run_nth) is called.
+    ByHand(Jobs),
+}
+
+impl Pool {
+    /// A pool without threads.
+    pub(crate) fn by_hand() -> Self {
+        Self::ByHand(Mutex::default())
+    }
+
+    /// Runs a job for a client at `ip`. On threads, it runs after the earlier jobs of that
+    /// address.
+    ///
+    /// # Errors
+    /// If too many jobs wait already, or if no thread can be started.
+    pub(crate) fn run(
+        &self,
+        ip: IpAddr,
+        job: impl FnOnce() + Send + 'static,
+    ) -> Result<(), PoolFull> {
+        let Self::ByHand(jobs) = self else {
+            return run(ip, job);
+        };
+        let mut jobs = lock(jobs);
+        let of_ip = jobs.iter().filter(|job| job.0 == ip).count();
+        if jobs.len() >= JOBS_MAX || of_ip >= JOBS_MAX / 2 {
+            return Err(PoolFull);
+        }
+        jobs.push((ip, Box::new(job)));
+        Ok(())
+    }
+
+    /// The number of jobs that wait to be run by hand.
+    pub(crate) fn waiting(&self) -> usize {
+        match self {
+            Self::OfProcess => 0,
+            Self::ByHand(jobs) => lock(jobs).len(),
+        }
+    }
+
+    /// Drops the jobs that wait to be run by hand.
+    pub(crate) fn clear(&self) {
+        if let Self::ByHand(jobs) = self {
+            let waiting = std::mem::take(&mut *lock(jobs));
+            drop(waiting);
+        }
+    }
+
+    /// Runs the `n`th of the jobs that wait to be run by hand. Returns whether there was one.
+    pub(crate) fn run_nth(&self, n: usize) -> bool {
+        let Self::ByHand(jobs) = self else {
+            return false;
+        };
+        let mut jobs = lock(jobs);
+        if n >= jobs.len() {
+            return false;
+        }
+        let (_, job) = jobs.remove(n);
+        drop(jobs);
+        job();
+        true
+    }
+}
+
+fn lock(jobs: &Jobs) -> MutexGuard<'_, Vec<(IpAddr, Job)>> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs a job for a client at `ip` on the pool of this process, after the earlier jobs of
 /// that address.
 ///
 /// # Errors
 /// If too many jobs wait already, or if no thread can be started.
-pub(crate) fn run(ip: IpAddr, job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
-    let mut pool = FIRST.get_or_init(Pool::of_this_process);
+fn run(ip: IpAddr, job: impl FnOnce() + Send + 'static) -> Result<(), PoolFull> {
+    let mut pool = FIRST.get_or_init(Threads::of_this_process);
     while let Some(next) = pool.next.get() {
         pool = next;
     }
     if pool.process != std::process::id() {
-        pool = pool.next.get_or_init(|| Box::new(Pool::of_this_process()));
+        pool = pool
+            .next
+            .get_or_init(|| Box::new(Threads::of_this_process()));
     }
     pool.run(ip, Box::new(job))
 }
 
-static FIRST: OnceLock<Pool> = OnceLock::new();
+static FIRST: OnceLock<Threads> = OnceLock::new();
+
+/// Jobs that wait, each with the address of its client.
+type Jobs = Mutex<Vec<(IpAddr, Job)>>;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-struct Pool {
+struct Threads {
     /// The process that has this pool.
     process: u32,
     /// The pool of a child process, which must leave this pool as it was at the fork.
@@ -75,7 +152,7 @@ struct State {
     idle: usize,
 }
 
-impl Pool {
+impl Threads {
     fn of_this_process() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self::new(
@@ -207,8 +284,8 @@ mod tests {
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
-    fn pool(threads: usize, jobs: usize, idle_timeout: Duration) -> &'static Pool {
-        Box::leak(Box::new(Pool::new(threads, jobs, idle_timeout)))
+    fn pool(threads: usize, jobs: usize, idle_timeout: Duration) -> &'static Threads {
+        Box::leak(Box::new(Threads::new(threads, jobs, idle_timeout)))
     }
 
     fn wait_for(what: &str, condition: impl Fn() -> bool) {
@@ -220,7 +297,7 @@ mod tests {
     }
 
     /// Starts a job that reports when it runs, and ends when the returned value is dropped.
-    fn block(pool: &'static Pool, running: &Sender<()>) -> Sender<()> {
+    fn block(pool: &'static Threads, running: &Sender<()>) -> Sender<()> {
         let (hold, held) = channel::<()>();
         let running = running.clone();
         let job = move || {
@@ -231,13 +308,13 @@ mod tests {
         hold
     }
 
-    fn send_number(pool: &'static Pool, number: u32, to: &Sender<u32>) -> Result<(), PoolFull> {
+    fn send_number(pool: &'static Threads, number: u32, to: &Sender<u32>) -> Result<(), PoolFull> {
         send_from(IP, pool, number, to)
     }
 
     fn send_from(
         ip: IpAddr,
-        pool: &'static Pool,
+        pool: &'static Threads,
         number: u32,
         to: &Sender<u32>,
     ) -> Result<(), PoolFull> {
@@ -341,9 +418,9 @@ mod tests {
     /// threads there, and its lock may be held forever.
     #[test]
     fn a_pool_of_another_process_is_left_alone() {
-        let other = Pool {
+        let other = Threads {
             process: 0,
-            ..Pool::new(1, 2, DEADLINE)
+            ..Threads::new(1, 2, DEADLINE)
         };
         assert!(FIRST.set(other).is_ok(), "no other test uses it");
         let first = FIRST.get().unwrap();

@@ -7,9 +7,12 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 use self::host_names::HostNames;
 use crate::limits::{Admission, Limits, Slot};
+use crate::offload::Pool;
+use crate::random::Random;
 use crate::sys::Pid;
 use crate::tls::TlsAcceptor;
 use crate::uploads::Uploads;
@@ -20,6 +23,8 @@ pub(crate) struct ServerState {
     /// FTPS, if the server has it.
     pub(crate) tls: Option<Arc<TlsAcceptor>>,
     pub(crate) uploads: Arc<Uploads>,
+    pub(crate) pool: Pool,
+    pub(crate) random: Random,
     /// The number of sessions of this process.
     pub(crate) sessions: AtomicUsize,
     /// The host names of masquerade addresses.
@@ -30,10 +35,30 @@ pub(crate) struct ServerState {
 
 impl ServerState {
     pub(crate) fn new(backlog: i32, tls: Option<Arc<TlsAcceptor>>) -> Self {
+        let random = Random::default();
+        Self::with(backlog, tls, random, Uploads::new(), Pool::OfProcess)
+    }
+
+    /// The state of a server in memory: it shares nothing with other processes, its jobs wait to
+    /// be run one by one, and its random numbers are those of `random`. Its clock shows `now`.
+    pub(crate) fn in_memory(tls: Option<Arc<TlsAcceptor>>, random: Random, now: Instant) -> Self {
+        let uploads = Uploads::of_one_process(&random, now);
+        Self::with(BACKLOG, tls, random, uploads, Pool::by_hand())
+    }
+
+    fn with(
+        backlog: i32,
+        tls: Option<Arc<TlsAcceptor>>,
+        random: Random,
+        uploads: Uploads,
+        pool: Pool,
+    ) -> Self {
         Self {
-            limits: Arc::new(Limits::new()),
+            limits: Arc::new(Limits::new(&random)),
             tls,
-            uploads: Arc::new(Uploads::new()),
+            uploads: Arc::new(uploads),
+            pool,
+            random,
             sessions: AtomicUsize::new(0),
             host_names: HostNames::default(),
             backlog,
@@ -42,8 +67,12 @@ impl ServerState {
     }
 
     /// Takes a slot for a control connection, and says whether it is within the limits.
-    pub(crate) fn admit(&self, ip: IpAddr, socket: BorrowedFd<'_>) -> (Slot, Admission) {
-        self.limits.admit(ip, socket)
+    pub(crate) fn admit(
+        &self,
+        ip: IpAddr,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> (Slot, Admission) {
+        self.limits.admit(ip, descriptor)
     }
 
     /// Takes a slot for another socket.
@@ -75,6 +104,9 @@ impl ServerState {
         self.numbers.fetch_add(1, Relaxed)
     }
 }
+
+/// How many connections may wait at a listening socket in memory.
+const BACKLOG: i32 = 100;
 
 impl fmt::Debug for ServerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

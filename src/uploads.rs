@@ -6,21 +6,21 @@
 //! the entries decide.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::random::{Keys, Random};
 use crate::sys;
 
 /// The uploads in progress.
 pub(crate) struct Uploads {
-    /// `None`: the system has no memory that processes can share.
-    words: Option<sys::SharedWords>,
+    words: Words,
     /// Makes keys that a client cannot predict.
-    keys: RandomState,
+    keys: Keys,
     /// From when times are counted. Forked processes have the same clock.
     start: Instant,
     numbers: AtomicU64,
@@ -31,10 +31,21 @@ pub(crate) type Key = u64;
 
 impl Uploads {
     pub(crate) fn new() -> Self {
+        let words = sys::SharedWords::new(ENTRIES * ENTRY);
         Self {
-            words: sys::SharedWords::new(ENTRIES * ENTRY).ok(),
-            keys: RandomState::new(),
+            words: words.map_or(Words::None, Words::Shared),
+            keys: Random::default().keys(),
             start: Instant::now(),
+            numbers: AtomicU64::new(0),
+        }
+    }
+
+    /// The uploads of a server that is one process for certain, and whose clock begins at `start`.
+    pub(crate) fn of_one_process(random: &Random, start: Instant) -> Self {
+        Self {
+            words: Words::Own(Mutex::new(vec![0; OWN_ENTRIES * ENTRY])),
+            keys: random.keys(),
+            start,
             numbers: AtomicU64::new(0),
         }
     }
@@ -136,13 +147,22 @@ impl Uploads {
 
     /// Locks the table.
     fn with<T>(&self, work: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
-        let mut guard = self.words.as_ref()?.lock().ok()?;
-        let is_unsure = guard.owner_died;
-        let mut table = Table(&mut guard);
-        if is_unsure {
-            table.drop_half_written();
+        match &self.words {
+            Words::None => None,
+            Words::Own(words) => {
+                let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(work(&mut Table(&mut words)))
+            }
+            Words::Shared(words) => {
+                let mut guard = words.lock().ok()?;
+                let is_unsure = guard.owner_died;
+                let mut table = Table(&mut guard);
+                if is_unsure {
+                    table.drop_half_written();
+                }
+                Some(work(&mut table))
+            }
         }
-        Some(work(&mut table))
     }
 }
 
@@ -150,6 +170,14 @@ impl fmt::Debug for Uploads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Uploads")
     }
+}
+
+/// The memory of the table.
+enum Words {
+    /// The system has no memory that processes can share.
+    None,
+    Shared(sys::SharedWords),
+    Own(Mutex<Vec<u64>>),
 }
 
 /// The table, locked.
@@ -257,6 +285,9 @@ const ENTRY: usize = 5;
 
 /// The entries of the table.
 const ENTRIES: usize = 1024;
+
+/// The same for a server in memory.
+const OWN_ENTRIES: usize = 256;
 
 /// How long a client is silent before another session of its user may take its upload over.
 const SILENCE: Duration = Duration::from_secs(10);

@@ -8,6 +8,8 @@ mod data;
 mod place;
 #[path = "testing/replies.rs"]
 mod replies;
+#[path = "testing/server.rs"]
+mod server;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

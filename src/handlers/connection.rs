@@ -15,7 +15,7 @@ use mio::Interest;
 
 use super::commands::login::{self, LoginAnswer};
 use super::commands::tls;
-use super::data::{Drive, Lent, Outcome};
+use super::data::{DataChannel, Drive, Lent, Outcome};
 use super::dispatchers;
 use super::handler::{FTPHandler, StockHandler};
 use super::lifecycle::{self, REAP_STEPS};
@@ -56,6 +56,14 @@ impl<H: FTPHandler + 'static> Connection<H> {
     /// The session, as it is between two calls.
     pub(crate) fn session(&self) -> &FTPSession {
         &self.session
+    }
+
+    /// How many bytes are kept for the client.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let data = self.session.data_channel();
+        let chat = &self.session.chat;
+        let control = chat.output_size() + chat.stream.queued_bytes();
+        control + data.map_or(0, DataChannel::queued_bytes)
     }
 
     /// Calls a function in the way a method of the handler is called.
@@ -112,7 +120,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
     fn work(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let mut spent = false;
         // Some commands take much longer than others, so the clock ends the turn.
-        let end = Instant::now() + TURN_TIME;
+        let end = io.clock().tick() + TURN_TIME;
         for _ in 0..ROUNDS {
             if dispatchers::drive_passive(&mut self.handler, &mut self.session) {
                 io.again();
@@ -140,7 +148,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
                 }
                 return Ok(());
             }
-            if Instant::now() >= end {
+            if io.clock().tick() >= end {
                 break;
             }
         }
@@ -221,7 +229,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
                 Step::More => break,
             }
             match takes_commands(s) {
-                Ok(true) if Instant::now() < end => {}
+                Ok(true) if s.chat.stream.clock().tick() < end => {}
                 Ok(_) => break,
                 Err(err) => {
                     s.chat.keep(rest);

@@ -136,10 +136,7 @@ fn send_replies(s: &mut FTPSession) {
 /// The time now, which is later than that of the call. A connection in memory has the clock of
 /// its test.
 fn clock(s: &FTPSession) -> Instant {
-    match s.chat.stream.network() {
-        Some(_) => s.now,
-        None => Instant::now(),
-    }
+    s.chat.stream.clock().now()
 }
 
 /// Begins a transfer, now or when its data connection is open.

@@ -1,28 +1,31 @@
 //! A loop that is driven by hand, for [`testing`](crate::testing): its sockets are in memory, and
 //! its clock stands still until it is set.
 
+use std::any::Any;
 use std::io;
 use std::time::Instant;
 
 use super::core::{Channel, Io};
 use super::event::ChannelId;
 use super::memory::Network;
-use super::reactor::IOLoop;
+use super::reactor::{IOLoop, PollParts};
 
 impl IOLoop {
-    /// Makes a loop whose sockets may be in memory, in this network, and whose clock stands still
-    /// until it is [set](Self::set_now).
+    /// Makes a loop whose sockets may be in memory, in this network, and whose clock is that of
+    /// the network. Other threads can wake it.
     pub(crate) fn in_memory(network: Network) -> io::Result<Self> {
-        let mut ioloop = Self::new()?;
-        ioloop.network = Some(network);
-        let now = ioloop.core.now;
-        ioloop.set_now(now);
-        Ok(ioloop)
+        Ok(Self::with_network(network, Some(PollParts::new()?)))
+    }
+
+    /// Makes a loop that has nothing of the system: its sockets are in memory, in this network,
+    /// its clock is that of the network, and it never waits.
+    pub(crate) fn without_poll(network: Network) -> Self {
+        Self::with_network(network, None)
     }
 
     /// Moves the clock of a loop in memory.
     pub(crate) fn set_now(&mut self, now: Instant) {
-        self.core.scheduler.clock().set(now);
+        self.core.clock.set(now);
         self.core.now = self.now();
     }
 
@@ -46,5 +49,18 @@ impl IOLoop {
         self.core
             .dispatch(id, |channel, io| result = Some(call(channel, io)));
         result
+    }
+
+    /// The channels of a type, in no particular order.
+    pub(crate) fn channels<C: Channel>(&self) -> impl Iterator<Item = &C> {
+        let channels = self.core.slots.iter().map(|channel| &**channel as &dyn Any);
+        channels.filter_map(|channel| channel.downcast_ref())
+    }
+
+    /// How many callbacks are scheduled, and how many channels have a deadline.
+    pub(crate) fn timers(&self) -> usize {
+        let channels = self.core.slots.iter();
+        let deadlines = channels.filter_map(|channel| channel.next_timeout());
+        self.core.scheduler.waiting() + deadlines.count()
     }
 }

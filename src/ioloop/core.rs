@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::event::Source as MioSource;
-use mio::{Interest, Poll, Token, Waker};
+use mio::{Interest, Poll, Registry, Token, Waker};
 
+use super::clock::Clock;
 use super::event::{ChannelId, Readiness, Source};
 use super::mailbox::Mailbox;
 use super::panics::{drop_guarded, panic_text};
@@ -128,6 +129,11 @@ impl Io<'_> {
         self.core.now
     }
 
+    /// The clock of the loop. It says what the time is in the midst of a turn.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.core.clock
+    }
+
     /// The name of the channel that is being called; `None` in scheduled functions.
     #[must_use]
     pub fn id(&self) -> Option<ChannelId> {
@@ -168,7 +174,7 @@ impl Io<'_> {
         interest: Interest,
     ) -> io::Result<()> {
         let token = self.token(source)?;
-        self.core.poll.registry().register(socket, token, interest)
+        self.core.registry()?.register(socket, token, interest)
     }
 
     /// Watches a socket for something else than before.
@@ -182,8 +188,7 @@ impl Io<'_> {
         interest: Interest,
     ) -> io::Result<()> {
         let token = self.token(source)?;
-        let registry = self.core.poll.registry();
-        registry.reregister(socket, token, interest)
+        self.core.registry()?.reregister(socket, token, interest)
     }
 
     /// Stops watching a socket. This is not needed before a socket is closed.
@@ -191,7 +196,7 @@ impl Io<'_> {
     /// # Errors
     /// Those of the system.
     pub fn deregister(&mut self, socket: &mut (impl MioSource + ?Sized)) -> io::Result<()> {
-        self.core.poll.registry().deregister(socket)
+        self.core.registry()?.deregister(socket)
     }
 
     /// Calls a function after `delay`.
@@ -260,7 +265,7 @@ impl Io<'_> {
         self.core.pipe = pipe;
     }
 
-    fn token(&self, source: Source) -> io::Result<Token> {
+    pub(super) fn token(&self, source: Source) -> io::Result<Token> {
         let outside = || io::Error::other("sockets can only be registered in a call of a channel");
         Ok(self.id.ok_or_else(outside)?.token(source))
     }
@@ -276,7 +281,9 @@ impl fmt::Debug for Io<'_> {
 
 /// The part of a loop that a running channel may use: all but the events of the poll.
 pub(super) struct Core {
-    pub(super) poll: Poll,
+    /// `None`: the loop has only sockets in memory, and never waits.
+    pub(super) poll: Option<Poll>,
+    pub(super) clock: Clock,
     pub(super) slots: Slots<Box<dyn Channel>>,
     pub(super) scheduler: Scheduler<Callback>,
     pub(super) remote: Remote,
@@ -290,18 +297,24 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(poll: Poll, waker: Waker) -> Self {
+    pub(super) fn new(poll: Option<Poll>, waker: Option<Waker>, clock: Clock) -> Self {
         Self {
             poll,
             slots: Slots::new(),
-            scheduler: Scheduler::new(),
+            scheduler: Scheduler::new(clock.clone()),
             remote: Remote(Arc::new(Mailbox::new(waker))),
-            now: Instant::now(),
+            now: clock.now(),
+            clock,
             is_quiet: false,
             stopped: false,
             buffer: vec![0; BUFFER_SIZE].into_boxed_slice(),
             pipe: None,
         }
+    }
+
+    fn registry(&self) -> io::Result<&Registry> {
+        let none = || io::Error::other("a loop in memory watches no sockets of the system");
+        Ok(self.poll.as_ref().ok_or_else(none)?.registry())
     }
 
     pub(super) fn add(&mut self, channel: Box<dyn Channel>) -> ChannelId {

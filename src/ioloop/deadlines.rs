@@ -71,6 +71,11 @@ impl<T> DeadlineHeap<T> {
             .retain(|Reverse(entry)| keep(entry.deadline, &entry.item));
     }
 
+    /// All items, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.heap.iter().map(|Reverse(entry)| &entry.item)
+    }
+
     /// How many items there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -95,11 +95,13 @@ impl<F> fmt::Debug for Acceptor<F> {
 /// A channel that connects. Once the connection is made, a conversation takes its place.
 pub struct Connector<H: ChatHandler> {
     connecting: Option<(Stream, H)>,
+    timeout: Duration,
+    /// Set when the channel is on the loop.
     deadline: Option<Instant>,
 }
 
 impl<H: ChatHandler + 'static> Connector<H> {
-    /// Connects to `host:port` within `timeout`.
+    /// Connects to `host:port` within `timeout`, which counts from when the channel is on the loop.
     ///
     /// # Errors
     /// Those of [`connect_af_unspecified`].
@@ -107,7 +109,8 @@ impl<H: ChatHandler + 'static> Connector<H> {
         let stream = Stream::new(connect_af_unspecified(host, port, None)?);
         Ok(Self {
             connecting: Some((stream, handler)),
-            deadline: Instant::now().checked_add(timeout),
+            timeout,
+            deadline: None,
         })
     }
 
@@ -121,6 +124,7 @@ impl<H: ChatHandler + 'static> Connector<H> {
 
 impl<H: ChatHandler + 'static> Channel for Connector<H> {
     fn opened(&mut self, io: &mut Io<'_>) {
+        self.deadline = io.now().checked_add(self.timeout);
         let failed = self
             .connecting
             .as_mut()

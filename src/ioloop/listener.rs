@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
-use mio::event::Source as MioSource;
 use mio::net::{TcpListener, TcpStream};
 
 use super::core::Io;
@@ -41,7 +40,7 @@ impl<L: Accept> Listener<L> {
     }
 
     pub(crate) fn watch(&mut self, io: &mut Io<'_>, source: Source) -> io::Result<()> {
-        io.register(self.socket.source(), source, Interest::READABLE)
+        self.socket.watch(io, source)
     }
 
     /// Accepts the next connection. `None`: none waits, or none can be accepted now; call again at
@@ -98,8 +97,8 @@ impl<L: Accept> Listener<L> {
 pub(crate) trait Accept {
     type Connection;
 
-    /// The socket as the loop watches it.
-    fn source(&mut self) -> &mut dyn MioSource;
+    /// Makes the loop watch the socket.
+    fn watch(&mut self, io: &mut Io<'_>, source: Source) -> io::Result<()>;
 
     /// Accepts the next connection. `WouldBlock` if none waits.
     fn accept(&self) -> io::Result<(Self::Connection, SocketAddr)>;
@@ -108,8 +107,8 @@ pub(crate) trait Accept {
 impl Accept for TcpListener {
     type Connection = TcpStream;
 
-    fn source(&mut self) -> &mut dyn MioSource {
-        self
+    fn watch(&mut self, io: &mut Io<'_>, source: Source) -> io::Result<()> {
+        io.register(self, source, Interest::READABLE)
     }
 
     fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
@@ -135,7 +134,7 @@ impl StreamListener {
                 let reuse = address.port() != 0;
                 Self::Tcp(TcpListener::from_std(sys::listen(address, backlog, reuse)?))
             }
-            Some(network) => Self::Memory(network.listen(address)?),
+            Some(network) => Self::Memory(network.serve(address)?),
         })
     }
 
@@ -153,7 +152,7 @@ impl StreamListener {
                 (Self::Tcp(TcpListener::from_std(socket)), port)
             }
             Some(network) => {
-                let socket = network.listen(address)?;
+                let socket = network.serve(address)?;
                 let port = socket.local_addr().port();
                 (Self::Memory(socket), port)
             }
@@ -164,10 +163,13 @@ impl StreamListener {
 impl Accept for StreamListener {
     type Connection = Stream;
 
-    fn source(&mut self) -> &mut dyn MioSource {
+    fn watch(&mut self, io: &mut Io<'_>, source: Source) -> io::Result<()> {
         match self {
-            Self::Tcp(socket) => socket,
-            Self::Memory(socket) => socket.source(),
+            Self::Tcp(socket) => socket.watch(io, source),
+            Self::Memory(socket) => {
+                socket.watch(Some((io.token(source)?, Interest::READABLE)));
+                Ok(())
+            }
         }
     }
 

@@ -5,14 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
 
-/// Messages for a loop, with the waker of its poll.
+/// Messages for a loop, with the waker of its poll if it has one.
 pub(super) struct Mailbox<M> {
     messages: Mutex<Vec<M>>,
-    waker: Waker,
+    waker: Option<Waker>,
 }
 
 impl<M> Mailbox<M> {
-    pub(super) fn new(waker: Waker) -> Self {
+    pub(super) fn new(waker: Option<Waker>) -> Self {
         Self {
             messages: Mutex::new(Vec::new()),
             waker,
@@ -23,10 +23,12 @@ impl<M> Mailbox<M> {
     pub(super) fn post(&self, message: M) {
         let mut messages = self.lock();
         messages.push(message);
-        if messages.len() == 1 {
+        if messages.len() == 1
+            && let Some(waker) = &self.waker
+        {
             // The loop takes all messages when it wakes up, so one wake-up is enough. It fails
             // only if the system is out of memory.
-            let _ = self.waker.wake();
+            let _ = waker.wake();
         }
     }
 

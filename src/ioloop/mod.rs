@@ -14,6 +14,7 @@ mod addresses;
 mod by_hand;
 mod chat;
 mod chat_channel;
+pub(crate) mod clock;
 mod core;
 mod deadlines;
 mod endpoints;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::producer::{More, Producer};
 use super::stream::Stream;
@@ -72,7 +72,8 @@ impl Output {
 
     pub(super) fn flush(&mut self, stream: &mut Stream) -> io::Result<bool> {
         let mut budget = OUTPUT_BUDGET;
-        let end = self.queue.as_ref().map(|_| Instant::now() + OUTPUT_TIME);
+        let end = self.queue.as_ref();
+        let end = end.map(|_| stream.clock().tick() + OUTPUT_TIME);
         loop {
             while self.sent < self.bytes.len() {
                 if budget == 0 {
@@ -86,7 +87,7 @@ impl Output {
             }
             self.sent = 0;
             self.bytes.clear();
-            let late = || end.is_some_and(|end| Instant::now() >= end);
+            let late = || end.is_some_and(|end| stream.clock().tick() >= end);
             if self.queue.is_some() && (budget == 0 || late()) {
                 return Ok(true);
             }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 
+use super::clock::Clock;
 use super::core::{Callback, Channel, Core, Io, Remote, Request};
 use super::event::{ChannelId, Readiness};
 use super::memory::Network;
@@ -40,7 +41,7 @@ impl AsRawFd for PollParts {
 pub struct IOLoop {
     pub(super) core: Core,
     events: Events,
-    /// When this turn began, by the system's clock.
+    /// When this turn began.
     began: Instant,
     /// When gathered log lines must be written at the latest.
     lines_due: Option<Instant>,
@@ -61,11 +62,25 @@ impl IOLoop {
     /// Makes a loop without channels from a poll and its waker.
     pub(crate) fn from_parts(parts: PollParts) -> Self {
         Self {
-            core: Core::new(parts.poll, parts.waker),
+            core: Core::new(Some(parts.poll), Some(parts.waker), Clock::SYSTEM),
             events: Events::with_capacity(EVENTS),
             began: Instant::now(),
             lines_due: None,
             network: None,
+        }
+    }
+
+    /// Makes a loop without channels, for sockets in this network. Without `parts` it never waits,
+    /// and sockets in memory are all that it has.
+    pub(super) fn with_network(network: Network, parts: Option<PollParts>) -> Self {
+        let clock = network.clock().clone();
+        let (poll, waker) = parts.map(|parts| (parts.poll, parts.waker)).unzip();
+        Self {
+            began: clock.now(),
+            core: Core::new(poll, waker, clock),
+            events: Events::with_capacity(EVENTS),
+            lines_due: None,
+            network: Some(network),
         }
     }
 
@@ -144,26 +159,21 @@ impl IOLoop {
     /// # Errors
     /// The system's poll fails.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
-        self.lines_due = crate::log::flush_in_time(self.began);
-        let timeout = self.sleep_at_most(timeout);
-        match self.core.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            Err(err) => return Err(err),
-        }
-        self.began = Instant::now();
-        self.core.now = match self.network {
-            None => self.began,
-            Some(_) => self.now(),
-        };
-        self.core.is_quiet = self.events.iter().nth(1).is_none();
+        self.poll(timeout)?;
+        self.began = self.now();
+        self.core.now = self.began;
+        let in_memory = self.network.as_ref().map(Network::take_events);
+        let in_memory = in_memory.unwrap_or_default();
+        self.core.is_quiet = self.events.iter().take(2).count() + in_memory.len() < 2;
         for event in &self.events {
             if event.token() != WAKE {
                 let readiness = Readiness::from(event);
                 ready(&mut self.core, event.token(), readiness);
             }
         }
-        self.run_memory();
+        for (token, readiness) in in_memory {
+            ready(&mut self.core, token, readiness);
+        }
         self.run_next_round();
         self.run_deadlines();
         self.run_scheduled();
@@ -191,17 +201,28 @@ impl IOLoop {
 
     /// The time by the loop's clock.
     pub(crate) fn now(&self) -> Instant {
-        self.core.scheduler.clock().now()
+        self.core.clock.now()
     }
 
     // --- the steps of a turn
 
-    /// Delivers the events of sockets in memory.
-    fn run_memory(&mut self) {
-        let events = self.network.as_ref().map(Network::take_events);
-        for (token, readiness) in events.unwrap_or_default() {
-            ready(&mut self.core, token, readiness);
+    /// Waits for events, for at most `timeout`.
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let began = match self.network {
+            None => self.began,
+            // Lines of the log have the clock of the system.
+            Some(_) => Instant::now(),
+        };
+        self.lines_due = crate::log::flush_in_time(began);
+        let timeout = self.sleep_at_most(timeout);
+        let Some(poll) = &mut self.core.poll else {
+            return Ok(());
+        };
+        match poll.poll(&mut self.events, timeout) {
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            polled => polled?,
         }
+        Ok(())
     }
 
     /// Calls the channels that wait for their round, for a limited time only: after that, what
@@ -212,7 +233,7 @@ impl IOLoop {
                 return;
             };
             self.core.dispatch(id, |channel, io| channel.again(io));
-            if self.began.elapsed() >= ROUND_TIME {
+            if self.core.clock.tick() >= self.began + ROUND_TIME {
                 return;
             }
         }

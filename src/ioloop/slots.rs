@@ -109,6 +109,13 @@ impl<C> Slots<C> {
         self.slots.iter().map(|(_, slot)| slot.id).collect()
     }
 
+    /// All channels, but the one that runs.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &C> {
+        self.slots
+            .iter()
+            .filter_map(|(_, slot)| slot.channel.as_ref())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }

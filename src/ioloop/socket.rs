@@ -3,11 +3,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 
 use mio::Interest;
-use mio::event::Source;
 use mio::net::TcpStream;
 
+use super::core::Io;
+use super::event::Source;
 use super::memory::{MemoryStream, Network};
 
 /// A socket with its readiness.
@@ -96,12 +98,35 @@ impl Socket {
         }
     }
 
-    /// The socket as the loop watches it.
-    pub(super) fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(socket) => socket,
-            Self::Memory(socket) => socket.source(),
+    /// Makes the loop watch the socket for `interest` instead of `before`.
+    pub(super) fn watch(
+        &mut self,
+        io: &mut Io<'_>,
+        source: Source,
+        before: Option<Interest>,
+        interest: Option<Interest>,
+    ) -> io::Result<()> {
+        match (self, before, interest) {
+            (Self::Tcp(socket), None, Some(interest)) => io.register(socket, source, interest),
+            (Self::Tcp(socket), Some(_), Some(interest)) => io.reregister(socket, source, interest),
+            (Self::Tcp(socket), _, None) => io.deregister(socket),
+            (Self::Memory(socket), _, interest) => {
+                let token = io.token(source)?;
+                socket.watch(interest.map(|interest| (token, interest)));
+                Ok(())
+            }
         }
+    }
+
+    /// Another handle of the same socket.
+    pub(super) fn duplicate(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => {
+                let copy = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
+                Self::Tcp(TcpStream::from_std(copy))
+            }
+            Self::Memory(socket) => Self::Memory(Box::new(socket.duplicate())),
+        })
     }
 
     /// The socket of the system, from and to which the kernel can move bytes by itself.

@@ -5,11 +5,12 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::Interest;
 use mio::net::TcpStream;
 
+use super::clock::Clock;
 use super::core::Io;
 use super::event::{Readiness, Source};
 use super::memory::{MemoryStream, Network};
@@ -52,7 +53,7 @@ impl Stream {
             None => Self::new(TcpStream::from_std(sys::connect(target, source)?)),
             Some(network) => {
                 let source = source.unwrap_or(target.ip());
-                Self::in_memory(network.connect(SocketAddr::new(source, 0), target)?)
+                Self::in_memory(network.reach(SocketAddr::new(source, 0), target)?)
             }
         })
     }
@@ -224,14 +225,21 @@ impl Stream {
         if interest == self.registered {
             return Ok(());
         }
-        let socket = self.raw.socket.source();
-        match (self.registered, interest) {
-            (None, Some(interest)) => io.register(socket, source, interest)?,
-            (Some(_), Some(interest)) => io.reregister(socket, source, interest)?,
-            (_, None) => io.deregister(socket)?,
-        }
+        let socket = &mut self.raw.socket;
+        socket.watch(io, source, self.registered, interest)?;
         self.registered = interest;
         Ok(())
+    }
+
+    /// The descriptor of the socket, if it is one of the system.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        let socket = self.raw.socket.kernel_socket();
+        socket.ok().map(AsFd::as_fd)
+    }
+
+    /// The clock of the loop that the socket belongs to.
+    pub(crate) fn clock(&self) -> &Clock {
+        self.network().map_or(&Clock::SYSTEM, Network::clock)
     }
 
     /// The network of the socket, if it is in memory.
@@ -339,6 +347,11 @@ impl Stream {
         }
     }
 
+    /// How many encrypted bytes wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.tls.as_ref().map_or(0, |tls| tls.outgoing_size())
+    }
+
     /// Whether no encrypted bytes wait.
     pub(crate) fn is_flushed(&self) -> bool {
         self.tls.as_ref().is_none_or(|tls| !tls.has_outgoing())
@@ -348,12 +361,11 @@ impl Stream {
     /// is not watched any more.
     ///
     /// # Errors
-    /// Those of the system; `Unsupported` for a socket in memory.
+    /// Those of the system.
     pub(crate) fn hand_over(&mut self, io: &mut Io<'_>) -> io::Result<Self> {
-        let socket = self.raw.socket.kernel_socket()?;
-        let copy = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
+        let copy = self.raw.socket.duplicate()?;
         self.watch(io, 0, None)?;
-        Ok(Self::new(TcpStream::from_std(copy)))
+        Ok(Self::of(copy))
     }
 
     /// Expects that there is input, although no event has said so.

@@ -1,13 +1,14 @@
-//! Callbacks that are called later: the scheduler of a loop, and its clock.
+//! Callbacks that are called later: the scheduler of a loop.
 //!
 //! A cancelled callback leaves the heap when its deadline comes, or when cancelled ones are most
 //! of the heap. What a callback is given when it is called is not known here.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use super::clock::{Clock, instant, nanos};
 use super::deadlines::DeadlineHeap;
 use crate::time::{LONGEST, after};
 
@@ -54,39 +55,17 @@ impl fmt::Debug for CallLater {
 /// The state that a handle and the heap share.
 struct Call {
     delay: Duration,
-    /// Nanoseconds since [`EPOCH`]. After a reset it is later than the deadline in the heap.
+    /// In nanoseconds, as `clock` counts them. After a reset it is later than the deadline in the heap.
     deadline: AtomicU64,
     cancelled: AtomicBool,
     shared: Arc<Shared>,
 }
 
 /// The state that a scheduler shares with its handles.
-#[derive(Default)]
 struct Shared {
     clock: Clock,
     /// Cancelled entries that are still in the heap.
     cancellations: AtomicUsize,
-}
-
-/// The clock of a loop: the system's monotonic clock, or one that is moved by hand.
-#[derive(Default)]
-pub(super) struct Clock {
-    /// Nanoseconds since [`EPOCH`]; 0 stands for the system's clock.
-    by_hand: AtomicU64,
-}
-
-impl Clock {
-    pub(super) fn now(&self) -> Instant {
-        match self.by_hand.load(Relaxed) {
-            0 => Instant::now(),
-            nanos => instant(nanos),
-        }
-    }
-
-    /// Stops the clock at `now`, until it is set again.
-    pub(super) fn set(&self, now: Instant) {
-        self.by_hand.store(nanos(now).max(1), Relaxed);
-    }
 }
 
 impl Call {
@@ -112,14 +91,17 @@ pub(super) struct Task<C> {
 }
 
 impl<C> Scheduler<C> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
             heap: DeadlineHeap::new(),
-            shared: Arc::default(),
+            shared: Arc::new(Shared {
+                clock,
+                cancellations: AtomicUsize::new(0),
+            }),
         }
     }
 
-    pub(super) fn clock(&self) -> &Clock {
+    fn clock(&self) -> &Clock {
         &self.shared.clock
     }
 
@@ -207,22 +189,17 @@ impl<C> Scheduler<C> {
         self.shared.cancellations.store(0, Relaxed);
     }
 
+    /// How many callbacks are to be called.
+    pub(super) fn waiting(&self) -> usize {
+        let tasks = self.heap.iter();
+        tasks.filter(|task| !task.handle.cancelled()).count()
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         self.heap.len()
     }
 }
-
-fn nanos(instant: Instant) -> u64 {
-    u64::try_from(instant.saturating_duration_since(*EPOCH).as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn instant(nanos: u64) -> Instant {
-    *EPOCH + Duration::from_nanos(nanos)
-}
-
-/// The origin of the deadlines that are shared with handles.
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// This many cancelled entries are always tolerated, as in pyftpdlib.
 const CANCELLED_MAX: usize = 512;
@@ -233,7 +210,7 @@ mod tests {
 
     #[test]
     fn cancelled_entries_leave_when_they_are_the_most() {
-        let mut scheduler = Scheduler::new();
+        let mut scheduler = Scheduler::new(Clock::SYSTEM);
         let hour = Duration::from_secs(3600);
         let handles: Vec<_> = (0..1200).map(|_| scheduler.schedule(hour, ())).collect();
         handles[..512].iter().for_each(CallLater::cancel);
@@ -247,7 +224,7 @@ mod tests {
 
     #[test]
     fn reset_puts_off() {
-        let mut scheduler = Scheduler::new();
+        let mut scheduler = Scheduler::new(Clock::SYSTEM);
         let handle = scheduler.schedule(Duration::from_millis(50), ());
         let later = Instant::now() + Duration::from_millis(60);
         std::thread::sleep(Duration::from_millis(20));

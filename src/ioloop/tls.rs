@@ -112,6 +112,11 @@ impl Tls {
         !self.plain.is_empty()
     }
 
+    /// How many encrypted bytes wait to be sent.
+    pub(crate) fn outgoing_size(&self) -> usize {
+        self.outgoing.len()
+    }
+
     /// Whether encrypted bytes wait to be sent.
     pub(crate) fn has_outgoing(&self) -> bool {
         !self.outgoing.is_empty()

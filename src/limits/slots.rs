@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::Hash;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use super::counts::{Counts, Entry, Load};
 use super::descriptors::Descriptors;
 use super::table::Key;
+use crate::random::{Keys, Random};
 use crate::sys;
 
 /// The limits of a server; 0 is no limit.
@@ -22,7 +23,7 @@ pub(crate) struct Limits {
     pub(super) counts: Counts,
     pub(super) descriptors: Descriptors,
     /// Makes keys that a client cannot predict.
-    keys: RandomState,
+    keys: Keys,
 }
 
 /// Whether a new connection is within the limits.
@@ -36,15 +37,15 @@ pub(crate) enum Admission {
 }
 
 impl Limits {
-    /// The default limits.
-    pub(crate) fn new() -> Self {
+    /// The default limits. The keys of addresses and users come from `random`.
+    pub(crate) fn new(random: &Random) -> Self {
         Self {
             max_cons: AtomicUsize::new(MAX_CONS),
             max_cons_per_ip: AtomicUsize::new(0),
             max_cons_per_user: AtomicUsize::new(0),
             counts: Counts::new(),
             descriptors: Descriptors::new(),
-            keys: RandomState::new(),
+            keys: random.keys(),
         }
     }
 
@@ -124,11 +125,16 @@ impl Limits {
 
     // --- slots
 
-    /// Takes a slot for a control connection, and says whether it is within the limits.
-    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr, socket: BorrowedFd<'_>) -> (Slot, Admission) {
+    /// Takes a slot for a control connection, and says whether it is within the limits. A
+    /// connection in memory has no descriptor.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        ip: IpAddr,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> (Slot, Admission) {
         let (slot, load) = self.take(self.key(ip));
         let admission = match load {
-            _ if self.is_reserved(&socket) => Admission::MaxCons,
+            _ if descriptor.is_some_and(|got| self.is_reserved(&got)) => Admission::MaxCons,
             None => Admission::MaxCons,
             Some(load) if !fits(load.sockets, &self.max_cons) => Admission::MaxCons,
             Some(load) if !fits(load.of_ip, &self.max_cons_per_ip) => Admission::MaxConsPerIp,

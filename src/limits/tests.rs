@@ -9,13 +9,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::descriptors::reserve_from;
 use super::{Admission, Limits, Slot};
+use crate::random::Random;
 use crate::sys::process_for_tests::{alone, fork};
 
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
 fn local() -> Arc<Limits> {
-    Arc::new(Limits::new())
+    Arc::new(Limits::new(&Random::default()))
 }
 
 fn shared() -> Arc<Limits> {
@@ -36,7 +37,7 @@ fn limit(limits: &Limits, max_cons: usize, per_ip: usize, per_user: usize) {
 
 /// With a socket that has a low number.
 fn admit(limits: &Arc<Limits>, ip: IpAddr) -> (Slot, Admission) {
-    limits.admit(ip, io::stderr().as_fd())
+    limits.admit(ip, Some(io::stderr().as_fd()))
 }
 
 #[track_caller]

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use crate::log::TARGET;
-use crate::offload;
+use crate::offload::Pool;
 use crate::sys::SharedWords;
 
 /// The host names of a server. Processes that it forks share the answers.
@@ -64,7 +64,8 @@ impl HostNames {
                 run.give_back();
             };
             // The jobs of the server itself have an address of their own in the queue.
-            if offload::run(IpAddr::V4(Ipv4Addr::UNSPECIFIED), job).is_err() {
+            let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            if Pool::OfProcess.run(address, job).is_err() {
                 name.give_back();
             }
         }

@@ -4,16 +4,13 @@
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use mio::net::TcpStream;
-
 use crate::handlers::connection::Connection;
 use crate::handlers::{FTPConfig, FTPHandler, NewSession};
-use crate::ioloop::{Channel, Io, Listener, Readiness, Source, Stream};
+use crate::ioloop::{Channel, Io, Listener, Readiness, Source, Stream, StreamListener};
 use crate::limits::{Admission, Slot};
 use crate::log::TARGET;
 use crate::proto::address::canonical;
@@ -22,7 +19,7 @@ use crate::sys;
 
 /// A connection that was accepted, and has no session yet.
 pub(super) struct NewConnection {
-    pub(super) socket: TcpStream,
+    pub(super) stream: Stream,
     pub(super) peer: SocketAddr,
     pub(super) slot: Slot,
     pub(super) admission: Admission,
@@ -54,7 +51,7 @@ impl NewConnection {
         let now = io.now();
         io.add_with(|id, remote| {
             let arrival = NewSession {
-                stream: Stream::new(self.socket),
+                stream: self.stream,
                 peer,
                 config: self.config,
                 server: self.state,
@@ -114,7 +111,7 @@ impl Shortage {
 
 /// The listening socket of a server as a channel.
 pub(super) struct ServerChannel {
-    pub(super) listener: Option<Listener>,
+    pub(super) listener: Option<Listener<StreamListener>>,
     pub(super) config: Arc<FTPConfig>,
     pub(super) state: Arc<ServerState>,
     pub(super) sessions: Box<dyn StartSession>,
@@ -129,13 +126,16 @@ impl ServerChannel {
             sessions,
         } = self;
         let Some(listener) = listener else { return };
-        listener.accept_all(io, |io, socket, peer| {
-            if !sys::INHERITS_OPTIONS {
-                sys::control_options(&socket, config.tcp_no_delay);
+        listener.accept_all(io, |io, stream, peer| {
+            let descriptor = stream.descriptor();
+            if !sys::INHERITS_OPTIONS
+                && let Some(socket) = &descriptor
+            {
+                sys::control_options(socket, config.tcp_no_delay);
             }
-            let (slot, admission) = state.admit(canonical(peer.ip()), socket.as_fd());
+            let (slot, admission) = state.admit(canonical(peer.ip()), descriptor);
             let connection = NewConnection {
-                socket,
+                stream,
                 peer,
                 slot,
                 admission,

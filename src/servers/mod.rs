@@ -3,6 +3,7 @@
 
 mod accept;
 mod constructors;
+mod in_memory;
 mod listen;
 mod masquerade;
 mod model;
@@ -12,6 +13,7 @@ mod signals;
 mod spawners;
 mod threads;
 
+pub(crate) use self::in_memory::serve_in_memory;
 pub use self::server::FTPServer;
 pub(crate) use self::server::acceptor;
 pub use self::spawners::{MultiprocessFTPServer, ThreadedFTPServer};

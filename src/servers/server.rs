@@ -17,7 +17,7 @@ use super::listen::{Endpoint, WorkerListeners};
 use super::model::{Model, ModelAndStart, on_loop};
 use super::signals::Signals;
 use crate::handlers::{FTPConfig, FTPHandler};
-use crate::ioloop::{IOLoop, Listener};
+use crate::ioloop::{IOLoop, Listener, StreamListener};
 use crate::log::TARGET;
 use crate::prefork::{self, Role};
 use crate::server_state::ServerState;
@@ -268,7 +268,7 @@ impl FTPServer {
                 );
             }
             self.ioloop.add(ServerChannel {
-                listener: Some(Listener::new(listener)),
+                listener: Some(Listener::new(StreamListener::Tcp(listener))),
                 config: Arc::clone(&self.config),
                 state: Arc::clone(&self.state),
                 sessions,

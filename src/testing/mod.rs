@@ -99,18 +99,66 @@
 //! thread. Calls that need a reply wait for it, up to 10 s of real time, and so does
 //! [`wait`](Session::wait). They wait in the same way for an authorizer that answers later.
 //!
+//! # A whole server
+//!
+//! A [`Server`] has many clients, each with its own sockets, and all limits of a server. It is
+//! deterministic: the test turns its loop, moves its clock and runs its jobs, and everything
+//! random follows from a seed.
+//!
+//! ```
+//! use std::net::SocketAddr;
+//!
+//! use ftpdlib::handlers::StockHandler;
+//! use ftpdlib::testing::Server;
+//! use ftpdlib::FTPConfig;
+//!
+//! let address: SocketAddr = "10.0.0.1:21".parse()?;
+//! let mut server = Server::new(FTPConfig::default(), address, 7, |_peer| StockHandler)?;
+//! server.set_max_cons_per_ip(1);
+//!
+//! // Two clients with the same address.
+//! let first = server.connect("10.0.0.2:1024".parse()?, address)?;
+//! let second = server.connect("10.0.0.2:1025".parse()?, address)?;
+//! server.settle();
+//! let mut buffer = [0; 100];
+//! let size = first.read(&mut buffer)?;
+//! assert!(buffer[..size].starts_with(b"220 "));
+//! let size = second.read(&mut buffer)?;
+//! assert!(buffer[..size].starts_with(b"421 "));
+//!
+//! // The second one was closed, and the first one has the time-out of 300 s.
+//! assert_eq!(server.sessions(), 1);
+//! let deadline = server.next_deadline().expect("a deadline");
+//! assert_eq!(deadline.as_secs(), 300);
+//! server.set_now(deadline);
+//! server.settle();
+//! assert_eq!(server.sessions(), 0);
+//!
+//! // Its socket lingers until the client has closed its side, too, or for 2 s.
+//! assert_eq!(server.open_sockets(), 1);
+//! drop(first);
+//! server.settle();
+//! assert_eq!(server.open_sockets(), 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What is not in memory
 //!
-//! Sessions here have no limits on connections, no workers, no signals and no urgent data.
-//! They use the real file system that is configured, where files have the real time. For TLS
-//! the test has to bring the client's side: see [`Session::receive`].
+//! There are no workers, no signals, and no socket options. A [`Session`] has no limits on
+//! connections either, and no urgent data; its jobs run on real threads, and new files have the
+//! real time, which is also that of its listings. For TLS the test has to bring the client's side:
+//! see [`Session::receive`]. TLS draws its own random numbers, and its tickets have the real time.
 
 mod data;
 mod reply;
+mod server;
 mod session;
+mod sockets;
 mod transfers;
 mod world;
 
 pub use data::{DataListener, DataPeer};
 pub use reply::Reply;
+pub use server::Server;
 pub use session::Session;
+pub use sockets::{Listener, Stream};

@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::ioloop::clock::Clock;
 use crate::ioloop::memory::Network;
 use crate::ioloop::{ChannelId, IOLoop};
 
@@ -38,7 +39,7 @@ impl World {
         begin: impl FnOnce(&mut IOLoop, &Network) -> ChannelId,
         look: Look,
     ) -> io::Result<Rc<Self>> {
-        let network = Network::default();
+        let network = Network::new(Clock::by_hand(), None);
         let mut ioloop = IOLoop::in_memory(network.clone())?;
         let start = ioloop.now();
         let session = begin(&mut ioloop, &network);

@@ -48,7 +48,7 @@ pub(crate) const OURS: [Rule; 23] = [
     Rule::ImportsOnly("sys", &["error", "time"]),
     Rule::ImportsOnly("log", &["error", "time", "sys"]),
     // No FTP.
-    Rule::ImportsOnly("ioloop", &["error", "time", "sys", "log"]),
+    Rule::ImportsOnly("ioloop", &["error", "time", "random", "sys", "log"]),
     // No policy, no socket and no clock.
     Rule::ImportsOnly("proto", &["error"]),
     Rule::NeverNames("handlers::data", &["FTPSession"]),

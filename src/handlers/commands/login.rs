@@ -18,8 +18,8 @@ use crate::handlers::session::{Asked, DataState, FTPSession, Leaving, Login, Ref
 use crate::handlers::transfers;
 use crate::ioloop::{ChannelId, Remote};
 use crate::limits::SlotHolder;
-use crate::offload;
 use crate::proto::reply::Reply;
+use crate::server_state::ServerState;
 use crate::time::after;
 
 /// Stock [`FTPHandler::handle`](crate::FTPHandler::handle).
@@ -307,6 +307,7 @@ struct LoginAnswers {
     session: ChannelId,
     number: u64,
     ip: IpAddr,
+    server: Arc<ServerState>,
     /// The session's slots. Nothing holds them while the answer is merely awaited.
     holder: Weak<SlotHolder>,
 }
@@ -319,6 +320,7 @@ impl LoginAnswers {
             session: s.id(),
             number,
             ip: s.remote_ip(),
+            server: Arc::clone(&s.server),
             holder: Arc::downgrade(&s.slot.hold()),
         }
     }
@@ -335,13 +337,14 @@ impl Answers for LoginAnswers {
 
     fn offload(self: Box<Self>, work: Work) -> Verdict {
         let (ip, holder) = (self.ip, self.holder.upgrade());
+        let server = Arc::clone(&self.server);
         // If the job is dropped, the login is refused.
         let later = LaterVerdict::new(self);
         let job = move || {
             let _holder = holder;
             later.answer(work());
         };
-        match offload::run(ip, job) {
+        match server.pool.run(ip, job) {
             Ok(()) => Verdict::Later,
             Err(full) => Verdict::Now(Err(AuthenticationFailed::new(format!("{full}.")))),
         }

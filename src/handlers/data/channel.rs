@@ -284,6 +284,15 @@ impl DataChannel {
         })
     }
 
+    /// How many bytes wait to be sent.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let waiting = match &self.transfer {
+            Transfer::Sending(sending) => sending.out.len() - sending.sent,
+            Transfer::None | Transfer::Receiving(_) => 0,
+        };
+        waiting + self.stream.queued_bytes()
+    }
+
     pub(super) fn direction(&self) -> Direction {
         match self.transfer {
             Transfer::None => Direction::None,

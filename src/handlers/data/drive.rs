@@ -91,7 +91,7 @@ impl DataConnection {
             return Ok(drive);
         }
         let mut budget = self.channel.turn_budget(TURN_BUDGET);
-        let end = Instant::now() + PRODUCER_TIME;
+        let end = self.channel.stream.clock().tick() + PRODUCER_TIME;
         while budget > 0 {
             let d = &mut self.channel;
             if d.is_sleeping() || d.ending.is_some() || !d.stream.is_writable() {
@@ -247,7 +247,7 @@ impl DataChannel {
             if sending.out.len() >= wanted {
                 break;
             }
-            if Instant::now() >= end {
+            if self.stream.clock().tick() >= end {
                 return Ok(Filled::NotYet);
             }
             match producer.more(&mut sending.out) {

@@ -87,7 +87,9 @@ fn listen(s: &FTPSession) -> io::Result<(StreamListener, u16)> {
     if let Some(ports) = s.passive_ports() {
         let mut ports = ports.to_vec();
         while !ports.is_empty() {
-            let port = ports.swap_remove(random_below(ports.len()));
+            // A number that another client cannot guess.
+            let number = s.server.random.below(ports.len());
+            let port = ports.swap_remove(number);
             local.set_port(port);
             match StreamListener::bind(control, local, backlog) {
                 Ok(listener) => return Ok((listener, port)),
@@ -107,12 +109,6 @@ fn listen(s: &FTPSession) -> io::Result<(StreamListener, u16)> {
         );
     }
     StreamListener::bind_anywhere(control, local, backlog)
-}
-
-/// A number that another client cannot guess.
-fn random_below(bound: usize) -> usize {
-    let random = getrandom::u64().unwrap_or_default();
-    usize::try_from(random % bound.max(1) as u64).unwrap_or_default()
 }
 
 /// A connection may wait at the listener. Returns whether more may wait, for which no event

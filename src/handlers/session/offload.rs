@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::state::FTPSession;
 use crate::ioloop::panic_text;
 use crate::log::TARGET;
-use crate::offload::{self, PoolFull};
+use crate::offload::PoolFull;
 
 /// The message that brings the result of a job back.
 pub(crate) struct JobDone {
@@ -102,7 +102,7 @@ impl FTPSession {
         let (remote, id) = (self.remote(), self.id());
         let send = move |result| remote.send(id, Box::new(JobDone { number, result }));
         let slot = self.slot.hold();
-        offload::run(self.remote_ip(), move || {
+        self.server.pool.run(self.remote_ip(), move || {
             // The slots are given back when the job has ended.
             let _slot = slot;
             match catch_unwind(AssertUnwindSafe(work)) {

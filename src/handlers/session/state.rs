@@ -116,6 +116,7 @@ impl FTPSession {
         chat.set_terminator(Terminator::Line);
         chat.set_limit(LINE_LIMIT);
         let timeout = new.config.timeout;
+        let started = chat.stream.clock().date();
         Self {
             chat,
             idle: timeout.map(|timeout| after(new.now, timeout)),
@@ -126,7 +127,7 @@ impl FTPSession {
             id: new.id,
             peer: SocketAddr::new(canonical(new.peer.ip()), new.peer.port()),
             local: OnceCell::new(),
-            started: SystemTime::now(),
+            started,
             now: new.now,
             login: Login::default(),
             username: String::new(),

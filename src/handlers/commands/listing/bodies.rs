@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::form::Form;
 use super::lines::Listing;
-use super::now::now;
+use super::now::{TimedStyle, now};
 use super::source::{self, Source};
 use crate::handlers::data::Outgoing;
 use crate::handlers::files::{self, Opener};
@@ -84,7 +84,7 @@ pub fn mlst(s: &mut FTPSession, path: &Path) {
                 target: None,
             };
             let mut line = Vec::new();
-            fs.format_mlsx(&mut style, &facts, &entry, &mut line);
+            fs.format_mlsx(&mut style.style, &facts, &entry, &mut line);
             Ok((line, fs.fs2ftp(state, &path)))
         },
         |s, found| match found {
@@ -158,8 +158,11 @@ fn facts(s: &FTPSession) -> MlsxFacts {
     s.facts.with_perms(s.authorizer().get_perms(&s.username))
 }
 
-fn style(s: &FTPSession) -> ListingStyle {
-    ListingStyle::new(s.encoding(), s.unicode_errors(), s.use_gmt_times(), now())
+fn style(s: &FTPSession) -> TimedStyle {
+    let clock = s.chat.stream.clock().clone();
+    let now = now(&clock);
+    let style = ListingStyle::new(s.encoding(), s.unicode_errors(), s.use_gmt_times(), now);
+    TimedStyle { style, clock }
 }
 
 /// The memory for names to be sorted, in bytes. The rest follows in the order of the system.

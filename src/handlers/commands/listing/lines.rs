@@ -6,11 +6,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::form::{Form, Matches};
 use super::names::Names;
-use super::now::update_now;
+use super::now::TimedStyle;
 use crate::filesystems::{AbstractedFS, FSDir, Stat};
 use crate::handlers::files::OpenDir;
 use crate::producers::{More, Producer};
-use crate::proto::listing::{ListEntry, ListingStyle};
+use crate::proto::listing::ListEntry;
 use crate::proto::pattern::Pattern;
 
 /// Makes the lines of a listing, in steps that are short however large the directory is: reads
@@ -22,7 +22,7 @@ pub(super) struct Listing {
 }
 
 struct Lines {
-    style: ListingStyle,
+    style: TimedStyle,
     form: Form,
     names: Names,
     /// Only names that match the pattern are listed, each after the prefix.
@@ -31,7 +31,7 @@ struct Lines {
 
 impl Listing {
     /// All entries of a directory, in the order of the system.
-    pub(super) fn unsorted(dir: OpenDir, style: ListingStyle, form: Form) -> Self {
+    pub(super) fn unsorted(dir: OpenDir, style: TimedStyle, form: Form) -> Self {
         let lines = Lines {
             style,
             form,
@@ -43,7 +43,7 @@ impl Listing {
 
     /// Sorts the names, as far as `sorted_max` bytes hold them (RFC 959 recommends sorting).
     pub(super) fn sorted(mut self, sorted_max: usize) -> Self {
-        self.lines.names = Names::sorted(sorted_max);
+        self.lines.names = Names::sorted(sorted_max, self.lines.style.clock.clone());
         self
     }
 
@@ -98,20 +98,20 @@ impl Lines {
         match &self.form {
             Form::Names => {
                 let name = shown.map_or_else(|| name.to_owned(), OsString::from_vec);
-                self.style.name_line(&name, out);
+                self.style.style.name_line(&name, out);
             }
             Form::List => {
                 let Ok(stat) = dir.lstat(name) else {
                     return;
                 };
-                update_now(&mut self.style, &stat);
+                self.style.update_now(&stat);
                 let target = stat.is_symlink().then(|| dir.readlink(name).ok()).flatten();
                 let entry = ListEntry {
                     name,
                     stat: &stat,
                     target: target.as_deref(),
                 };
-                fs.format_list(&mut self.style, &entry, out);
+                fs.format_list(&mut self.style.style, &entry, out);
             }
             Form::Facts(facts) => {
                 let Some(stat) = stat_or_link(dir, name) else {
@@ -122,7 +122,7 @@ impl Lines {
                     stat: &stat,
                     target: None,
                 };
-                fs.format_mlsx(&mut self.style, facts, &entry, out);
+                fs.format_mlsx(&mut self.style.style, facts, &entry, out);
             }
         }
     }

@@ -8,9 +8,10 @@ use std::io;
 use std::mem;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::filesystems::{FSDir, LISTINGS};
+use crate::ioloop::clock::Clock;
 use crate::limits::Share;
 use crate::proto::pattern::Pattern;
 
@@ -33,6 +34,8 @@ pub(super) enum Names {
 pub(super) struct Gather {
     runs: Vec<Run>,
     run: Run,
+    /// Ends a step.
+    clock: Clock,
     /// The bytes of memory that may be taken at most.
     max: usize,
     /// The bytes of memory that are taken, and those that are used. The first chunk is not part of
@@ -45,10 +48,11 @@ pub(super) struct Gather {
 impl Names {
     /// Names that are sorted, as far as `sorted_max` bytes hold them, and as the budget of all
     /// listings permits.
-    pub(super) fn sorted(sorted_max: usize) -> Self {
+    pub(super) fn sorted(sorted_max: usize, clock: Clock) -> Self {
         Self::Gather(Gather {
             runs: Vec::new(),
             run: Run::default(),
+            clock,
             max: sorted_max,
             memory: LISTINGS.share(),
             taken: CHUNK,
@@ -136,10 +140,10 @@ impl Gather {
     /// sorted.
     fn read(&mut self, dir: &mut dyn FSDir, pattern: Option<&Pattern>) -> io::Result<bool> {
         let mut ended = false;
-        let end = Instant::now() + STEP_TIME;
+        let end = self.clock.tick() + STEP_TIME;
         for count in 1..=GATHER_STEP {
             // A pattern may take some time for each name.
-            if count % 8 == 0 && Instant::now() >= end {
+            if count % 8 == 0 && self.clock.tick() >= end {
                 break;
             }
             // There is always room for one more name: one that is read must not be lost.

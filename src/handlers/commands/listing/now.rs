@@ -2,18 +2,27 @@
 
 use std::time::SystemTime;
 
+use crate::ioloop::clock::Clock;
 use crate::proto::listing::{ListingStyle, Stat};
 
-/// The present time in seconds since 1970.
-pub(super) fn now() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+/// The style of a listing, and the clock that says what the present time is.
+pub(super) struct TimedStyle {
+    pub(super) style: ListingStyle,
+    pub(super) clock: Clock,
 }
 
-/// Reads the clock again if a time lies after the present time: the file may have been changed
-/// since the listing began.
-pub(super) fn update_now(style: &mut ListingStyle, stat: &Stat) {
-    if style.is_future(stat.mtime) {
-        style.set_now(now());
+impl TimedStyle {
+    /// Reads the clock again if a time lies after the present time: the file may have been changed
+    /// since the listing began.
+    pub(super) fn update_now(&mut self, stat: &Stat) {
+        if self.style.is_future(stat.mtime) {
+            self.style.set_now(now(&self.clock));
+        }
     }
+}
+
+/// The present time in seconds since 1970.
+pub(super) fn now(clock: &Clock) -> i64 {
+    let now = clock.date().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }

@@ -6,10 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::form::{Form, Matches};
-use super::now::update_now;
+use super::now::TimedStyle;
 use crate::error::FSError;
 use crate::filesystems::{AbstractedFS, FSDir, FSState, Stat};
-use crate::proto::listing::{ListEntry, ListingStyle};
+use crate::proto::listing::ListEntry;
 use crate::proto::pattern::{Pattern, has_magic};
 
 /// What lists a path.
@@ -27,7 +27,7 @@ pub(super) fn open(
     state: &FSState,
     path: &Path,
     form: Form,
-    style: &mut ListingStyle,
+    style: &mut TimedStyle,
 ) -> Result<Source, FSError> {
     let missing = match fs.listdir(state, path) {
         Ok(dir) => return Ok(Source::Directory(dir)),
@@ -60,15 +60,15 @@ fn one_line(
     path: &Path,
     stat: &Stat,
     form: Form,
-    style: &mut ListingStyle,
+    style: &mut TimedStyle,
 ) -> Vec<u8> {
     let mut line = Vec::new();
     let name = path.file_name().unwrap_or_default();
     if matches!(form, Form::Names) {
-        style.name_line(name, &mut line);
+        style.style.name_line(name, &mut line);
         return line;
     }
-    update_now(style, stat);
+    style.update_now(stat);
     let target = match stat.is_symlink() {
         true => fs.readlink(state, path).ok(),
         false => None,
@@ -78,7 +78,7 @@ fn one_line(
         stat,
         target: target.as_deref(),
     };
-    fs.format_list(style, &entry, &mut line);
+    fs.format_list(&mut style.style, &entry, &mut line);
     line
 }
 
