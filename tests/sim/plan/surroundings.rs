@@ -191,7 +191,7 @@ fn link(draw: &mut Draw, tree: &Tree) -> Vec<u8> {
         3 => b"..".to_vec(),
         _ if !inside.is_empty() => {
             // Relative to the root of the home, right for links there.
-            let path: &Vec<u8> = draw.of(&inside);
+            let path: &&Vec<u8> = draw.of(&inside);
             path[1..].to_vec()
         }
         _ => b"a".to_vec(),
