@@ -1,0 +1,283 @@
+//! The data connections of a client.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ftpdlib::rustls::ClientConfig;
+use ftpdlib::testing::{Listener, Server};
+
+use crate::judge::{Judge, Who};
+use crate::link::Link;
+use crate::plan::step::{Connect, Data, End, Pace, Way};
+use crate::script::Net;
+
+/// A data connection: asked for, made, or over.
+pub struct DataConn {
+    way: Way,
+    connect: Connect,
+    state: State,
+    /// What the client does with it, once a transfer uses it.
+    plan: Option<Data>,
+    /// Whether the transfer has a reply 1xx.
+    begun: bool,
+    /// Whether the client has sent all that it will send.
+    done: bool,
+}
+
+enum State {
+    /// No reply to PASV or PORT yet.
+    Asked(Option<Listener>),
+    /// The client may connect to this port of the server.
+    Port(u16),
+    /// The server may connect, and has to wait until then.
+    Listens(Listener, Duration),
+    Open(Box<Link>),
+    Over,
+}
+
+/// What a data connection needs of its client.
+pub struct Around<'a> {
+    pub server: &'a Server,
+    pub judge: &'a mut Judge,
+    pub client: usize,
+    pub ip: IpAddr,
+    pub net: &'a Net,
+    pub pace: Pace,
+    /// The number of the data connection among those of the client, from 1 on.
+    pub number: usize,
+    /// Counts the connections of the world.
+    pub conns: &'a mut u32,
+    /// For a connection under TLS.
+    pub tls: Option<&'a Arc<ClientConfig>>,
+}
+
+impl DataConn {
+    /// A data connection that the client asks for. `listener` is for active mode.
+    pub fn new(way: Way, connect: Connect, listener: Option<Listener>) -> Self {
+        Self {
+            way,
+            connect,
+            state: State::Asked(listener),
+            plan: None,
+            begun: false,
+            done: false,
+        }
+    }
+
+    /// Whether no transfer uses it.
+    pub fn is_free(&self) -> bool {
+        self.plan.is_none()
+    }
+
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// The reply has come: the port of a passive connection, or a 200.
+    pub fn granted(&mut self, port: Option<u16>, around: &mut Around<'_>) {
+        let now = around.judge.now;
+        let State::Asked(listener) = &mut self.state else {
+            return;
+        };
+        self.state = match (listener.take(), port) {
+            (Some(listener), _) => {
+                let wait = match self.connect {
+                    Connect::Late => LATE,
+                    _ => Duration::ZERO,
+                };
+                State::Listens(listener, now + wait)
+            }
+            (None, Some(port)) => State::Port(port),
+            (None, None) => State::Over,
+        };
+        if self.connect == Connect::Now {
+            self.make(around);
+        }
+    }
+
+    /// A transfer uses it.
+    pub fn start(&mut self, plan: &Data) {
+        self.plan = Some(plan.clone());
+        self.begun = false;
+        self.done = false;
+        if let State::Open(link) = &mut self.state {
+            limit(link, plan);
+        }
+    }
+
+    /// The transfer has got its reply 1xx.
+    pub fn begin(&mut self, around: &mut Around<'_>) {
+        self.begun = true;
+        if self.connect == Connect::Late {
+            if let State::Listens(_, at) = &mut self.state {
+                *at = Duration::ZERO;
+            }
+            self.make(around);
+        }
+    }
+
+    /// The transfer has its final reply. Without a 1xx, another one may use the connection.
+    pub fn finish(&mut self) {
+        if !self.begun {
+            if let (State::Open(link), false) = (&mut self.state, self.done) {
+                link.limit_reading(None);
+            }
+            self.plan = None;
+        }
+    }
+
+    /// Ends the connection, or the attempt to make one.
+    pub fn close(&mut self, end: End, now: Duration) {
+        match &mut self.state {
+            State::Open(link) => {
+                self.done = true;
+                link.end(end, now);
+            }
+            _ => self.state = State::Over,
+        }
+    }
+
+    /// Makes the connection, if it can be made now.
+    fn make(&mut self, around: &mut Around<'_>) -> bool {
+        let (stream, port) = match &self.state {
+            State::Port(port) => {
+                let to = SocketAddr::new(around.server.address().ip(), *port);
+                match around.server.connect(SocketAddr::new(around.ip, 0), to) {
+                    Ok(stream) => (stream, *port),
+                    Err(_) => {
+                        self.state = State::Over;
+                        return true;
+                    }
+                }
+            }
+            State::Listens(listener, at) if *at <= around.judge.now => match listener.accept() {
+                Ok((stream, _)) => (stream, listener.local_addr().port()),
+                Err(_) => return false,
+            },
+            _ => return false,
+        };
+        let conn = *around.conns;
+        *around.conns += 1;
+        let client = around.client;
+        let passive = self.way.is_passive();
+        around.judge.opened(client, conn, passive, port);
+        let who = Who {
+            client,
+            conn: Some(conn),
+        };
+        let mut link = Box::new(Link::new(
+            who,
+            stream,
+            around.net,
+            around.number,
+            around.pace,
+        ));
+        if let Some(config) = around.tls {
+            link.secure(config, around.judge.now);
+        }
+        if let Some(plan) = &self.plan {
+            limit(&mut link, plan);
+        }
+        self.state = State::Open(link);
+        true
+    }
+
+    /// Does what can be done now. Returns whether anything was.
+    pub fn pump(&mut self, around: &mut Around<'_>) -> bool {
+        let now = around.judge.now;
+        let mut moved = match self.state {
+            State::Over | State::Asked(_) | State::Port(_) => return false,
+            State::Listens(..) => self.make(around),
+            State::Open(_) => false,
+        };
+        let State::Open(link) = &mut self.state else {
+            return moved;
+        };
+        moved |= link.pump(now, around.judge);
+        while link.take(now).is_some() {
+            moved = true;
+        }
+        if let (Some(plan), false) = (&self.plan, self.done) {
+            match plan {
+                Data::Upload {
+                    bytes,
+                    pieces,
+                    cut,
+                    end,
+                    eager,
+                } if self.begun || *eager => {
+                    let bytes = &bytes[..cut.unwrap_or(bytes.len()).min(bytes.len())];
+                    send_pieces(link, bytes, pieces, now);
+                    link.end(*end, now);
+                    self.done = true;
+                    moved = true;
+                }
+                Data::Download { read: Some(_), end } if link.has_read_enough() => {
+                    link.end(*end, now);
+                    self.done = true;
+                    moved = true;
+                }
+                _ => {}
+            }
+        }
+        if link.ended(now).is_some() && link.is_open() {
+            // The server has closed it, so the client closes its side, too.
+            link.abandon(around.judge);
+            moved = true;
+        }
+        if !link.is_open() {
+            self.state = State::Over;
+            moved = true;
+        }
+        moved
+    }
+
+    /// When something happens by itself, after `now`.
+    pub fn next(&self, now: Duration) -> Option<Duration> {
+        match &self.state {
+            State::Open(link) => link.next(now),
+            State::Listens(_, at) => (*at > now).then_some(*at),
+            _ => None,
+        }
+    }
+
+    /// Drops the connection without a word.
+    pub fn abandon(&mut self, judge: &mut Judge) {
+        if let State::Open(link) = &mut self.state {
+            link.abandon(judge);
+        }
+        self.state = State::Over;
+    }
+
+    /// Whether it ends without help: bytes are on their way, or are still to come.
+    pub fn is_busy(&self) -> bool {
+        match (&self.state, &self.plan) {
+            (State::Open(_), Some(Data::Idle) | None) => self.done,
+            (State::Open(_), Some(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// How much of the server's bytes the client reads.
+fn limit(link: &mut Link, plan: &Data) {
+    link.limit_reading(match plan {
+        Data::Idle => Some(0),
+        Data::Download { read, .. } => *read,
+        Data::Upload { .. } => None,
+    });
+}
+
+/// Sends bytes in pieces of these sizes, which are used in turn.
+fn send_pieces(link: &mut Link, mut bytes: &[u8], pieces: &[usize], now: Duration) {
+    let mut sizes = pieces.iter().copied().cycle();
+    while !bytes.is_empty() {
+        let size = sizes.next().unwrap_or(bytes.len()).clamp(1, bytes.len());
+        link.send(&bytes[..size], now);
+        bytes = &bytes[size..];
+    }
+}
+
+/// How long a late client waits before it accepts, in active mode.
+const LATE: Duration = Duration::from_secs(1);

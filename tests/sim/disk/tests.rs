@@ -1,0 +1,4 @@
+//! Tests of the disk.
+pub fn checks() -> Vec<(&'static str, fn())> {
+    vec![]
+}

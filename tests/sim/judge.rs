@@ -1,0 +1,172 @@
+//! What the world tells the model and the trace, in the order in which it happens.
+
+use std::time::Duration;
+
+use crate::disk::{Disk, Note};
+use crate::model::{By, Event, Fault, Model, Remains, Verdict};
+
+/// The model of a world, and the first fault that it has found.
+pub struct Judge {
+    model: Model,
+    disk: Disk,
+    pub now: Duration,
+    pub fault: Option<Fault>,
+    /// Memory to read into.
+    pub buffer: Vec<u8>,
+}
+
+/// A connection of a client: the control connection, or the data connection with this number.
+#[derive(Clone, Copy, Debug)]
+pub struct Who {
+    pub client: usize,
+    pub conn: Option<u32>,
+}
+
+impl Judge {
+    pub fn new(model: Model, disk: Disk) -> Self {
+        Self {
+            model,
+            disk,
+            now: Duration::ZERO,
+            fault: None,
+            buffer: vec![0; 64 * 1024],
+        }
+    }
+
+    /// Tells the model that something happened to a client.
+    pub fn event(&mut self, client: usize, event: Event<'_>) {
+        if self.fault.is_none() {
+            let verdict = self.model.event(self.now, client, event, &self.disk);
+            self.keep(verdict);
+        }
+    }
+
+    fn keep(&mut self, verdict: Verdict) {
+        if let Err(fault) = verdict
+            && self.fault.is_none()
+        {
+            self.fault = Some(fault);
+        }
+    }
+
+    fn trace(&self, who: Who, what: &'static str, bytes: &[u8]) {
+        let trace = &mut self.disk.lock().trace;
+        match who.conn {
+            None => trace.bytes(who.client, what, bytes),
+            Some(conn) => trace.data(who.client, conn, what, bytes),
+        }
+    }
+
+    /// The client begins something.
+    pub fn step(&self, client: usize, what: &'static str) {
+        self.disk.lock().trace.bytes(client, what, b"");
+    }
+
+    pub fn connected(&mut self, client: usize) {
+        self.step(client, "connects");
+        self.event(client, Event::Connected);
+    }
+
+    pub fn sent(&mut self, who: Who, bytes: &[u8]) {
+        self.trace(who, ">", bytes);
+        self.event(
+            who.client,
+            match who.conn {
+                None => Event::Sent(bytes),
+                Some(conn) => Event::DataSent { conn, bytes },
+            },
+        );
+    }
+
+    pub fn received(&mut self, who: Who, bytes: &[u8]) {
+        self.trace(who, "<", bytes);
+        self.event(
+            who.client,
+            match who.conn {
+                None => Event::Received(bytes),
+                Some(conn) => Event::DataReceived { conn, bytes },
+            },
+        );
+    }
+
+    pub fn ended(&mut self, who: Who, by: By) {
+        self.disk.lock().trace.end(who.client, who.conn, by);
+        self.event(
+            who.client,
+            match who.conn {
+                None => Event::Ended(by),
+                Some(conn) => Event::DataEnded { conn, by },
+            },
+        );
+    }
+
+    pub fn secured(&mut self, who: Who, ok: bool) {
+        let what = if ok {
+            "is under TLS"
+        } else {
+            "fails to be under TLS"
+        };
+        self.trace(who, what, b"");
+        self.event(
+            who.client,
+            match who.conn {
+                None => Event::Secured(ok),
+                Some(conn) => Event::DataSecured { conn, ok },
+            },
+        );
+    }
+
+    pub fn opened(&mut self, client: usize, conn: u32, passive: bool, port: u16) {
+        let what = if passive { "connects" } else { "accepts" };
+        self.trace(
+            Who {
+                client,
+                conn: Some(conn),
+            },
+            what,
+            b"",
+        );
+        self.event(
+            client,
+            Event::DataOpened {
+                conn,
+                passive,
+                port,
+            },
+        );
+    }
+
+    /// A turn of the server is over.
+    pub fn turned(&mut self, sessions: usize) {
+        let (notes, mut work) = {
+            let mut state = self.disk.lock();
+            (std::mem::take(&mut state.notes), state.work)
+        };
+        for note in notes {
+            match note {
+                Note::Callback { client, callback } => {
+                    self.event(client, Event::Callback(callback));
+                }
+                Note::Damage { home, path, damage } => {
+                    self.model.damage(self.now, home, &path, &damage);
+                }
+            }
+        }
+        work.sessions = sessions;
+        if self.fault.is_none() {
+            let verdict = self.model.turn(work);
+            self.keep(verdict);
+        }
+    }
+
+    pub fn drained(&mut self) {
+        self.model.drained(self.now);
+    }
+
+    pub fn end(&mut self, remains: Remains) {
+        if self.fault.is_none() {
+            let verdict = self.model.end(self.now, remains, &self.disk);
+            self.keep(verdict);
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The run of a world: which event is the next one, and how far the server gets after it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use fastrand::Rng;
+use ftpdlib::rustls::ClientConfig;
+use ftpdlib::testing::Server;
+
+use crate::client::{Client, Scene};
+use crate::disk::{Disk, State};
+use crate::handler::Recorder;
+use crate::judge::Judge;
+use crate::model::{FaultKind, Model, Remains};
+use crate::panics;
+use crate::plan::scene::Tls;
+use crate::script::{Disturbance, Script};
+use crate::settings::{self, Late};
+use crate::tls::Certificate;
+use crate::trace::Trace;
+
+/// What a run was like.
+#[derive(Debug)]
+pub struct Report {
+    /// How many clients have connected.
+    pub sessions: usize,
+    /// The hash of all that happened.
+    pub hash: u64,
+    pub events: u64,
+    pub trace: String,
+}
+
+/// Why a run is wrong.
+#[derive(Debug)]
+pub struct Failure {
+    pub kind: Kind,
+    pub text: String,
+    pub trace: String,
+}
+
+/// Shrinking keeps the kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The model has found a fault.
+    Model(FaultKind),
+    /// Something has panicked: the server, or the simulator itself.
+    Panic,
+    /// The server never comes to rest.
+    Restless,
+    /// A step on the disk did not run as its user.
+    Identity,
+    /// Two runs of the same world differ.
+    Differs,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.text)
+    }
+}
+
+/// Runs a world. `with_trace`: the trace is also kept as a text.
+pub fn run(script: &Script, with_trace: bool) -> Result<Report, Failure> {
+    let disk = Disk::new(state(script, with_trace));
+    let result = catch_unwind(AssertUnwindSafe(|| World::new(script, &disk).run()));
+    let mut state = disk.lock();
+    let trace = state.trace.take_text();
+    let (kind, text) = match result {
+        Ok(Ok(sessions)) => {
+            return Ok(Report {
+                sessions,
+                hash: state.trace.hash(),
+                events: state.trace.events(),
+                trace,
+            });
+        }
+        Ok(Err(wrong)) => wrong,
+        Err(panic) => (Kind::Panic, panics::text(&*panic)),
+    };
+    Err(Failure { kind, text, trace })
+}
+
+fn state(script: &Script, with_trace: bool) -> State {
+    let harms = script.disturbances.iter().filter_map(|what| match what {
+        Disturbance::Operation { home, number, harm } => Some(((*home, *number), harm.clone())),
+        _ => None,
+    });
+    let harms: BTreeMap<_, _> = harms.collect();
+    let mut state = State::new(&script.scene.homes, harms, Trace::new(with_trace));
+    state.capacity = script.capacity.max(state.used);
+    state.random = script.schedule;
+    state
+}
+
+struct World<'a> {
+    script: &'a Script,
+    server: Server,
+    disk: Disk,
+    late: Late,
+    judge: Judge,
+    clients: Vec<Client>,
+    conns: u32,
+    rng: Rng,
+    /// The disturbances that come at a time, the next one last.
+    disturbances: Vec<(Duration, &'a Disturbance)>,
+    /// When the next job runs.
+    job_at: Option<Duration>,
+    /// When the server is closed.
+    close_at: Option<Duration>,
+    /// Seconds since 1970, at the start.
+    wall: i64,
+    /// How many turns there were without the clock.
+    turns: usize,
+}
+
+type Wrong = (Kind, String);
+
+impl<'a> World<'a> {
+    fn new(script: &'a Script, disk: &Disk) -> Self {
+        let scene = &script.scene;
+        let late = Late::default();
+        let config = settings::config(scene, disk, &late);
+        let addresses: BTreeMap<_, _> = scene
+            .clients
+            .iter()
+            .enumerate()
+            .map(|(number, client)| (client.from, number))
+            .collect();
+        let for_handler = disk.clone();
+        let factory = move |peer| {
+            let number = addresses.get(&peer);
+            Recorder::new(
+                for_handler.clone(),
+                *number.expect("the address of a client"),
+            )
+        };
+        let address = scene.settings.address;
+        let server = Server::new(config, address, script.schedule, factory);
+        let mut server = server.expect("settings that can be used");
+        server.set_max_cons(scene.settings.max_cons);
+        server.set_max_cons_per_ip(scene.settings.max_cons_per_ip);
+        server.set_max_cons_per_user(scene.settings.max_cons_per_user);
+        server.set_tick(scene.settings.tick);
+        let wall = server.date().duration_since(UNIX_EPOCH);
+        let wall = wall.map_or(0, |since| since.as_secs().cast_signed());
+        disk.lock().wall = wall;
+        let mut disturbances: Vec<_> = script
+            .disturbances
+            .iter()
+            .filter_map(|what| match what {
+                Disturbance::Change { at, .. } | Disturbance::Drain { at, .. } => Some((*at, what)),
+                Disturbance::Operation { .. } => None,
+            })
+            .collect();
+        disturbances.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        Self {
+            script,
+            disk: disk.clone(),
+            late,
+            judge: Judge::new(Model::new(scene, wall), disk.clone()),
+            clients: clients(script),
+            conns: 0,
+            rng: Rng::with_seed(script.schedule),
+            disturbances,
+            job_at: None,
+            close_at: None,
+            wall,
+            turns: 0,
+            server,
+        }
+    }
+
+    fn run(mut self) -> Result<usize, Wrong> {
+        while self.clients.iter().any(|client| !client.is_gone()) {
+            self.work_through_now()?;
+            for client in &mut self.clients {
+                client.tell_quiet(&mut self.judge);
+            }
+            self.check()?;
+            match self.next() {
+                Some(next) => self.move_clock(next),
+                None => {
+                    let text = "clients are there, and nothing will ever happen";
+                    return Err((Kind::Restless, text.to_owned()));
+                }
+            }
+        }
+        self.end()?;
+        Ok(self.clients.len())
+    }
+
+    /// Lets clients and server do all that they can do without the clock.
+    fn work_through_now(&mut self) -> Result<(), Wrong> {
+        self.turns = 0;
+        loop {
+            let mut moved = self.disturb();
+            moved |= self.pump_clients()?;
+            if !self.server.is_at_rest() {
+                self.turn_until_rest()?;
+                moved = true;
+            }
+            if !moved {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Each client does what it can do, from a drawn one on, and the server reacts.
+    fn pump_clients(&mut self) -> Result<bool, Wrong> {
+        let count = self.clients.len();
+        let first = self.rng.usize(..count);
+        let mut moved = false;
+        for offset in 0..count {
+            let client = &mut self.clients[(first + offset) % count];
+            let mut scene = Scene {
+                server: &self.server,
+                judge: &mut self.judge,
+                conns: &mut self.conns,
+            };
+            if client.pump(&mut scene) {
+                moved = true;
+                self.check()?;
+                self.react()?;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The server makes turns, mostly until it is at rest.
+    fn react(&mut self) -> Result<(), Wrong> {
+        if self.rng.u8(..100) < self.script.hurried {
+            for _ in 0..self.rng.usize(..3) {
+                if !self.server.is_at_rest() {
+                    self.turn()?;
+                }
+            }
+            return Ok(());
+        }
+        self.turn_until_rest()
+    }
+
+    fn turn_until_rest(&mut self) -> Result<(), Wrong> {
+        while !self.server.is_at_rest() {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> Result<(), Wrong> {
+        self.turns += 1;
+        if self.turns > TURNS_MAX {
+            let text = format!("{TURNS_MAX} turns, and the server is not at rest");
+            return Err((Kind::Restless, text));
+        }
+        let wall = self.wall + self.judge.now.as_secs().cast_signed();
+        self.disk.lock().begin_turn(wall);
+        self.server.turn();
+        self.see_time();
+        self.judge.turned(self.server.sessions());
+        self.check()
+    }
+
+    /// The clock moves by itself while the server works.
+    fn see_time(&mut self) {
+        let now = self.server.now();
+        if now > self.judge.now {
+            self.judge.now = now;
+            self.disk.lock().trace.at(now);
+        }
+    }
+
+    fn check(&mut self) -> Result<(), Wrong> {
+        // The loop of the server has caught it, and goes on.
+        if let Some(panic) = panics::take() {
+            return Err((Kind::Panic, panic));
+        }
+        if let Some(fault) = self.judge.fault.take() {
+            return Err((Kind::Model(fault.kind), fault.text));
+        }
+        match self.disk.lock().broken.take() {
+            Some(broken) => Err((Kind::Identity, broken)),
+            None => Ok(()),
+        }
+    }
+
+    // --- time
+
+    /// When something happens next.
+    fn next(&mut self) -> Option<Duration> {
+        let now = self.judge.now;
+        if self.server.jobs() > 0 && self.job_at.is_none() {
+            let delay = *[0, 10, 1000, 100_000, 3_000_000]
+                .get(self.rng.usize(..5))
+                .unwrap_or(&0);
+            self.job_at = Some(now + Duration::from_micros(delay));
+        }
+        let clients = self.clients.iter().filter_map(|client| client.next(now));
+        clients
+            .chain(self.server.next_deadline())
+            .chain(self.late.next())
+            .chain(self.job_at)
+            .chain(self.close_at)
+            .chain(self.disturbances.last().map(|(at, _)| *at))
+            .min()
+    }
+
+    fn move_clock(&mut self, next: Duration) {
+        let now = next.max(self.judge.now);
+        self.judge.now = now;
+        self.server.set_now(now);
+        self.disk.lock().trace.at(now);
+        self.late.answer(now);
+        if self.job_at.is_some_and(|at| at <= now) {
+            self.job_at = None;
+            let jobs = self.server.jobs();
+            if jobs > 0 {
+                let job = self.rng.usize(..jobs);
+                self.disk.lock().trace.world("job", job as u64);
+                self.server.run_job(job);
+            }
+        }
+    }
+
+    /// Does what comes at a time and not by a client.
+    fn disturb(&mut self) -> bool {
+        let now = self.judge.now;
+        let mut any = false;
+        while let Some((at, what)) = self.disturbances.last()
+            && *at <= now
+        {
+            any = true;
+            match what {
+                Disturbance::Change {
+                    home, path, harm, ..
+                } => self.disk.lock().strike(*home, path, harm),
+                Disturbance::Drain { patience, .. } => {
+                    self.disk.lock().trace.world("drain", 0);
+                    self.server.drain();
+                    self.judge.drained();
+                    self.close_at = Some(now + *patience);
+                }
+                Disturbance::Operation { .. } => {}
+            }
+            self.disturbances.pop();
+        }
+        if self.close_at.is_some_and(|at| at <= now) {
+            any = true;
+            self.close_at = None;
+            self.disk.lock().trace.world("close", 0);
+            self.server.close();
+            self.judge.drained();
+        }
+        if any {
+            self.judge.turned(self.server.sessions());
+        }
+        any
+    }
+
+    // --- the end
+
+    /// All clients have gone: the deadlines of the server pass, and nothing may be left.
+    fn end(&mut self) -> Result<(), Wrong> {
+        for _ in 0..DEADLINES_MAX {
+            self.turns = 0;
+            self.turn_until_rest()?;
+            match self.next() {
+                Some(next) => self.move_clock(next),
+                None => break,
+            }
+        }
+        let remains = Remains {
+            sessions: self.server.sessions(),
+            sockets: self.server.open_sockets(),
+            timers: self.server.timers(),
+            jobs: self.server.jobs(),
+            queued_bytes: self.server.queued_bytes(),
+            open_files: self.disk.lock().open,
+        };
+        self.judge.end(remains);
+        self.check()
+    }
+}
+
+fn clients(script: &Script) -> Vec<Client> {
+    let scene = &script.scene;
+    let has_tls = scene.settings.tls != Tls::Off;
+    let configs: Vec<Option<Arc<ClientConfig>>> = scene
+        .clients
+        .iter()
+        .map(|_| has_tls.then(|| Certificate::shared().client()))
+        .collect();
+    let clients = scene.clients.iter().zip(&script.nets).enumerate();
+    clients
+        .map(|(number, (client, net))| {
+            let own = configs[number].clone();
+            let thief = net.thief_of.filter(|other| *other < configs.len());
+            let used = thief.and_then(|other| configs[other].clone());
+            let used = used.or_else(|| own.clone());
+            Client::new(number, client.clone(), net.clone(), own.zip(used))
+        })
+        .collect()
+}
+
+/// Turns without the clock after which the server counts as restless.
+const TURNS_MAX: usize = 200_000;
+/// Deadlines after the last client that are waited for.
+const DEADLINES_MAX: usize = 20_000;
