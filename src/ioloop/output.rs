@@ -74,6 +74,8 @@ impl Output {
         let mut budget = OUTPUT_BUDGET;
         let end = self.queue.as_ref();
         let end = end.map(|_| stream.clock().tick() + OUTPUT_TIME);
+        // Each call makes at least one step, however late it is.
+        let mut refilled = false;
         loop {
             while self.sent < self.bytes.len() {
                 if budget == 0 {
@@ -87,7 +89,7 @@ impl Output {
             }
             self.sent = 0;
             self.bytes.clear();
-            let late = || end.is_some_and(|end| stream.clock().tick() >= end);
+            let late = || refilled && end.is_some_and(|end| stream.clock().tick() >= end);
             if self.queue.is_some() && (budget == 0 || late()) {
                 return Ok(true);
             }
@@ -96,6 +98,7 @@ impl Output {
                 self.bytes = Vec::new();
                 return Ok(false);
             }
+            refilled = true;
         }
     }
 

@@ -130,3 +130,40 @@ fn clients_of_one_server() {
     assert_eq!(server.slots(), 0);
     assert_eq!((server.timers(), server.queued_bytes()), (0, 0));
 }
+
+/// A machine so slow that the time of a turn is over whenever somebody looks at the clock.
+#[test]
+fn each_turn_makes_progress_however_late_it_is() {
+    let place = place();
+    place.write("a", &vec![b'x'; 100_000]);
+    for number in 0..100 {
+        place.write(&format!("file-{number}"), b"");
+    }
+    let transfers = |tick: u64| {
+        let server = server(place.config.clone(), 1);
+        server.set_tick(std::time::Duration::from_millis(tick));
+        let mut client = Client::new(&server, "10.0.0.2");
+        client.login(&server);
+        ["RETR a", "NLST", "STAT ."].map(|command| {
+            let data = client.passive(&server);
+            let mut replies = client.command(&server, command);
+            let mut received = read(&data);
+            while !data.is_closed() && command != "STAT ." {
+                server.settle();
+                received.extend(read(&data));
+            }
+            drop(data);
+            replies = [replies, client.receive(&server)]
+                .join("\n")
+                .trim_end()
+                .to_owned();
+            assert!(replies.contains("226 Tr") || replies.ends_with("213 End of status."));
+            (received, replies.lines().count())
+        })
+    };
+    let [file, names, status] = transfers(10);
+    assert_eq!(file.0.len(), 100_000);
+    assert!(names.0.len() > 800);
+    assert!(status.1 > 100);
+    assert!([file, names, status] == transfers(0));
+}

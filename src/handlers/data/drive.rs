@@ -247,13 +247,14 @@ impl DataChannel {
             if sending.out.len() >= wanted {
                 break;
             }
-            if self.stream.clock().tick() >= end {
-                return Ok(Filled::NotYet);
-            }
             match producer.more(&mut sending.out) {
                 Ok(More::Yes) => {}
                 Ok(More::End) => sending.ended = true,
                 Err(err) => return Err(TransferError::File(err)),
+            }
+            // Each turn makes at least one step, however late it is.
+            if sending.out.len() < wanted && !sending.ended && self.stream.clock().tick() >= end {
+                return Ok(Filled::NotYet);
             }
         }
         Ok(match sending.out.is_empty() {
