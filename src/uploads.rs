@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::ioloop::clock::Clock;
 use crate::random::{Keys, Random};
 use crate::sys;
 
@@ -35,7 +36,7 @@ impl Uploads {
         Self {
             words: words.map_or(Words::None, Words::Shared),
             keys: Random::default().keys(),
-            start: Instant::now(),
+            start: Clock::SYSTEM.now(),
             numbers: AtomicU64::new(0),
         }
     }
@@ -78,7 +79,7 @@ impl Uploads {
     ) -> Option<Claim> {
         let number = self
             .keys
-            .hash_one((process::id(), self.numbers.fetch_add(1, Relaxed)));
+            .hash_one((self.process(), self.numbers.fetch_add(1, Relaxed)));
         let entered = self.with(|table| {
             let index = match table.find(file) {
                 Some(_) if !is_locked => return Err(()),
@@ -89,7 +90,7 @@ impl Uploads {
                 return Err(());
             }
             if let Some(index) = index {
-                let pid = u64::from(process::id());
+                let pid = u64::from(self.process());
                 *table.entry(index) = [file, owner, self.time(now), pid << 1, number];
             }
             Ok(index)
@@ -137,6 +138,15 @@ impl Uploads {
                 }
             }
         });
+    }
+
+    /// The number of this process.
+    fn process(&self) -> u32 {
+        match self.words {
+            // It must not be 0. The system is not asked.
+            Words::Own(_) => 1,
+            Words::Shared(_) | Words::None => process::id(),
+        }
     }
 
     /// A time, in milliseconds since the start.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::jail::home::Home;
 use crate::error::FSError;
+use crate::random::Random;
 
 /// The state of one session's file system: its root and its current directory.
 ///
@@ -20,6 +21,8 @@ pub struct FSState {
     home: Mutex<Option<Arc<Home>>>,
     /// Whether the file that is being opened is one of an upload.
     upload: bool,
+    /// What new names are made of.
+    random: Random,
 }
 
 impl FSState {
@@ -32,7 +35,13 @@ impl FSState {
             cwd,
             home: Mutex::default(),
             upload: false,
+            random: Random::default(),
         }
+    }
+
+    /// The same state, whose new names are made of these numbers.
+    pub(crate) fn with_random(self, random: Random) -> Self {
+        Self { random, ..self }
     }
 
     /// The user's home, a real path.
@@ -58,6 +67,11 @@ impl FSState {
     #[must_use]
     pub fn is_upload(&self) -> bool {
         self.upload
+    }
+
+    /// What new names are made of.
+    pub(super) fn random(&self) -> &Random {
+        &self.random
     }
 
     /// Says whether the next file is opened for an upload.
@@ -126,6 +140,6 @@ mod tests {
 
     #[test]
     fn the_state_of_a_session_is_small() {
-        assert!(size_of::<FSState>() <= 64);
+        assert!(size_of::<FSState>() <= 72);
     }
 }

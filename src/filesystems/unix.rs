@@ -59,6 +59,7 @@ impl AbstractedFS for UnixFilesystem {
             dir,
             prefix,
             fs.is_upload(),
+            fs.random(),
         )?))
     }
 

@@ -30,7 +30,7 @@ where
     H: FTPHandler + 'static,
     F: FnMut(SocketAddr) -> H + 'static,
 {
-    let tls = acceptor(&config)?;
+    let tls = acceptor(&config, network.clock().clone())?;
     if tls.is_some() {
         config.proto_cmds.insert_tls();
     }

@@ -17,6 +17,7 @@ use super::listen::{Endpoint, WorkerListeners};
 use super::model::{Model, ModelAndStart, on_loop};
 use super::signals::Signals;
 use crate::handlers::{FTPConfig, FTPHandler};
+use crate::ioloop::clock::Clock;
 use crate::ioloop::{IOLoop, Listener, StreamListener};
 use crate::log::TARGET;
 use crate::prefork::{self, Role};
@@ -74,7 +75,7 @@ impl FTPServer {
         // An upload that is too large must not end the process.
         sys::survive_file_size_limit();
         // An error of TLS is found before anybody can connect.
-        let tls = acceptor(&config)?;
+        let tls = acceptor(&config, Clock::SYSTEM)?;
         let backlog = endpoint.backlog();
         let listener = endpoint.listen()?;
         sys::control_options(&listener, config.tcp_no_delay);
@@ -424,11 +425,11 @@ impl Drop for FTPServer {
 }
 
 /// Reads the files of TLS, if the settings have it.
-pub(crate) fn acceptor(config: &FTPConfig) -> io::Result<Option<Arc<TlsAcceptor>>> {
+pub(crate) fn acceptor(config: &FTPConfig, clock: Clock) -> io::Result<Option<Arc<TlsAcceptor>>> {
     let Some(tls) = &config.tls else {
         return Ok(None);
     };
-    match TlsAcceptor::new(tls) {
+    match TlsAcceptor::new(tls, clock) {
         Ok(acceptor) => Ok(Some(Arc::new(acceptor))),
         Err(err) => Err(io::Error::new(io::ErrorKind::InvalidInput, err)),
     }

@@ -14,6 +14,7 @@ use super::reply::Reply;
 use super::world::{Waits, World};
 use crate::handlers::connection::Connection;
 use crate::handlers::{FTPConfig, FTPHandler, FTPSession, NewSession};
+use crate::ioloop::clock::Clock;
 use crate::ioloop::memory::{MemoryStream, Network};
 use crate::ioloop::{Channel, ChannelId, IOLoop, Stream};
 use crate::limits::Admission;
@@ -59,7 +60,8 @@ impl<H: FTPHandler + 'static> Session<H> {
         peer: SocketAddr,
         local: SocketAddr,
     ) -> io::Result<Self> {
-        let tls = acceptor(&config)?;
+        let clock = Clock::by_hand();
+        let tls = acceptor(&config, clock.clone())?;
         if tls.is_some() {
             config.proto_cmds.insert_tls();
         }
@@ -85,7 +87,7 @@ impl<H: FTPHandler + 'static> Session<H> {
                 })
             })
         };
-        let world = World::new(begin, look::<H>)?;
+        let world = World::new(clock, begin, look::<H>)?;
         world.wait();
         let mut received = Vec::new();
         receive(control.as_ref(), &mut received);

@@ -36,10 +36,11 @@ pub(super) struct Waits {
 impl World {
     /// Makes a loop in memory. `begin` adds the session to it and returns its number.
     pub(super) fn new(
+        clock: Clock,
         begin: impl FnOnce(&mut IOLoop, &Network) -> ChannelId,
         look: Look,
     ) -> io::Result<Rc<Self>> {
-        let network = Network::new(Clock::by_hand(), None);
+        let network = Network::new(clock, None);
         let mut ioloop = IOLoop::in_memory(network.clone())?;
         let start = ioloop.now();
         let session = begin(&mut ioloop, &network);

@@ -14,6 +14,7 @@ use super::handshake::{CONTROL_TICKETS, NamedSessions, Ticketer};
 use super::provider::provider;
 use super::registry::Registry;
 use super::resolver::Certificates;
+use crate::ioloop::clock::Clock;
 use crate::ioloop::tls_words::describe;
 use crate::sys::Pid;
 
@@ -37,15 +38,16 @@ pub(super) struct Configs {
 }
 
 impl TlsAcceptor {
-    /// Reads the files of the settings. A certificate that is out of date is logged.
-    pub(crate) fn new(config: &TlsConfig) -> Result<Self, TlsError> {
+    /// Reads the files of the settings. A certificate that is out of date is logged. The clock
+    /// says how old sessions and tickets are.
+    pub(crate) fn new(config: &TlsConfig, clock: Clock) -> Result<Self, TlsError> {
         let (configs, notes) = build(config)?;
         notes.log();
         let configs = RwLock::new(configs);
         let registry = match config.session_reuse {
             SessionReuse::Off => None,
             SessionReuse::Prefer | SessionReuse::Require => {
-                Some(Arc::new(Registry::new().map_err(|err| {
+                Some(Arc::new(Registry::new(clock).map_err(|err| {
                     TlsError::new(err.to_string()).because(err)
                 })?))
             }

@@ -15,12 +15,15 @@ use aws_lc_rs::rand;
 
 use super::ids::{Owner, Secret, Secrets, SessionId, Standing};
 use super::table::{Table, WORDS};
+use crate::ioloop::clock::Clock;
 use crate::sys::{Pid, SharedWords};
 
 /// What the processes of a server share about TLS sessions.
 pub(super) struct Registry {
     words: SharedWords,
-    /// All times count from here. The clock is the same in all processes.
+    /// The clock is the same in all processes.
+    clock: Clock,
+    /// All times count from here.
     start: Instant,
     /// Makes the keys of owners. A client can neither predict nor choose them.
     owners: hmac::Key,
@@ -31,11 +34,12 @@ impl Registry {
     ///
     /// # Errors
     /// The system has no memory, or no random numbers.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(clock: Clock) -> io::Result<Self> {
         let owners: Secret = random().ok_or_else(|| io::Error::other("no random numbers"))?;
         Ok(Self {
             words: SharedWords::new(WORDS)?,
-            start: Instant::now(),
+            start: clock.now(),
+            clock,
             owners: hmac::Key::new(hmac::HMAC_SHA256, &owners),
         })
     }
@@ -104,7 +108,8 @@ impl Registry {
     fn with<T>(&self, function: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         let mut words = self.words.lock().ok()?;
         let died = words.owner_died;
-        let mut table = Table::new(&mut words, self.start.elapsed().as_secs());
+        let now = self.clock.now().saturating_duration_since(self.start);
+        let mut table = Table::new(&mut words, now.as_secs());
         if died {
             table.reset();
         }

@@ -20,6 +20,7 @@ use super::{
     CertFiles, ClientAuth, TlsAcceptor, TlsConfig, TlsSession, TlsVersion, certificates,
     fingerprint,
 };
+use crate::ioloop::clock::Clock;
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -69,11 +70,11 @@ fn config(session: &TlsSession) -> Arc<ServerConfig> {
 fn acceptor(pair: &Pair, change: impl FnOnce(&mut TlsConfig)) -> Arc<TlsAcceptor> {
     let mut config = TlsConfig::with_certificate(vec![pair.der.clone()], pair.key_der()).unwrap();
     change(&mut config);
-    Arc::new(TlsAcceptor::new(&config).unwrap())
+    Arc::new(TlsAcceptor::new(&config, Clock::SYSTEM).unwrap())
 }
 
 fn wrong(config: &TlsConfig) -> String {
-    match TlsAcceptor::new(config) {
+    match TlsAcceptor::new(config, Clock::SYSTEM) {
         Err(err) => err.to_string(),
         Ok(_) => panic!("the settings are accepted: {config:?}"),
     }
@@ -141,7 +142,8 @@ fn keys_are_of_all_kinds() {
     ] {
         let certfile = dir.path().join("both.pem");
         fs::write(&certfile, pair.both()).unwrap();
-        let acceptor = Arc::new(TlsAcceptor::new(&TlsConfig::new(certfile)).unwrap());
+        let acceptor =
+            Arc::new(TlsAcceptor::new(&TlsConfig::new(certfile), Clock::SYSTEM).unwrap());
         let shaken = shake(&acceptor, client(None), "localhost").unwrap();
         assert!(shaken.certificate == pair.der);
     }
@@ -216,7 +218,7 @@ fn files_are_read_again() {
     let certfile = dir.path().join("both.pem");
     let (old, new) = (Pair::new(&["localhost"]), Pair::new(&["localhost"]));
     fs::write(&certfile, old.both()).unwrap();
-    let acceptor = Arc::new(TlsAcceptor::new(&TlsConfig::new(&certfile)).unwrap());
+    let acceptor = Arc::new(TlsAcceptor::new(&TlsConfig::new(&certfile), Clock::SYSTEM).unwrap());
     let new_session = || TlsSession::new(Arc::clone(&acceptor), ADDRESS);
     assert!(acceptor.has_files());
     let get = |session: &TlsSession| {
@@ -248,7 +250,7 @@ fn a_ready_made_configuration_is_used_as_it_is() {
     ready.alpn_protocols = vec![b"h2".to_vec()];
     ready.max_early_data_size = 9;
     let settings = TlsConfig::with_context(Arc::new(ready));
-    let acceptor = Arc::new(TlsAcceptor::new(&settings).unwrap());
+    let acceptor = Arc::new(TlsAcceptor::new(&settings, Clock::SYSTEM).unwrap());
     assert!(!acceptor.has_files());
     acceptor.reload().unwrap();
     let ours = config(&TlsSession::new(Arc::clone(&acceptor), ADDRESS));

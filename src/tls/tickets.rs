@@ -327,9 +327,10 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::ioloop::clock::Clock;
 
     fn registry() -> Arc<Registry> {
-        Arc::new(Registry::new().unwrap())
+        Arc::new(Registry::new(Clock::SYSTEM).unwrap())
     }
 
     fn session(registry: &Arc<Registry>, user: Option<&str>) -> Arc<SessionTickets> {

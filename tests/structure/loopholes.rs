@@ -330,3 +330,25 @@ fn a_field_is_read_in_its_module_only() {
         [""; 0]
     );
 }
+
+#[test]
+fn a_clock_is_reported_by_whatever_name() {
+    const RULE: Rule = Rule::ForeignOnlyBy(&["std::time::Instant::now"], &["top"]);
+    let report = |low: &str| {
+        let top = "pub use std::time::Instant; pub fn now() -> Instant { Instant::now() }";
+        let names = tree(&[("src/low.rs", low), ("src/top.rs", top)]);
+        rules::invariants(&names, &[RULE])
+    };
+    let expected = "src/low.rs:1 uses std::time::Instant::now, which only top may";
+    for code in [
+        "fn f() { std::time::Instant::now(); }",
+        "use std::time::Instant; fn f() { Instant::now(); }",
+        "use crate::top::Instant as I; fn f() { I::now(); }",
+        "use std::time::Instant; fn f() { g(Instant::now) }",
+        "use std::time; fn f() { m!(time::Instant::now()); }",
+    ] {
+        assert_eq!(report(code), [expected], "{code}");
+    }
+    let code = "use std::time::Instant; fn f(now: Instant) { crate::top::now(); }";
+    assert_eq!(report(code), [""; 0]);
+}

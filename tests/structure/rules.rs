@@ -32,6 +32,8 @@ pub(crate) enum Rule {
         &'static [&'static str],
         &'static [&'static str],
     ),
+    /// Only the last use these paths of other crates, or paths that begin with them.
+    ForeignOnlyBy(&'static [&'static str], &'static [&'static str]),
     /// This module uses nothing of `std::fs`, except for the second, which use these paths
     /// in full.
     NoDisk(
@@ -42,7 +44,7 @@ pub(crate) enum Rule {
 }
 
 /// The rules of this crate besides the order of the floors.
-pub(crate) const OURS: [Rule; 23] = [
+pub(crate) const OURS: [Rule; 26] = [
     Rule::ImportsOnly("error", &["time", "sys"]),
     Rule::ImportsOnly("time", &["error", "sys"]),
     Rule::ImportsOnly("sys", &["error", "time"]),
@@ -101,6 +103,24 @@ pub(crate) const OURS: [Rule; 23] = [
     Rule::NoDisk("ioloop", &["ioloop"], &["std::fs::File"]),
     Rule::NoDisk("proto", &[], &[]),
     Rule::NoDisk("limits", &[], &[]),
+    // What varies goes through the loop and the server, so that a seed repeats a run in memory.
+    Rule::ForeignOnlyBy(
+        &["std::time::Instant::now", "std::time::SystemTime::now"],
+        &[
+            "ioloop::clock",
+            "ioloop::reactor",
+            "log",
+            "prefork",
+            "server_state::host_names",
+            "servers",
+            "testing::world",
+        ],
+    ),
+    Rule::CalledOnlyBy(&["elapsed"], &["prefork", "servers", "testing"]),
+    Rule::ForeignOnlyBy(
+        &["getrandom", "std::hash::RandomState"],
+        &["random", "sys::ports"],
+    ),
     // What a session may change for itself is read through the session.
     Rule::NamedOnlyBy(
         &[
@@ -260,6 +280,9 @@ pub(crate) fn invariants(names: &Names, rules: &[Rule]) -> Vec<String> {
                 let members = members.cloned().collect();
                 violations.extend(only_by(names, &members, "reads", what, by));
             }
+            Rule::ForeignOnlyBy(what, by) => {
+                violations.extend(foreign_only_by(names, what, by));
+            }
             Rule::NoDisk(module, except, allowed) => {
                 for (at, path, line) in foreign::paths(names) {
                     let Module { path: at, file, .. } = &names.modules[at];
@@ -275,6 +298,32 @@ pub(crate) fn invariants(names: &Names, rules: &[Rule]) -> Vec<String> {
         }
     }
     in_order(violations)
+}
+
+/// Where these paths of other crates are used outside of these modules, and those that are used
+/// nowhere.
+fn foreign_only_by(names: &Names, what: &[&str], by: &[&str]) -> Vec<String> {
+    let paths = foreign::paths(names);
+    let mut violations = Vec::new();
+    for wanted in what {
+        let mut known = false;
+        for (at, path, line) in &paths {
+            let path = path.join("::");
+            if !is_within(&path, wanted) {
+                continue;
+            }
+            known = true;
+            let Module { path: at, file, .. } = &names.modules[*at];
+            if !is_within_any(at, by) {
+                let by = by.join(", ");
+                violations.push(format!("{file}:{line} uses {path}, which only {by} may"));
+            }
+        }
+        if !known {
+            violations.push(format!("a rule is about {wanted}, and no code uses it"));
+        }
+    }
+    violations
 }
 
 /// By file and line.
@@ -343,9 +392,10 @@ fn unknown_modules(names: &Names, rule: &Rule) -> Vec<String> {
         Rule::NoDisk(module, except, _) | Rule::ReadOnlyBy(module, _, except) => {
             except.iter().copied().chain([*module]).collect()
         }
-        Rule::NamedOnlyBy(_, by) | Rule::HeldOnlyBy(_, by) | Rule::CalledOnlyBy(_, by) => {
-            by.to_vec()
-        }
+        Rule::NamedOnlyBy(_, by)
+        | Rule::HeldOnlyBy(_, by)
+        | Rule::CalledOnlyBy(_, by)
+        | Rule::ForeignOnlyBy(_, by) => by.to_vec(),
     };
     let unknown = |path: &&str| !names.modules.iter().any(|module| module.path == **path);
     let missing = modules.into_iter().filter(unknown);

@@ -21,6 +21,7 @@ use crate::filesystems::jail::attributes::{fstat, fstatat};
 use crate::filesystems::jail::home::{Home, Place, check_nul};
 use crate::filesystems::jail::resolve::{How, realpath};
 use crate::proto::listing::Stat;
+use crate::random::Random;
 use crate::sys;
 
 /// Flags for opening a file to read or write: an open does not wait (for the other end of a
@@ -132,6 +133,7 @@ pub(crate) fn mkstemp(
     dir: &Path,
     prefix: &OsStr,
     is_upload: bool,
+    random: &Random,
 ) -> Result<LocalFile, FSError> {
     check_nul(Path::new(prefix))?;
     if prefix.as_bytes().contains(&b'/') {
@@ -141,7 +143,7 @@ pub(crate) fn mkstemp(
     let flags = DATA | libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
     for _ in 0..MKSTEMP_TRIES {
         let mut name = prefix.as_bytes().to_vec();
-        push_random(&mut name)?;
+        push_random(&mut name, random)?;
         match sys::openat(handle.as_fd(), &name, flags, 0o600) {
             Ok(fd) => {
                 let path = dir.join(OsStr::from_bytes(&name));
@@ -281,10 +283,10 @@ pub(crate) fn readlink(home: &Home, path: &Path) -> Result<PathBuf, FSError> {
 }
 
 /// Appends 8 random characters of the set that Python's `tempfile` uses.
-fn push_random(name: &mut Vec<u8>) -> Result<(), FSError> {
+fn push_random(name: &mut Vec<u8>, random: &Random) -> Result<(), FSError> {
     const CHARACTERS: &[u8; 37] = b"abcdefghijklmnopqrstuvwxyz0123456789_";
-    let mut random =
-        getrandom::u64().map_err(|_| FilesystemError::new("No random numbers available"))?;
+    let none = || FilesystemError::new("No random numbers available");
+    let mut random = random.next().ok_or_else(none)?;
     for _ in 0..8 {
         // The remainder is less than 37, so it always fits.
         let digit = usize::try_from(random % 37).unwrap_or(0);

@@ -45,7 +45,7 @@ pub fn open(fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>
 /// As open(2); `EEXIST` if 50 random names were all taken.
 pub fn mkstemp(fs: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFile>, FSError> {
     fs.in_home(|home| {
-        let file = ops::mkstemp(home, dir, prefix, fs.is_upload())?;
+        let file = ops::mkstemp(home, dir, prefix, fs.is_upload(), fs.random())?;
         Ok(Box::new(file) as Box<dyn FSFile>)
     })
 }

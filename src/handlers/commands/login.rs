@@ -166,7 +166,8 @@ pub fn handle_auth_success<H: Hooks + ?Sized>(
     if s.username != "anonymous" {
         s.attempted_logins = 0;
     }
-    s.fs = Some(FSState::new(home, OsString::from("/")));
+    let fs = FSState::new(home, OsString::from("/"));
+    s.fs = Some(fs.with_random(s.server.random.clone()));
     files::run_with(
         h,
         s,

@@ -383,6 +383,10 @@ impl State {
     }
 
     fn close(&mut self, key: usize) {
+        if self.wire(key).is_some_and(|wire| !wire.input.is_empty()) {
+            // As the system does: bytes that nobody reads any more.
+            self.reset(key);
+        }
         self.end_output(key);
         if let Some(peer) = self.wire(key).and_then(|wire| wire.peer) {
             if let Some(wire) = self.wire(peer) {

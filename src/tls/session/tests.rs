@@ -6,11 +6,12 @@ use rustls::HandshakeKind;
 use rustls::server::{ProducesTickets, StoresServerSessions};
 
 use super::*;
+use crate::ioloop::clock::Clock;
 use crate::tls::handshake::{NamedSessions, Ticketer};
 use crate::tls::registry::Registry;
 
 fn session() -> Arc<SessionTickets> {
-    let registry = Arc::new(Registry::new().unwrap());
+    let registry = Arc::new(Registry::new(Clock::SYSTEM).unwrap());
     kin(&registry)
 }
 
@@ -120,7 +121,7 @@ fn a_ticket_may_be_used_more_than_once() {
 
 #[test]
 fn require_takes_no_other_ticket() {
-    let registry = Arc::new(Registry::new().unwrap());
+    let registry = Arc::new(Registry::new(Clock::SYSTEM).unwrap());
     let (session, other) = (kin(&registry), kin(&registry));
     tickets(&session, 1);
     let foreign = tickets(&other, 1);
@@ -182,7 +183,7 @@ fn prefer_forgives_a_client_that_keeps_the_last_ticket_only() {
 /// log in.
 #[test]
 fn a_session_may_still_log_in() {
-    let registry = Arc::new(Registry::new().unwrap());
+    let registry = Arc::new(Registry::new(Clock::SYSTEM).unwrap());
     for (user, expected) in [
         (Some("user"), Ok(true)),
         (Some("other"), Err(FOREIGN)),
@@ -223,7 +224,7 @@ fn a_session_may_still_log_in() {
 /// rustls uses the first ticket that fits, so a good one that does not fit proves nothing.
 #[test]
 fn the_last_ticket_counts() {
-    let registry = Arc::new(Registry::new().unwrap());
+    let registry = Arc::new(Registry::new(Clock::SYSTEM).unwrap());
     let (session, stranger) = (kin(&registry), kin(&registry));
     let own = &tickets(&session, 1)[0];
     accepts(upload(&session, PREFER, Some(own)));
