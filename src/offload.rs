@@ -350,6 +350,30 @@ mod tests {
     }
 
     #[test]
+    fn jobs_run_by_hand() {
+        let pool = Pool::by_hand();
+        let (to, from) = channel();
+        let send = |number| {
+            let to = to.clone();
+            pool.run(IP, move || to.send(number).unwrap())
+        };
+        for number in 0..JOBS_MAX / 2 {
+            send(number).unwrap();
+        }
+        assert_eq!(send(0), Err(PoolFull));
+        // There is room for other addresses.
+        assert!(pool.run(OTHER, || ()).is_ok());
+        assert!(from.try_recv().is_err());
+        assert!(pool.run_nth(2) && pool.run_nth(0) && pool.run_nth(1));
+        assert_eq!(from.try_iter().collect::<Vec<_>>(), [2, 0, 3]);
+        assert_eq!(pool.waiting(), JOBS_MAX / 2 - 2);
+        assert!(!pool.run_nth(JOBS_MAX / 2 - 2));
+        pool.clear();
+        assert_eq!((pool.waiting(), Pool::OfProcess.waiting()), (0, 0));
+        assert!(!Pool::OfProcess.run_nth(0));
+    }
+
+    #[test]
     fn addresses_take_turns() {
         let pool = pool(1, 6, DEADLINE);
         let (running, run) = channel();

@@ -4,6 +4,8 @@
 
 #[path = "testing/data.rs"]
 mod data;
+#[path = "testing/determinism.rs"]
+mod determinism;
 #[path = "testing/place.rs"]
 mod place;
 #[path = "testing/replies.rs"]

@@ -58,6 +58,7 @@ impl Server {
         let clock = Clock::by_hand();
         clock.set_date(SystemTime::UNIX_EPOCH + DATE);
         let network = Network::new(clock, Some(random.clone()));
+        network.add_host(address.ip());
         let mut ioloop = IOLoop::without_poll(network.clone());
         let start = ioloop.now();
         let (state, address) =

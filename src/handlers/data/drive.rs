@@ -92,12 +92,13 @@ impl DataConnection {
         }
         let mut budget = self.channel.turn_budget(TURN_BUDGET);
         let end = self.channel.stream.clock().tick() + PRODUCER_TIME;
+        let mut has_stepped = false;
         while budget > 0 {
             let d = &mut self.channel;
             if d.is_sleeping() || d.ending.is_some() || !d.stream.is_writable() {
                 return Ok(Drive::Wait);
             }
-            match d.fill(end)? {
+            match d.fill(end, &mut has_stepped)? {
                 Filled::Enough => {}
                 Filled::NotYet => break,
                 Filled::End => {
@@ -227,8 +228,8 @@ impl DataChannel {
     }
 
     /// Fills the output buffer with as many bytes as are sent at once, but not past the time
-    /// `end`.
-    fn fill(&mut self, end: Instant) -> Result<Filled, TransferError> {
+    /// `end`. The first step of a turn is made in any case, however slow the machine is.
+    fn fill(&mut self, end: Instant, has_stepped: &mut bool) -> Result<Filled, TransferError> {
         let wanted = self.ac_out_buffer_size.max(1);
         let Transfer::Sending(sending) = &mut self.transfer else {
             return Ok(Filled::End);
@@ -248,16 +249,15 @@ impl DataChannel {
             if sending.out.len() >= wanted {
                 break;
             }
+            let is_late = steps == 0 || self.stream.clock().tick() >= end;
+            if mem::replace(has_stepped, true) && is_late {
+                return Ok(Filled::NotYet);
+            }
+            steps -= 1;
             match producer.more(&mut sending.out) {
                 Ok(More::Yes) => {}
                 Ok(More::End) => sending.ended = true,
                 Err(err) => return Err(TransferError::File(err)),
-            }
-            // Each turn makes at least one step, however late it is.
-            steps -= 1;
-            let is_late = steps == 0 || self.stream.clock().tick() >= end;
-            if sending.out.len() < wanted && !sending.ended && is_late {
-                return Ok(Filled::NotYet);
             }
         }
         Ok(match sending.out.is_empty() {

@@ -6,5 +6,7 @@
 
 mod sockets;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::sockets::{MemoryListener, MemoryStream, Network};

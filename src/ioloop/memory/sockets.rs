@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::{Interest, Token};
@@ -35,6 +35,11 @@ impl Network {
     /// The clock of the network.
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Adds a host: connections to it are refused even while it has no socket.
+    pub(crate) fn add_host(&self, ip: IpAddr) {
+        self.lock().add_host(ip);
     }
 
     /// Listens on an address. Port 0 stands for a port of the network's choice.

@@ -14,7 +14,7 @@ pub(super) struct State {
     sockets: Slab<Socket>,
     /// The sockets that listen.
     pub(super) listeners: BTreeMap<SocketAddr, usize>,
-    /// How many sockets each address has.
+    /// How many sockets each address has, and one more for the address of a host.
     addresses: BTreeMap<IpAddr, usize>,
     /// Sockets whose state has changed since the loop took the events, with their numbers: a key
     /// may be used again.
@@ -93,6 +93,11 @@ impl State {
         }
     }
 
+    /// Adds a host that refuses connections on ports where nobody listens.
+    pub(super) fn add_host(&mut self, ip: IpAddr) {
+        *self.addresses.entry(ip).or_default() += 1;
+    }
+
     // --- sockets come
 
     pub(super) fn listen(&mut self, mut address: SocketAddr, side: Side) -> io::Result<usize> {
@@ -126,7 +131,7 @@ impl State {
             if let Kind::Listener(waiting) = &mut self.sockets[listener].kind {
                 waiting.push_back(other);
             }
-            self.mark_changed(listener);
+            self.mark_readable(listener);
         }
         Ok(key)
     }
@@ -225,7 +230,9 @@ impl State {
     pub(super) fn watch(&mut self, key: usize, watch: Option<(Token, Interest)>) {
         self.sockets[key].watch = watch;
         // The system's poll, too, reports a state that holds already.
-        self.mark_changed(key);
+        if self.event(key).is_some() {
+            self.mark_changed(key, |_| true);
+        }
     }
 
     pub(super) fn take_events(&mut self) -> Vec<(Token, Readiness)> {
@@ -243,10 +250,20 @@ impl State {
         events
     }
 
-    /// Notes that a socket has changed, if the loop watches it.
-    fn mark_changed(&mut self, key: usize) {
+    /// There is something to be read at a socket.
+    fn mark_readable(&mut self, key: usize) {
+        self.mark_changed(key, Interest::is_readable);
+    }
+
+    /// There is room at a socket, or a write fails.
+    fn mark_writable(&mut self, key: usize) {
+        self.mark_changed(key, Interest::is_writable);
+    }
+
+    /// Notes that a socket has changed, if the loop watches it for that.
+    fn mark_changed(&mut self, key: usize, concerns: fn(Interest) -> bool) {
         if let Some(socket) = self.sockets.get_mut(key)
-            && socket.watch.is_some()
+            && socket.watch.is_some_and(|(_, interest)| concerns(interest))
             && !socket.is_changed
         {
             socket.is_changed = true;
@@ -301,7 +318,7 @@ impl State {
         let Some(wire) = self.wire(key) else { return };
         wire.capacity = capacity;
         if let Some(peer) = wire.peer {
-            self.mark_changed(peer);
+            self.mark_writable(peer);
         }
     }
 
@@ -326,7 +343,7 @@ impl State {
             wire.input.drain(..size);
             wire.urgent_at = wire.urgent_at.and_then(|at| at.checked_sub(size));
             if let Some(peer) = wire.peer {
-                self.mark_changed(peer);
+                self.mark_writable(peer);
             }
         }
         Ok(size)
@@ -348,7 +365,7 @@ impl State {
                     wire.urgent_at = Some(wire.input.len() - 1);
                 }
             }
-            self.mark_changed(peer);
+            self.mark_readable(peer);
         }
         Ok(size)
     }
@@ -364,7 +381,7 @@ impl State {
             if let Some(wire) = self.wire(peer) {
                 wire.input_ended = true;
             }
-            self.mark_changed(peer);
+            self.mark_readable(peer);
         }
     }
 
@@ -393,7 +410,7 @@ impl State {
                 wire.peer = None;
             }
             // A write that waits for room fails now.
-            self.mark_changed(peer);
+            self.mark_writable(peer);
         }
         let Some(socket) = self.sockets.try_remove(key) else {
             return;
@@ -423,7 +440,7 @@ impl State {
                 wire.peer = None;
                 wire.input.clear();
             }
-            self.mark_changed(end);
+            self.mark_changed(end, |_| true);
         }
     }
 
