@@ -11,8 +11,6 @@ impl Judge<'_> {
     pub fn data_opened(&mut self, id: u32, passive: bool, number: u16) -> Verdict {
         self.s.conns.push(Conn {
             id,
-            number,
-            passive,
             opened: self.now,
             early: Vec::new(),
             received: 0,
@@ -24,14 +22,24 @@ impl Judge<'_> {
             used_by: None,
             last: self.now,
         });
-        let Some(port) = &mut self.s.port else {
-            return Ok(());
-        };
-        if port.passive != passive || port.number != number || port.conn.is_some() {
-            return Ok(());
+        let of = Some((passive, number));
+        if let Some(port) = &mut self.s.port
+            && Some((port.passive, port.number)) == of
+            && port.conn.is_none()
+        {
+            port.conn = Some(id);
+            return self.bind(id);
         }
-        port.conn = Some(id);
-        self.bind(id)
+        // A client that accepts when all has been sent.
+        let waits = |transfer: &&mut Transfer| transfer.port == of && transfer.conn.is_none();
+        if let Some(transfer) = self.s.ended.iter_mut().find(waits) {
+            transfer.conn = Some(id);
+            let serial = transfer.serial;
+            if let Some(conn) = self.s.conn(id) {
+                conn.used_by = Some(serial);
+            }
+        }
+        Ok(())
     }
 
     pub fn data_sent(&mut self, id: u32, bytes: &[u8]) {

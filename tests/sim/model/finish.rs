@@ -110,7 +110,10 @@ impl Judge<'_> {
         if complete && r.last() != b"226 Transfer complete." {
             return self.fault(FaultKind::Text, &what, "226 Transfer complete.", &r.shown());
         }
-        if complete && transfer.conn.is_none() {
+        // A client that was connected to may accept late, and then read all.
+        let late = matches!(transfer.port, Some((false, _)));
+        let sends = !matches!(transfer.what, Payload::Upload(_));
+        if complete && transfer.conn.is_none() && !(late && sends) {
             return self.fault(
                 FaultKind::Code,
                 &what,
@@ -138,7 +141,7 @@ impl Judge<'_> {
                 self.uploaded(&transfer, &upload, complete)?;
             }
             Payload::Download(_) | Payload::Listing(_) => {
-                if transfer.conn.is_some() {
+                if transfer.conn.is_some() || late {
                     let transfer = *transfer;
                     let conn = transfer.conn;
                     self.s.ended.push(transfer);
@@ -209,7 +212,7 @@ impl Judge<'_> {
         let at = tree.find_id(upload.id);
         let whole = upload.content(&upload.written(&sent));
         // What is on the disk can be looked at if no later command can have changed it.
-        let alone = self.s.queue.is_empty() && !self.w.homes[transfer.home].shared;
+        let alone = self.changes_nothing() && !self.w.homes[transfer.home].shared;
         let found = match (&at, alone) {
             (Some(at), true) => self.disk.file(transfer.home, at),
             _ => None,
@@ -251,6 +254,17 @@ impl Judge<'_> {
             None => self.s.relaxed = true,
         }
         Ok(())
+    }
+
+    /// Whether no command that waits for its reply can have changed a file.
+    fn changes_nothing(&self) -> bool {
+        self.s.queue.iter().all(|command| match &command.cut {
+            Cut::Line(line) => {
+                let perm = verbs::parse(line, true).verb.and_then(|verb| verb.perm);
+                perm.is_none_or(|perm| "elr".contains(perm))
+            }
+            Cut::TooLong(_) => true,
+        })
     }
 
     /// A data connection is for the transfer in progress.

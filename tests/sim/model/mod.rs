@@ -338,6 +338,12 @@ impl Model {
     }
 }
 
+/// The names of all commands of a server without TLS.
+pub fn verbs() -> impl Iterator<Item = &'static str> {
+    let names = verbs::VERBS.iter().map(|verb| verb.name);
+    names.filter(|name| !name.contains(' '))
+}
+
 impl Judge<'_> {
     fn event(&mut self, event: Event<'_>) -> Verdict {
         match event {

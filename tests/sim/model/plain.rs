@@ -381,7 +381,7 @@ impl Judge<'_> {
             stranger: false,
         });
         if let Some(transfer) = &mut self.s.transfer {
-            transfer.has_port = true;
+            transfer.port = Some((passive, number));
         }
     }
 }

@@ -38,8 +38,6 @@ pub struct Port {
 #[derive(Clone, Debug)]
 pub struct Conn {
     pub id: u32,
-    pub number: u16,
-    pub passive: bool,
     pub opened: Duration,
     /// Bytes that came before it was known for which transfer.
     pub early: Vec<u8>,
@@ -136,8 +134,6 @@ pub struct Session {
 
     /// Commands are judged loosely until all are answered: the disk was at fault.
     pub relaxed: bool,
-    /// Paths that unanswered commands may have changed.
-    pub suspects: Vec<Vec<u8>>,
 
     pub connects: u32,
     pub disconnects: u32,
@@ -203,7 +199,6 @@ impl Session {
             aborted: false,
             http: false,
             relaxed: false,
-            suspects: Vec::new(),
             connects: 0,
             disconnects: 0,
             due: VecDeque::new(),

@@ -1,6 +1,5 @@
 //! How transfers and listings begin.
 
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::files::{Fate, is_transfer};
@@ -365,13 +364,9 @@ impl Judge<'_> {
                 id = node.id;
             }
         }
-        let root = &self.w.homes[self.s.last_home.unwrap_or(0)].tree.root;
-        let bytes = [&root[..], &real[..]].concat();
-        let file = PathBuf::from(String::from_utf8_lossy(&bytes).into_owned());
         let upload = Upload {
             id,
             path: real.clone(),
-            real: file,
             made: old.is_none(),
             old: old.unwrap_or_default(),
             mode,
@@ -444,7 +439,7 @@ impl Judge<'_> {
             return self.done(c);
         }
         if let Some(earlier) = &self.s.transfer {
-            if earlier.has_port {
+            if earlier.port.is_some() {
                 let name = earlier.name;
                 return self.wrong(FaultKind::Code, c, &format!("the end of {name} first"), r);
             }
@@ -462,10 +457,10 @@ impl Judge<'_> {
         if !fine || !matches!(r.code, 125 | 150) {
             return self.wrong(FaultKind::Code, c, "125 or 150", r);
         }
-        let (mut conn, mut has_port) = (None, false);
+        let (mut conn, mut of) = (None, None);
         let mut codes: &[u16] = &[150];
         if let Some(port) = &self.s.port {
-            has_port = true;
+            of = Some((port.passive, port.number));
             conn = port.conn;
             let ended = conn.is_some_and(|id| {
                 self.s
@@ -492,7 +487,7 @@ impl Judge<'_> {
             what,
             home: self.s.last_home.unwrap_or(0),
             conn: None,
-            has_port,
+            port: of,
             started: self.now,
             excuse: None,
             loose,

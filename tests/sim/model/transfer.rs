@@ -1,6 +1,5 @@
 //! A transfer: what it must move, and what its final reply means.
 
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,8 +13,8 @@ pub struct Transfer {
     pub home: usize,
     /// The data connection, once it is known.
     pub conn: Option<u32>,
-    /// Whether a data port is there for it, or was.
-    pub has_port: bool,
+    /// Its data port, if there is one: whether it is passive, and its number.
+    pub port: Option<(bool, u16)>,
     pub started: Duration,
     /// Why it may end with an error.
     pub excuse: Option<&'static str>,
@@ -39,8 +38,6 @@ pub struct Upload {
     pub id: u32,
     /// Where it was opened.
     pub path: Vec<u8>,
-    /// The real path, for the callback.
-    pub real: PathBuf,
     pub old: Rc<Vec<u8>>,
     pub mode: Mode,
     pub ascii: bool,

@@ -14,7 +14,7 @@ impl Judge<'_> {
             .s
             .transfer
             .as_ref()
-            .is_some_and(|transfer| transfer.has_port);
+            .is_some_and(|transfer| transfer.port.is_some());
         if taken && matches!(r.code, 200 | 227 | 229) {
             return self.wrong(FaultKind::Code, c, "the end of the transfer first", r);
         }

@@ -29,11 +29,7 @@ impl Draw {
         low + self.below(high - low + 1)
     }
 
-    /// True in `n` of `of` cases.
-    pub fn one_in(&mut self, of: usize) -> bool {
-        self.below(of) == 0
-    }
-
+    /// True in `n` of 100 cases.
     pub fn percent(&mut self, n: usize) -> bool {
         self.below(100) < n
     }
@@ -53,10 +49,5 @@ impl Draw {
             left -= weight;
         }
         &table[0].1
-    }
-
-    /// Another source, which depends on this one and not on how much is drawn from it later.
-    pub fn split(&mut self) -> Self {
-        Self(self.u64())
     }
 }

@@ -4,7 +4,7 @@ mod actions;
 mod ends;
 mod hostile;
 mod paths;
-mod surroundings;
+pub mod surroundings;
 mod transfers;
 mod walker;
 
