@@ -56,8 +56,10 @@ impl FSDir for OpenDir {
                 .map(|(name, _)| name)
                 .next(),
         };
-        self.last.clone_from(&next.cloned());
-        next.map(|name| Ok(OsString::from_vec(name.clone())))
+        // At the end `last` stays: the next call is at the end, too, as with readdir.
+        let name = next?.clone();
+        self.last = Some(name.clone());
+        Some(Ok(OsString::from_vec(name)))
     }
 
     fn lstat(&self, name: &OsStr) -> Result<Stat, FSError> {

@@ -34,7 +34,7 @@ impl Judge<'_> {
             }
             Callback::Disconnect => {
                 self.s.disconnects += 1;
-                self.gone()
+                Ok(())
             }
             Callback::Login(_) | Callback::LoginFailed(_) | Callback::Logout(_) => {
                 self.s.called.push_back(call);
@@ -114,43 +114,43 @@ impl Judge<'_> {
         false
     }
 
-    /// The session is over: what it has left is compared, and taken over.
-    fn gone(&mut self) -> Verdict {
-        if let Some(transfer) = self.s.transfer.take() {
-            self.s.ended.retain(|ended| ended.serial != transfer.serial);
-            // No reply can be read any more, and so nothing is known of its end.
-            self.s.relaxed = true;
+    /// The session is over, and nothing more will be read from it: what it has left.
+    pub fn over(&mut self) -> Verdict {
+        if self.s.stage == Stage::New {
+            return Ok(());
         }
-        let answered = self.s.queue.is_empty() && !self.s.relaxed;
-        let kept = self.s.began.len().saturating_sub(self.s.file_calls.len());
-        if kept > 0 {
-            let began = format!("{:?}", self.s.began);
+        if self.s.connects > 0 && self.s.disconnects != 1 {
+            return self.fault(FaultKind::Callback, "the end", "on_disconnect", "none");
+        }
+        if let Some(due) = self.s.due.front() {
+            let due = format!("{due:?}");
+            return self.fault(FaultKind::Callback, "the end", &due, "none");
+        }
+        self.calls_of_files()?;
+        let (began, calls) = (self.s.began.len(), self.s.file_calls.len());
+        let shown = format!("{:?} and {:?}", self.s.began, self.s.file_calls);
+        if began > calls {
             return self.fault(
                 FaultKind::Callback,
-                "on_disconnect",
-                "a callback for each of",
-                &began,
+                "the end",
+                "a callback for each transfer",
+                &shown,
             );
         }
-        if answered && self.s.file_calls.len() > self.s.began.len() {
-            let calls = format!("{:?}", self.s.file_calls);
-            return self.fault(
-                FaultKind::Callback,
-                "on_disconnect",
-                "no more callbacks",
-                &calls,
-            );
+        let answered = self.s.is_idle() && !self.s.relaxed && self.s.client_end.is_none();
+        let answered = answered && !self.s.was_reset;
+        if answered && calls > began {
+            return self.fault(FaultKind::Callback, "the end", "no more callbacks", &shown);
         }
-        let Some(home) = self.s.last_home else {
+        let Some(home) = self.s.last_home.filter(|_| !answered) else {
             return Ok(());
         };
-        if answered || self.w.homes[home].shared {
-            return Ok(());
+        if !self.w.homes[home].shared {
+            // Commands without a reply may have run, or not.
+            let tree = self.disk.tree(home);
+            self.w.homes[home].tree.replace(&tree);
+            self.w.homes[home].changed = false;
         }
-        // Commands without a reply may have run, or not.
-        let tree = self.disk.tree(home);
-        self.w.homes[home].tree.replace(&tree);
-        self.s.relaxed = false;
         Ok(())
     }
 
@@ -203,6 +203,9 @@ impl Judge<'_> {
         }
         if let Some(port) = &mut self.s.port {
             port.is_seen |= port.conn.is_some();
+        }
+        if let Some((Some(id), serial)) = self.conn_of_transfer() {
+            self.commit(id, serial)?;
         }
         if self.s.client_end.is_some() || self.s.was_reset || self.s.server_end {
             return Ok(());

@@ -11,6 +11,8 @@ impl Judge<'_> {
     pub fn data_opened(&mut self, id: u32, passive: bool, number: u16) -> Verdict {
         self.s.conns.push(Conn {
             id,
+            number,
+            passive,
             opened: self.now,
             early: Vec::new(),
             received: 0,
@@ -28,6 +30,12 @@ impl Judge<'_> {
             && port.conn.is_none()
         {
             port.conn = Some(id);
+            let since = port.since;
+            if let (Some(conn), false) = (self.s.conn(id), passive) {
+                // The server has made it, and the client accepts later.
+                conn.opened = since;
+                conn.last = since;
+            }
             return self.bind(id);
         }
         // A client that accepts when all has been sent.

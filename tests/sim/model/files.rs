@@ -62,8 +62,9 @@ impl Judge<'_> {
             if verb.name == "STOU" && r.code == 450 {
                 return self.done(c);
             }
-            let outside = is_outside(r);
-            if !privileges && !outside && !self.is_loose() {
+            // A path that is no path is refused first.
+            let other = is_outside(r) || ends_as_directory(path);
+            if !privileges && !other && !self.is_loose() {
                 return self.wrong(FaultKind::Code, c, "550 Not enough privileges.", r);
             }
             self.code(c, r, &[550])?;
@@ -71,7 +72,7 @@ impl Judge<'_> {
         }
         let follow = !matches!(
             verb.name,
-            "DELE" | "RNFR" | "RNTO" | "MKD" | "XMKD" | "MLST" | "MLSD"
+            "DELE" | "RNFR" | "RNTO" | "MKD" | "XMKD" | "MLST"
         );
         let real = self.tree().resolve(&normal, follow);
         if real == Err(Lost::Outside) && !self.is_loose() {
@@ -380,7 +381,8 @@ impl Judge<'_> {
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, "0"));
         let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
         let Some(seconds) = parse_time(whole).filter(|_| digits) else {
-            self.code(c, r, &[501])?;
+            // A path that is no path is refused first.
+            self.code(c, r, if directory { &[501, 550] } else { &[501] })?;
             return self.done(c);
         };
         let fine = match &real {

@@ -98,6 +98,14 @@ impl Judge<'_> {
     }
 
     pub fn finish(&mut self, r: &Reply) -> Verdict {
+        let used = self
+            .s
+            .transfer
+            .as_ref()
+            .map(|transfer| (transfer.conn, transfer.serial));
+        if let Some((Some(id), serial)) = used {
+            self.commit(id, serial)?;
+        }
         let Some(mut transfer) = self.s.transfer.take() else {
             return Ok(());
         };
@@ -133,7 +141,6 @@ impl Judge<'_> {
             began.complete = Some(complete);
         }
         self.s.port = None;
-        self.s.last_active = self.now.max(self.s.last_active);
         self.s.head_since = self.now;
         match &transfer.what {
             Payload::Upload(upload) => {
@@ -173,10 +180,15 @@ impl Judge<'_> {
 
     /// An upload that never began: the old bytes stay, and a file that it has made goes.
     fn leave_old(&mut self, transfer: &Transfer, upload: &Upload) {
-        if transfer.loose || !upload.made {
+        if transfer.loose {
             return;
         }
-        if !self.is_lost(transfer, upload) {
+        let tree = &mut self.w.homes[transfer.home].tree;
+        if !upload.made {
+            if let Some(node) = tree.find_id(upload.id).and_then(|at| tree.get_mut(&at)) {
+                node.what = What::File(Rc::clone(&upload.old));
+            }
+        } else if !self.is_lost(transfer, upload) {
             self.w.homes[transfer.home].tree.remove(&upload.path);
             self.tell(&upload.path);
         }
@@ -287,7 +299,21 @@ impl Judge<'_> {
                 node.mtime = Mtime::ANY;
             }
         }
-        let Some(conn) = self.s.conn(id) else {
+        // Another transfer may still take the place of one that was promised.
+        if transfer.promised && !transfer.is_seen(&self.s.port) {
+            return Ok(());
+        }
+        self.commit(id, serial)
+    }
+
+    pub fn conn_of_transfer(&self) -> Option<(Option<u32>, u64)> {
+        let transfer = self.s.transfer.as_ref()?;
+        Some((transfer.conn, transfer.serial))
+    }
+
+    /// The bytes of a data connection are those of this transfer.
+    pub fn commit(&mut self, id: u32, serial: u64) -> Verdict {
+        let Some(conn) = self.s.conn(id).filter(|conn| conn.used_by.is_none()) else {
             return Ok(());
         };
         conn.used_by = Some(serial);

@@ -25,6 +25,8 @@ pub struct HomeState {
     pub tree: tree::Model,
     /// Others work in it, too: what a command finds there is not known.
     pub shared: bool,
+    /// The disk was changed by another hand since the model has looked.
+    pub changed: bool,
     pub marker: Vec<u8>,
 }
 
@@ -143,7 +145,8 @@ impl Judge<'_> {
                 .queue
                 .front()
                 .is_some_and(|command| named(&command.cut));
-            if !own.is_some_and(|own| marker.starts_with(own)) && !asked {
+            let is_own = |own: &[u8]| marker.starts_with(own) || own.starts_with(marker);
+            if !own.is_some_and(is_own) && !asked {
                 let shown = bytes[..bytes.len().min(200)].escape_ascii().to_string();
                 return self.fault(FaultKind::Secret, "bytes of another home", "none", &shown);
             }
@@ -171,6 +174,7 @@ impl Judge<'_> {
         if let Some(home) = self.s.last_home {
             let tree = self.disk.tree(home);
             self.w.homes[home].tree.replace(&tree);
+            self.w.homes[home].changed = false;
         }
     }
 
@@ -277,7 +281,9 @@ impl Judge<'_> {
             _ => {}
         }
         // Windows and FileZilla send it before the login.
-        let utf8 = verb.name == "OPTS" && arg.len() >= 4 && arg[..4].eq_ignore_ascii_case(b"UTF8");
+        let word = arg.split(|byte| *byte == b' ').next().unwrap_or(b"");
+        let utf8 = ["UTF8", "UTF-8"].iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+        let utf8 = verb.name == "OPTS" && utf8;
         let needs_login = verb.auth && !utf8 || verb.name == "STAT" && !arg.is_empty();
         if self.s.login.is_none() && needs_login {
             return Some("530 Log in with USER and PASS first.");

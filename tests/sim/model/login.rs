@@ -92,13 +92,8 @@ impl Judge<'_> {
             });
         }
         if text == b"Data connection timed out." {
-            let since = self
-                .s
-                .conns
-                .iter()
-                .filter(|conn| !conn.by_server)
-                .map(|conn| conn.opened)
-                .min();
+            // The client may read it long after the end of the connection.
+            let since = self.s.conns.last().map(|conn| conn.opened);
             let Some(since) = since else {
                 return wrong("no data connection");
             };
@@ -186,6 +181,7 @@ impl Judge<'_> {
         self.s.login = Some(user);
         self.s.last_home = Some(self.w.users[user].home);
         self.s.cwd = b"/".to_vec();
+        self.s.relaxed |= self.w.homes[self.w.users[user].home].changed;
         if name != "anonymous" {
             self.s.attempts = 0;
         }

@@ -218,6 +218,7 @@ impl Model {
         let homes = scene.homes.iter().map(|home| HomeState {
             tree: tree::Model::new(home),
             shared: !home.private,
+            changed: false,
             marker: home.marker.clone().into_bytes(),
         });
         let sessions = scene.clients.iter().enumerate().map(|(index, client)| {
@@ -265,6 +266,7 @@ impl Model {
         if *damage == Damage::Short {
             return;
         }
+        self.world.homes[home].changed = true;
         for session in self.sessions.iter_mut().flatten() {
             let works = session.last_home == Some(home)
                 || session.login.is_none() && !session.queue.is_empty();
@@ -313,7 +315,7 @@ impl Model {
             let Some(mut session) = self.sessions[client].take() else {
                 continue;
             };
-            let judge = Judge {
+            let mut judge = Judge {
                 s: &mut session,
                 w: &mut self.world,
                 others: &self.sessions,
@@ -333,7 +335,8 @@ impl Model {
             now,
             disk,
         };
-        let private = (0..judge.w.homes.len()).filter(|home| !judge.w.homes[*home].shared);
+        let private = (0..judge.w.homes.len())
+            .filter(|home| !judge.w.homes[*home].shared && !judge.w.homes[*home].changed);
         private.into_iter().try_for_each(|home| judge.compare(home))
     }
 }
@@ -426,6 +429,7 @@ impl Judge<'_> {
             return self.fault(FaultKind::Form, "a reply", "code, text, CR LF", &text);
         }
         for reply in &replies {
+            self.s.is_shaking = false;
             self.reply(reply)?;
             self.calls_of_logins()?;
         }
@@ -442,6 +446,7 @@ impl Judge<'_> {
                     || self.s.client_end.is_some()
                     || self.s.was_reset
                     || self.s.http
+                    || self.s.is_shaking
                     || self.w.drained.is_some();
                 if !why {
                     let got = format!("{by:?}");
@@ -456,21 +461,6 @@ impl Judge<'_> {
         }
         if self.s.server_end || self.s.was_reset || self.s.client_end == Some(End::Reset) {
             self.s.stage = Stage::Closed;
-        }
-        Ok(())
-    }
-
-    /// The world is over: what a session has left.
-    fn over(self) -> Verdict {
-        if self.s.stage == Stage::New {
-            return Ok(());
-        }
-        if self.s.connects > 0 && self.s.disconnects != 1 {
-            return self.fault(FaultKind::Callback, "the end", "on_disconnect", "none");
-        }
-        if let Some(due) = self.s.due.front() {
-            let due = format!("{due:?}");
-            return self.fault(FaultKind::Callback, "the end", &due, "none");
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::Verdict;
 use super::judge::Judge;
 use super::lines::Reply;
 use super::names;
-use super::session::{ALL_FACTS, Command, Due, Port, Stage};
+use super::session::{ALL_FACTS, Command, Conn, Due, Port, Stage};
 use super::verbs;
 use crate::plan::scene::{Encoding, Tls};
 
@@ -168,6 +168,7 @@ impl Judge<'_> {
         match &first[..] {
             _ if words.len() > 2 => self.want(c, r, "501 Invalid number of arguments.")?,
             b"UTF8" | b"UTF-8" if utf8 => self.want(c, r, "200 Always in UTF8 mode.")?,
+            b"UTF8" | b"UTF-8" if option.eq_ignore_ascii_case(b"OFF") => self.code(c, r, &[200])?,
             b"UTF8" | b"UTF-8" => self.code(c, r, &[501])?,
             b"MLST" if !option.is_empty() && !option.contains(&b';') => {
                 self.want(c, r, "501 Invalid argument.")?;
@@ -292,6 +293,7 @@ impl Judge<'_> {
                 }
                 self.want(c, r, &format!("234 AUTH {shown} successful."))?;
                 self.log_out();
+                self.s.is_shaking = true;
                 self.s.implied = matches!(arg, b"SSL" | b"TLS-P");
                 self.s.reset_parameters();
                 self.s.asked = None;
@@ -371,17 +373,33 @@ impl Judge<'_> {
         }
     }
 
-    pub fn open_port(&mut self, passive: bool, number: u16) {
+    /// A new data port, by its command.
+    pub fn open_port(&mut self, c: &Command, passive: bool, number: u16) -> Verdict {
+        // A client may have accepted before it has read the reply.
+        let fresh = |conn: &&Conn| {
+            !conn.passive
+                && conn.number == number
+                && conn.used_by.is_none()
+                && conn.opened >= c.sent
+        };
+        let conn = match passive {
+            true => None,
+            false => self.s.conns.iter().find(fresh).map(|conn| conn.id),
+        };
         self.s.port = Some(Port {
             passive,
             number,
-            since: self.now,
-            conn: None,
+            since: c.sent,
+            conn,
             is_seen: false,
             stranger: false,
         });
         if let Some(transfer) = &mut self.s.transfer {
             transfer.port = Some((passive, number));
+        }
+        match conn {
+            Some(id) => self.bind(id),
+            None => Ok(()),
         }
     }
 }

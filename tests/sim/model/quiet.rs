@@ -38,7 +38,9 @@ impl Judge<'_> {
                 // The authorizer, the delay of a refusal, or both.
                 self.s.asked.is_some()
             }
-            "PORT" | "EPRT" => self.now < self.s.head_since + settings.active_timeout + SLACK,
+            "PORT" | "EPRT" if self.s.transfer.is_none() => {
+                self.now < self.s.head_since + settings.active_timeout + SLACK
+            }
             _ => self.s.transfer.is_some() && verbs::needs_data(verb),
         };
         if patient || self.s.prot || self.s.http {

@@ -38,6 +38,9 @@ pub struct Port {
 #[derive(Clone, Debug)]
 pub struct Conn {
     pub id: u32,
+    /// The port of the server if it is passive, else of the client.
+    pub number: u16,
+    pub passive: bool,
     pub opened: Duration,
     /// Bytes that came before it was known for which transfer.
     pub early: Vec<u8>,
@@ -118,6 +121,8 @@ pub struct Session {
     pub facts: Vec<&'static str>,
     pub cwd: Vec<u8>,
     pub secure: bool,
+    /// 234 has come, and nothing under TLS: the server closes if the handshake fails or is late.
+    pub is_shaking: bool,
     pub pbsz: bool,
     pub prot: bool,
     pub implied: bool,
@@ -189,6 +194,7 @@ impl Session {
             facts: ALL_FACTS[..5].to_vec(),
             cwd: b"/".to_vec(),
             secure: false,
+            is_shaking: false,
             pbsz: false,
             prot: false,
             implied: false,

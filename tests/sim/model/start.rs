@@ -40,7 +40,7 @@ impl Judge<'_> {
                 self.done(c)
             }
             "MLST" => {
-                self.mlst(c, r, normal)?;
+                self.mlst(c, r, path, normal)?;
                 self.done(c)
             }
             "LIST" | "NLST" | "MLSD" => self.list(c, r, name, path, normal, real),
@@ -136,7 +136,7 @@ impl Judge<'_> {
         }
     }
 
-    fn mlst(&mut self, c: &Command, r: &Reply, normal: &[u8]) -> Verdict {
+    fn mlst(&mut self, c: &Command, r: &Reply, path: &[u8], normal: &[u8]) -> Verdict {
         if self.is_loose() {
             return self.code(c, r, &[250, 450, 550]);
         }
@@ -148,7 +148,11 @@ impl Judge<'_> {
             true => dir,
             false => names::join(&dir, name),
         });
-        let found = matches!(&at, Ok(at) if at == b"/" || tree.get(at).is_some());
+        let slash = !path.is_empty() && names::ends_as_directory(path);
+        let real = tree.resolve(normal, true);
+        let as_directory = matches!(&real, Ok(real) if tree.is_dir(real));
+        let exists = matches!(&at, Ok(at) if at == b"/" || tree.get(at).is_some());
+        let found = exists && (!slash || as_directory);
         if !found {
             return self.code(c, r, &[550]);
         }
@@ -202,10 +206,6 @@ impl Judge<'_> {
             "NLST" => Style::Names,
             _ => Style::Facts,
         };
-        let real = match name {
-            "MLSD" => self.tree().resolve(normal, true),
-            _ => real,
-        };
         let mut expected = match (name, &real) {
             // Only directories.
             ("MLSD", Ok(real)) if !self.tree().is_dir(real) => None,
@@ -224,6 +224,9 @@ impl Judge<'_> {
             )?;
             return self.done(c);
         };
+        if expected.any && r.code == 550 {
+            return self.done(c);
+        }
         self.begin(c, r, name, Payload::Listing(Box::new(expected)))
     }
 
@@ -439,11 +442,12 @@ impl Judge<'_> {
             return self.done(c);
         }
         if let Some(earlier) = &self.s.transfer {
-            if earlier.port.is_some() {
+            if !earlier.promised || earlier.is_seen(&self.s.port) {
                 let name = earlier.name;
                 return self.wrong(FaultKind::Code, c, &format!("the end of {name} first"), r);
             }
-            // Without any data port, a second one takes the place of the first.
+            // One that was promised before any data port takes what comes: a second one takes its
+            // place.
             let earlier = self.s.transfer.take();
             if let Some(earlier) = earlier {
                 self.never_began(&earlier);
@@ -488,6 +492,7 @@ impl Judge<'_> {
             home: self.s.last_home.unwrap_or(0),
             conn: None,
             port: of,
+            promised: of.is_none(),
             started: self.now,
             excuse: None,
             loose,

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::listing::Expected;
+use super::session::Port;
 
 #[derive(Clone, Debug)]
 pub struct Transfer {
@@ -15,6 +16,8 @@ pub struct Transfer {
     pub conn: Option<u32>,
     /// Its data port, if there is one: whether it is passive, and its number.
     pub port: Option<(bool, u16)>,
+    /// It got 150 when there was no data port.
+    pub promised: bool,
     pub started: Duration,
     /// Why it may end with an error.
     pub excuse: Option<&'static str>,
@@ -51,6 +54,14 @@ pub enum Mode {
     Append,
     /// From this offset; what is beyond the new bytes stays.
     Update(usize),
+}
+
+impl Transfer {
+    /// Whether the server has certainly seen its data connection.
+    pub fn is_seen(&self, port: &Option<Port>) -> bool {
+        let seen = port.as_ref().is_some_and(|port| port.is_seen);
+        self.conn.is_some() && seen
+    }
 }
 
 impl Upload {

@@ -48,7 +48,7 @@ impl Judge<'_> {
                 (_, true) => self.want(c, r, "501 Unknown network protocol (use 1).")?,
                 (_, false) => self.want(c, r, "501 Unknown network protocol (use 2).")?,
             },
-            "PORT" if !four => self.code(c, r, &[425])?,
+            "PORT" if !four => self.code(c, r, &[425, 501])?,
             "PORT" => match parse_port(&text) {
                 Some((ip, port)) => return self.active(c, r, ip, port),
                 None => self.want(c, r, "501 Invalid PORT format.")?,
@@ -95,7 +95,7 @@ impl Judge<'_> {
         let Some(port) = port.filter(|port| *port > 0) else {
             return self.wrong(FaultKind::Text, c, "an address of the server", r);
         };
-        self.open_port(true, port);
+        self.open_port(c, true, port)?;
         self.done(c)
     }
 
@@ -123,7 +123,7 @@ impl Judge<'_> {
         match r.code {
             200 => {
                 self.want(c, r, "200 Active data connection established.")?;
-                self.open_port(false, port);
+                self.open_port(c, false, port)?;
             }
             421 => {
                 self.want(c, r, "421 Active data channel timed out.")?;
