@@ -282,7 +282,9 @@ impl Judge<'_> {
         }
         // Windows and FileZilla send it before the login.
         let word = arg.split(|byte| *byte == b' ').next().unwrap_or(b"");
-        let utf8 = ["UTF8", "UTF-8"].iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+        let utf8 = ["UTF8", "UTF-8"]
+            .iter()
+            .any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
         let utf8 = verb.name == "OPTS" && utf8;
         let needs_login = verb.auth && !utf8 || verb.name == "STAT" && !arg.is_empty();
         if self.s.login.is_none() && needs_login {

@@ -462,14 +462,16 @@ const WRONG: &[(&str, fn())] = &[
         .complete()
         .call(Callback::FileSent(real("/d/b")))
         .call(Callback::FileSent(real("/d/b")))
-        .quit()),
+        .quit()
+        .end()),
     wrong!("no callback", Callback, |play| play
         .pasv()
         .begin("RETR d/b")
         .receive(b"12345")
         .data_end(By::Server)
         .complete()
-        .quit()),
+        .quit()
+        .end()),
     wrong!(
         "a callback of success for an aborted transfer",
         Callback,

@@ -12,7 +12,7 @@ pub fn settings(draw: &mut Draw, tls: bool) -> Settings {
         false => SocketAddr::from((Ipv4Addr::LOCALHOST, 2121)),
     };
     let mut time = |seconds: &[u64]| Duration::from_secs(*draw.of(seconds));
-    let timeout = time(&[300, 300, 300, 60, 10, 0]);
+    let timeout = time(&[300, 300, 300, 60, 10]);
     let data_timeout = time(&[300, 300, 60, 8, 0]);
     let passive_timeout = time(&[30, 30, 5, 1]);
     let active_timeout = time(&[30, 30, 5, 1]);
