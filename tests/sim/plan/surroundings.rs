@@ -204,7 +204,7 @@ const SIZES: &[(usize, (usize, usize))] = &[
     (50, (1, 200)),
     (25, (201, 3000)),
     (10, (3001, 20_000)),
-    (5, (20_001, 150_000)),
+    (3, (20_001, 120_000)),
 ];
 
 /// Bytes in which a lost or doubled piece shows, with many line ends.
@@ -215,20 +215,26 @@ pub fn content(draw: &mut Draw, marker: &str) -> Vec<u8> {
     if size > 12 {
         bytes.extend_from_slice(marker.as_bytes());
     }
-    let lines = draw.below(4);
+    // How often a line ends, and how.
+    let ends: &[&[u8]] = match draw.below(5) {
+        0 => &[],
+        1 => &[b"\n"],
+        2 => &[b"\r\n", b"\n", b"\r"],
+        3 => &[b"\r\r\n\n", b"\n\n\r", b"\r\n"],
+        _ => &[b"\r\n"],
+    };
+    let binary = ends.is_empty();
     while bytes.len() < size {
         let word = draw.u64();
-        match (lines, word % 7) {
-            (1, 0) => bytes.extend_from_slice(b"\r\n"),
-            (1, 1) => bytes.push(b'\n'),
-            (1, 2) => bytes.push(b'\r'),
-            (2, 0..3) => bytes.extend_from_slice(b"\r\r\n\n"),
-            _ => {}
+        if binary {
+            bytes.extend_from_slice(&word.to_le_bytes());
+            continue;
         }
-        match lines {
-            // Most of it is text of a line, so that large files are made fast.
-            0 | 3 => bytes.extend_from_slice(&word.to_le_bytes()),
-            _ => bytes.extend_from_slice(format!("{word:x}").as_bytes()),
+        let letters = word.to_le_bytes().map(|byte| b'a' + byte % 16);
+        bytes.extend_from_slice(&letters);
+        if word % 5 < 2 {
+            let at = usize::try_from(word >> 32).unwrap_or(0) % ends.len();
+            bytes.extend_from_slice(ends[at]);
         }
     }
     bytes.truncate(size);

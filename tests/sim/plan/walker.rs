@@ -68,7 +68,9 @@ impl<'a> Walker<'a> {
         }
         self.secure();
         self.log_in();
-        let count = self.draw.within(2, 22);
+        // Without a login there is not much to see.
+        let most = if self.is_in { 22 } else { 5 };
+        let count = self.draw.within(2, most);
         for _ in 0..count {
             let action: &Action = self.draw.weighted(ACTIONS);
             action(self);
