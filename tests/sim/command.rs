@@ -71,6 +71,8 @@ fn unit() -> Outcome {
     all.extend(model::tests::checks());
     all.extend(plan::tests::checks());
     all.extend(smoke::checks());
+    all.extend(transcript::checks());
+    all.extend(shrink::checks());
     for (name, check) in &all {
         if std::panic::catch_unwind(check).is_err() {
             let text = panics::take().unwrap_or_default();

@@ -44,7 +44,8 @@ pub fn script(steps: Vec<Step>) -> Script {
     }
 }
 
-fn settings() -> Settings {
+/// The usual settings.
+pub fn settings() -> Settings {
     Settings {
         address: "127.0.0.1:21".parse().unwrap(),
         banner: "ready.".to_owned(),
