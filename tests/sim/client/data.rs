@@ -23,6 +23,8 @@ pub struct DataConn {
     begun: bool,
     /// Whether the client has sent all that it will send.
     done: bool,
+    /// Until then the client leaves the connection of the server alone.
+    idle_until: Duration,
 }
 
 enum State {
@@ -30,8 +32,8 @@ enum State {
     Asked(Option<Listener>),
     /// The client may connect to this port of the server.
     Port(u16),
-    /// The server may connect, and has to wait until then.
-    Listens(Listener, Duration),
+    /// The server may connect.
+    Listens(Listener),
     Open(Box<Link>),
     Over,
 }
@@ -62,6 +64,7 @@ impl DataConn {
             plan: None,
             begun: false,
             done: false,
+            idle_until: Duration::ZERO,
         }
     }
 
@@ -77,17 +80,14 @@ impl DataConn {
     /// The reply has come: the port of a passive connection, or a 200.
     pub fn granted(&mut self, port: Option<u16>, around: &mut Around<'_>) {
         let now = around.judge.now;
+        if self.connect == Connect::Late && !self.way.is_passive() {
+            self.idle_until = now + LATE;
+        }
         let State::Asked(listener) = &mut self.state else {
             return;
         };
         self.state = match (listener.take(), port) {
-            (Some(listener), _) => {
-                let wait = match self.connect {
-                    Connect::Late => LATE,
-                    _ => Duration::ZERO,
-                };
-                State::Listens(listener, now + wait)
-            }
+            (Some(listener), _) => State::Listens(listener),
             (None, Some(port)) => State::Port(port),
             (None, None) => State::Over,
         };
@@ -110,9 +110,7 @@ impl DataConn {
     pub fn begin(&mut self, around: &mut Around<'_>) {
         self.begun = true;
         if self.connect == Connect::Late {
-            if let State::Listens(_, at) = &mut self.state {
-                *at = Duration::ZERO;
-            }
+            self.idle_until = Duration::ZERO;
             self.make(around);
         }
     }
@@ -138,6 +136,14 @@ impl DataConn {
         }
     }
 
+    /// Takes the connection of the server, if it has made one. The system does that even before
+    /// the client looks.
+    pub fn accept(&mut self, around: &mut Around<'_>) {
+        if matches!(self.state, State::Listens(_) | State::Asked(Some(_))) {
+            self.make(around);
+        }
+    }
+
     /// Makes the connection, if it can be made now.
     fn make(&mut self, around: &mut Around<'_>) -> bool {
         let (stream, port) = match &self.state {
@@ -151,7 +157,7 @@ impl DataConn {
                     }
                 }
             }
-            State::Listens(listener, at) if *at <= around.judge.now => match listener.accept() {
+            State::Listens(listener) | State::Asked(Some(listener)) => match listener.accept() {
                 Ok((stream, _)) => (stream, listener.local_addr().port()),
                 Err(_) => return false,
             },
@@ -186,15 +192,13 @@ impl DataConn {
     /// Does what can be done now. Returns whether anything was.
     pub fn pump(&mut self, around: &mut Around<'_>) -> bool {
         let now = around.judge.now;
-        let mut moved = match self.state {
-            State::Over | State::Asked(_) | State::Port(_) => return false,
-            State::Listens(..) => self.make(around),
-            State::Open(_) => false,
-        };
         let State::Open(link) = &mut self.state else {
-            return moved;
+            return false;
         };
-        moved |= link.pump(now, around.judge);
+        if now < self.idle_until {
+            return false;
+        }
+        let mut moved = link.pump(now, around.judge);
         while link.take(now).is_some() {
             moved = true;
         }
@@ -236,8 +240,8 @@ impl DataConn {
     /// When something happens by itself, after `now`.
     pub fn next(&self, now: Duration) -> Option<Duration> {
         match &self.state {
+            State::Open(_) if self.idle_until > now => Some(self.idle_until),
             State::Open(link) => link.next(now),
-            State::Listens(_, at) => (*at > now).then_some(*at),
             _ => None,
         }
     }

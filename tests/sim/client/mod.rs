@@ -147,6 +147,7 @@ impl Client {
             Phase::Here => {}
         }
         loop {
+            self.accept_data(scene);
             let mut moved = self.pump_control(scene);
             moved |= self.pump_data(scene);
             moved |= self.step(scene);
@@ -201,6 +202,12 @@ impl Client {
             moved = true;
         }
         moved
+    }
+
+    fn accept_data(&mut self, scene: &mut Scene<'_>) {
+        for index in 0..self.data.len() {
+            self.with_data(index, scene, DataConn::accept);
+        }
     }
 
     fn pump_data(&mut self, scene: &mut Scene<'_>) -> bool {
