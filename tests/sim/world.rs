@@ -143,7 +143,7 @@ impl<'a> World<'a> {
         server.set_max_cons(scene.settings.max_cons);
         server.set_max_cons_per_ip(scene.settings.max_cons_per_ip);
         server.set_max_cons_per_user(scene.settings.max_cons_per_user);
-        server.set_tick(scene.settings.tick.min(TICK_MAX));
+        server.set_tick(scene.settings.tick);
         let wall = server.date().duration_since(UNIX_EPOCH);
         let wall = wall.map_or(0, |since| since.as_secs().cast_signed());
         disk.lock().wall = wall;
@@ -409,5 +409,3 @@ fn clients(script: &Script) -> Vec<Client> {
 const TURNS_MAX: usize = 200_000;
 /// Deadlines after the last client that are waited for.
 const DEADLINES_MAX: usize = 20_000;
-/// The longest tick. The server sends nothing if two readings of its clock are 250 µs apart.
-const TICK_MAX: Duration = Duration::from_micros(200);
