@@ -135,8 +135,8 @@ fn replay(what: &str, with_trace: bool) -> Outcome {
     match first {
         Ok(report) => {
             println!(
-                "no fault: {} sessions, {} events, hash {:016x}",
-                report.sessions, report.events, report.hash
+                "no fault: {} sessions, {} events, {} moments, {} turns, hash {:016x}",
+                report.sessions, report.events, report.moments, report.turns, report.hash
             );
             Ok(())
         }

@@ -50,6 +50,8 @@ struct Up {
     plain_until: Option<u64>,
     /// No write before that.
     not_before: Duration,
+    /// How many writes there were.
+    writes: u32,
     /// Whether the server does not accept more bytes, now or ever.
     blocked: bool,
     broken: bool,
@@ -61,6 +63,8 @@ struct Down {
     arriving: VecDeque<(Duration, Vec<u8>)>,
     received: u64,
     not_before: Duration,
+    /// How many reads there were.
+    reads: u32,
     /// Whether nothing was left to read the last time.
     drained: bool,
     /// How the server's direction has ended, and when the client knows it.
@@ -189,8 +193,10 @@ impl Link {
     fn queue(&mut self, mut bytes: &[u8], now: Duration) {
         self.up.bytes.extend(bytes);
         self.up.queued += bytes.len() as u64;
+        // Not more than some hundred pieces.
+        let most = self.piece.max(bytes.len() / 64);
         while !bytes.is_empty() {
-            let size = match self.piece {
+            let size = match most {
                 usize::MAX => bytes.len(),
                 most => self.rng.usize(1..=most).min(bytes.len()),
             };
@@ -223,7 +229,7 @@ impl Link {
             && let Some((due, size)) = self.up.pieces.front().copied()
             && due <= now
         {
-            let mut size = size.min(self.pace.chunk);
+            let mut size = size.min(faster(self.pace.chunk, self.up.writes));
             if let Some(cut) = self.cut_up {
                 let left = usize::try_from(cut.saturating_sub(self.up.sent)).unwrap_or(usize::MAX);
                 size = size.min(left);
@@ -237,6 +243,7 @@ impl Link {
             match stream.write(bytes) {
                 Ok(written) => {
                     moved = true;
+                    self.up.writes += 1;
                     self.sent(written, judge);
                     if !self.pace.gap.is_zero() {
                         self.up.not_before = now + self.pace.gap;
@@ -325,7 +332,8 @@ impl Link {
             && self.down.end.is_none()
             && self.down.not_before <= now
         {
-            let most = self.pace.chunk.min(self.down.left.unwrap_or(usize::MAX));
+            let chunk = faster(self.pace.chunk, self.down.reads);
+            let most = chunk.min(self.down.left.unwrap_or(usize::MAX));
             if most == 0 {
                 return moved;
             }
@@ -339,6 +347,7 @@ impl Link {
             match read {
                 Ok(0) => self.server_ended(By::Server, now, judge),
                 Ok(_) => {
+                    self.down.reads += 1;
                     if !self.pace.gap.is_zero() {
                         self.down.not_before = now + self.pace.gap;
                         self.down.drained = false;
@@ -448,6 +457,11 @@ impl Link {
         }
         next
     }
+}
+
+/// The bytes of a read or a write: more when there were many, so that a long transfer ends.
+fn faster(chunk: usize, calls: u32) -> usize {
+    chunk.saturating_mul(1 << (calls / 64).min(20))
 }
 
 fn draw_delay(rng: &mut Rng, most: Duration) -> Duration {

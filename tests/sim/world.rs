@@ -30,6 +30,9 @@ pub struct Report {
     /// The hash of all that happened.
     pub hash: u64,
     pub events: u64,
+    /// How often the clock was moved, and how many turns the server has made.
+    pub moments: u64,
+    pub turns: u64,
     pub trace: String,
 }
 
@@ -69,9 +72,11 @@ pub fn run(script: &Script, with_trace: bool) -> Result<Report, Failure> {
     let mut state = disk.lock();
     let trace = state.trace.take_text();
     let (kind, text) = match result {
-        Ok(Ok(sessions)) => {
+        Ok(Ok((sessions, moments))) => {
             return Ok(Report {
                 sessions,
+                moments,
+                turns: state.turn,
                 hash: state.trace.hash(),
                 events: state.trace.events(),
                 trace,
@@ -114,6 +119,8 @@ struct World<'a> {
     wall: i64,
     /// How many turns there were without the clock.
     turns: usize,
+    /// How often the clock was moved.
+    moments: u64,
 }
 
 type Wrong = (Kind, String);
@@ -169,11 +176,12 @@ impl<'a> World<'a> {
             close_at: None,
             wall,
             turns: 0,
+            moments: 0,
             server,
         }
     }
 
-    fn run(mut self) -> Result<usize, Wrong> {
+    fn run(mut self) -> Result<(usize, u64), Wrong> {
         while self.clients.iter().any(|client| !client.is_gone()) {
             self.work_through_now()?;
             for client in &mut self.clients {
@@ -190,7 +198,7 @@ impl<'a> World<'a> {
             }
         }
         self.end()?;
-        Ok(self.clients.len())
+        Ok((self.clients.len(), self.moments))
     }
 
     /// Lets clients and server do all that they can do without the clock.
@@ -309,6 +317,7 @@ impl<'a> World<'a> {
     }
 
     fn move_clock(&mut self, next: Duration) {
+        self.moments += 1;
         let now = next.max(self.judge.now);
         self.judge.now = now;
         self.server.set_now(now);
@@ -393,6 +402,11 @@ fn clients(script: &Script) -> Vec<Client> {
         .iter()
         .map(|_| has_tls.then(|| Certificate::shared().client()))
         .collect();
+    // A client waits longer than the server.
+    let settings = &scene.settings;
+    let longest = settings.timeout.max(settings.data_timeout);
+    let longest = longest.max(settings.passive_timeout.max(settings.active_timeout));
+    let patience = longest + PATIENCE;
     let clients = scene.clients.iter().zip(&script.nets).enumerate();
     clients
         .map(|(number, (client, net))| {
@@ -400,11 +414,14 @@ fn clients(script: &Script) -> Vec<Client> {
             let thief = net.thief_of.filter(|other| *other < configs.len());
             let used = thief.and_then(|other| configs[other].clone());
             let used = used.or_else(|| own.clone());
-            Client::new(number, client.clone(), net.clone(), own.zip(used))
+            let tls = own.zip(used);
+            Client::new(number, client.clone(), net.clone(), tls, patience)
         })
         .collect()
 }
 
+/// How much longer a client waits for something to happen than the longest time-out of the server.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Turns without the clock after which the server counts as restless.
 const TURNS_MAX: usize = 200_000;
 /// Deadlines after the last client that are waited for.

@@ -47,10 +47,11 @@ pub struct Client {
     strangers: Vec<Stream>,
     /// Whether the server was told that the client sends no more.
     has_ended: bool,
-    /// When the client gives up, unless something happens.
+    /// When the client gives up, unless something happens, and how long that is.
+    gives_up: Duration,
     patience: Duration,
-    /// Whether the model knows that all is quiet.
-    quiet: bool,
+    /// When the model was told that all is quiet, unless something has happened since.
+    quiet: Option<Duration>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,7 @@ impl Client {
         script: step::Client,
         net: Net,
         tls: Option<(Arc<ClientConfig>, Arc<ClientConfig>)>,
+        patience: Duration,
     ) -> Self {
         Self {
             number,
@@ -105,8 +107,9 @@ impl Client {
             always_private: false,
             strangers: Vec::new(),
             has_ended: false,
-            patience: Duration::MAX,
-            quiet: false,
+            gives_up: Duration::MAX,
+            patience,
+            quiet: None,
         }
     }
 
@@ -129,7 +132,7 @@ impl Client {
         };
         data.chain(control)
             .chain(pause)
-            .chain([self.patience])
+            .chain([self.gives_up])
             .min()
     }
 
@@ -158,9 +161,9 @@ impl Client {
             }
         }
         if moved_at_all {
-            self.quiet = false;
-            self.patience = now + PATIENCE;
-        } else if now >= self.patience {
+            self.quiet = None;
+            self.gives_up = now + self.patience;
+        } else if now >= self.gives_up {
             self.give_up(scene);
             return true;
         }
@@ -337,14 +340,16 @@ impl Client {
         self.phase = Phase::Gone;
     }
 
-    /// Tells the model that the client has read all, if it has.
+    /// Tells the model that the client has read all, if it has: when something has happened, and
+    /// once in a second.
     pub fn tell_quiet(&mut self, judge: &mut Judge) {
-        if self.control.as_ref().is_some_and(Link::is_quiet) {
-            self.quiet = true;
+        let is_known = self.quiet.is_some_and(|at| judge.now < at + QUIET_AGAIN);
+        if !is_known && self.control.as_ref().is_some_and(Link::is_quiet) {
+            self.quiet = Some(judge.now);
             judge.event(self.number, Event::Quiet);
         }
     }
 }
 
-/// How long a client waits for something to happen. It is more than all time-outs of a server.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// How often the model is told that nothing happens.
+const QUIET_AGAIN: Duration = Duration::from_secs(1);
