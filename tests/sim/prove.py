@@ -1,0 +1,383 @@
+#!/usr/bin/env python3
+"""Puts faults into a copy of the source, one at a time, and lets the simulator hunt each.
+
+    tests/sim/prove.py                 all faults, and a table of how many worlds each took
+    tests/sim/prove.py NAME ...        some of them
+    tests/sim/prove.py --list          what they are
+    tests/sim/prove.py --check         only whether each still fits the source
+
+A fault that is not found within a minute makes the exit status 1. The copy and its build are kept
+below the directory that PROVE_DIR names, so that the next run is faster; without it they are
+temporary.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SECONDS = int(os.environ.get("PROVE_SECONDS", "60"))
+
+# Name, what goes wrong, file, the text that is replaced, and its replacement. The text must occur
+# once in its file.
+FAULTS = [
+    ("dropped-reply", "SIZE of what is no file gets no reply",
+     "src/handlers/commands/files.rs",
+     """                respond_name(s, 550, "", shown.as_bytes(), " is not retrievable.");
+""",
+     """                let _ = shown;
+"""),
+    ("two-final-replies", "DELE of a name that does not exist is replied to twice",
+     "src/handlers/commands/files.rs",
+     """        fs.remove(state, &path)?;
+        Ok(Reply::new(250, "File removed."))
+    });
+""",
+     """        fs.remove(state, &path)?;
+        Ok(Reply::new(250, "File removed."))
+    });
+    if s.has_refused() {
+        s.respond(Reply::new(550, "Again."));
+    }
+"""),
+    ("leaked-slot", "the slot of a listener that times out is never given back",
+     "src/handlers/dispatchers/passive.rs",
+     """    s.data = DataState::None;
+    let reply = Reply::new(421, "Passive data channel timed out.");
+""",
+     """    std::mem::forget(std::mem::take(&mut s.data));
+    let reply = Reply::new(421, "Passive data channel timed out.");
+"""),
+    ("unchecked-rename", "RNTO replaces a file without the permission to delete it",
+     "src/handlers/commands/files.rs",
+     "let may_replace = permits(Perm::Delete, path);",
+     "let may_replace = true || permits(Perm::Delete, path);"),
+    ("lost-cr", "a CR at the end of a chunk is lost if no LF follows it",
+     "src/proto/ascii.rs",
+     "if self.held_cr && first != b'\\n' {",
+     "if self.held_cr && first == b'\\r' {"),
+    ("lost-last-cr", "a CR that ends an upload is lost",
+     "src/proto/ascii.rs",
+     "if std::mem::take(&mut self.held_cr) {",
+     "if std::mem::take(&mut self.held_cr) && out.len() > 1 << 20 {"),
+    ("doubled-cr", "an LF behind a CR of the chunk before gets another CR",
+     "src/proto/ascii.rs",
+     "None => lf == 0 && self.after_cr,",
+     "None => false,"),
+    ("ticket-of-another-user", "a ticket is accepted from every user",
+     "src/tls/registry.rs",
+     "let standing = self.with(|table| table.standing(id, owner));",
+     "let standing = self.with(|table| table.standing(id, owner)).map(|_| Standing::Kin);"),
+    ("lost-wake-up", "a session whose replies were not read never looks at its commands again",
+     "src/handlers/connection.rs",
+     "if more || (s.waits_for_room && has_room(s)) {",
+     "if more {"),
+    ("lost-second-turn", "commands beyond the budget of a turn wait for another event",
+     "src/handlers/connection.rs",
+     """        io.again();
+        Ok(())
+    }
+
+    /// Moves data, with the loop's buffer and pipe.""",
+     """        Ok(())
+    }
+
+    /// Moves data, with the loop's buffer and pipe."""),
+    ("surviving-timer", "a channel that is gone keeps its place and its deadline",
+     "src/ioloop/core.rs",
+     """        self.slots.remove(id);
+        drop_guarded("a channel", channel);""",
+     """        let until = channel.next_timeout();
+        self.slots.put_back(id, channel, false, until);"""),
+    ("skipped-entry", "a sorted listing skips the first name of each run but the first",
+     "src/handlers/commands/listing/names.rs",
+     "None => PeekMut::pop(top).0.0,",
+     """None => {
+                        let last = PeekMut::pop(top).0.0;
+                        if runs.len() > 1 && index == 0 && last.len() > 3 {
+                            return self.next(dir);
+                        }
+                        last
+                    }"""),
+    ("lost-entry", "a step of a listing that is full loses a name",
+     "src/handlers/commands/listing/lines.rs",
+     """            if out.len() - start > LINES_SIZE {
+                break;
+            }
+""",
+     """            if out.len() - start > LINES_SIZE / 16 {
+                let _ = self.names.next(dir);
+                break;
+            }
+"""),
+    ("repeated-entry", "a listing shows the last name of a step twice",
+     "src/handlers/commands/listing/lines.rs",
+     """                Some(name) => self.line(fs, dir, &name?, out),
+""",
+     """                Some(name) => {
+                    let name = name?;
+                    self.line(fs, dir, &name, out);
+                    if out.len() - start > LINES_SIZE / 16 {
+                        self.line(fs, dir, &name, out);
+                        break;
+                    }
+                }
+"""),
+    ("early-truncation", "STOR empties its file before the data connection is there",
+     "src/handlers/commands/transfer.rs",
+     """        let claim = locking.lock(&*file)?;
+""",
+     """        let claim = locking.lock(&*file)?;
+        let _ = file.begin();
+"""),
+    ("early-226", "the final reply of a download comes while bytes are still to be sent",
+     "src/handlers/data/drive.rs",
+     """                    let finished = d.stream.finish().map_err(TransferError::Connection)?;
+                    return Ok(match finished {""",
+     """                    let finished = d.stream.finish().map_err(TransferError::Connection)?;
+                    return Ok(match finished || d.stream.is_secure() {"""),
+    ("lost-tail", "a download ends when the socket takes no more",
+     "src/handlers/data/drive.rs",
+     """            if d.is_sleeping() || d.ending.is_some() || !d.stream.is_writable() {
+                return Ok(Drive::Wait);
+            }
+            match d.fill""",
+     """            if !d.stream.is_writable() && d.tot_bytes_sent > 50_000 {
+                return Ok(Drive::Finished(Outcome::Complete));
+            }
+            if d.is_sleeping() || d.ending.is_some() || !d.stream.is_writable() {
+                return Ok(Drive::Wait);
+            }
+            match d.fill"""),
+    ("forgotten-rest", "RETR ignores the position of REST",
+     "src/handlers/commands/transfer.rs",
+     "move |fs, state| open_at(fs, state, &path, OpenMode::Read, rest),",
+     "move |fs, state| open_at(fs, state, &path, OpenMode::Read, 0),"),
+    ("kept-rest", "the position of REST also counts for the next transfer",
+     "src/handlers/commands/transfer.rs",
+     """    let rest = mem::take(&mut s.rest);
+    let path = path.to_owned();
+    files::open(""",
+     """    let rest = s.rest;
+    let path = path.to_owned();
+    files::open("""),
+    ("kept-rnfr", "a RNFR that is refused leaves the one before it armed",
+     "src/handlers/commands/files.rs",
+     """    s.rnfr = None;
+    let path = path.to_owned();
+    files::run(
+        s,
+        move |fs, state| {
+            if !fs.lexists""",
+     """    let path = path.to_owned();
+    files::run(
+        s,
+        move |fs, state| {
+            if !fs.lexists"""),
+    ("foreign-connection", "a data connection of another host is accepted",
+     "src/handlers/dispatchers/passive.rs",
+     "if !s.permits_foreign_addresses() {",
+     "if !s.permits_foreign_addresses() && peer.port() % 2 == 7 {"),
+    ("abor-without-426", "ABOR ends a transfer without its own final reply",
+     "src/handlers/commands/transfer.rs",
+     "transfers::finish(h, s, Outcome::Ended(VIA_ABOR));",
+     "transfers::finish(h, s, Outcome::Silent);"),
+    ("one-too-many", "one connection more than max_cons_per_ip is admitted",
+     "src/limits/slots.rs",
+     "Some(load) if !fits(load.of_ip, &self.max_cons_per_ip) => Admission::MaxConsPerIp,",
+     "Some(load) if !fits(load.of_ip - 1, &self.max_cons_per_ip) => Admission::MaxConsPerIp,"),
+    ("one-user-too-many", "max_cons_per_user is not enforced",
+     "src/limits/slots.rs",
+     "let assigned = fits(count, &self.limits.max_cons_per_user);",
+     "let assigned = fits(count.min(2), &self.limits.max_cons_per_user);"),
+    ("forgotten-failures", "USER forgets how often a login has failed",
+     "src/handlers/commands/login.rs",
+     "    line.clone_into(&mut s.username);\n",
+     "    line.clone_into(&mut s.username);\n    s.attempted_logins = 0;\n"),
+    ("two-callbacks", "an upload that is cut counts as received, too",
+     "src/handlers/transfers.rs",
+     "(true, false) => h.on_incomplete_file_received(s, filename),",
+     """(true, false) => {
+            h.on_incomplete_file_received(s, filename);
+            h.on_file_received(s, filename);
+        }"""),
+    ("kept-type", "REIN keeps the representation type",
+     "src/handlers/session/state.rs",
+     "        self.transfer_type = TransferType::default();\n        self.facts",
+     "        self.facts"),
+    ("throttle-for-ever", "a throttled data connection sleeps, and nothing wakes it up",
+     "src/handlers/throttled.rs",
+     ".map(|early| early * 2)",
+     ".map(|_| Duration::from_secs(1 << 40))"),
+    ("cut-is-complete", "an upload whose connection is reset is reported as complete",
+     "src/handlers/data/drive.rs",
+     "TransferError::Connection(_) => Outcome::Cut,",
+     "TransferError::Connection(_) => Outcome::Complete,"),
+    ("append-at-the-start", "APPE writes from the start of the file",
+     "src/handlers/commands/transfer.rs",
+     "h.ftp_stor(s, path, OpenMode::Append);",
+     "h.ftp_stor(s, path, OpenMode::Update);"),
+    ("two-writers", "two sessions store to one file at a time",
+     "src/handlers/commands/transfer.rs",
+     "    locking.check_path(path)?;\n",
+     "    if path.as_os_str().is_empty() {\n        locking.check_path(path)?;\n    }\n"),
+    ("two-claims", "an upload is entered although another one has its file",
+     "src/uploads.rs",
+     "Some(_) if !is_locked => return Err(()),",
+     "Some(_) if !is_locked && number == 0 => return Err(()),"),
+    ("unchecked-delete", "DELE needs no permission",
+     "src/handlers/check.rs",
+     "if !s.authorizer().has_perm(&s.username, self.perm, Some(&path)) =>",
+     "if self.perm != Perm::Delete && !s.authorizer().has_perm(&s.username, self.perm, Some(&path)) =>"),
+    ("above-the-root", "the parent of the root is above it",
+     "src/filesystems/path.rs",
+     """        real.extend_from_slice(path.as_bytes());
+    }
+    PathBuf""",
+     """        real.extend_from_slice(path.as_bytes());
+        if real.ends_with(b"/up") {
+            real = [normpath(root.as_os_str().as_bytes()), b"/..".to_vec()].concat();
+        }
+    }
+    PathBuf"""),
+    ("kept-prot", "USER ends the protection of data connections",
+     "src/handlers/commands/login.rs",
+     "    line.clone_into(&mut s.username);\n",
+     "    line.clone_into(&mut s.username);\n    s.prot = false;\n"),
+    ("epsv-all-forgotten", "PASV works after EPSV ALL",
+     "src/handlers/dispatchers/passive.rs",
+     "    if s.epsv_all {\n",
+     "    if s.epsv_all && s.rest > 0 {\n"),
+    ("quit-cuts", "QUIT ends a transfer in progress",
+     "src/handlers/commands/login.rs",
+     """        s.leaving = Leaving::Quit;
+    } else if""",
+     """        s.leaving = Leaving::Quit;
+        s.close_when_done();
+    } else if"""),
+    ("idle-for-ever", "the idle time-out does not begin again after a transfer",
+     "src/handlers/transfers.rs",
+     "    s.restart_idle();\n}\n\n/// Logs the transfer",
+     "    s.idle = None;\n}\n\n/// Logs the transfer"),
+    ("answer-of-another", "a late answer to an earlier question decides a login",
+     "src/handlers/commands/login.rs",
+     "Login::Asked(asked) if asked.number == number => answer",
+     "Login::Asked(asked) if asked.number == number || number > 0 => answer"),
+    ("late-job-lost", "the result of a job is dropped",
+     "src/handlers/commands/login.rs",
+     "        self.remote.send(self.session, Box::new(answer));",
+     "        if self.number % 4 != 3 {\n            self.remote.send(self.session, Box::new(answer));\n        }"),
+    ("wrong-time", "MFMT sets the time a second late",
+     "src/handlers/commands/files.rs",
+     "    fs.utime(state, path, seconds)?;\n    let after",
+     "    let seconds = seconds + 1;\n    fs.utime(state, path, seconds)?;\n    let after"),
+    ("unbounded-turn", "a turn of a session goes on as long as its client sends",
+     "src/handlers/connection.rs",
+     "for _ in 0..ROUNDS {",
+     "for _ in 0..usize::MAX - ROUNDS {"),
+    ("swapped-replies", "commands that need the data connection do not wait for its transfer",
+     "src/handlers/turn.rs",
+     "matches!(role(), Role::Transfers | Role::Connects | Role::Secures)\n        }\n        // Another",
+     "matches!(role(), Role::Secures)\n        }\n        // Another"),
+    ("late-preliminary", "the preliminary reply leaves with the final one",
+     "src/handlers/transfers.rs",
+     "    s.announced = None;\n    is_announced(s);\n",
+     "    s.announced = Some(clock(s));\n"),
+    ("swallowed-error", "a write to the file that fails is not noticed",
+     "src/handlers/transfers.rs",
+     "Err(err) if completed => Outcome::Failed(strerror(&err)),\n                    _ => outcome,",
+     "Err(err) if completed && err.raw_os_error().is_none() => Outcome::Failed(strerror(&err)),\n                    _ => outcome,"),
+    ("missed-logout", "USER of a session that is logged in does not call on_logout",
+     "src/handlers/commands/login.rs",
+     "    if s.authenticated() && !s.username.is_empty() {\n        let username = s.username.clone();\n        h.on_logout(s, &username);\n    }\n    s.forget_user();",
+     "    let _ = &h;\n    s.forget_user();"),
+]
+
+
+def main():
+    arguments = sys.argv[1:]
+    if "--list" in arguments:
+        for name, text, file, _, _ in FAULTS:
+            print(f"{name:24} {text} ({file})")
+        return 0
+    misfits = [name for name, _, file, old, _ in FAULTS if (ROOT / file).read_text().count(old) != 1]
+    if misfits:
+        print("these faults do not fit the source any more:", ", ".join(misfits), file=sys.stderr)
+        return 1
+    if "--check" in arguments:
+        print(f"{len(FAULTS)} faults fit the source")
+        return 0
+    chosen = [fault for fault in FAULTS if not arguments or fault[0] in arguments]
+    if len(chosen) < len(set(arguments)):
+        unknown = set(arguments) - {fault[0] for fault in chosen}
+        print("no such fault:", ", ".join(sorted(unknown)), file=sys.stderr)
+        return 2
+    where = os.environ.get("PROVE_DIR")
+    if where:
+        return hunt_all(chosen, pathlib.Path(where))
+    with tempfile.TemporaryDirectory(prefix="ftpdlib-prove-") as temporary:
+        return hunt_all(chosen, pathlib.Path(temporary))
+
+
+def hunt_all(faults, where):
+    """Hunts the faults in a copy below `where`, and prints the table."""
+    copy = where / "copy"
+    copy.mkdir(parents=True, exist_ok=True)
+    for name in ("Cargo.toml", "Cargo.lock", "README.md", "ARCHITECTURE.md", "PORTING.md", "CONTRIBUTING.md"):
+        shutil.copy2(ROOT / name, copy / name)
+    for name in ("src", "tests", "examples", "benches", "docs"):
+        shutil.rmtree(copy / name, ignore_errors=True)
+        shutil.copytree(ROOT / name, copy / name)
+    print("| fault | what goes wrong | worlds | sessions | seconds | what the judge said |")
+    print("|---|---|---|---|---|---|", flush=True)
+    missed = 0
+    for fault in faults:
+        missed += not hunt(fault, copy, where / "target")
+    print(f"\n{len(faults) - missed} of {len(faults)} faults found within {SECONDS} s", flush=True)
+    return int(missed > 0)
+
+
+def hunt(fault, copy, target):
+    """Builds the copy with one fault, and runs it. Returns whether the fault was found."""
+    name, text, file, old, new = fault
+    path = copy / file
+    source = path.read_text()
+    path.write_text(source.replace(old, new, 1))
+    try:
+        env = dict(os.environ, CARGO_TARGET_DIR=str(target), RUSTFLAGS="-Awarnings")
+        build = ["cargo", "test", "--quiet", "--profile", "sim", "--test", "sim", "--no-run"]
+        built = subprocess.run(build, cwd=copy, env=env, capture_output=True, text=True)
+        if built.returncode != 0:
+            print(built.stderr, file=sys.stderr)
+            sys.exit(f"{name}: the copy cannot be built")
+        start = time.monotonic()
+        run = ["cargo", "test", "--quiet", "--profile", "sim", "--test", "sim", "--",
+               "run", "--seconds", str(SECONDS), "--jobs", "1"]
+        try:
+            done = subprocess.run(run, cwd=copy, env=env, capture_output=True, text=True,
+                                  timeout=SECONDS + 60)
+            output, status = done.stdout + done.stderr, done.returncode
+        except subprocess.TimeoutExpired:
+            output, status = "", 124
+        seconds = time.monotonic() - start
+    finally:
+        path.write_text(source)
+    worlds, sessions, verdict = "-", "-", "not found"
+    if tally := re.search(r"(\d+) worlds, (\d+) sessions in", output):
+        worlds, sessions = tally.groups()
+    if failure := re.search(r"seed \d+ has failed: (.*)", output):
+        verdict = failure.group(1)[:120]
+    elif status != 0:
+        verdict = "the program has not ended"
+    verdict = verdict.replace("|", "\\|")
+    print(f"| {name} | {text} | {worlds} | {sessions} | {seconds:.1f} | {verdict} |", flush=True)
+    return status != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
