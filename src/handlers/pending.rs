@@ -22,7 +22,8 @@ pub(super) fn forget<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, reply: Op
     }
 }
 
-/// Forgets the pending transfer that another one has replaced, if there is one.
+/// Forgets the pending transfer that another one has replaced, if there is one. It has its final
+/// reply already.
 pub(super) fn forget_replaced<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     if let Some(replaced) = s.replaced.take() {
         end(h, s, *replaced, None);

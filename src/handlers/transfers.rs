@@ -50,6 +50,7 @@ fn push(s: &mut FTPSession, outgoing: Outgoing, cmd: Cow<'static, str>, listed: 
         s.respond(check::DATA_TLS_REQUIRED);
         return;
     }
+    replace_pending(s);
     let reply = opening_reply(s);
     announce(s, reply);
     let transfer = PendingTransfer::Send(outgoing, cmd, s.transfer_type, listed);
@@ -85,6 +86,7 @@ pub(super) fn receive(
     if let Some(name) = unique {
         reply.text = format!("FILE: {name}").into();
     }
+    replace_pending(s);
     announce(s, reply);
     let upload = Upload {
         file,
@@ -151,9 +153,7 @@ fn begin(s: &mut FTPSession, transfer: PendingTransfer) {
         open.secure(session);
     }
     let owner = None;
-    if let Some(replaced) = s.pending.replace(Box::new(Pending { transfer, owner })) {
-        s.replaced = Some(replaced);
-    }
+    s.pending = Some(Box::new(Pending { transfer, owner }));
     begin_pending(s);
 }
 
@@ -166,8 +166,26 @@ pub(super) fn close_pending_upload(s: &mut FTPSession, path: &Path) {
     if let Some(pending) = pending {
         let Pending { transfer, owner } = *pending;
         let transfer = transfer.close();
-        s.replaced = Some(Box::new(Pending { transfer, owner }));
+        replace(s, Pending { transfer, owner });
     }
+}
+
+/// Another transfer begins: the pending one will get no data connection.
+fn replace_pending(s: &mut FTPSession) {
+    if let Some(pending) = s.pending.take() {
+        replace(s, *pending);
+    }
+}
+
+/// Sends the final reply of a transfer that another one replaces. The rest of its end follows when
+/// the command returns.
+fn replace(s: &mut FTPSession, pending: Pending) {
+    let Pending { transfer, owner } = pending;
+    let (cmd, path) = transfer.subject();
+    let ((), owner) = s.as_owner(owner, |s| {
+        s.aside(|s| respond_to_transfer(s, cmd, path, Reply::cut(0)));
+    });
+    s.replaced = Some(Box::new(Pending { transfer, owner }));
 }
 
 /// Begins the pending transfer, if the data connection is open.

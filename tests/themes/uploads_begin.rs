@@ -123,7 +123,7 @@ fn file_of_an_upload_that_never_begins_is_removed() {
     assert_eq!(server.read("precious"), OLD);
 }
 
-/// The second STOR of a session replaces the first one, which has no data connection.
+/// The second STOR of a session replaces the first one, which has no data connection and gets 426.
 #[test]
 fn pending_upload_that_its_session_replaces() {
     let (server, events) = Server::with_hooks(MODE, |_| {});
@@ -131,11 +131,18 @@ fn pending_upload_that_its_session_replaces() {
     for command in ["STOR new", "APPE new"] {
         client.expect(150, "STOR new");
         for _ in 0..3 {
-            client.expect(150, command);
+            client.expect(426, command);
+            client.expect_reply(150);
             assert_eq!(next(&events), "log new");
             assert_eq!(next(&events), "incomplete received new");
         }
-        store(&mut client, Way::Late, command, b"bytes");
+        let passive = client.expect(227, "PASV");
+        client.expect(426, command);
+        client.expect_reply(150);
+        let mut data = connect_data(parse_227(&passive));
+        data.write_all(b"bytes").unwrap();
+        data.shutdown(Shutdown::Write).unwrap();
+        client.expect_reply(226);
         for event in [
             "log new",
             "incomplete received new",

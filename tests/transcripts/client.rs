@@ -180,6 +180,8 @@ impl Client {
                     if reply[0].starts_with(b"215") {
                         break;
                     }
+                    // A transfer may have begun only now.
+                    self.wanted |= reply[0].starts_with(b"1");
                     self.show(&reply);
                 }
             }

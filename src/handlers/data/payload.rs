@@ -84,6 +84,16 @@ impl PendingTransfer {
         matches!(self, Self::Receive(upload, ..) if upload.file.name() == path)
     }
 
+    /// The command, and the path that it has named.
+    pub(crate) fn subject(&self) -> (&str, Option<&Path>) {
+        match self {
+            Self::Send(Outgoing::File(name, _), cmd, ..) => (cmd, Some(name)),
+            Self::Send(_, cmd, _, listed) => (cmd, listed.as_deref()),
+            Self::Receive(upload, cmd, _) => (cmd, Some(upload.file.name())),
+            Self::Closed(name, cmd) => (cmd, Some(name)),
+        }
+    }
+
     /// Closes the file of an upload.
     pub(crate) fn close(self) -> Self {
         match self {
