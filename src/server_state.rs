@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use self::host_names::HostNames;
-use crate::limits::{Admission, Limits, Slot};
+use crate::limits::{Admission, Budget, LISTINGS, Limits, Slot};
 use crate::offload::Pool;
 use crate::random::Random;
 use crate::sys::Pid;
@@ -24,6 +24,8 @@ pub(crate) struct ServerState {
     pub(crate) tls: Option<Arc<TlsAcceptor>>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) pool: Pool,
+    /// The memory of listings.
+    pub(crate) listings: Arc<Budget>,
     pub(crate) random: Random,
     /// The number of sessions of this process.
     pub(crate) sessions: AtomicUsize,
@@ -35,29 +37,27 @@ pub(crate) struct ServerState {
 
 impl ServerState {
     pub(crate) fn new(backlog: i32, tls: Option<Arc<TlsAcceptor>>) -> Self {
-        let random = Random::default();
-        Self::with(backlog, tls, random, Uploads::new(), Pool::OfProcess)
+        Self::with(backlog, tls, Random::default(), Uploads::new())
     }
 
-    /// The state of a server in memory: it shares nothing with other processes, its jobs wait to
-    /// be run one by one, and its random numbers are those of `random`. Its clock shows `now`.
+    /// The state of a server in memory, whose clock shows `now`: it shares nothing with other
+    /// servers, its jobs wait to be run one by one, and its random numbers are those of `random`.
     pub(crate) fn in_memory(tls: Option<Arc<TlsAcceptor>>, random: Random, now: Instant) -> Self {
         let uploads = Uploads::of_one_process(&random, now);
-        Self::with(BACKLOG, tls, random, uploads, Pool::by_hand())
+        Self {
+            pool: Pool::by_hand(),
+            listings: Budget::of_listings(),
+            ..Self::with(BACKLOG, tls, random, uploads)
+        }
     }
 
-    fn with(
-        backlog: i32,
-        tls: Option<Arc<TlsAcceptor>>,
-        random: Random,
-        uploads: Uploads,
-        pool: Pool,
-    ) -> Self {
+    fn with(backlog: i32, tls: Option<Arc<TlsAcceptor>>, random: Random, uploads: Uploads) -> Self {
         Self {
             limits: Arc::new(Limits::new(&random)),
             tls,
             uploads: Arc::new(uploads),
-            pool,
+            pool: Pool::OfProcess,
+            listings: Arc::clone(&LISTINGS),
             random,
             sessions: AtomicUsize::new(0),
             host_names: HostNames::default(),

@@ -13,7 +13,6 @@
 mod abstracted;
 mod file;
 mod jail;
-mod listings;
 pub mod local;
 mod local_fs;
 pub mod path;
@@ -22,7 +21,6 @@ mod unix;
 
 pub use crate::proto::listing::Stat;
 pub use abstracted::AbstractedFS;
-pub(crate) use listings::LISTINGS;
 
 pub use file::{FSDir, FSFile, OpenMode};
 pub use local::LocalFile;

@@ -9,6 +9,7 @@ use super::core::{Channel, Io};
 use super::event::ChannelId;
 use super::memory::Network;
 use super::reactor::{IOLoop, PollParts};
+use crate::time::{LONGEST, after};
 
 impl IOLoop {
     /// Makes a loop whose sockets may be in memory, in this network, and whose clock is that of
@@ -35,7 +36,16 @@ impl IOLoop {
         let core = &self.core;
         let events = self.network.as_ref().is_some_and(Network::has_events);
         let idle = !events && core.slots.round_len() == 0 && !core.remote.has_requests();
-        idle && self.next_deadline().is_none_or(|deadline| deadline > now)
+        idle && self.next_due().is_none_or(|deadline| deadline > now)
+    }
+
+    /// The nearest deadline. Those that were put off meanwhile do not count.
+    pub(crate) fn next_due(&mut self) -> Option<Instant> {
+        let end = after(self.now(), LONGEST);
+        self.core
+            .slots
+            .put_off(end, |channel| channel.next_timeout());
+        self.next_deadline()
     }
 
     /// Calls a function with a channel, in the way that the loop calls the channel. `None`: the

@@ -14,5 +14,5 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::memory::{Budget, Share};
+pub(crate) use self::memory::{Budget, LISTINGS, Share};
 pub(crate) use self::slots::{Admission, Limits, Slot, SlotHolder};

@@ -154,11 +154,11 @@ impl Server {
         self.network.clock().now() - self.start
     }
 
-    /// When the server has to act without an event, as [`now`](Self::now) counts. It may turn out
-    /// that the deadline was put off meanwhile.
+    /// When the server has to act without an event, as [`now`](Self::now) counts: the earliest
+    /// deadline of all sessions.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let next = self.ioloop.borrow_mut().next_deadline();
+        let next = self.ioloop.borrow_mut().next_due();
         next.map(|next| next.saturating_duration_since(self.start))
     }
 

@@ -12,8 +12,7 @@ use crate::filesystems::file::FSDir;
 use crate::filesystems::jail::attributes::{fstat, fstatat};
 use crate::filesystems::jail::home::{Home, check_nul};
 use crate::filesystems::jail::resolve::How;
-use crate::filesystems::listings::LISTINGS;
-use crate::limits::Share;
+use crate::limits::{LISTINGS, Share};
 use crate::proto::listing::Stat;
 use crate::sys;
 

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::form::Form;
 use super::lines::Listing;
@@ -162,7 +163,11 @@ fn style(s: &FTPSession) -> TimedStyle {
     let clock = s.chat.stream.clock().clone();
     let now = now(&clock);
     let style = ListingStyle::new(s.encoding(), s.unicode_errors(), s.use_gmt_times(), now);
-    TimedStyle { style, clock }
+    TimedStyle {
+        style,
+        clock,
+        budget: Arc::clone(&s.server.listings),
+    }
 }
 
 /// The memory for names to be sorted, in bytes. The rest follows in the order of the system.

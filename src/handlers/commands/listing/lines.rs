@@ -43,7 +43,8 @@ impl Listing {
 
     /// Sorts the names, as far as `sorted_max` bytes hold them (RFC 959 recommends sorting).
     pub(super) fn sorted(mut self, sorted_max: usize) -> Self {
-        self.lines.names = Names::sorted(sorted_max, self.lines.style.clock.clone());
+        let TimedStyle { clock, budget, .. } = &self.lines.style;
+        self.lines.names = Names::sorted(sorted_max, clock.clone(), budget);
         self
     }
 

@@ -8,11 +8,12 @@ use std::io;
 use std::mem;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::filesystems::{FSDir, LISTINGS};
+use crate::filesystems::FSDir;
 use crate::ioloop::clock::Clock;
-use crate::limits::Share;
+use crate::limits::{Budget, Share};
 use crate::proto::pattern::Pattern;
 
 /// Where the names of a listing come from.
@@ -47,14 +48,14 @@ pub(super) struct Gather {
 
 impl Names {
     /// Names that are sorted, as far as `sorted_max` bytes hold them, and as the budget of all
-    /// listings permits.
-    pub(super) fn sorted(sorted_max: usize, clock: Clock) -> Self {
+    /// listings permits. The clock ends the steps.
+    pub(super) fn sorted(sorted_max: usize, clock: Clock, budget: &Arc<Budget>) -> Self {
         Self::Gather(Gather {
             runs: Vec::new(),
             run: Run::default(),
             clock,
             max: sorted_max,
-            memory: LISTINGS.share(),
+            memory: budget.share(),
             taken: CHUNK,
             used: 0,
         })
@@ -78,7 +79,7 @@ impl Names {
         };
         if gather.read(dir, pattern)? {
             let mut runs = mem::take(&mut gather.runs);
-            let memory = mem::replace(&mut gather.memory, LISTINGS.share());
+            let memory = gather.memory.take();
             let least = runs
                 .iter_mut()
                 .enumerate()

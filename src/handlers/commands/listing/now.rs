@@ -1,14 +1,19 @@
 //! The present time, which decides whether a listing shows the year of a time.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::ioloop::clock::Clock;
+use crate::limits::Budget;
 use crate::proto::listing::{ListingStyle, Stat};
 
-/// The style of a listing, and the clock that says what the present time is.
+/// The style of a listing, and what it has from the server.
 pub(super) struct TimedStyle {
     pub(super) style: ListingStyle,
+    /// Says what the present time is.
     pub(super) clock: Clock,
+    /// The memory of all listings.
+    pub(super) budget: Arc<Budget>,
 }
 
 impl TimedStyle {
