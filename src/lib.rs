@@ -122,7 +122,7 @@
 //! - files that are not on disk: [`AbstractedFS`](filesystems::AbstractedFS)
 //! - another protocol on the same loop: [`FTPServer::ioloop`], [`ioloop`]
 //! - the server inside your own loop: [`FTPServer::turn`]
-//! - unit tests of a handler, without sockets: [`testing`]
+//! - unit tests of a handler, or of a whole server, without sockets: [`testing`]
 //! - the Rust name for each name of pyftpdlib: [`porting`]
 //! - how the library works inside, and what may change: [`architecture`]
 //! - the program: [`docs::program`], [`docs::configuration`], [`docs::ftps`]
@@ -186,7 +186,7 @@
 //! | `handlers::connection` | how a session is driven, and which events it needs | what commands do |
 //! | [`prefork`] | processes that serve in place of this one | what they serve |
 //! | `servers` | listening sockets, and how a server ends: [`FTPServer`] | commands |
-//! | [`testing`] | sessions without sockets, for unit tests of handlers | a server's limits |
+//! | [`testing`] | sessions and servers without sockets, for tests | what they serve |
 //! | `main` | the program: its command line, configuration file and manual | how the library works inside |
 //!
 //! # What always holds
