@@ -5,6 +5,7 @@
 //! - `replay SEED|FILE [--trace]`: one world, or a transcript.
 //! - `shrink SEED|FILE [--seconds N]`: makes a world that fails as small as possible, and prints it
 //!   as a transcript for `tests/sim/found`.
+//! - `twice [--from SEED] [--worlds N]`: runs worlds two times each, and compares.
 //! - `unit`: the tests of the simulator itself.
 //!
 //! Anything else is what `cargo test` passes to a test.
@@ -26,6 +27,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         ["run", options @ ..] => run_worlds(options),
         ["replay", what, options @ ..] => replay(what, options.contains(&"--trace")),
         ["shrink", what, options @ ..] => shrink_world(what, options),
+        ["twice", options @ ..] => twice(options),
         ["unit", ..] => unit(),
         options if options.contains(&"--list") => {
             println!("sim: test");
@@ -62,7 +64,7 @@ fn test(options: &[&str]) -> Outcome {
     };
     let tally = runs::run(&range)?;
     println!("{tally}");
-    runs::repeat(REPEATED)
+    runs::repeat(0..REPEATED)
 }
 
 /// The tests of the simulator itself.
@@ -101,16 +103,25 @@ fn found() -> Outcome {
     Ok(())
 }
 
-fn run_worlds(options: &[&str]) -> Outcome {
-    let number = |name: &str| -> Result<Option<u64>, String> {
-        let Some(at) = options.iter().position(|option| *option == name) else {
-            return Ok(None);
-        };
-        let value = options.get(at + 1).and_then(|value| value.parse().ok());
-        value
-            .map(Some)
-            .ok_or_else(|| format!("{name} needs a number"))
+/// The number that follows an option.
+fn number(options: &[&str], name: &str) -> Result<Option<u64>, String> {
+    let Some(at) = options.iter().position(|option| *option == name) else {
+        return Ok(None);
     };
+    let value = options.get(at + 1).and_then(|value| value.parse().ok());
+    value
+        .map(Some)
+        .ok_or_else(|| format!("{name} needs a number"))
+}
+
+fn twice(options: &[&str]) -> Outcome {
+    let from = number(options, "--from")?.unwrap_or(0);
+    let worlds = number(options, "--worlds")?.unwrap_or(REPEATED);
+    runs::repeat(from..from.saturating_add(worlds))
+}
+
+fn run_worlds(options: &[&str]) -> Outcome {
+    let number = |name| number(options, name);
     let range = Range {
         seconds: number("--seconds")?.map(Duration::from_secs),
         sessions: number("--sessions")?,

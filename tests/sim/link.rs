@@ -178,7 +178,11 @@ impl Link {
             tls.close_notify();
             self.queue_tls(now);
         }
-        let at = self.delay(now);
+        let at = match (&self.tls, self.up.pieces.back()) {
+            // The server takes the last record for the end.
+            (Some(_), Some(last)) => last.0,
+            _ => self.delay(now),
+        };
         self.up.end = Some((at, end));
     }
 
@@ -266,8 +270,8 @@ impl Link {
         if self.up.pieces.is_empty()
             && let Some((due, end)) = self.up.end
             && due <= now
-            && self.up.not_before <= now
         {
+            // It goes with the last bytes.
             self.up.end = None;
             self.end_now(end, judge);
             moved = true;
@@ -445,7 +449,7 @@ impl Link {
         if let Some((due, _)) = self.up.pieces.front() {
             at(self.up.not_before.max(*due));
         } else if let Some((due, _)) = self.up.end {
-            at(self.up.not_before.max(due));
+            at(due);
         }
         if let Some((due, _)) = self.down.arriving.front() {
             at(*due);

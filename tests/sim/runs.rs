@@ -168,23 +168,25 @@ fn work(shared: &Shared, range: &Range) {
 ///
 /// # Errors
 /// A world whose two runs differ.
-pub fn repeat(worlds: u64) -> Result<(), String> {
+pub fn repeat(seeds: std::ops::Range<u64>) -> Result<(), String> {
     let mut compared = 0;
-    for seed in 0..worlds {
+    for seed in seeds {
         let script = generate(seed);
         // The lengths of TLS records vary, and with them what a network does.
         if script.scene.settings.tls != crate::plan::scene::Tls::Off {
             continue;
         }
-        let hashes = [run_world(&script, false), run_world(&script, false)];
-        let [one, other] = hashes.map(|run| run.map(|report| (report.hash, report.events)));
-        match (one, other) {
-            (Ok(one), Ok(other)) if one == other => compared += 1,
-            (Err(failure), _) | (_, Err(failure)) => {
-                return Err(format!("seed {seed} has failed: {failure}"));
-            }
-            (Ok(_), Ok(_)) => return Err(format!("seed {seed}: {:?}", Kind::Differs)),
+        let runs = [run_world(&script, false), run_world(&script, false)];
+        // A world that fails does so in the same way.
+        let [one, other] = runs.map(|run| match run {
+            Ok(report) => Ok((report.hash, report.events)),
+            Err(failure) => Err((failure.kind, failure.text)),
+        });
+        if one != other {
+            let differs = Kind::Differs;
+            return Err(format!("seed {seed}: {differs:?}: {one:?}, then {other:?}"));
         }
+        compared += 1;
     }
     println!("{compared} worlds were the same twice");
     Ok(())

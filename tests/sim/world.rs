@@ -107,6 +107,10 @@ struct World<'a> {
     late: Late,
     judge: Judge,
     clients: Vec<Client>,
+    /// Whether the server may have done something for a client since it was looked at.
+    looks: Vec<bool>,
+    /// When each client does something by itself.
+    wakes: Vec<Duration>,
     conns: u32,
     rng: Rng,
     /// The disturbances that come at a time, the next one last.
@@ -169,6 +173,8 @@ impl<'a> World<'a> {
             late,
             judge: Judge::new(Model::new(scene, wall), disk.clone()),
             clients: clients(script),
+            looks: vec![false; scene.clients.len()],
+            wakes: scene.clients.iter().map(|client| client.arrives).collect(),
             conns: 0,
             rng: Rng::with_seed(script.schedule),
             disturbances,
@@ -206,11 +212,14 @@ impl<'a> World<'a> {
         self.turns = 0;
         loop {
             let mut moved = self.disturb();
-            moved |= self.pump_clients()?;
             if !self.server.is_at_rest() {
                 self.turn_until_rest()?;
                 moved = true;
             }
+            if moved {
+                self.look_at_all();
+            }
+            moved |= self.pump_clients()?;
             if !moved {
                 return Ok(());
             }
@@ -223,19 +232,35 @@ impl<'a> World<'a> {
         let first = self.rng.usize(..count);
         let mut moved = false;
         for offset in 0..count {
-            let client = &mut self.clients[(first + offset) % count];
+            let number = (first + offset) % count;
+            if !self.looks[number] && self.wakes[number] > self.judge.now {
+                continue;
+            }
+            let was_at_rest = self.server.is_at_rest();
+            let client = &mut self.clients[number];
             let mut scene = Scene {
                 server: &self.server,
                 judge: &mut self.judge,
                 conns: &mut self.conns,
             };
-            if client.pump(&mut scene) {
+            let has_moved = client.pump(&mut scene);
+            self.looks[number] = has_moved;
+            self.wakes[number] = client.next(self.judge.now).unwrap_or(Duration::MAX);
+            if has_moved {
                 moved = true;
                 self.check()?;
                 self.react()?;
+                if !was_at_rest {
+                    self.look_at_all();
+                }
             }
         }
         Ok(moved)
+    }
+
+    /// The server has done something that concerns any client.
+    fn look_at_all(&mut self) {
+        self.looks.fill(true);
     }
 
     /// The server makes turns, mostly until it is at rest.
@@ -306,8 +331,9 @@ impl<'a> World<'a> {
                 .unwrap_or(&0);
             self.job_at = Some(now + Duration::from_micros(delay));
         }
-        let clients = self.clients.iter().filter_map(|client| client.next(now));
+        let clients = self.wakes.iter().copied();
         clients
+            .filter(|wake| *wake < Duration::MAX)
             .chain(self.server.next_deadline())
             .chain(self.late.next())
             .chain(self.job_at)
