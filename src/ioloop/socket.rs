@@ -155,7 +155,7 @@ impl Socket {
     pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
         match self {
             Self::Tcp(socket) => socket.take_error(),
-            Self::Memory(_) => Ok(None),
+            Self::Memory(socket) => Ok(socket.take_error()),
         }
     }
 

@@ -8,5 +8,6 @@ mod sockets;
 mod state;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub(crate) use self::sockets::{MemoryListener, MemoryStream, Network};

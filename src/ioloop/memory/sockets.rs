@@ -67,7 +67,8 @@ impl Network {
         Ok(MemoryStream::new(self, key))
     }
 
-    /// As [`connect`](Self::connect), for a socket of the server.
+    /// As [`connect`](Self::connect), for a socket of the server, which gets an event if the
+    /// connection is refused.
     pub(crate) fn reach(&self, from: SocketAddr, to: SocketAddr) -> io::Result<MemoryStream> {
         let key = self.lock().connect(from, to, Side::Server)?;
         Ok(MemoryStream::new(self, key))
@@ -205,6 +206,12 @@ impl MemoryStream {
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.0.address()
+    }
+
+    /// Why the connection has failed.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        let failure = self.0.lock().failure(self.0.key);
+        failure.filter(|err| err.kind() != ErrorKind::WouldBlock)
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {

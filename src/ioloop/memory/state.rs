@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use mio::{Interest, Token};
 use slab::Slab;
 
+use super::wire::{Stage, Wire};
 use crate::ioloop::event::Readiness;
 use crate::random::Random;
 
@@ -53,32 +54,6 @@ enum Kind {
     Stream(Wire),
 }
 
-/// One end of a connection.
-struct Wire {
-    peer_address: SocketAddr,
-    /// The other end, unless it is closed.
-    peer: Option<usize>,
-    /// Received and not read yet.
-    input: VecDeque<u8>,
-    /// The most bytes of it.
-    capacity: usize,
-    /// How many bytes of the input come before the byte that is urgent.
-    urgent_at: Option<usize>,
-    /// Whether the other end sends no more.
-    input_ended: bool,
-    /// Whether this end sends no more.
-    output_ended: bool,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// To an address that no socket has: it never gets there.
-    Connecting,
-    Connected,
-    Reset,
-}
-
 impl State {
     pub(super) fn new(ports: Option<Random>) -> Self {
         Self {
@@ -122,10 +97,15 @@ impl State {
             self.choose_port(&mut from)?;
         }
         let listener = self.listener(to);
-        if listener.is_none() && self.addresses.contains_key(&to.ip()) {
+        let stage = match listener {
+            None if self.addresses.contains_key(&to.ip()) => Stage::Refused,
+            _ => Stage::Connecting,
+        };
+        // The server waits for an event, as with a socket of the system.
+        if stage == Stage::Refused && side == Side::Test {
             return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
         }
-        let key = self.insert(from, side, Kind::Stream(Wire::new(to)));
+        let key = self.insert(from, side, Kind::Stream(Wire::new(to, stage)));
         if let Some(listener) = listener {
             let other = self.join(key, from, to, Side::Nobody);
             if let Kind::Listener(waiting) = &mut self.sockets[listener].kind {
@@ -137,7 +117,11 @@ impl State {
     }
 
     pub(super) fn pair(&mut self, from: SocketAddr, to: SocketAddr) -> (usize, usize) {
-        let key = self.insert(from, Side::Test, Kind::Stream(Wire::new(to)));
+        let key = self.insert(
+            from,
+            Side::Test,
+            Kind::Stream(Wire::new(to, Stage::Connecting)),
+        );
         (key, self.join(key, from, to, Side::Server))
     }
 
@@ -172,8 +156,7 @@ impl State {
 
     /// Makes the other end of a connection, and joins both.
     fn join(&mut self, key: usize, from: SocketAddr, to: SocketAddr, side: Side) -> usize {
-        let mut wire = Wire::new(from);
-        wire.stage = Stage::Connected;
+        let mut wire = Wire::new(from, Stage::Connected);
         wire.peer = Some(key);
         let other = self.insert(to, side, Kind::Stream(wire));
         if let Some(wire) = self.wire(key) {
@@ -280,18 +263,7 @@ impl State {
                 readable: !waiting.is_empty(),
                 ..Readiness::default()
             },
-            Kind::Stream(wire) => {
-                let reset = wire.stage == Stage::Reset;
-                let ended = wire.input_ended && interest.is_readable();
-                let input = !wire.input.is_empty() && interest.is_readable();
-                Readiness {
-                    readable: input || ended || reset,
-                    writable: reset || (interest.is_writable() && room != Some(0)),
-                    read_closed: ended || reset,
-                    write_closed: reset,
-                    urgent: interest.is_priority() && wire.urgent_at.is_some(),
-                }
-            }
+            Kind::Stream(wire) => wire.readiness(interest, room != Some(0)),
         };
         (readiness != Readiness::default()).then_some((token, readiness))
     }
@@ -303,13 +275,11 @@ impl State {
         let wire = self.wire(key)?;
         match wire.stage {
             Stage::Connecting => Some(0),
-            Stage::Reset => None,
-            Stage::Connected if wire.output_ended => None,
-            Stage::Connected => {
+            Stage::Connected if !wire.output_ended => {
                 let peer = wire.peer?;
-                let peer = self.wire(peer)?;
-                Some(peer.capacity.saturating_sub(peer.input.len()))
+                self.wire(peer).map(|peer| peer.room())
             }
+            Stage::Connected | Stage::Reset | Stage::Refused => None,
         }
     }
 
@@ -324,24 +294,9 @@ impl State {
 
     pub(super) fn read(&mut self, key: usize, buffer: &mut [u8], take: bool) -> io::Result<usize> {
         let wire = self.wire(key).ok_or(ErrorKind::NotConnected)?;
-        match wire.stage {
-            Stage::Connecting => return Err(ErrorKind::WouldBlock.into()),
-            Stage::Reset => return Err(io::Error::from_raw_os_error(libc::ECONNRESET)),
-            Stage::Connected => {}
-        }
-        if wire.input.is_empty() && !wire.input_ended {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let until_urgent = wire.urgent_at.filter(|at| *at > 0);
-        let waiting = until_urgent.unwrap_or(wire.input.len());
-        let size = buffer.len().min(waiting);
-        let (front, back) = wire.input.as_slices();
-        let first = size.min(front.len());
-        buffer[..first].copy_from_slice(&front[..first]);
-        buffer[first..size].copy_from_slice(&back[..size - first]);
+        let size = wire.peek(buffer)?;
         if take && size > 0 {
-            wire.input.drain(..size);
-            wire.urgent_at = wire.urgent_at.and_then(|at| at.checked_sub(size));
+            wire.take(size);
             if let Some(peer) = wire.peer {
                 self.mark_writable(peer);
             }
@@ -351,23 +306,26 @@ impl State {
 
     /// Writes bytes. If `urgent`, the last of those that are written is urgent.
     pub(super) fn write(&mut self, key: usize, bytes: &[u8], urgent: bool) -> io::Result<usize> {
-        let reset = self.wire(key).is_some_and(|x| x.stage == Stage::Reset);
         let size = match self.room(key) {
-            None if reset => return Err(io::Error::from_raw_os_error(libc::ECONNRESET)),
-            None => return Err(io::Error::from_raw_os_error(libc::EPIPE)),
             Some(0) => return Err(ErrorKind::WouldBlock.into()),
             Some(room) => room.min(bytes.len()),
+            None => {
+                let failure = self.failure(key);
+                return Err(failure.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EPIPE)));
+            }
         };
         if let Some(peer) = self.wire(key).and_then(|wire| wire.peer) {
             if let Some(wire) = self.wire(peer) {
-                wire.input.extend(&bytes[..size]);
-                if urgent && size > 0 {
-                    wire.urgent_at = Some(wire.input.len() - 1);
-                }
+                wire.put(&bytes[..size], urgent);
             }
             self.mark_readable(peer);
         }
         Ok(size)
+    }
+
+    /// Why nothing can be read or written, now or ever.
+    pub(super) fn failure(&mut self, key: usize) -> Option<io::Error> {
+        self.wire(key)?.failure()
     }
 
     // --- the end
@@ -400,7 +358,7 @@ impl State {
     }
 
     fn close(&mut self, key: usize) {
-        if self.wire(key).is_some_and(|wire| !wire.input.is_empty()) {
+        if self.wire(key).is_some_and(|wire| wire.has_input()) {
             // As the system does: bytes that nobody reads any more.
             self.reset(key);
         }
@@ -436,9 +394,7 @@ impl State {
         let peer = self.wire(key).and_then(|wire| wire.peer);
         for end in [Some(key), peer].into_iter().flatten() {
             if let Some(wire) = self.wire(end) {
-                wire.stage = Stage::Reset;
-                wire.peer = None;
-                wire.input.clear();
+                wire.reset();
             }
             self.mark_changed(end, |_| true);
         }
@@ -459,30 +415,9 @@ impl State {
 
     /// Whether the other end has closed its side, or the connection was reset.
     pub(super) fn is_closed(&mut self, key: usize) -> bool {
-        let wire = self.wire(key);
-        wire.is_none_or(|wire| {
-            wire.input_ended || (wire.stage != Stage::Connecting && wire.peer.is_none())
-        })
+        self.wire(key).is_none_or(|wire| wire.is_closed())
     }
 }
-
-impl Wire {
-    fn new(peer_address: SocketAddr) -> Self {
-        Self {
-            peer_address,
-            peer: None,
-            input: VecDeque::new(),
-            capacity: CAPACITY,
-            urgent_at: None,
-            input_ended: false,
-            output_ended: false,
-            stage: Stage::Connecting,
-        }
-    }
-}
-
-/// The most bytes that wait at one end, as in the buffer of a socket, unless it is set otherwise.
-const CAPACITY: usize = 64 * 1024;
 
 /// The first of the ports that the network chooses, which are the dynamic ports of RFC 6335.
 const FIRST_PORT: u16 = 49_152;

@@ -189,6 +189,31 @@ fn connections_wait_to_be_accepted() {
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }
 
+/// The server gets the refusal of a connection as an event, as from the system.
+#[test]
+fn a_refusal_comes_later() {
+    let network = network();
+    network.add_host(at(0).ip());
+    let stream = network.reach(at(0), at(21)).unwrap();
+    watch(&stream, 1, Interest::WRITABLE);
+    let refused = Readiness {
+        readable: true,
+        writable: true,
+        read_closed: true,
+        write_closed: true,
+        urgent: false,
+    };
+    assert_eq!(events(&network), [(1, refused)]);
+    let err = stream.take_error().unwrap();
+    assert_eq!(err.kind(), ErrorKind::ConnectionRefused);
+    assert!(stream.peer_addr().is_err() && stream.is_closed());
+    assert_eq!(read(&stream, 1), Err(ErrorKind::ConnectionRefused));
+    // One that is not answered has not failed.
+    let unanswered = network.reach(at(0), SocketAddr::from(([10, 0, 0, 9], 21)));
+    let unanswered = unanswered.unwrap();
+    assert!(unanswered.take_error().is_none() && !unanswered.is_closed());
+}
+
 #[test]
 fn hosts_and_ports() {
     let network = network();
