@@ -6,6 +6,7 @@
 //! - `shrink SEED|FILE [--seconds N]`: makes a world that fails as small as possible, and prints it
 //!   as a transcript for `tests/sim/found`.
 //! - `twice [--from SEED] [--worlds N]`: runs worlds two times each, and compares.
+//! - `print SEED|FILE`: prints a world as a transcript, without running it.
 //! - `unit`: the tests of the simulator itself.
 //!
 //! Anything else is what `cargo test` passes to a test.
@@ -28,6 +29,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         ["replay", what, options @ ..] => replay(what, options.contains(&"--trace")),
         ["shrink", what, options @ ..] => shrink_world(what, options),
         ["twice", options @ ..] => twice(options),
+        ["print", what] => print_world(what),
         ["unit", ..] => unit(),
         options if options.contains(&"--list") => {
             println!("sim: test");
@@ -168,6 +170,11 @@ fn shrink_world(what: &str, options: &[&str]) -> Outcome {
         shrink::shrink(script, failure, Duration::from_secs(seconds));
     println!("# {failure}");
     print!("{}", transcript::print(&script));
+    Ok(())
+}
+
+fn print_world(what: &str) -> Outcome {
+    print!("{}", transcript::print(&script_of(what)?));
     Ok(())
 }
 

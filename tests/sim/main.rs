@@ -1,8 +1,8 @@
 //! A simulated world: one seed, one run, and a model that judges every step.
 //!
 //! Without arguments, as in `cargo test`: the transcripts of faults that were found, and some
-//! seconds of worlds from fixed seeds. By name: `run`, `replay`, `shrink`, `unit`; see
-//! [`command`].
+//! seconds of worlds from fixed seeds. By name: `run`, `replay`, `shrink`, `print`,
+//! `unit`; see [`command`].
 
 #![allow(clippy::print_stdout, reason = "the program tells how it went")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
