@@ -114,8 +114,7 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
 /// the transfer that it has waited for has not begun.
 pub(super) fn leave(s: &mut FTPSession) {
     if matches!(s.leaving, Leaving::Promised { .. }) && s.pending.is_none() {
-        s.leaving = Leaving::Quit;
-        s.close_when_done();
+        s.quit_at_last();
     }
     if s.leaving != Leaving::Drained || !s.is_at_rest() {
         return;

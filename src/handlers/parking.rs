@@ -37,7 +37,7 @@ fn unpark(s: &mut FTPSession) {
         s.restart_idle();
     }
     if s.leaving == Leaving::Quit && !s.transfer_active() {
-        s.close_when_done();
+        s.quit_at_last();
     }
 }
 

@@ -403,7 +403,12 @@ fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: Ended) {
     s.as_last_transfer_user(|s| s.aside(report_all));
     let leaves = match s.leaving {
         Leaving::No | Leaving::Drained | Leaving::Promised { .. } => false,
-        Leaving::Quit => !s.is_parked(),
+        Leaving::Quit => {
+            if !s.is_parked() {
+                s.quit_at_last();
+            }
+            false
+        }
         Leaving::Gone { .. } => true,
     };
     if leaves || matches!(outcome, Outcome::TimedOut) {

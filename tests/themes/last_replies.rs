@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use testkit::{Client, PASSWORD, Server, USER, set_deadlines};
+use testkit::{Client, PASSWORD, Server, USER, Way, begin, next, set_deadlines};
 
 use super::skipped_over_tls;
 use crate::MODE;
@@ -56,6 +56,23 @@ fn commands_after_quit() {
     client.send(format!("QUIT\r\n{}", "NOOP\r\n".repeat(3000)));
     client.expect_reply(221);
     client.expect_eof();
+}
+
+/// The same, where the QUIT waits for the end of an upload: what comes meanwhile is not read.
+#[test]
+fn commands_after_quit_during_an_upload() {
+    let (server, events) = Server::with_hooks(MODE, |_| {});
+    let mut client = server.login();
+    let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
+    client.expect(221, "QUIT");
+    client.send("PASV\r\n".repeat(1000));
+    data.write_all(b"bytes").unwrap();
+    drop(data);
+    // The client reads nothing before the session is over.
+    while next(&events) != "disconnect" {}
+    client.expect_reply(226);
+    assert_eq!(client.socket.read(&mut [0]).unwrap(), 0, "no reset");
+    assert_eq!(server.read("a"), b"bytes");
 }
 
 /// The body of a request of HTTP.

@@ -388,6 +388,13 @@ impl FTPSession {
         self.leaving != Leaving::No
     }
 
+    /// What QUIT has waited for has ended: closes the session. The client may have sent more
+    /// meanwhile, and can read the last replies all the same.
+    pub(crate) fn quit_at_last(&mut self) {
+        self.leaving = Leaving::No;
+        self.close_when_done();
+    }
+
     /// Whether no transfer is in progress or pending, and no job is running.
     pub(crate) fn is_at_rest(&self) -> bool {
         let transfers = self
