@@ -1,9 +1,11 @@
 //! What the world tells the model and the trace, in the order in which it happens.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::disk::{Disk, Note};
-use crate::model::{By, Event, Fault, Model, Remains, Verdict};
+use crate::model::{By, Callback, Event, Fault, Model, Remains, Verdict};
+use crate::world::Kind;
 
 /// The model of a world, and the first fault that it has found.
 pub struct Judge {
@@ -11,6 +13,8 @@ pub struct Judge {
     disk: Disk,
     pub now: Duration,
     pub fault: Option<Fault>,
+    /// The data connections, by client, that have resumed the TLS session of another client.
+    stolen: BTreeMap<usize, u32>,
     /// Memory to read into.
     pub buffer: Vec<u8>,
 }
@@ -29,6 +33,7 @@ impl Judge {
             disk,
             now: Duration::ZERO,
             fault: None,
+            stolen: BTreeMap::new(),
             buffer: vec![0; 64 * 1024],
         }
     }
@@ -80,6 +85,9 @@ impl Judge {
 
     pub fn received(&mut self, who: Who, bytes: &[u8]) {
         self.trace(who, "<", bytes);
+        if who.conn.is_some() && who.conn == self.stolen.get(&who.client).copied() {
+            self.thief_got_in(who.client);
+        }
         self.event(
             who.client,
             match who.conn {
@@ -100,6 +108,19 @@ impl Judge {
         );
     }
 
+    /// A data connection has resumed the TLS session of another client: its transfer must fail.
+    pub fn stolen(&mut self, who: Who) {
+        if let Some(conn) = who.conn {
+            self.stolen.insert(who.client, conn);
+        }
+    }
+
+    fn thief_got_in(&self, client: usize) {
+        let text = format!("client {client} got in with the ticket of another one");
+        let mut state = self.disk.lock();
+        state.broken.get_or_insert((Kind::Ticket, text));
+    }
+
     pub fn secured(&mut self, who: Who, ok: bool) {
         let what = if ok {
             "is under TLS"
@@ -116,7 +137,22 @@ impl Judge {
         );
     }
 
+    fn check_thief(&mut self, client: usize, callback: &Callback) {
+        match callback {
+            Callback::FileSent(_) | Callback::FileReceived(_) => {
+                if self.stolen.contains_key(&client) {
+                    self.thief_got_in(client);
+                }
+            }
+            Callback::IncompleteFileSent(_) | Callback::IncompleteFileReceived(_) => {
+                self.stolen.remove(&client);
+            }
+            _ => {}
+        }
+    }
+
     pub fn opened(&mut self, client: usize, conn: u32, passive: bool, port: u16) {
+        self.stolen.remove(&client);
         let what = if passive { "connects" } else { "accepts" };
         self.trace(
             Who {
@@ -145,6 +181,7 @@ impl Judge {
         for note in notes {
             match note {
                 Note::Callback { client, callback } => {
+                    self.check_thief(client, &callback);
                     self.event(client, Event::Callback(callback));
                 }
                 Note::Damage { home, path, damage } => {

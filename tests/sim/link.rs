@@ -24,6 +24,8 @@ pub struct Link {
     tls: Option<TlsClient>,
     /// Whether the end of the handshake was told.
     secured: bool,
+    /// Whether it has only tickets of another client.
+    is_thief: bool,
     pace: Pace,
     latency: Duration,
     piece: usize,
@@ -89,6 +91,7 @@ impl Link {
             stream: Some(stream),
             tls: None,
             secured: false,
+            is_thief: false,
             pace,
             latency: net.latency,
             piece: net.piece,
@@ -100,8 +103,9 @@ impl Link {
         }
     }
 
-    /// Begins a handshake.
-    pub fn secure(&mut self, config: &Arc<ClientConfig>, now: Duration) {
+    /// Begins a handshake. A thief's must not resume a session.
+    pub fn secure(&mut self, config: &Arc<ClientConfig>, is_thief: bool, now: Duration) {
+        self.is_thief = is_thief;
         self.tls = Some(TlsClient::new(config));
         self.secured = false;
         self.up.plain_until = Some(self.up.queued);
@@ -397,6 +401,9 @@ impl Link {
             && !tls.is_handshaking()
         {
             self.secured = true;
+            if self.is_thief && tls.is_resumed() {
+                judge.stolen(self.who);
+            }
             judge.secured(self.who, true);
         }
         if !plain.is_empty() {

@@ -125,15 +125,15 @@ impl Authorizer for Table {
     fn impersonate_user(&self, username: &str, _password: &str) {
         let mut state = self.disk.lock();
         state.identities += 1;
-        if state.identities > 1 && state.broken.is_none() {
-            state.broken = Some(format!("a step of {username} began inside of another one"));
+        if state.identities > 1 {
+            state.break_identity(format!("a step of {username} began inside of another one"));
         }
     }
 
     fn terminate_impersonation(&self, username: &str) {
         let mut state = self.disk.lock();
-        if state.identities == 0 && state.broken.is_none() {
-            state.broken = Some(format!("a step of {username} has ended twice"));
+        if state.identities == 0 {
+            state.break_identity(format!("a step of {username} has ended twice"));
         }
         state.identities = state.identities.saturating_sub(1);
     }

@@ -4,8 +4,13 @@ use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
 
 use ftpdlib::TlsConfig;
+use ftpdlib::rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
+};
 use ftpdlib::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use ftpdlib::rustls::{ClientConfig, ClientConnection, RootCertStore};
+use ftpdlib::rustls::version::{TLS12, TLS13};
+use ftpdlib::rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, RootCertStore};
 
 /// The certificate of all servers, with its key.
 pub struct Certificate {
@@ -33,12 +38,71 @@ impl Certificate {
         TlsConfig::with_certificate(vec![self.chain.clone()], key).expect("a certificate")
     }
 
-    /// The configuration of one client, which keeps its tickets.
-    pub fn client(&self) -> Arc<ClientConfig> {
+    /// The side of one client, which keeps its tickets: with TLS 1.2 only, or with 1.3.
+    pub fn client(&self, is_old: bool) -> TlsSide {
         let mut roots = RootCertStore::empty();
         roots.add(self.chain.clone()).expect("a certificate");
-        let builder = ClientConfig::builder().with_root_certificates(roots);
-        Arc::new(builder.with_no_client_auth())
+        let versions = if is_old { [&TLS12] } else { [&TLS13] };
+        let builder = ClientConfig::builder_with_protocol_versions(&versions);
+        let builder = builder.with_root_certificates(roots);
+        let mut config = builder.with_no_client_auth();
+        let tickets: Arc<dyn ClientSessionStore> = Arc::new(ClientSessionMemoryCache::new(64));
+        config.resumption = Resumption::store(Arc::clone(&tickets));
+        let config = Arc::new(config);
+        TlsSide {
+            control: Arc::clone(&config),
+            data: config,
+            tickets,
+            is_thief: false,
+        }
+    }
+}
+
+/// The configurations of a client.
+#[derive(Clone)]
+pub struct TlsSide {
+    pub control: Arc<ClientConfig>,
+    pub data: Arc<ClientConfig>,
+    tickets: Arc<dyn ClientSessionStore>,
+    /// Whether its data connections use the tickets of another client, and no other ones. The
+    /// server must not accept them.
+    pub is_thief: bool,
+}
+
+impl TlsSide {
+    /// Uses the tickets of another client on data connections.
+    pub fn steal(&mut self, from: &Self) {
+        // A ticket is bound to parts of the configuration, so those are stolen, too.
+        let mut data = (*from.control).clone();
+        data.resumption = Resumption::store(Arc::new(Stolen(Arc::clone(&from.tickets))));
+        self.data = Arc::new(data);
+        self.is_thief = true;
+    }
+}
+
+/// The tickets of another client. Those that the thief gets itself are thrown away.
+#[derive(Debug)]
+struct Stolen(Arc<dyn ClientSessionStore>);
+
+impl ClientSessionStore for Stolen {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.0.kx_hint(name)
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.0.tls12_session(name)
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, _: Tls13ClientSessionValue) {}
+
+    fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.0.take_tls13_ticket(name)
     }
 }
 
@@ -61,6 +125,11 @@ impl TlsClient {
 
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    /// Whether the handshake has resumed a session.
+    pub fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Encrypts bytes.

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use fastrand::Rng;
-use ftpdlib::rustls::ClientConfig;
 use ftpdlib::testing::Server;
 
 use crate::client::{Client, Scene};
@@ -19,7 +17,7 @@ use crate::panics;
 use crate::plan::scene::Tls;
 use crate::script::{Disturbance, Script};
 use crate::settings::{self, Late};
-use crate::tls::Certificate;
+use crate::tls::{Certificate, TlsSide};
 use crate::trace::Trace;
 
 /// What a run was like.
@@ -55,6 +53,8 @@ pub enum Kind {
     Restless,
     /// A step on the disk did not run as its user.
     Identity,
+    /// A TLS ticket was good for another client than its own.
+    Ticket,
     /// Two runs of the same world differ.
     Differs,
 }
@@ -315,7 +315,7 @@ impl<'a> World<'a> {
             return Err((Kind::Model(fault.kind), fault.text));
         }
         match self.disk.lock().broken.take() {
-            Some(broken) => Err((Kind::Identity, broken)),
+            Some(broken) => Err(broken),
             None => Ok(()),
         }
     }
@@ -423,11 +423,9 @@ impl<'a> World<'a> {
 fn clients(script: &Script) -> Vec<Client> {
     let scene = &script.scene;
     let has_tls = scene.settings.tls != Tls::Off;
-    let configs: Vec<Option<Arc<ClientConfig>>> = scene
-        .clients
-        .iter()
-        .map(|_| has_tls.then(|| Certificate::shared().client()))
-        .collect();
+    let nets = script.nets.iter();
+    let sides = nets.map(|net| has_tls.then(|| Certificate::shared().client(net.seed % 4 == 0)));
+    let sides: Vec<Option<TlsSide>> = sides.collect();
     // A client waits longer than the server.
     let settings = &scene.settings;
     let longest = settings.timeout.max(settings.data_timeout);
@@ -436,11 +434,17 @@ fn clients(script: &Script) -> Vec<Client> {
     let clients = scene.clients.iter().zip(&script.nets).enumerate();
     clients
         .map(|(number, (client, net))| {
-            let own = configs[number].clone();
-            let thief = net.thief_of.filter(|other| *other < configs.len());
-            let used = thief.and_then(|other| configs[other].clone());
-            let used = used.or_else(|| own.clone());
-            let tls = own.zip(used);
+            let mut tls = sides[number].clone();
+            // A user may share tickets between sessions from one address.
+            let may_steal = |other: &usize| {
+                let other = scene.clients.get(*other);
+                other.is_some_and(|other| other.from.ip() != client.from.ip())
+            };
+            if let Some(other) = net.thief_of.filter(may_steal)
+                && let (Some(tls), Some(other)) = (&mut tls, &sides[other])
+            {
+                tls.steal(other);
+            }
             Client::new(number, client.clone(), net.clone(), tls, patience)
         })
         .collect()

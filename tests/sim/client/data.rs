@@ -1,16 +1,15 @@
 //! The data connections of a client.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use ftpdlib::rustls::ClientConfig;
 use ftpdlib::testing::{Listener, Server};
 
 use crate::judge::{Judge, Who};
 use crate::link::Link;
 use crate::plan::step::{Connect, Data, End, Pace, Way};
 use crate::script::Net;
+use crate::tls::TlsSide;
 
 /// A data connection: asked for, made, or over.
 pub struct DataConn {
@@ -51,7 +50,7 @@ pub struct Around<'a> {
     /// Counts the connections of the world.
     pub conns: &'a mut u32,
     /// For a connection under TLS.
-    pub tls: Option<&'a Arc<ClientConfig>>,
+    pub tls: Option<&'a TlsSide>,
 }
 
 impl DataConn {
@@ -179,8 +178,8 @@ impl DataConn {
             around.number,
             around.pace,
         ));
-        if let Some(config) = around.tls {
-            link.secure(config, around.judge.now);
+        if let Some(side) = around.tls {
+            link.secure(&side.data, side.is_thief, around.judge.now);
         }
         if let Some(plan) = &self.plan {
             limit(&mut link, plan);

@@ -5,10 +5,8 @@ mod data;
 pub mod replies;
 mod steps;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use ftpdlib::rustls::ClientConfig;
 use ftpdlib::testing::{Server, Stream};
 
 use self::asked::{Asked, Command, What};
@@ -19,14 +17,14 @@ use crate::link::Link;
 use crate::model::Event;
 use crate::plan::step::{self, End};
 use crate::script::Net;
+use crate::tls::TlsSide;
 
 /// A client of the world.
 pub struct Client {
     number: usize,
     script: step::Client,
     net: Net,
-    /// With its own tickets, and with those that it uses for data connections.
-    tls: Option<(Arc<ClientConfig>, Arc<ClientConfig>)>,
+    tls: Option<TlsSide>,
     phase: Phase,
     control: Option<Link>,
     replies: Replies,
@@ -85,7 +83,7 @@ impl Client {
         number: usize,
         script: step::Client,
         net: Net,
-        tls: Option<(Arc<ClientConfig>, Arc<ClientConfig>)>,
+        tls: Option<TlsSide>,
         patience: Duration,
     ) -> Self {
         Self {
@@ -239,7 +237,7 @@ impl Client {
             number: index + 1,
             conns: &mut *scene.conns,
             tls: match &self.tls {
-                Some((_, tickets)) if self.private => Some(tickets),
+                Some(side) if self.private => Some(side),
                 _ => None,
             },
         };
@@ -269,8 +267,8 @@ impl Client {
                 self.asked.clear();
                 self.always_private |= implied;
                 self.private |= implied;
-                if let (Some(link), Some((tls, _))) = (&mut self.control, &self.tls) {
-                    link.secure(tls, scene.judge.now);
+                if let (Some(link), Some(side)) = (&mut self.control, &self.tls) {
+                    link.secure(&side.control, false, scene.judge.now);
                 }
             }
             What::Prot(private) if is_good => self.private = private,

@@ -9,6 +9,7 @@ use super::nodes::{Body, Ino, Nodes, ROOT, Walk};
 use crate::model::{Callback, Damage, Work};
 use crate::plan::scene::{Home, Tree};
 use crate::trace::Trace;
+use crate::world::Kind;
 
 /// Something that happened inside a turn of the server.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub struct State {
     /// How many steps run as a user now: 0 or 1.
     pub identities: usize,
     /// The first operation that ran as nobody, and the like.
-    pub broken: Option<String>,
+    pub broken: Option<(Kind, String)>,
     /// What the names of STOU are drawn from.
     pub random: u64,
 }
@@ -139,9 +140,9 @@ impl State {
         let number = self.homes[home].operations;
         self.homes[home].operations += 1;
         self.work.operations += 1;
-        if self.identities == 0 && self.broken.is_none() {
+        if self.identities == 0 {
             let path = path.escape_ascii();
-            self.broken = Some(format!("{operation} of {path} ran as nobody"));
+            self.break_identity(format!("{operation} of {path} ran as nobody"));
         }
         let Self { trace, homes, .. } = self;
         trace.disk(operation, path.strip_prefix(&*homes[home].root));
@@ -158,6 +159,11 @@ impl State {
                 Ok(false)
             }
         }
+    }
+
+    /// Something did not run as its user.
+    pub fn break_identity(&mut self, text: String) {
+        self.broken.get_or_insert((Kind::Identity, text));
     }
 
     /// Says that an operation fails, and makes its error.
