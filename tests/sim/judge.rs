@@ -1,6 +1,6 @@
 //! What the world tells the model and the trace, in the order in which it happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::disk::{Disk, Note};
@@ -15,6 +15,8 @@ pub struct Judge {
     pub fault: Option<Fault>,
     /// The data connections, by client, that have resumed the TLS session of another client.
     stolen: BTreeMap<usize, u32>,
+    /// The clients that have resumed their own session on a data connection.
+    proven: BTreeSet<usize>,
     /// Memory to read into.
     pub buffer: Vec<u8>,
 }
@@ -34,6 +36,7 @@ impl Judge {
             now: Duration::ZERO,
             fault: None,
             stolen: BTreeMap::new(),
+            proven: BTreeSet::new(),
             buffer: vec![0; 64 * 1024],
         }
     }
@@ -108,9 +111,13 @@ impl Judge {
         );
     }
 
-    /// A data connection has resumed the TLS session of another client: its transfer must fail.
-    pub fn stolen(&mut self, who: Who) {
-        if let Some(conn) = who.conn {
+    /// A connection has resumed a TLS session: that of another client, or its own. Once a client
+    /// has resumed its own on a data connection, nothing else is good for the later ones.
+    pub fn resumed(&mut self, who: Who, is_thief: bool) {
+        let Some(conn) = who.conn else { return };
+        if !is_thief {
+            self.proven.insert(who.client);
+        } else if self.proven.contains(&who.client) {
             self.stolen.insert(who.client, conn);
         }
     }

@@ -103,7 +103,7 @@ impl Link {
         }
     }
 
-    /// Begins a handshake. A thief's must not resume a session.
+    /// Begins a handshake.
     pub fn secure(&mut self, config: &Arc<ClientConfig>, is_thief: bool, now: Duration) {
         self.is_thief = is_thief;
         self.tls = Some(TlsClient::new(config));
@@ -401,8 +401,8 @@ impl Link {
             && !tls.is_handshaking()
         {
             self.secured = true;
-            if self.is_thief && tls.is_resumed() {
-                judge.stolen(self.who);
+            if tls.is_resumed() {
+                judge.resumed(self.who, self.is_thief);
             }
             judge.secured(self.who, true);
         }

@@ -50,10 +50,9 @@ impl Certificate {
         config.resumption = Resumption::store(Arc::clone(&tickets));
         let config = Arc::new(config);
         TlsSide {
-            control: Arc::clone(&config),
-            data: config,
+            own: config,
             tickets,
-            is_thief: false,
+            stolen: None,
         }
     }
 }
@@ -61,22 +60,28 @@ impl Certificate {
 /// The configurations of a client.
 #[derive(Clone)]
 pub struct TlsSide {
-    pub control: Arc<ClientConfig>,
-    pub data: Arc<ClientConfig>,
+    pub own: Arc<ClientConfig>,
     tickets: Arc<dyn ClientSessionStore>,
-    /// Whether its data connections use the tickets of another client, and no other ones. The
-    /// server must not accept them.
-    pub is_thief: bool,
+    /// With the tickets of another client, and no other ones.
+    stolen: Option<Arc<ClientConfig>>,
 }
 
 impl TlsSide {
-    /// Uses the tickets of another client on data connections.
+    /// Uses the tickets of another client on every second data connection.
     pub fn steal(&mut self, from: &Self) {
         // A ticket is bound to parts of the configuration, so those are stolen, too.
-        let mut data = (*from.control).clone();
-        data.resumption = Resumption::store(Arc::new(Stolen(Arc::clone(&from.tickets))));
-        self.data = Arc::new(data);
-        self.is_thief = true;
+        let mut stolen = (*from.own).clone();
+        stolen.resumption = Resumption::store(Arc::new(Stolen(Arc::clone(&from.tickets))));
+        self.stolen = Some(Arc::new(stolen));
+    }
+
+    /// The configuration of a data connection, and whether its tickets are stolen. `number` counts
+    /// those of the client, from 1 on.
+    pub fn of_data(&self, number: usize) -> (&Arc<ClientConfig>, bool) {
+        match &self.stolen {
+            Some(stolen) if number % 2 == 0 => (stolen, true),
+            _ => (&self.own, false),
+        }
     }
 }
 

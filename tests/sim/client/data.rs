@@ -179,7 +179,8 @@ impl DataConn {
             around.pace,
         ));
         if let Some(side) = around.tls {
-            link.secure(&side.data, side.is_thief, around.judge.now);
+            let (config, is_thief) = side.of_data(around.number);
+            link.secure(config, is_thief, around.judge.now);
         }
         if let Some(plan) = &self.plan {
             limit(&mut link, plan);

@@ -268,7 +268,7 @@ impl Client {
                 self.always_private |= implied;
                 self.private |= implied;
                 if let (Some(link), Some(side)) = (&mut self.control, &self.tls) {
-                    link.secure(&side.control, false, scene.judge.now);
+                    link.secure(&side.own, false, scene.judge.now);
                 }
             }
             What::Prot(private) if is_good => self.private = private,
