@@ -42,6 +42,9 @@ struct Up {
     bytes: VecDeque<u8>,
     /// When how many of them arrive.
     pieces: VecDeque<(Duration, usize)>,
+    /// What the client sends as soon as the handshake is done.
+    held: Vec<Vec<u8>>,
+    held_end: Option<End>,
     /// The plaintext of records, with the number of bytes after which they are sent.
     records: VecDeque<(u64, Vec<u8>)>,
     end: Option<(Duration, End)>,
@@ -162,6 +165,7 @@ impl Link {
         }
         match &mut self.tls {
             None => self.queue(bytes, now),
+            Some(_) if !self.secured => self.up.held.push(bytes.to_vec()),
             Some(tls) => {
                 tls.write(bytes);
                 self.queue_tls(now);
@@ -171,9 +175,23 @@ impl Link {
         }
     }
 
+    /// Sends what waited for the handshake.
+    fn send_held(&mut self, now: Duration) {
+        for bytes in std::mem::take(&mut self.up.held) {
+            self.send(&bytes, now);
+        }
+        if let Some(end) = self.up.held_end.take() {
+            self.end(end, now);
+        }
+    }
+
     /// Ends the connection, after what was sent before.
     pub fn end(&mut self, end: End, now: Duration) {
         if self.stream.is_none() || self.up.end.is_some() {
+            return;
+        }
+        if self.is_securing() && end != End::Reset {
+            self.up.held_end = Some(end);
             return;
         }
         if end != End::Reset
@@ -376,14 +394,18 @@ impl Link {
         let at = self.arrival(now);
         self.down.end = Some((at, by));
         judge.ended(self.who, by);
-        self.tell_failure(judge);
+        self.tell_failure(now, judge);
     }
 
     /// A handshake that has not ended does not end any more.
-    fn tell_failure(&mut self, judge: &mut Judge) {
+    fn tell_failure(&mut self, now: Duration, judge: &mut Judge) {
         if self.tls.is_some() && !self.secured {
             self.secured = true;
             judge.secured(self.who, false);
+            self.up.held.clear();
+            if let Some(end) = self.up.held_end.take() {
+                self.end(end, now);
+            }
         }
     }
 
@@ -405,6 +427,7 @@ impl Link {
                 judge.resumed(self.who, self.is_thief);
             }
             judge.secured(self.who, true);
+            self.send_held(now);
         }
         if !plain.is_empty() {
             judge.received(self.who, &plain);
@@ -415,7 +438,7 @@ impl Link {
             self.down.arriving.push_back((at, plain));
         }
         if !is_tls {
-            self.tell_failure(judge);
+            self.tell_failure(now, judge);
             // A client that cannot read the server leaves.
             self.queue_tls(now);
             let at = self.delay(now);
