@@ -234,6 +234,8 @@ fn promised_listings_hold_little() {
         let taken = live(&mut first).saturating_sub(before);
         assert!(taken <= 64 * 1024, "{command:?}: {taken} bytes");
         client.expect(221, "QUIT");
+        once.expect(426, "ABOR");
+        once.expect_reply(226);
     }
 }
 
