@@ -146,10 +146,10 @@ impl Judge {
 
     fn check_thief(&mut self, client: usize, callback: &Callback) {
         match callback {
-            Callback::FileSent(_) | Callback::FileReceived(_) => {
-                if self.stolen.contains_key(&client) {
-                    self.thief_got_in(client);
-                }
+            Callback::FileSent(_) | Callback::FileReceived(_)
+                if self.stolen.contains_key(&client) =>
+            {
+                self.thief_got_in(client);
             }
             Callback::IncompleteFileSent(_) | Callback::IncompleteFileReceived(_) => {
                 self.stolen.remove(&client);

@@ -79,7 +79,7 @@ impl TlsSide {
     /// those of the client, from 1 on.
     pub fn of_data(&self, number: usize) -> (&Arc<ClientConfig>, bool) {
         match &self.stolen {
-            Some(stolen) if number % 2 == 0 => (stolen, true),
+            Some(stolen) if number.is_multiple_of(2) => (stolen, true),
             _ => (&self.own, false),
         }
     }
