@@ -106,7 +106,7 @@ struct World<'a> {
     disk: Disk,
     late: Late,
     judge: Judge,
-    clients: Vec<Client>,
+    clients: Vec<Client<'a>>,
     /// Whether the server may have done something for a client since it was looked at.
     looks: Vec<bool>,
     /// When each client does something by itself.
@@ -236,7 +236,7 @@ impl<'a> World<'a> {
             if !self.looks[number] && self.wakes[number] > self.judge.now {
                 continue;
             }
-            let was_at_rest = self.server.is_at_rest();
+            let was_at_rest = self.script.hurried == 0 || self.server.is_at_rest();
             let client = &mut self.clients[number];
             let mut scene = Scene {
                 server: &self.server,
@@ -420,7 +420,7 @@ impl<'a> World<'a> {
     }
 }
 
-fn clients(script: &Script) -> Vec<Client> {
+fn clients(script: &Script) -> Vec<Client<'_>> {
     let scene = &script.scene;
     let has_tls = scene.settings.tls != Tls::Off;
     let nets = script.nets.iter();
@@ -445,7 +445,7 @@ fn clients(script: &Script) -> Vec<Client> {
             {
                 tls.steal(other);
             }
-            Client::new(number, client.clone(), net.clone(), tls, patience)
+            Client::new(number, client, net, tls, patience)
         })
         .collect()
 }

@@ -12,12 +12,12 @@ use crate::script::Net;
 use crate::tls::TlsSide;
 
 /// A data connection: asked for, made, or over.
-pub struct DataConn {
+pub struct DataConn<'a> {
     way: Way,
     connect: Connect,
     state: State,
     /// What the client does with it, once a transfer uses it.
-    plan: Option<Data>,
+    plan: Option<&'a Data>,
     /// Whether the transfer has a reply 1xx.
     begun: bool,
     /// Whether the client has sent all that it will send.
@@ -53,7 +53,7 @@ pub struct Around<'a> {
     pub tls: Option<&'a TlsSide>,
 }
 
-impl DataConn {
+impl<'a> DataConn<'a> {
     /// A data connection that the client asks for. `listener` is for active mode.
     pub fn new(way: Way, connect: Connect, listener: Option<Listener>) -> Self {
         Self {
@@ -96,8 +96,8 @@ impl DataConn {
     }
 
     /// A transfer uses it.
-    pub fn start(&mut self, plan: &Data) {
-        self.plan = Some(plan.clone());
+    pub fn start(&mut self, plan: &'a Data) {
+        self.plan = Some(plan);
         self.begun = false;
         self.done = false;
         if let State::Open(link) = &mut self.state {
@@ -182,7 +182,7 @@ impl DataConn {
             let (config, is_thief) = side.of_data(around.number);
             link.secure(config, is_thief, around.judge.now);
         }
-        if let Some(plan) = &self.plan {
+        if let Some(plan) = self.plan {
             limit(&mut link, plan);
         }
         self.state = State::Open(link);
@@ -202,7 +202,7 @@ impl DataConn {
         while link.take(now).is_some() {
             moved = true;
         }
-        if let (Some(plan), false) = (&self.plan, self.done) {
+        if let (Some(plan), false) = (self.plan, self.done) {
             match plan {
                 Data::Upload {
                     bytes,

@@ -20,10 +20,10 @@ use crate::script::Net;
 use crate::tls::TlsSide;
 
 /// A client of the world.
-pub struct Client {
+pub struct Client<'a> {
     number: usize,
-    script: step::Client,
-    net: Net,
+    script: &'a step::Client,
+    net: &'a Net,
     tls: Option<TlsSide>,
     phase: Phase,
     control: Option<Link>,
@@ -31,7 +31,7 @@ pub struct Client {
     /// Whether the greeting has come.
     greeted: bool,
     asked: Asked,
-    data: Vec<DataConn>,
+    data: Vec<DataConn<'a>>,
     /// The data connection for the next transfer.
     current: Option<usize>,
     /// The next step.
@@ -78,11 +78,11 @@ pub struct Scene<'a> {
     pub conns: &'a mut u32,
 }
 
-impl Client {
+impl<'a> Client<'a> {
     pub fn new(
         number: usize,
-        script: step::Client,
-        net: Net,
+        script: &'a step::Client,
+        net: &'a Net,
         tls: Option<TlsSide>,
         patience: Duration,
     ) -> Self {
@@ -182,7 +182,7 @@ impl Client {
             client: self.number,
             conn: None,
         };
-        self.control = Some(Link::new(who, stream, &self.net, 0, self.script.pace));
+        self.control = Some(Link::new(who, stream, self.net, 0, self.script.pace));
     }
 
     fn pump_control(&mut self, scene: &mut Scene<'_>) -> bool {
@@ -225,14 +225,14 @@ impl Client {
         &mut self,
         index: usize,
         scene: &mut Scene<'_>,
-        work: impl FnOnce(&mut DataConn, &mut Around<'_>) -> T,
+        work: impl FnOnce(&mut DataConn<'a>, &mut Around<'_>) -> T,
     ) -> T {
         let mut around = Around {
             server: scene.server,
             judge: &mut *scene.judge,
             client: self.number,
             ip: self.script.from.ip(),
-            net: &self.net,
+            net: self.net,
             pace: self.script.pace,
             number: index + 1,
             conns: &mut *scene.conns,

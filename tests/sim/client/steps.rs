@@ -9,7 +9,7 @@ use crate::link::Link;
 use crate::model::Event;
 use crate::plan::step::{Connect, End, Step, Way};
 
-impl Client {
+impl<'a> Client<'a> {
     /// Makes the next step, if it can be made now.
     pub(super) fn step(&mut self, scene: &mut Scene<'_>) -> bool {
         if self.control.as_ref().is_none_or(Link::is_securing) {
@@ -30,43 +30,42 @@ impl Client {
         if !self.greeted && !is_rude {
             return false;
         }
-        let step = step.clone();
         self.next_step += 1;
         self.perform(step, scene);
         true
     }
 
-    fn perform(&mut self, step: Step, scene: &mut Scene<'_>) {
+    fn perform(&mut self, step: &'a Step, scene: &mut Scene<'_>) {
         let now = scene.judge.now;
         match step {
             Step::Command { line, wait } => {
-                self.send_line(&line, None, scene);
-                self.wait_if(wait);
+                self.send_line(line, None, scene);
+                self.wait_if(*wait);
             }
-            Step::Raw(bytes) => self.send(&bytes, None, scene),
-            Step::Open { way, connect } => self.open(way, connect, scene),
+            Step::Raw(bytes) => self.send(bytes, None, scene),
+            Step::Open { way, connect } => self.open(*way, *connect, scene),
             Step::Transfer { line, wait, data } => {
                 let index = self.current.filter(|index| self.data[*index].is_free());
                 if let Some(index) = index {
-                    self.data[index].start(&data);
+                    self.data[index].start(data);
                 }
-                self.send_line(&line, Some(What::Transfer(index)), scene);
-                self.wait_if(wait);
+                self.send_line(line, Some(What::Transfer(index)), scene);
+                self.wait_if(*wait);
             }
             Step::Await => self.waits = Waits::Replies,
-            Step::Pause(time) => self.waits = Waits::Until(now + time),
-            Step::Stranger { from, bytes } => self.stranger(from, &bytes, scene),
+            Step::Pause(time) => self.waits = Waits::Until(now + *time),
+            Step::Stranger { from, bytes } => self.stranger(*from, bytes, scene),
             Step::CloseData(end) => {
                 if let Some(index) = self.current {
-                    self.data[index].close(end, now);
+                    self.data[index].close(*end, now);
                 }
             }
             Step::Close(end) => {
                 if let Some(link) = &mut self.control {
-                    link.end(end, now);
+                    link.end(*end, now);
                 }
                 self.has_ended = true;
-                if end == End::Half {
+                if *end == End::Half {
                     self.waits = Waits::Replies;
                 } else {
                     self.next_step = self.script.steps.len();
