@@ -21,6 +21,10 @@ pub struct Script {
     pub hurried: u8,
     /// The most bytes that all files have together.
     pub capacity: usize,
+    /// `DTPConfig::ac_in_buffer_size` and `ac_out_buffer_size`.
+    pub buffers: (usize, usize),
+    /// How many ports `FTPConfig::passive_ports` has; 0: the setting is not used.
+    pub ports: u16,
 }
 
 /// The network between a client and the server.
@@ -146,7 +150,15 @@ pub fn generate(seed: u64) -> Script {
         schedule: rng.u64(..),
         hurried: *pick(&mut rng, &[0, 0, 10, 50]),
         capacity,
+        buffers: (buffer(&mut rng), buffer(&mut rng)),
+        ports: *pick(&mut rng, &[0, 0, 0, 1, 5]),
     }
+}
+
+/// The bytes that a data connection moves at once. Small ones split line ends, so TYPE A has to
+/// put them together.
+fn buffer(rng: &mut Rng) -> usize {
+    *pick(rng, &[65_536, 65_536, 65_536, 4096, 100, 7, 2, 1])
 }
 
 fn disturbance(rng: &mut Rng, scene: &Scene) -> Disturbance {

@@ -13,10 +13,12 @@ use ftpdlib::{AuthenticationFailed, FTPConfig, ThrottledDTPHandler, TlsConfig};
 
 use crate::disk::Disk;
 use crate::plan::scene::{Answers, Encoding, Scene, Settings, Tls};
+use crate::script::Script;
 use crate::tls::Certificate;
 
-/// The settings of the server of a scene.
-pub fn config(scene: &Scene, disk: &Disk, late: &Late) -> FTPConfig {
+/// The settings of the server of a world.
+pub fn config(script: &Script, disk: &Disk, late: &Late) -> FTPConfig {
+    let scene = &script.scene;
     let settings = &scene.settings;
     let mut config = FTPConfig::default();
     let time = |time: Duration| (!time.is_zero()).then_some(time);
@@ -25,6 +27,11 @@ pub fn config(scene: &Scene, disk: &Disk, late: &Late) -> FTPConfig {
     config.dtp.timeout = time(settings.data_timeout);
     config.passive_dtp.timeout = time(settings.passive_timeout);
     config.active_dtp.timeout = time(settings.active_timeout);
+    (config.dtp.ac_in_buffer_size, config.dtp.ac_out_buffer_size) = script.buffers;
+    if script.ports > 0 {
+        let ports = FIRST_PORT..FIRST_PORT + script.ports;
+        config.passive_ports = Some(ports.collect());
+    }
     config.auth_failed_timeout = settings.auth_failed_timeout;
     config.max_login_attempts = settings.max_login_attempts;
     config.permit_foreign_addresses = settings.permit_foreign;
@@ -196,3 +203,6 @@ impl Late {
         any
     }
 }
+
+/// The first of the ports for passive data connections. The network draws from others.
+const FIRST_PORT: u16 = 20_000;

@@ -74,6 +74,8 @@ impl Shrinker {
         any |= self.change(|x| x.hurried = 0);
         any |= self.change(|x| x.capacity = usize::MAX);
         any |= self.change(|x| x.schedule = 1);
+        any |= self.change(|x| x.buffers = (65_536, 65_536));
+        any |= self.change(|x| x.ports = 0);
         any |= self.trees();
         any |= self.remove(
             |x| x.scene.users.len(),

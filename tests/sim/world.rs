@@ -53,6 +53,8 @@ pub enum Kind {
     Restless,
     /// A step on the disk did not run as its user.
     Identity,
+    /// The sessions hold too many bytes for their clients.
+    Memory,
     /// A TLS ticket was good for another client than its own.
     Ticket,
     /// Two runs of the same world differ.
@@ -133,7 +135,7 @@ impl<'a> World<'a> {
     fn new(script: &'a Script, disk: &Disk) -> Self {
         let scene = &script.scene;
         let late = Late::default();
-        let config = settings::config(scene, disk, &late);
+        let config = settings::config(script, disk, &late);
         let addresses: BTreeMap<_, _> = scene
             .clients
             .iter()
@@ -194,6 +196,7 @@ impl<'a> World<'a> {
                 client.tell_quiet(&mut self.judge);
             }
             self.check()?;
+            self.check_memory()?;
             match self.next() {
                 Some(next) => self.move_clock(next),
                 None if self.clients.iter().all(Client::is_gone) => break,
@@ -318,6 +321,19 @@ impl<'a> World<'a> {
             Some(broken) => Err(broken),
             None => Ok(()),
         }
+    }
+
+    /// Now and then, since it looks at all sessions.
+    fn check_memory(&self) -> Result<(), Wrong> {
+        if self.moments % 16 != 0 {
+            return Ok(());
+        }
+        let (held, sessions) = (self.server.queued_bytes(), self.server.sessions());
+        if held > sessions * HELD_MAX {
+            let text = format!("{sessions} sessions hold {held} bytes for their clients");
+            return Err((Kind::Memory, text));
+        }
+        Ok(())
     }
 
     // --- time
@@ -452,6 +468,9 @@ fn clients(script: &Script) -> Vec<Client<'_>> {
 
 /// How much longer a client waits for something to happen than the longest time-out of the server.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The most bytes that a session holds: 8 KiB of replies, and a buffer of data, which TLS holds
+/// once more with what it adds.
+const HELD_MAX: usize = 8 * 1024 + 3 * 65_536;
 /// Turns without the clock after which the server counts as restless.
 const TURNS_MAX: usize = 200_000;
 /// Deadlines after the last client that are waited for.

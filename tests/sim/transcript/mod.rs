@@ -81,6 +81,8 @@ pub fn print(script: &Script) -> String {
     line("", "schedule", &|out| script.schedule.put(out));
     line("", "hurried", &|out| script.hurried.put(out));
     line("", "capacity", &|out| script.capacity.put(out));
+    line("", "buffers", &|out| script.buffers.put(out));
+    line("", "ports", &|out| script.ports.put(out));
     let scene = &script.scene;
     line("", "settings", &|out| scene.settings.put(out));
     for home in &scene.homes {
@@ -130,7 +132,7 @@ pub fn print(script: &Script) -> String {
 /// # Errors
 /// The number of the line that is wrong, and why.
 pub fn parse(text: &str) -> Result<Script, String> {
-    let mut reader = Reader::default();
+    let mut reader = Reader::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -148,11 +150,12 @@ pub fn parse(text: &str) -> Result<Script, String> {
     reader.script()
 }
 
-#[derive(Default)]
 struct Reader {
     schedule: u64,
     hurried: u8,
     capacity: usize,
+    buffers: (usize, usize),
+    ports: u16,
     settings: Option<Settings>,
     users: Vec<User>,
     homes: Vec<Home>,
@@ -162,11 +165,29 @@ struct Reader {
 }
 
 impl Reader {
+    fn new() -> Self {
+        Self {
+            schedule: 0,
+            hurried: 0,
+            capacity: usize::MAX,
+            buffers: (65_536, 65_536),
+            ports: 0,
+            settings: None,
+            users: Vec::new(),
+            homes: Vec::new(),
+            clients: Vec::new(),
+            nets: Vec::new(),
+            disturbances: Vec::new(),
+        }
+    }
+
     fn line(&mut self, words: &mut Words<'_>) -> Result<(), String> {
         match words.next()? {
             "schedule" => self.schedule = Text::take(words)?,
             "hurried" => self.hurried = Text::take(words)?,
             "capacity" => self.capacity = Text::take(words)?,
+            "buffers" => self.buffers = Text::take(words)?,
+            "ports" => self.ports = Text::take(words)?,
             "settings" => self.settings = Some(Text::take(words)?),
             "home" => self.homes.push(Home {
                 root: Text::take(words)?,
@@ -227,6 +248,8 @@ impl Reader {
             schedule: self.schedule,
             hurried: self.hurried,
             capacity: self.capacity,
+            buffers: self.buffers,
+            ports: self.ports,
         })
     }
 }
