@@ -325,7 +325,7 @@ impl<'a> World<'a> {
 
     /// Now and then, since it looks at all sessions.
     fn check_memory(&self) -> Result<(), Wrong> {
-        if self.moments % 16 != 0 {
+        if !self.moments.is_multiple_of(16) {
             return Ok(());
         }
         let (held, sessions) = (self.server.queued_bytes(), self.server.sessions());
