@@ -38,6 +38,13 @@ impl Judge<'_> {
             }
             return self.bind(id);
         }
+        // After REIN the port is no parameter any more, but the transfer goes on.
+        if let Some(transfer) = &self.s.transfer
+            && transfer.port == of
+            && transfer.conn.is_none()
+        {
+            return self.bind(id);
+        }
         // A client that accepts when all has been sent.
         let waits = |transfer: &&mut Transfer| transfer.port == of && transfer.conn.is_none();
         if let Some(transfer) = self.s.ended.iter_mut().find(waits) {

@@ -45,7 +45,8 @@ impl Judge<'_> {
         }
         let allowed = verb.perm.is_none_or(|perm| self.has_perm(perm));
         let privileges = r.last() == b"550 Not enough privileges.";
-        if !self.is_loose() && allowed && privileges {
+        let replaces = verb.name == "RNTO" && !self.has_perm('d');
+        if !self.is_loose() && allowed && privileges && !replaces {
             return self.wrong(FaultKind::Code, c, "the privilege is there", r);
         }
         let Some(path_on_disk) = names::decode(self.encoding(), path) else {
@@ -53,7 +54,7 @@ impl Judge<'_> {
         };
         let normal = names::normal(&self.s.cwd, &path_on_disk);
         // `?` may stand for what cannot be shown.
-        let unsure = path.contains(&b'?') && !matches!(verb.name, "MKD" | "XMKD");
+        let unsure = normal.contains(&b'?') && !matches!(verb.name, "MKD" | "XMKD");
         if unsure && self.tree().get(&normal).is_none() {
             self.s.relaxed = true;
         }
@@ -63,7 +64,8 @@ impl Judge<'_> {
                 return self.done(c);
             }
             // A path that is no path is refused first.
-            let other = is_outside(r) || ends_as_directory(path);
+            let pattern = verb.name == "STAT" && path.iter().any(|byte| b"*?[".contains(byte));
+            let other = is_outside(r) || ends_as_directory(path) || pattern;
             if !privileges && !other && !self.is_loose() {
                 return self.wrong(FaultKind::Code, c, "550 Not enough privileges.", r);
             }
@@ -284,6 +286,10 @@ impl Judge<'_> {
             self.s.rnfr = None;
             return Ok(());
         }
+        if from.contains(&b'?') && self.tree().get(&from).is_none() {
+            // It stands for a name that cannot be shown.
+            self.s.relaxed = true;
+        }
         let source = self.tree().resolve(&from, false);
         let may_replace = self.has_perm('d');
         let fate = match (&source, &real) {
@@ -338,7 +344,7 @@ impl Judge<'_> {
         directory: bool,
     ) -> Verdict {
         if name == "SIZE" && self.s.ascii {
-            return match self.is_loose() {
+            return match self.is_loose() || directory {
                 true => self.code(c, r, &[550]),
                 false => self.want(c, r, "550 SIZE not allowed in ASCII mode."),
             };
@@ -424,7 +430,8 @@ impl Judge<'_> {
             .ok()
             .and_then(|mode| u32::from_str_radix(mode, 8).ok());
         let Some(number) = number.filter(|_| octal) else {
-            return self.code(c, r, &[501]);
+            // A path that is no path is refused first.
+            return self.code(c, r, &[501, 550]);
         };
         let fine = match &real {
             Ok(real) => real == b"/" || self.tree().get(real).is_some(),

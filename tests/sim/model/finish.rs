@@ -49,6 +49,9 @@ impl Judge<'_> {
             return (head == Some("ABOR")).then_some("ABOR");
         }
         let pending = transfer.conn.is_none();
+        if pending && !transfer.is_pending() {
+            return Some("a client that has not accepted");
+        }
         let port = self.s.port.as_ref();
         let unseen = port.is_none_or(|port| !port.is_seen);
         let replaced = head.is_some_and(|name| {
@@ -207,7 +210,8 @@ impl Judge<'_> {
         };
         if complete {
             let fine = matches!(conn.by_client, Some(End::Fin | End::Half)) && !conn.was_reset;
-            if !fine {
+            // Under TLS the end of the records comes before that of the connection.
+            if !fine && !self.s.prot {
                 return self.fault(
                     FaultKind::Code,
                     &what,

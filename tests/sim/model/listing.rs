@@ -30,8 +30,6 @@ pub struct Entry {
     pub mtime: Mtime,
     /// Where a link leads, for LIST.
     pub link: Option<Vec<u8>>,
-    /// It may be missing.
-    pub optional: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +91,13 @@ impl Expected {
         let (dir, name) = names::split(path);
         if dir == self.dir {
             self.loose.insert(names::in_listing(self.encoding, name));
+        } else if names::is_below(&self.dir, path) {
+            // A directory that is listed has another time.
+            for entry in &mut self.entries {
+                if names::is_below(&names::join(&self.dir, &entry.name), path) {
+                    entry.mtime = Mtime::ANY;
+                }
+            }
         }
         if names::is_below(path, &self.dir) {
             self.any = true;
@@ -100,7 +105,7 @@ impl Expected {
         // Links may lead there.
         for entry in &mut self.entries {
             if entry.link.is_some() || entry.kind == Shape::Link {
-                entry.optional = true;
+                self.loose.insert(entry.shown.clone());
             }
         }
     }
@@ -142,7 +147,7 @@ impl Expected {
             return Ok(());
         }
         for (entry, seen) in self.entries.iter().zip(seen) {
-            if !seen && !entry.optional && !self.loose.contains(&entry.shown) {
+            if !seen && !self.loose.contains(&entry.shown) {
                 return Err(format!(
                     "an entry is missing: {}",
                     entry.shown.escape_ascii()
@@ -307,7 +312,6 @@ fn entry(
         mode: seen.mode,
         mtime: seen.mtime,
         link,
-        optional: false,
     })
 }
 

@@ -216,7 +216,7 @@ impl Judge<'_> {
             .s
             .transfer
             .as_ref()
-            .is_some_and(|transfer| transfer.conn.is_none());
+            .is_some_and(|transfer| transfer.is_pending());
         if pending {
             return self.wrong(FaultKind::Code, c, "426 for the transfer first", r);
         }

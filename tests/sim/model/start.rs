@@ -209,6 +209,7 @@ impl Judge<'_> {
         let mut expected = match (name, &real) {
             // Only directories.
             ("MLSD", Ok(real)) if !self.tree().is_dir(real) => None,
+            ("MLSD", Err(_)) => None,
             _ => self.expected(style, path, normal, &real),
         };
         if expected.is_none() && self.is_loose() {

@@ -57,6 +57,12 @@ pub enum Mode {
 }
 
 impl Transfer {
+    /// Whether its data connection is not there. One that the server has made is, before the
+    /// client has accepted it.
+    pub fn is_pending(&self) -> bool {
+        self.conn.is_none() && !matches!(self.port, Some((false, _)))
+    }
+
     /// Whether the server has certainly seen its data connection.
     pub fn is_seen(&self, port: &Option<Port>) -> bool {
         let seen = port.as_ref().is_some_and(|port| port.is_seen);

@@ -14,7 +14,7 @@ impl Judge<'_> {
             .s
             .transfer
             .as_ref()
-            .is_some_and(|transfer| transfer.port.is_some());
+            .is_some_and(|transfer| transfer.port.is_some() && !transfer.promised);
         if taken && matches!(r.code, 200 | 227 | 229) {
             return self.wrong(FaultKind::Code, c, "the end of the transfer first", r);
         }
@@ -28,7 +28,7 @@ impl Judge<'_> {
             return self.done(c);
         }
         // Over `max_cons` there is none.
-        if settings.max_cons > 0 && r.code == 425 {
+        if settings.max_cons > 0 && r.code == 425 && r.text().starts_with(b"Too many") {
             self.s.port = None;
             return self.done(c);
         }
