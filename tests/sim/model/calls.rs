@@ -80,7 +80,7 @@ impl Judge<'_> {
                 _ => return Ok(()),
             };
             let fine = (receive, whole) == (began.receive, complete)
-                && (*path == began.path || self.is_loose() || self.is_behind_link(path));
+                && (*path == began.path || self.is_loose_home() || self.is_behind_link(path));
             if !fine {
                 let (began, call) = (format!("{began:?}"), format!("{call:?}"));
                 return self.fault(FaultKind::Callback, "a transfer", &began, &call);
@@ -89,6 +89,11 @@ impl Judge<'_> {
             self.s.file_calls.pop_front();
         }
         Ok(())
+    }
+
+    fn is_loose_home(&self) -> bool {
+        let shared = |home: usize| self.w.homes[home].shared;
+        self.s.relaxed || self.s.last_home.is_some_and(shared)
     }
 
     /// Whether a real path is one that links lead away from: callbacks have the name that was

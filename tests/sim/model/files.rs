@@ -9,6 +9,7 @@ use super::session::Command;
 use super::tree::{Lost, Mtime, What};
 use super::verbs::{self, Verb};
 use super::{FaultKind, Verdict};
+use crate::plan::scene::Tls;
 
 /// What a command on files must get.
 pub enum Fate {
@@ -54,8 +55,12 @@ impl Judge<'_> {
         };
         let normal = names::normal(&self.s.cwd, &path_on_disk);
         // `?` may stand for what cannot be shown.
-        let unsure = normal.contains(&b'?') && !matches!(verb.name, "MKD" | "XMKD");
-        if unsure && self.tree().get(&normal).is_none() {
+        // `?` may stand for what cannot be shown.
+        let looked_up = match verb.name {
+            "MKD" | "XMKD" | "STOU" => names::split(&normal).0,
+            _ => &normal,
+        };
+        if looked_up.contains(&b'?') && self.tree().get(looked_up).is_none() {
             self.s.relaxed = true;
         }
         if !allowed {
@@ -74,9 +79,14 @@ impl Judge<'_> {
         }
         let follow = !matches!(
             verb.name,
-            "DELE" | "RNFR" | "RNTO" | "MKD" | "XMKD" | "MLST"
+            "DELE" | "RNFR" | "RNTO" | "MKD" | "XMKD" | "MLST" | "STOU"
         );
         let real = self.tree().resolve(&normal, follow);
+        let policy = self.w.settings.tls == Tls::AllRequired && !self.s.prot;
+        if policy && is_transfer(verb.name) && r.code == 521 {
+            self.s.rest = 0;
+            return self.done(c);
+        }
         if real == Err(Lost::Outside) && !self.is_loose() {
             self.refused(Some(verb), true);
             self.code(c, r, &[550, 450, 553])?;

@@ -41,6 +41,8 @@ impl Judge<'_> {
             "PORT" | "EPRT" if self.s.transfer.is_none() => {
                 self.now < self.s.head_since + settings.active_timeout + SLACK
             }
+            // Another session may have the file: the server asks it to end, and waits.
+            "STOR" | "APPE" if self.is_loose() => true,
             _ => self.s.transfer.is_some() && verbs::needs_data(verb),
         };
         if patient || self.s.prot || self.s.http {

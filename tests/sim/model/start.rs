@@ -452,6 +452,11 @@ impl Judge<'_> {
             let earlier = self.s.transfer.take();
             if let Some(earlier) = earlier {
                 self.never_began(&earlier);
+                if let (Payload::Listing(listing), Payload::Upload(upload)) =
+                    (&mut what, &earlier.what)
+                {
+                    listing.changed(&upload.path);
+                }
             }
         }
         let texts: [&[u8]; 2] = [
