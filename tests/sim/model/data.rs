@@ -21,6 +21,7 @@ impl Judge<'_> {
             client_ended: None,
             by_server: false,
             was_reset: false,
+            is_secure: false,
             used_by: None,
             last: self.now,
         });

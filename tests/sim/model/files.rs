@@ -89,7 +89,8 @@ impl Judge<'_> {
         }
         if real == Err(Lost::Outside) && !self.is_loose() {
             self.refused(Some(verb), true);
-            self.code(c, r, &[550, 450, 553])?;
+            // Its other argument may be refused first.
+            self.code(c, r, &[550, 450, 553, 501])?;
             return self.done(c);
         }
         self.run(c, r, verb.name, mode, path, &normal, real)

@@ -211,7 +211,7 @@ impl Judge<'_> {
         if complete {
             let fine = matches!(conn.by_client, Some(End::Fin | End::Half)) && !conn.was_reset;
             // Under TLS the end of the records comes before that of the connection.
-            if !fine && !self.s.prot {
+            if !fine && !conn.is_secure {
                 return self.fault(
                     FaultKind::Code,
                     &what,

@@ -134,7 +134,7 @@ impl Expected {
                 if std::mem::replace(&mut seen[at], true) && !self.repeats(at) {
                     return Err(format!("an entry twice: {}", line.escape_ascii()));
                 }
-                if self.style != Style::Facts && self.loose.is_empty() {
+                if self.style != Style::Facts && self.loose.is_empty() && !self.repeats(at) {
                     let name = self.entries[at].name.clone();
                     if before.as_ref().is_some_and(|before| *before > name) {
                         return Err(format!("not sorted: {}", line.escape_ascii()));

@@ -27,7 +27,6 @@ impl Judge<'_> {
         }
         self.s.stage = Stage::Open;
         self.s.head_since = self.now;
-        self.s.last_active = self.now;
         let banner = settings.banner.clone();
         let most = settings.max_cons_per_ip;
         if most > 0 {
@@ -93,7 +92,7 @@ impl Judge<'_> {
         }
         if text == b"Data connection timed out." {
             // The client may read it long after the end of the connection.
-            let since = self.s.conns.last().map(|conn| conn.opened);
+            let since = self.s.conns.iter().map(|conn| conn.opened).min();
             let Some(since) = since else {
                 return wrong("no data connection");
             };

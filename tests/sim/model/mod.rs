@@ -352,6 +352,7 @@ impl Judge<'_> {
         match event {
             Event::Connected => {
                 self.s.stage = Stage::Silent;
+                self.s.last_active = self.now;
                 Ok(())
             }
             Event::Sent(bytes) => {
@@ -386,8 +387,9 @@ impl Judge<'_> {
                 Ok(())
             }
             Event::DataSecured { conn, ok } => {
-                if let (Some(conn), false) = (self.s.conn(conn), ok) {
-                    conn.was_reset = true;
+                if let Some(conn) = self.s.conn(conn) {
+                    conn.is_secure = ok;
+                    conn.was_reset |= !ok;
                 }
                 Ok(())
             }

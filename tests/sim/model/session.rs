@@ -51,6 +51,7 @@ pub struct Conn {
     pub client_ended: Option<Duration>,
     pub by_server: bool,
     pub was_reset: bool,
+    pub is_secure: bool,
     /// The transfer that has used it, by the serial of its command.
     pub used_by: Option<u64>,
     /// The last time that bytes went either way.

@@ -437,7 +437,7 @@ impl Judge<'_> {
     }
 
     /// The reply 1xx of a transfer.
-    fn begin(&mut self, c: &Command, r: &Reply, name: &'static str, what: Payload) -> Verdict {
+    fn begin(&mut self, c: &Command, r: &Reply, name: &'static str, mut what: Payload) -> Verdict {
         let loose = self.is_loose();
         if loose && matches!(r.code, 450 | 501 | 550..=554) {
             return self.done(c);
