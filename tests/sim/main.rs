@@ -18,11 +18,6 @@ mod disk;
 mod handler;
 mod judge;
 mod link;
-#[allow(
-    clippy::too_many_lines,
-    clippy::wrong_self_convention,
-    reason = "a rule of the model is read from its start to its end"
-)]
 mod model;
 mod panics;
 mod plan;

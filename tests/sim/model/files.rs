@@ -122,49 +122,11 @@ impl Judge<'_> {
                     self.s.cwd = normal.to_vec();
                 }
             }
-            "MKD" | "XMKD" => {
-                let fine = match &real {
-                    Ok(real) => self.may_make(real),
-                    Err(_) => false,
-                };
-                let text = [
-                    b"257 \"",
-                    &double_quotes(&shown)[..],
-                    b"\" directory created.",
-                ]
-                .concat();
-                let fate = if fine {
-                    Fate::Done(text)
-                } else {
-                    Fate::Fails(550)
-                };
-                if self.fate(c, r, fate)?
-                    && let Ok(real) = real
-                {
-                    let mtime = self.just_now(c);
-                    self.change(&real, |tree| {
-                        tree.make(&real, What::Dir, None, mtime);
-                    });
-                }
-            }
+            "MKD" | "XMKD" => self.mkd(c, r, &shown, real)?,
             "RMD" | "XRMD" => {
                 let real = self.tree().resolve(normal, false);
-                let fine = match &real {
-                    Ok(real) => {
-                        let tree = self.tree();
-                        real != b"/" && tree.is_dir(real) && tree.entries(real).next().is_none()
-                    }
-                    Err(_) => false,
-                };
-                let fate = match fine {
-                    true => Fate::Done(b"250 Directory removed.".to_vec()),
-                    false => Fate::Fails(550),
-                };
-                if self.fate(c, r, fate)?
-                    && let Ok(real) = real
-                {
-                    self.change(&real, |tree| tree.remove(&real));
-                }
+                let fine = matches!(&real, Ok(real) if self.is_empty_dir(real));
+                self.removes(c, r, "250 Directory removed.", fine, real)?;
             }
             "DELE" => {
                 let fine = match &real {
@@ -174,15 +136,7 @@ impl Judge<'_> {
                     }
                     Err(_) => false,
                 };
-                let fate = match fine {
-                    true => Fate::Done(b"250 File removed.".to_vec()),
-                    false => Fate::Fails(550),
-                };
-                if self.fate(c, r, fate)?
-                    && let Ok(real) = real
-                {
-                    self.change(&real, |tree| tree.remove(&real));
-                }
+                self.removes(c, r, "250 File removed.", fine, real)?;
             }
             "RNFR" => self.rnfr(c, r, normal, real)?,
             "RNTO" => self.rnto(c, r, real, directory)?,
@@ -192,6 +146,62 @@ impl Judge<'_> {
             _ => return self.transfer(c, r, name, path, normal, real),
         }
         self.done(c)
+    }
+
+    fn mkd(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        shown: &[u8],
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let fine = matches!(&real, Ok(real) if self.may_make(real));
+        let text = [
+            b"257 \"",
+            &double_quotes(shown)[..],
+            b"\" directory created.",
+        ]
+        .concat();
+        let fate = if fine {
+            Fate::Done(text)
+        } else {
+            Fate::Fails(550)
+        };
+        if self.fate(c, r, fate)?
+            && let Ok(real) = real
+        {
+            let mtime = self.just_now(c);
+            self.change(&real, |tree| {
+                tree.make(&real, What::Dir, None, mtime);
+            });
+        }
+        Ok(())
+    }
+
+    fn is_empty_dir(&mut self, real: &[u8]) -> bool {
+        let tree = self.tree();
+        real != b"/" && tree.is_dir(real) && tree.entries(real).next().is_none()
+    }
+
+    /// DELE and RMD.
+    fn removes(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        done: &str,
+        fine: bool,
+        real: Result<Vec<u8>, Lost>,
+    ) -> Verdict {
+        let fate = match fine {
+            true => Fate::Done(done.as_bytes().to_vec()),
+            false => Fate::Fails(550),
+        };
+        if self.fate(c, r, fate)?
+            && let Ok(real) = real
+        {
+            self.change(&real, |tree| tree.remove(&real));
+        }
+        Ok(())
     }
 
     /// Compares a reply with what the state says. True: the command has succeeded.

@@ -1,5 +1,6 @@
 //! How transfers end.
 
+use super::files::is_transfer;
 use super::judge::{Judge, find};
 use super::lines::{Cut, Reply};
 use super::session::Stage;
@@ -9,6 +10,9 @@ use super::verbs;
 use super::{FaultKind, Verdict};
 use crate::plan::step::End;
 use std::rc::Rc;
+
+/// The excuse of a transfer that another one replaces.
+const REPLACED: &str = "another transfer";
 
 impl Judge<'_> {
     /// Whether this is the final reply of the transfer in progress.
@@ -59,6 +63,10 @@ impl Judge<'_> {
         });
         if replaced && (pending || unseen) {
             return Some("another data port");
+        }
+        // Another transfer takes the place of one that has no data port, or had none.
+        if transfer.promised && (pending || unseen) && head.is_some_and(is_transfer) {
+            return Some(REPLACED);
         }
         if pending && (self.s.stage == Stage::Leaving || port.is_some_and(|port| port.stranger)) {
             return Some("QUIT");
@@ -115,7 +123,8 @@ impl Judge<'_> {
         transfer.code = Some(r.code);
         let what = format!("the transfer {}", transfer.name);
         let complete = r.code == 226;
-        if !complete && self.excuse(&transfer, r).is_none() {
+        let excuse = self.excuse(&transfer, r);
+        if !complete && excuse.is_none() {
             return self.fault(FaultKind::Code, &what, "226", &r.shown());
         }
         if complete && r.last() != b"226 Transfer complete." {
@@ -143,7 +152,10 @@ impl Judge<'_> {
         {
             began.complete = Some(complete);
         }
-        self.s.port = None;
+        // The data port is for the transfer that has taken its place.
+        if excuse != Some(REPLACED) || complete {
+            self.s.port = None;
+        }
         self.s.head_since = self.now;
         match &transfer.what {
             Payload::Upload(upload) => {
@@ -166,21 +178,6 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// A pending transfer that ends without a reply, since another one takes its place.
-    pub fn never_began(&mut self, transfer: &Transfer) {
-        if let Some(began) = self
-            .s
-            .began
-            .iter_mut()
-            .find(|began| began.serial == transfer.serial)
-        {
-            began.complete = Some(false);
-        }
-        if let Payload::Upload(upload) = &transfer.what {
-            self.leave_old(transfer, &upload.clone());
-        }
-    }
-
     /// An upload that never began: the old bytes stay, and a file that it has made goes.
     fn leave_old(&mut self, transfer: &Transfer, upload: &Upload) {
         if transfer.loose {
@@ -194,6 +191,7 @@ impl Judge<'_> {
         } else if !self.is_lost(transfer, upload) {
             self.w.homes[transfer.home].tree.remove(&upload.path);
             self.tell(&upload.path);
+            self.s.replaced = Some(upload.path.clone());
         }
     }
 

@@ -135,6 +135,8 @@ pub struct Session {
     pub ended: Vec<Transfer>,
     /// 426 has come for a transfer that ABOR ended: 226 follows.
     pub aborted: bool,
+    /// The file that a replaced upload has made, and taken away.
+    pub replaced: Option<Vec<u8>>,
     /// A line of HTTP was sent: the server may close.
     pub http: bool,
 
@@ -204,6 +206,7 @@ impl Session {
             conns: Vec::new(),
             ended: Vec::new(),
             aborted: false,
+            replaced: None,
             http: false,
             relaxed: false,
             connects: 0,

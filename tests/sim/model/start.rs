@@ -256,7 +256,7 @@ impl Judge<'_> {
                 return self.done(c);
             }
         };
-        let Some(bytes) = self.from_offset(c, r, rest, &bytes)? else {
+        let Some(bytes) = self.rest_of(c, r, rest, &bytes)? else {
             return self.done(c);
         };
         let wire = match self.s.ascii {
@@ -269,7 +269,7 @@ impl Judge<'_> {
     }
 
     /// The bytes from the position of REST; `None`: it is beyond the end, and the reply says so.
-    fn from_offset(
+    fn rest_of(
         &self,
         c: &Command,
         r: &Reply,
@@ -347,7 +347,7 @@ impl Judge<'_> {
             _ => None,
         };
         if let (Some(old), true) = (&old, rest > 0)
-            && self.from_offset(c, r, rest, old)?.is_none()
+            && self.rest_of(c, r, rest, old)?.is_none()
         {
             return self.done(c);
         }
@@ -356,18 +356,7 @@ impl Judge<'_> {
             _ if rest > 0 => Mode::Update(usize::try_from(rest).unwrap_or(0)),
             _ => Mode::Write,
         };
-        let started = matches!(r.code, 125 | 150);
-        let mut id = 0;
-        if started && !self.is_loose() {
-            let made = old.is_none();
-            if made {
-                let mtime = self.just_now(c);
-                let file = What::File(Rc::default());
-                self.change(&real, |tree| id = tree.make(&real, file, None, mtime));
-            } else if let Some(node) = self.tree().get(&real) {
-                id = node.id;
-            }
-        }
+        let id = self.opened(c, r, &real, old.is_none());
         let upload = Upload {
             id,
             path: real.clone(),
@@ -379,6 +368,22 @@ impl Judge<'_> {
         self.begin(c, r, name, Payload::Upload(Box::new(upload)))?;
         self.file_began(c, r, true, real);
         Ok(())
+    }
+
+    /// The number of the file that an upload has opened, and perhaps made.
+    fn opened(&mut self, c: &Command, r: &Reply, real: &[u8], made: bool) -> u32 {
+        let mut id = 0;
+        if self.is_loose() || !matches!(r.code, 125 | 150) {
+            return id;
+        }
+        if made {
+            let mtime = self.just_now(c);
+            let file = What::File(Rc::default());
+            self.change(real, |tree| id = tree.make(real, file, None, mtime));
+        } else if let Some(node) = self.tree().get(real) {
+            id = node.id;
+        }
+        id
     }
 
     /// Where STOU has made its file, by its reply.
@@ -443,21 +448,12 @@ impl Judge<'_> {
             return self.done(c);
         }
         if let Some(earlier) = &self.s.transfer {
-            if !earlier.promised || earlier.is_seen(&self.s.port) {
-                let name = earlier.name;
-                return self.wrong(FaultKind::Code, c, &format!("the end of {name} first"), r);
-            }
-            // One that was promised before any data port takes what comes: a second one takes its
-            // place.
-            let earlier = self.s.transfer.take();
-            if let Some(earlier) = earlier {
-                self.never_began(&earlier);
-                if let (Payload::Listing(listing), Payload::Upload(upload)) =
-                    (&mut what, &earlier.what)
-                {
-                    listing.changed(&upload.path);
-                }
-            }
+            let name = earlier.name;
+            return self.wrong(FaultKind::Code, c, &format!("the end of {name} first"), r);
+        }
+        // What the one before has taken with it may still be listed.
+        if let (Payload::Listing(listing), Some(path)) = (&mut what, self.s.replaced.take()) {
+            listing.changed(&path);
         }
         let texts: [&[u8]; 2] = [
             b"125 Data connection already open. Transfer starting.",
@@ -467,29 +463,7 @@ impl Judge<'_> {
         if !fine || !matches!(r.code, 125 | 150) {
             return self.wrong(FaultKind::Code, c, "125 or 150", r);
         }
-        let (mut conn, mut of) = (None, None);
-        let mut codes: &[u16] = &[150];
-        if let Some(port) = &self.s.port {
-            of = Some((port.passive, port.number));
-            conn = port.conn;
-            let ended = conn.is_some_and(|id| {
-                self.s
-                    .conns
-                    .iter()
-                    .any(|conn| conn.id == id && conn.has_ended())
-            });
-            codes = match port.passive {
-                false => &[125],
-                true if port.stranger => &[125, 150],
-                true if conn.is_none() => &[150],
-                true if ended || self.s.prot => &[125, 150],
-                true if conn == c.sees => &[125],
-                true => &[125, 150],
-            };
-            if !port.passive && (ended || self.s.prot) {
-                codes = &[125, 150];
-            }
-        }
+        let (codes, of, conn) = self.preliminary(c);
         self.code(c, r, codes)?;
         self.s.transfer = Some(Box::new(Transfer {
             serial: c.serial,
@@ -511,6 +485,24 @@ impl Judge<'_> {
             Some(id) => self.bind(id),
             None => Ok(()),
         }
+    }
+
+    /// The codes that may announce a transfer, its data port, and its data connection.
+    fn preliminary(&self, c: &Command) -> (&'static [u16], Option<(bool, u16)>, Option<u32>) {
+        let Some(port) = &self.s.port else {
+            return (&[150], None, None);
+        };
+        let (of, conn) = (Some((port.passive, port.number)), port.conn);
+        let mut conns = self.s.conns.iter();
+        let ended = conns.any(|found| Some(found.id) == conn && found.has_ended());
+        let codes: &[u16] = match port.passive {
+            _ if ended || self.s.prot || port.stranger => &[125, 150],
+            false => &[125],
+            true if conn.is_none() => &[150],
+            true if conn == c.sees => &[125],
+            true => &[125, 150],
+        };
+        (codes, of, conn)
     }
 }
 

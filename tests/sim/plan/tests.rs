@@ -23,9 +23,9 @@ pub fn checks() -> Vec<(&'static str, fn())> {
                 for client in scene.clients {
                     tempers.insert(client.temper);
                     for step in client.steps {
-                        let line = match &step {
-                            Step::Command { line, .. } | Step::Transfer { line, .. } => line,
-                            _ => continue,
+                        let (Step::Command { line, .. } | Step::Transfer { line, .. }) = &step
+                        else {
+                            continue;
                         };
                         let word = line.split(|byte| *byte == b' ').next().unwrap_or(b"");
                         verbs.insert(String::from_utf8_lossy(word).into_owned());
