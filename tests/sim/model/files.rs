@@ -57,6 +57,7 @@ impl Judge<'_> {
         // `?` may stand for what cannot be shown.
         // `?` may stand for what cannot be shown.
         let looked_up = match verb.name {
+            "STOU" if path.is_empty() => &normal,
             "MKD" | "XMKD" | "STOU" => names::split(&normal).0,
             _ => &normal,
         };

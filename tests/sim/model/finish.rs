@@ -39,8 +39,13 @@ impl Judge<'_> {
 
     /// Why a transfer may fail now.
     fn excuse(&self, transfer: &Transfer, r: &Reply) -> Option<&'static str> {
-        if let Some(excuse) = transfer.excuse {
-            return Some(excuse);
+        let port = self.s.port.as_ref();
+        let unseen = port.is_none_or(|port| !port.is_seen);
+        let head = self.head();
+        // Another transfer takes the place of one that has no data port, or had none.
+        let is_unused = transfer.conn.is_none() || unseen;
+        if transfer.promised && is_unused && head.is_some_and(is_transfer) && r.code == 426 {
+            return Some(REPLACED);
         }
         if transfer.loose || self.s.relaxed {
             return Some("the disk");
@@ -48,7 +53,6 @@ impl Judge<'_> {
         if self.s.client_end.is_some() || self.s.was_reset || self.w.drained.is_some() {
             return Some("the end of the session");
         }
-        let head = self.head();
         if r.code == 426 && r.text() == b"Transfer aborted via ABOR." {
             return (head == Some("ABOR")).then_some("ABOR");
         }
@@ -56,17 +60,11 @@ impl Judge<'_> {
         if pending && !transfer.is_pending() {
             return Some("a client that has not accepted");
         }
-        let port = self.s.port.as_ref();
-        let unseen = port.is_none_or(|port| !port.is_seen);
         let replaced = head.is_some_and(|name| {
             matches!(name, "PASV" | "EPSV" | "PORT" | "EPRT" | "REIN" | "AUTH")
         });
         if replaced && (pending || unseen) {
             return Some("another data port");
-        }
-        // Another transfer takes the place of one that has no data port, or had none.
-        if transfer.promised && (pending || unseen) && head.is_some_and(is_transfer) {
-            return Some(REPLACED);
         }
         if pending && (self.s.stage == Stage::Leaving || port.is_some_and(|port| port.stranger)) {
             return Some("QUIT");

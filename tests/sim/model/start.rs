@@ -474,7 +474,6 @@ impl Judge<'_> {
             port: of,
             promised: of.is_none(),
             started: self.now,
-            excuse: None,
             loose,
             code: None,
         }));

@@ -19,8 +19,6 @@ pub struct Transfer {
     /// It got 150 when there was no data port.
     pub promised: bool,
     pub started: Duration,
-    /// Why it may end with an error.
-    pub excuse: Option<&'static str>,
     /// Judged loosely: the disk was at fault, or others work in the home.
     pub loose: bool,
     /// The final reply has come: this code.
