@@ -64,6 +64,11 @@ impl Judge<'_> {
         if looked_up.contains(&b'?') && self.tree().get(looked_up).is_none() {
             self.s.relaxed = true;
         }
+        let policy = self.w.settings.tls == Tls::AllRequired && !self.s.prot;
+        if policy && is_transfer(verb.name) && r.code == 521 {
+            self.s.rest = 0;
+            return self.done(c);
+        }
         if !allowed {
             self.refused(Some(verb), true);
             if verb.name == "STOU" && r.code == 450 {
@@ -83,11 +88,6 @@ impl Judge<'_> {
             "DELE" | "RNFR" | "RNTO" | "MKD" | "XMKD" | "MLST" | "STOU"
         );
         let real = self.tree().resolve(&normal, follow);
-        let policy = self.w.settings.tls == Tls::AllRequired && !self.s.prot;
-        if policy && is_transfer(verb.name) && r.code == 521 {
-            self.s.rest = 0;
-            return self.done(c);
-        }
         if real == Err(Lost::Outside) && !self.is_loose() {
             self.refused(Some(verb), true);
             // Its other argument may be refused first.
@@ -410,7 +410,8 @@ impl Judge<'_> {
         let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
         let Some(seconds) = parse_time(whole).filter(|_| digits) else {
             // A path that is no path is refused first.
-            self.code(c, r, if directory { &[501, 550] } else { &[501] })?;
+            let either = directory || self.is_loose();
+            self.code(c, r, if either { &[501, 550] } else { &[501] })?;
             return self.done(c);
         };
         let fine = match &real {
