@@ -8,6 +8,7 @@ use super::transfer::{Payload, Transfer, Upload};
 use super::tree::{Mtime, What};
 use super::verbs;
 use super::{FaultKind, Verdict};
+use crate::plan::scene::Tls;
 use crate::plan::step::End;
 use std::rc::Rc;
 
@@ -69,7 +70,7 @@ impl Judge<'_> {
         if pending && (self.s.stage == Stage::Leaving || port.is_some_and(|port| port.stranger)) {
             return Some("QUIT");
         }
-        if self.s.prot {
+        if self.s.prot || r.code == 522 && self.w.settings.tls != Tls::Off {
             return Some("a handshake");
         }
         let conn = self

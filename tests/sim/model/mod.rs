@@ -438,16 +438,6 @@ impl Judge<'_> {
         Ok(())
     }
 
-    fn has_quit(&self) -> bool {
-        self.s.queue.iter().any(|command| match &command.cut {
-            Cut::Line(line) => {
-                let tail = &line[line.len().saturating_sub(4)..];
-                tail.eq_ignore_ascii_case(b"QUIT")
-            }
-            Cut::TooLong(_) => false,
-        })
-    }
-
     fn ended(&mut self, by: By) -> Verdict {
         match by {
             By::Client(end) => self.s.client_end = Some(end),
@@ -456,11 +446,8 @@ impl Judge<'_> {
                 self.s.server_end = true;
                 // Under TLS the client has said so in a record, which is not told.
                 let notified = self.s.secure && self.s.queue.is_empty();
-                // A reset after QUIT may cost the client what it has not read.
-                let quits = by == By::ServerReset && self.has_quit();
                 let why = self.s.stage == Stage::Leaving
                     || notified
-                    || quits
                     || self.s.client_end.is_some()
                     || self.s.was_reset
                     || self.s.http

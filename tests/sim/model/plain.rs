@@ -273,7 +273,9 @@ impl Judge<'_> {
             };
             port.stranger || conn.is_some_and(ended)
         });
+        let in_time = self.s.refused_at.is_some_and(|at| c.sent <= at);
         match (&self.s.port, gone) {
+            (None, _) if in_time => self.code(c, r, &[225])?,
             (None, _) => self.want(c, r, nothing)?,
             (Some(_), false) => self.want(c, r, closed)?,
             (Some(_), true) => self.code(c, r, &[225])?,

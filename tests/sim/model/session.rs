@@ -133,6 +133,8 @@ pub struct Session {
     pub conns: Vec<Conn>,
     /// Listings and downloads whose final reply has come, and whose data may still be read.
     pub ended: Vec<Transfer>,
+    /// When PORT or EPRT has failed last: an ABOR that was sent before counts as in time.
+    pub refused_at: Option<Duration>,
     /// 426 has come for a transfer that ABOR ended: 226 follows.
     pub aborted: bool,
     /// The file that a replaced upload has made, and taken away.
@@ -205,6 +207,7 @@ impl Session {
             transfer: None,
             conns: Vec::new(),
             ended: Vec::new(),
+            refused_at: None,
             aborted: false,
             replaced: None,
             http: false,

@@ -252,7 +252,9 @@ impl Judge<'_> {
             Some(bytes) => bytes,
             None if self.is_loose() => Rc::default(),
             // It was opened before the upload that had made it was replaced.
-            None if r.code == 150 && self.s.replaced.as_ref() == real.as_ref().ok() => Rc::default(),
+            None if r.code == 150 && self.s.replaced.as_ref() == real.as_ref().ok() => {
+                Rc::default()
+            }
             None => {
                 self.code(c, r, &[550])?;
                 return self.done(c);

@@ -134,6 +134,7 @@ impl Judge<'_> {
             }
             _ => {
                 self.want(c, r, "425 Can't connect to specified address.")?;
+                self.s.refused_at = Some(self.now);
                 self.s.port = None;
             }
         }
