@@ -276,6 +276,7 @@ macro_rules! pages {
         /// [porting]: crate::porting
         /// [tls-names]: crate::porting#pyftpdlibhandlerstls_ftphandler
         /// [contributing]: crate::docs::contributing
+        /// [testing]: crate::docs::testing
         /// [architecture]: crate::architecture
         /// [glossary]: crate::architecture#glossary
         /// [differences]: crate::architecture#where-ftpdlib-differs-from-pyftpdlib-on-purpose
@@ -303,6 +304,7 @@ pub mod docs {
         ftps: "../docs/FTPS.md";
         commands: "../docs/COMMANDS.md";
         contributing: "../CONTRIBUTING.md";
+        testing: "../docs/TESTING.md";
         // What it shows is quoted from the examples: parts, which do not compile alone.
         #[cfg(not(doctest))]
         recipes: "../docs/RECIPES.md";
