@@ -7,7 +7,6 @@ use super::names;
 use super::session::{Due, Stage};
 use super::tree::What;
 use super::{Callback, FaultKind, Verdict};
-use crate::plan::scene::Kind;
 
 /// A real path, as the disk of the model names it.
 pub fn path_of(bytes: &[u8]) -> PathBuf {
@@ -142,63 +141,17 @@ impl Judge<'_> {
                 &shown,
             );
         }
-        let answered = self.s.is_idle() && !self.s.relaxed && self.s.client_end.is_none();
-        let answered = answered && !self.s.was_reset;
+        let answered = self.s.is_idle() && !self.s.relaxed;
         if answered && calls > began {
             return self.fault(FaultKind::Callback, "the end", "no more callbacks", &shown);
         }
         let Some(home) = self.s.last_home.filter(|_| !answered) else {
             return Ok(());
         };
-        if !self.w.homes[home].shared {
-            // Commands without a reply may have run, or not.
-            let tree = self.disk.tree(home);
-            self.w.homes[home].tree.replace(&tree);
-            self.w.homes[home].changed = false;
+        match self.w.homes[home].shared {
+            true => Ok(()),
+            false => self.explain(home),
         }
-        Ok(())
-    }
-
-    /// Compares the tree of a home with the disk.
-    pub fn compare(&self, home: usize) -> Verdict {
-        let known = &self.w.homes[home].tree;
-        let there = self.disk.tree(home);
-        let what = format!("the home {home}");
-        for (path, node) in &there {
-            let name = path.escape_ascii().to_string();
-            let Some(model) = known.get(path) else {
-                return self.fault(FaultKind::Tree, &what, "no such entry", &name);
-            };
-            let fine = match (&model.what, &node.kind) {
-                (What::Dir, Kind::Dir) | (What::Flux, Kind::File(_)) => true,
-                (What::Link(a), Kind::Link(b)) => a == b,
-                (What::File(bytes), Kind::File(found)) => {
-                    if **bytes != *found {
-                        let text = super::finish::difference(bytes, found);
-                        return self.fault(FaultKind::File, &what, &name, &text);
-                    }
-                    true
-                }
-                _ => false,
-            };
-            if !fine {
-                return self.fault(FaultKind::Tree, &what, "another type", &name);
-            }
-            if model.mode.is_some_and(|mode| mode != node.mode) {
-                return self.fault(FaultKind::Tree, &what, "another mode", &name);
-            }
-            if !model.mtime.permits(node.mtime) {
-                let text = format!("{name} at {}", node.mtime);
-                return self.fault(FaultKind::Tree, &what, &format!("{:?}", model.mtime), &text);
-            }
-        }
-        for (path, _) in known.all() {
-            if !there.contains_key(path) {
-                let name = path.escape_ascii().to_string();
-                return self.fault(FaultKind::Tree, &what, &name, "no such entry");
-            }
-        }
-        Ok(())
     }
 
     /// What must have come before the server is at rest.

@@ -13,6 +13,7 @@ use crate::plan::step::End;
 
 pub mod calls;
 mod data;
+mod disk;
 mod files;
 mod finish;
 mod judge;
