@@ -1,7 +1,7 @@
 //! Data connections.
 
 use super::finish::difference;
-use super::judge::Judge;
+use super::judge::{Judge, Stray};
 use super::session::Conn;
 use super::transfer::{Payload, Transfer};
 use super::{By, FaultKind, Verdict};
@@ -22,6 +22,7 @@ impl Judge<'_> {
             by_server: false,
             was_reset: false,
             is_secure: false,
+            is_stray: false,
             used_by: None,
             last: self.now,
         });
@@ -54,6 +55,15 @@ impl Judge<'_> {
             if let Some(conn) = self.s.conn(id) {
                 conn.used_by = Some(serial);
             }
+        } else if passive {
+            if let Some(conn) = self.s.conn(id) {
+                conn.is_stray = true;
+            }
+            self.w.strays.push(Stray {
+                at: self.now,
+                from: self.s.ip,
+                number,
+            });
         }
         Ok(())
     }
@@ -124,7 +134,7 @@ impl Judge<'_> {
             By::Server => conn.by_server = true,
             By::ServerReset | By::Network => conn.was_reset = true,
         }
-        let nobody = conn.used_by.is_none() && !conn.early.is_empty();
+        let nobody = !conn.is_stray && conn.used_by.is_none() && !conn.early.is_empty();
         let conn_id = conn.id;
         let unread = !self.s.queue.is_empty();
         if by == By::Server && nobody && !unread && self.s.transfer.is_none() {

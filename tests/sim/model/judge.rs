@@ -1,5 +1,6 @@
 //! From a reply to the command that it answers.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::lines::{Cut, Reply};
@@ -18,6 +19,16 @@ pub struct World {
     pub homes: Vec<HomeState>,
     pub wall: i64,
     pub drained: Option<Duration>,
+    /// Connections to passive ports that are not, or no longer, those of the client.
+    pub strays: Vec<Stray>,
+}
+
+/// A client has connected to a port that may be one of another session by now.
+#[derive(Debug)]
+pub struct Stray {
+    pub at: Duration,
+    pub from: IpAddr,
+    pub number: u16,
 }
 
 #[derive(Debug)]

@@ -233,6 +233,7 @@ impl Model {
                 homes: homes.collect(),
                 wall,
                 drained: None,
+                strays: Vec::new(),
             },
             sessions: sessions.collect(),
         }
@@ -256,9 +257,31 @@ impl Model {
             now,
             disk,
         };
+        let strays = judge.w.strays.len();
         let verdict = judge.event(event);
         self.sessions[client] = Some(session);
+        if self.world.strays.len() > strays {
+            self.strayed();
+        }
         verdict
+    }
+
+    /// A client has connected to a port that another session may have.
+    fn strayed(&mut self) {
+        let Some(stray) = self.world.strays.last() else {
+            return;
+        };
+        let permits = self.world.settings.permit_foreign;
+        for session in self.sessions.iter_mut().flatten() {
+            let may = permits || session.ip == stray.from;
+            if let Some(port) = &mut session.port
+                && port.passive
+                && port.number == stray.number
+                && may
+            {
+                port.stranger = true;
+            }
+        }
     }
 
     /// The disk has done something to an operation in `home` on `path` (an FTP path).

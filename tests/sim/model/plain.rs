@@ -388,13 +388,23 @@ impl Judge<'_> {
             true => None,
             false => self.s.conns.iter().find(fresh).map(|conn| conn.id),
         };
+        let permits = self.w.settings.permit_foreign;
+        // The client itself may have meant an earlier port of the same number.
+        let own = |conn: &Conn| conn.passive && conn.number == number && conn.opened >= c.sent;
+        let earlier = passive && self.s.conns.iter().any(own);
+        let stranger = passive
+            && self.w.strays.iter().any(|stray| {
+                let may = permits || stray.from == self.s.ip;
+                stray.number == number && stray.at >= c.sent && may
+            })
+            || earlier;
         self.s.port = Some(Port {
             passive,
             number,
             since: c.sent,
             conn,
             is_seen: false,
-            stranger: false,
+            stranger,
         });
         if let Some(transfer) = &mut self.s.transfer {
             transfer.port = Some((passive, number));

@@ -52,6 +52,8 @@ pub struct Conn {
     pub by_server: bool,
     pub was_reset: bool,
     pub is_secure: bool,
+    /// It was made to a port that is not the session's.
+    pub is_stray: bool,
     /// The transfer that has used it, by the serial of its command.
     pub used_by: Option<u64>,
     /// The last time that bytes went either way.

@@ -468,6 +468,8 @@ impl Judge<'_> {
             return self.wrong(FaultKind::Code, c, "125 or 150", r);
         }
         let (codes, of, conn) = self.preliminary(c);
+        // Somebody else may have the data connection.
+        let stolen = self.s.port.as_ref().is_some_and(|port| port.stranger);
         self.code(c, r, codes)?;
         self.s.transfer = Some(Box::new(Transfer {
             serial: c.serial,
@@ -478,7 +480,8 @@ impl Judge<'_> {
             port: of,
             promised: of.is_none(),
             started: self.now,
-            loose,
+            loose: loose || stolen,
+            stolen,
             code: None,
         }));
         self.s.queue.pop_front();

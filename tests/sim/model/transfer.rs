@@ -21,6 +21,8 @@ pub struct Transfer {
     pub started: Duration,
     /// Judged loosely: the disk was at fault, or others work in the home.
     pub loose: bool,
+    /// A foreign client may have its data connection.
+    pub stolen: bool,
     /// The final reply has come: this code.
     pub code: Option<u16>,
 }
