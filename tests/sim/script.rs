@@ -1,5 +1,6 @@
 //! A world as pure data, and how a seed makes it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -144,15 +145,29 @@ pub fn generate(seed: u64) -> Script {
         });
     }
     Script {
-        scene,
         nets,
         disturbances,
         schedule: rng.u64(..),
         hurried: *pick(&mut rng, &[0, 0, 10, 50]),
         capacity,
         buffers: (buffer(&mut rng), buffer(&mut rng)),
-        ports: *pick(&mut rng, &[0, 0, 0, 1, 5]),
+        ports: match may_take_over(&scene) {
+            true => 0,
+            false => *pick(&mut rng, &[0, 1, 5]),
+        },
+        scene,
     }
+}
+
+/// Whether a client that connects late to a port of its own may get the data connection of another
+/// one, which has the port by now. With few ports that would happen often.
+fn may_take_over(scene: &Scene) -> bool {
+    let addresses: BTreeSet<_> = scene
+        .clients
+        .iter()
+        .map(|client| client.from.ip())
+        .collect();
+    scene.settings.permit_foreign || addresses.len() < scene.clients.len()
 }
 
 /// The bytes that a data connection moves at once. Small ones split line ends, so TYPE A has to
