@@ -14,6 +14,8 @@ use crate::world::{Failure, Kind, run as run_world};
 pub struct Range {
     /// The first seed; the others follow.
     pub from: u64,
+    /// The seed that is not run any more.
+    pub to: Option<u64>,
     pub seconds: Option<Duration>,
     pub sessions: Option<u64>,
     /// How many threads run worlds. A world stays on one of them.
@@ -28,6 +30,7 @@ impl Default for Range {
     fn default() -> Self {
         Self {
             from: 0,
+            to: None,
             seconds: None,
             sessions: None,
             jobs: 1,
@@ -153,6 +156,10 @@ impl Shared {
 fn work(shared: &Shared, range: &Range) {
     while !shared.is_over(range) {
         let seed = shared.next.fetch_add(1, Relaxed);
+        if range.to.is_some_and(|to| seed >= to) {
+            shared.stop.store(true, Relaxed);
+            return;
+        }
         let script = generate(seed);
         match run_world(&script, false) {
             Ok(_) => {}
