@@ -32,19 +32,19 @@ ALL = "elradfmwMT"
 NOT_TRANSCRIPTS = ("tree.txt",)
 
 
-def run_in_venv():
-    """Go on in a Python that has pyftpdlib, made at first if need be."""
+def run_in_venv(name="transcripts", *more):
+    """Go on in a Python that has pyftpdlib and more, made at first if need be."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    home = os.path.join(cache, f"ftpdlib-transcripts-{VERSION}")
+    home = os.path.join(cache, f"ftpdlib-{name}-{VERSION}")
     python = os.path.join(home, "bin", "python")
     if os.path.realpath(sys.prefix) == os.path.realpath(home):
         return
     if not os.path.exists(os.path.join(home, "complete")):
         venv.create(home, clear=True, with_pip=True)
         pip = [python, "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, f"pyftpdlib=={VERSION}"], check=True)
+        subprocess.run([*pip, f"pyftpdlib=={VERSION}", *more], check=True)
         open(os.path.join(home, "complete"), "w").close()
-    os.execv(python, [python, os.path.abspath(__file__), *sys.argv[1:]])
+    os.execv(python, [python, os.path.abspath(sys.argv[0]), *sys.argv[1:]])
 
 
 # --- escapes
