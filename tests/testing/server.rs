@@ -353,3 +353,26 @@ fn close() {
     assert_eq!((server.slots(), server.timers()), (0, 0));
     assert!(client.stream.is_closed() && data.is_closed());
 }
+
+/// The transfer that waits is replaced while the connection for it is there already.
+#[test]
+fn a_connection_for_the_transfer_that_replaces_another() {
+    let place = place();
+    let server = server(place.config.clone(), 1);
+    let client = Client::login(&server, "10.0.0.2");
+    for first in ["MLSD", "RETR a", "STOR b"] {
+        place.write("a", b"x");
+        let reply = client.command(first);
+        assert!(reply.starts_with("150 "), "{reply}");
+        let to = SocketAddr::new(server.address().ip(), port(&client.command("PASV")));
+        // The server sees the command first.
+        client.send("STOR f");
+        let data = server.connect(at("10.0.0.2:0"), to).unwrap();
+        assert_eq!(data.write(b"bytes").unwrap(), 5);
+        data.shutdown();
+        let replies = client.receive();
+        let codes: Vec<_> = replies.lines().map(|line| &line[..3]).collect();
+        assert_eq!(codes, ["426", "150", "226"], "{replies}");
+        assert_eq!(place.read("f"), b"bytes");
+    }
+}
