@@ -188,31 +188,29 @@ impl Lookup {
         if self.kind == ArgKind::Status && has_magic(&self.path) && !fs.lexists(state, &path) {
             return Err(FilesystemError::new("Globbing not supported").into());
         }
-        let names_no_file = names_directory(&self.path) && self.wants_file(fs, state, &path)?;
-        Ok(Found {
-            path,
-            names_no_file,
-        })
+        let refusal = self.refuse_directory(fs, state, &path);
+        Ok(Found { path, refusal })
     }
 
-    /// Whether a path that can only be a directory is not one for this command.
-    ///
-    /// # Errors
-    /// The command needs something that exists, and there is no directory of this name.
-    fn wants_file(
+    /// The reply if the path can only be that of a directory, and is none for this command.
+    fn refuse_directory(
         &self,
         fs: &dyn AbstractedFS,
         state: &FSState,
         path: &Path,
-    ) -> Result<bool, FSError> {
+    ) -> Option<Reply> {
+        if !names_directory(&self.path) {
+            return None;
+        }
         match (self.perm, self.kind) {
-            (Perm::Write | Perm::Append, _) => return Ok(true),
+            (Perm::Write | Perm::Append, _) => return Some(NAMES_DIRECTORY),
             // A directory may get such a name.
             (Perm::Rename, ArgKind::Target) => {
                 let source = self.source.as_deref();
-                return Ok(source.is_some_and(|source| !fs.isdir(state, source)));
+                let is_file = source.is_some_and(|source| !fs.isdir(state, source));
+                return is_file.then_some(NAMES_DIRECTORY);
             }
-            (_, kind) if !kind.must_exist() => return Ok(false),
+            (_, kind) if !kind.must_exist() => return None,
             _ => {}
         }
         // As in the system's calls: to remove or rename a link, it is named without a slash.
@@ -220,9 +218,9 @@ impl Lookup {
         if fs.lexists(state, path)
             && (!fs.isdir(state, path) || (acts_on_link && fs.islink(state, path)))
         {
-            return Err(FSError::from_errno(libc::ENOTDIR));
+            return Some(FSError::from_errno(libc::ENOTDIR).into());
         }
-        Ok(false)
+        None
     }
 
     /// Whether the path lies inside the user's root. A command on a name itself does not follow
@@ -270,8 +268,8 @@ impl Lookup {
 /// The result of a [`Lookup`].
 pub(super) struct Found {
     path: PathBuf,
-    /// Whether the argument names a directory, and the command makes another file.
-    names_no_file: bool,
+    /// Why the path is none for this command: it can only be that of a directory.
+    refusal: Option<Reply>,
 }
 
 impl PathCommand {
@@ -284,16 +282,17 @@ impl PathCommand {
         let refuse = |arg: String, reply| Err(Refusal::new(&*self.name, arg, reply));
         match found {
             Err(err) => refuse(self.text.clone(), err.into()),
+            // A user who may not use the path learns nothing about it.
             Ok(Found { path, .. })
                 if !s.authorizer().has_perm(&s.username, self.perm, Some(&path)) =>
             {
                 let arg = path.to_string_lossy().into_owned();
                 refuse(arg, Reply::new(550, "Not enough privileges."))
             }
-            Ok(found) if found.names_no_file => {
-                refuse(found.path.to_string_lossy().into_owned(), NAMES_DIRECTORY)
-            }
-            Ok(found) => Ok(found.path),
+            Ok(Found { path, refusal }) => match refusal {
+                Some(reply) => refuse(path.to_string_lossy().into_owned(), reply),
+                None => Ok(path),
+            },
         }
     }
 

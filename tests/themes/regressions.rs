@@ -190,6 +190,20 @@ fn overridden(
     }
 }
 
+/// A client without the permission cannot find out whether a name is that of a file.
+#[test]
+fn permissions_come_before_final_slashes() {
+    let server = Server::with(MODE, overridden("D", "el", false));
+    let mut client = server.login();
+    server.write("D/file", b"x");
+    for name in ["D/file", "D/file/", "D/missing/", "D/"] {
+        for command in ["DELE", "RETR", "STOR", "SITE CHMOD 600"] {
+            let reply = client.expect(550, format!("{command} {name}"));
+            assert_eq!(reply, "550 Not enough privileges.", "{command} {name}");
+        }
+    }
+}
+
 /// The permission of the new file counts: neither a directory whose name has the same beginning
 /// nor any existing file does.
 #[test]
