@@ -472,6 +472,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// once more with what it adds.
 const HELD_MAX: usize = 8 * 1024 + 3 * 65_536;
 /// Turns without the clock after which the server counts as restless.
-const TURNS_MAX: usize = 200_000;
+const TURNS_MAX: usize = 20_000;
 /// Deadlines after the last client that are waited for.
 const DEADLINES_MAX: usize = 20_000;
