@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::plan::scene::{Kind, Scene, Tree};
 use crate::plan::step::End;
 
+mod attributes;
 pub mod calls;
 mod data;
 mod disk;
@@ -19,6 +20,7 @@ mod finish;
 mod judge;
 mod lines;
 mod listing;
+mod lists;
 mod login;
 mod names;
 mod plain;
@@ -30,6 +32,7 @@ mod transfer;
 mod tree;
 mod verbs;
 mod ways;
+mod wrong;
 
 use judge::{HomeState, Judge, World};
 use lines::Cut;
