@@ -376,6 +376,9 @@ pub fn verbs() -> impl Iterator<Item = &'static str> {
 
 impl Judge<'_> {
     fn event(&mut self, event: Event<'_>) -> Verdict {
+        if !matches!(event, Event::Quiet | Event::Callback(_)) {
+            self.s.touched = self.now;
+        }
         match event {
             Event::Connected => {
                 self.s.stage = Stage::Silent;

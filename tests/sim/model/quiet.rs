@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::judge::{Judge, SLACK};
 use super::lines::Cut;
+use super::session::Conn;
 use super::transfer::{Payload, Transfer};
 use super::verbs;
 use super::{FaultKind, Verdict};
+use crate::plan::scene::Answers;
 use crate::plan::step::End;
 
 /// How long the final reply of a short download may wait for its client to close.
@@ -26,7 +28,7 @@ impl Judge<'_> {
             }
         }
         let Some(head) = self.s.queue.front() else {
-            return Ok(());
+            return self.time_outs();
         };
         let Cut::Line(line) = &head.cut else {
             return self.fault(FaultKind::Missing, "a long line", "500", "silence");
@@ -34,10 +36,7 @@ impl Judge<'_> {
         let verb = verbs::parse(line, true).verb.map_or("", |verb| verb.name);
         let settings = &self.w.settings;
         let patient = match verb {
-            "PASS" if self.s.login.is_none() => {
-                // The authorizer, the delay of a refusal, or both.
-                self.s.asked.is_some()
-            }
+            "PASS" if self.s.login.is_none() && self.s.asked.is_some() => self.may_wait(),
             "PORT" | "EPRT" if self.s.transfer.is_none() => {
                 self.now < self.s.head_since + settings.active_timeout + SLACK
             }
@@ -56,6 +55,53 @@ impl Judge<'_> {
         )
     }
 
+    /// Whether PASS may still wait: for the authorizer, or for the delay of a refusal.
+    fn may_wait(&self) -> bool {
+        let settings = &self.w.settings;
+        let answer = match settings.authorizer {
+            Answers::AtOnce => Duration::ZERO,
+            // The world decides when the job runs.
+            Answers::Job => return true,
+            Answers::Later(delay) => delay,
+        };
+        let latest = self.s.head_since + answer + settings.auth_failed_timeout;
+        self.now < latest + SLACK
+    }
+
+    /// Whether a time-out should have come by now. The clock of the model begins with what the
+    /// client has read or sent last, which is never before that of the server.
+    fn time_outs(&self) -> Verdict {
+        let settings = &self.w.settings;
+        let over = |since: Duration, limit: Duration| {
+            !limit.is_zero() && self.now > since + limit + SLACK + Duration::from_secs(1)
+        };
+        if let Some(port) = &self.s.port {
+            let waits = port.passive && port.conn.is_none() && !port.stranger;
+            if waits && over(self.s.touched.max(port.since), settings.passive_timeout) {
+                return self.fault(FaultKind::Missing, "the passive port", "421", "silence");
+            }
+            return Ok(());
+        }
+        let idle = self.s.transfer.is_none() && self.s.conns.iter().all(Conn::has_ended);
+        if idle && over(self.s.touched, settings.timeout) {
+            return self.fault(
+                FaultKind::Missing,
+                "the control connection",
+                "421",
+                "silence",
+            );
+        }
+        let stuck = |conn: &&Conn| conn.used_by.is_some() && !conn.has_ended();
+        if let Some(conn) = self.s.conns.iter().find(stuck)
+            && self.s.transfer.is_some()
+            && settings.throttle == (0, 0)
+            && over(conn.last.max(self.s.touched), settings.data_timeout * 2)
+        {
+            return self.fault(FaultKind::Missing, "a silent transfer", "421", "silence");
+        }
+        Ok(())
+    }
+
     /// Why a transfer must be over by now; `None` if it need not.
     fn is_over(&self, transfer: &Transfer) -> Option<&'static str> {
         let settings = &self.w.settings;
@@ -64,7 +110,7 @@ impl Judge<'_> {
             .conns
             .iter()
             .find(|conn| Some(conn.id) == transfer.conn)?;
-        if self.s.prot || settings.throttle != (0, 0) || transfer.loose || self.s.relaxed {
+        if self.s.prot || settings.throttle != (0, 0) || transfer.stolen {
             return None;
         }
         match &transfer.what {

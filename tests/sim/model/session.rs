@@ -104,6 +104,8 @@ pub struct Session {
     pub head_since: Duration,
     /// The last command whose final reply has come was sent then.
     pub last_active: Duration,
+    /// The last time that anything went over one of its connections.
+    pub touched: Duration,
     pub client_end: Option<End>,
     pub was_reset: bool,
     pub server_end: bool,
@@ -185,6 +187,7 @@ impl Session {
             next_serial: 0,
             head_since: Duration::ZERO,
             last_active: Duration::ZERO,
+            touched: Duration::ZERO,
             client_end: None,
             was_reset: false,
             server_end: false,
