@@ -73,9 +73,9 @@ impl Judge<'_> {
             if verb.name == "STOU" && r.code == 450 {
                 return self.done(c);
             }
-            // A path that is no path is refused first.
+            // Patterns and paths that lead out are refused first.
             let pattern = verb.name == "STAT" && path.iter().any(|byte| b"*?[".contains(byte));
-            let other = is_outside(r) || ends_as_directory(path) || pattern;
+            let other = is_outside(r) || pattern;
             if !privileges && !other && !self.is_loose() {
                 return self.wrong(FaultKind::Code, c, "550 Not enough privileges.", r);
             }

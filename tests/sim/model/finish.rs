@@ -155,6 +155,9 @@ impl Judge<'_> {
         // The data port is for the transfer that has taken its place.
         if excuse != Some(REPLACED) || complete {
             self.s.port = None;
+        } else if let (Some(port), Some(_)) = (&mut self.s.port, transfer.conn) {
+            // The first may have had the connection before the second came: then that has none.
+            port.stranger = true;
         }
         self.s.head_since = self.now;
         match &transfer.what {
