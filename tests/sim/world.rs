@@ -252,8 +252,11 @@ impl<'a> World<'a> {
             if has_moved {
                 moved = true;
                 self.check()?;
+                let deadline = self.server.next_deadline();
                 self.react()?;
-                if !was_at_rest {
+                // The clock ticks in a turn, so that a deadline of another session may have come.
+                let is_over = deadline.is_some_and(|at| at <= self.server.now());
+                if !was_at_rest || is_over {
                     self.look_at_all();
                 }
             }
