@@ -146,7 +146,7 @@ class Session:
             self.implied = self.implied or case.said(rb"^AUTH (SSL|TLS-P)$")
         if case.said(rb"^PROT ") and 200 in case.a:
             self.implied = False
-        self.again = self.again or any(x[0][:12] == b"331 Previous" for x in case.ours.texts)
+        self.again = case.again()
 
     @staticmethod
     def compare(unit, ours, theirs):

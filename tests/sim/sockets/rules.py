@@ -131,6 +131,10 @@ class Case:
         """Whether the replies are the same, but the data are not."""
         return self.a == self.b and data_agrees(self.ours, self.theirs) is None
 
+    def again(self):
+        """Whether the session has logged in more than once."""
+        return self.session.again or any(x[0][:12] == b"331 Previous" for x in self.ours.texts)
+
     def sent(self):
         """What the client has uploaded."""
         data = self.unit.data or {}
@@ -200,6 +204,9 @@ rule("PASV over IPv6; PORT over IPv6", "ends")(
 rule("MFMT of a malformed time", "goes on")(
     lambda c: b"MFMT" in c.verbs and c.swaps((501, 550)) and not c.tree
 )
+rule("MFMT with a fraction, or second 60", "goes on")(
+    lambda c: c.said(rb"^MFMT \d+(\.|60 )") and c.texts(b" is not retrievable")
+)
 rule("MFMT with a fraction, or second 60", "ends")(
     lambda c: c.said(rb"^MFMT \d+(\.|60 )") and c.swaps((213, 550), (501, 550))
 )
@@ -266,11 +273,32 @@ rule("RNTO after a RNFR that was refused", "ends")(
 rule("RNTO after a RNTO whose rename has failed", "ends")(
     lambda c: b"RNTO" in c.verbs and c.first()[1] == 503
 )
+rule("RNTO of a name that exists", "goes on")(
+    lambda c: b"RNTO" in c.verbs and c.texts(b"550 Not enough privileges.")
+)
+rule("RNTO of the home itself", "goes on")(
+    lambda c: b"RNTO" in c.verbs and c.texts(b"550 Device or resource busy.")
+)
+rule("a path that leads outside, without the permission", "goes on")(
+    lambda c: c.links() and c.texts(b"550 Not enough privileges.")
+)
 rule("RNTO of a name that exists", "ends")(lambda c: b"RNTO" in c.verbs and c.first() == (550, 250))
 rule("USER during a session", "ends")(
-    lambda c: c.session.again and (c.unit.kind == "open" or c.verbs & {*TRANSFERS, b"SIZE"})
+    lambda c: (
+        c.again()
+        and (c.unit.kind in ("open", "time out") or c.verbs & {*TRANSFERS, b"SIZE", b"ABOR"})
+    )
+)
+rule("USER during a session", "goes on")(
+    lambda c: c.again() and c.said(rb"STAT$") and c.texts(b"FTP server status:")
 )
 rule("AUTH after a login in clear", "ends")(lambda c: c.session.auth and c.first()[0] == 530)
+rule("AUTH after a login in clear", "ends")(
+    lambda c: c.before.promised and b"AUTH" in c.verbs and "no reply" in c.a
+)
+rule("a foreign host at the passive port", "ends")(
+    lambda c: c.unit.kind == "stranger" and c.b.count(425) > c.a.count(425)
+)
 rule("AUTH SSL and TLS-P", "ends")(
     lambda c: c.session.implied and (c.unit.kind == "open" or c.verbs & set(TRANSFERS))
 )
@@ -296,7 +324,7 @@ rule("ABOR after 150 without a data connection", "ends")(
     lambda c: c.before.promised and b"ABOR" in c.verbs and 426 in c.a
 )
 rule("ABOR after a transfer in active mode", "goes on")(
-    lambda c: b"ABOR" in c.verbs and c.texts(b"225 No transfer to abort.")
+    lambda c: c.said(rb"ABOR$") and c.texts(b"225 No transfer to abort.")
 )
 rule("ABOR, USER and REIN during a transfer that has moved no byte", "ends")(
     lambda c: c.meanwhile(b"ABOR", b"USER", b"REIN") and (c.silent() or c.first()[0] == 426)
@@ -313,8 +341,15 @@ rule("QUIT with an idle data connection", "ends")(
 rule("PASV after PASV and a transfer that was promised", "ends")(
     lambda c: c.before.promised and c.unit.kind == "open" and 426 in c.a and c.a != c.b
 )
+rule("a listing that waits for its data connection", "ends")(
+    lambda c: c.before.promised and c.unit.kind == "open" and c.only_data()
+)
 rule("a transfer before PORT or EPRT", "ends")(
-    lambda c: c.before.promised and c.unit.way in ("Port", "Eprt") and "no data" in c.b
+    lambda c: (
+        c.before.promised
+        and c.unit.way in ("Port", "Eprt")
+        and ("no data" in c.b or c.b.count(425) > c.a.count(425))
+    )
 )
 rule("a second transfer for the same PASV", "ends")(
     lambda c: c.before.promised and c.verbs & set(TRANSFERS) and "no reply" in c.a
@@ -323,7 +358,7 @@ rule("a second transfer while one waits", "ends")(
     lambda c: c.before.promised and c.verbs & set(TRANSFERS) and 426 in c.a
 )
 rule("STOR without a data connection", "ends")(
-    lambda c: (c.before.promised or c.after.promised or 150 in c.a) and c.tree
+    lambda c: (c.before.promised or c.after.promised or {150, 522} & set(c.a)) and c.tree
 )
 rule("a data connection that is closed or reset before its command", "ends")(
     lambda c: c.before.ended and c.verbs & set(TRANSFERS) and c.silent()

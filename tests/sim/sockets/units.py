@@ -128,7 +128,7 @@ class Units:
 
     def Stranger(self, rest):
         self.flush()
-        self.out.append(Unit("stranger", rest[1]))
+        self.out.append(Unit("stranger", pairs(rest)["bytes"]))
 
     def CloseData(self, rest):
         self.flush()
