@@ -185,6 +185,7 @@ impl Judge<'_> {
         r: &Reply,
         mode: &[u8],
         real: Result<Vec<u8>, Lost>,
+        directory: bool,
     ) -> Verdict {
         let octal =
             matches!(mode.len(), 3 | 4) && mode.iter().all(|byte| (b'0'..=b'7').contains(byte));
@@ -196,7 +197,10 @@ impl Judge<'_> {
             return self.code(c, r, &[501, 550]);
         };
         let fine = match &real {
-            Ok(real) => real == b"/" || self.tree().get(real).is_some(),
+            Ok(real) => {
+                let tree = self.tree();
+                tree.is_dir(real) || !directory && tree.get(real).is_some()
+            }
             Err(_) => false,
         };
         let fate = match fine {

@@ -102,7 +102,12 @@ impl Judge<'_> {
             .iter()
             .find(|conn| Some(conn.id) == transfer.conn);
         let sent = conn.map_or(&b""[..], |conn| &conn.sent);
-        let Some(found) = self.disk.file(transfer.home, &upload.path) else {
+        // It may have another name by now, or none.
+        let tree = &self.w.homes[transfer.home].tree;
+        let Some(at) = tree.find_id(upload.id) else {
+            return Ok(());
+        };
+        let Some(found) = self.disk.file(transfer.home, &at) else {
             return match upload.made {
                 true => Ok(()),
                 false => self.fault(FaultKind::File, transfer.name, "the old file", "none"),

@@ -142,7 +142,7 @@ impl Judge<'_> {
             "RNTO" => self.rnto(c, r, real, directory)?,
             "SIZE" | "MDTM" => self.size_or_time(c, r, name, real, directory)?,
             "MFMT" => return self.mfmt(c, r, mode, &shown, real, directory),
-            "SITE CHMOD" => self.chmod(c, r, mode, real)?,
+            "SITE CHMOD" => self.chmod(c, r, mode, real, directory)?,
             _ => return self.transfer(c, r, name, path, normal, real),
         }
         self.done(c)

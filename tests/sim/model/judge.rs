@@ -147,7 +147,12 @@ impl Judge<'_> {
         let mut from = 0;
         while let Some(at) = find(&bytes[from..], BEGIN) {
             let marker = &bytes[from + at..];
-            let own = self.s.last_home.map(|home| &self.w.homes[home].marker[..]);
+            let own = self.s.last_home;
+            let mut homes = self.w.homes.iter().enumerate();
+            let is_other = |(home, state): (usize, &HomeState)| {
+                Some(home) != own && marker.starts_with(&state.marker)
+            };
+            let is_secret = homes.any(is_other);
             let named = |line: &Cut| match line {
                 Cut::Line(line) | Cut::TooLong(line) => find(line, BEGIN).is_some(),
             };
@@ -156,8 +161,7 @@ impl Judge<'_> {
                 .queue
                 .front()
                 .is_some_and(|command| named(&command.cut));
-            let is_own = |own: &[u8]| marker.starts_with(own) || own.starts_with(marker);
-            if !own.is_some_and(is_own) && !asked {
+            if is_secret && !asked {
                 let shown = bytes[..bytes.len().min(200)].escape_ascii().to_string();
                 return self.fault(FaultKind::Secret, "bytes of another home", "none", &shown);
             }

@@ -10,14 +10,7 @@ impl Judge<'_> {
         let settings = &self.w.settings;
         if r.code == 421 {
             self.s.stage = Stage::Leaving;
-            let others = self.others.iter().flatten();
-            let alive = others.filter(|other| other.is_alive());
-            let (mut sockets, mut same) = (2, 1);
-            for other in alive {
-                // Its control connection, its data connections, and a listener.
-                sockets += 2 + other.conns.iter().filter(|conn| !conn.by_server).count();
-                same += usize::from(other.ip == self.s.ip);
-            }
+            let (sockets, same, _) = self.s.crowd;
             let (most, most_of_ip) = (settings.max_cons, settings.max_cons_per_ip);
             let full = most > 0 && sockets > most || most_of_ip > 0 && same > most_of_ip;
             if !full && self.w.drained.is_none() {
@@ -49,6 +42,26 @@ impl Judge<'_> {
             true => Ok(()),
             false => self.fault(FaultKind::Text, "connect", &banner, &r.shown()),
         }
+    }
+
+    /// How many sockets there may be when this client connects, how many clients of its address,
+    /// and how many of these certainly.
+    pub fn crowd(&self) -> (usize, usize, usize) {
+        let (mut sockets, mut same, mut certain) = (2, 1, 0);
+        for other in self
+            .others
+            .iter()
+            .flatten()
+            .filter(|other| other.is_alive())
+        {
+            // Its control connection, its data connections, and a listener.
+            sockets += 2 + other.conns.iter().filter(|conn| !conn.by_server).count();
+            if other.ip == self.s.ip {
+                same += 1;
+                certain += usize::from(other.is_certainly_open());
+            }
+        }
+        (sockets, same, certain)
     }
 
     /// Replies that come without a command: `None` if this is none of them.

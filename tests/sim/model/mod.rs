@@ -30,7 +30,7 @@ mod start;
 pub mod tests;
 mod transfer;
 mod tree;
-mod verbs;
+pub mod verbs;
 mod ways;
 mod wrong;
 
@@ -368,12 +368,6 @@ impl Model {
     }
 }
 
-/// The names of all commands of a server without TLS.
-pub fn verbs() -> impl Iterator<Item = &'static str> {
-    let names = verbs::VERBS.iter().map(|verb| verb.name);
-    names.filter(|name| !name.contains(' '))
-}
-
 impl Judge<'_> {
     fn event(&mut self, event: Event<'_>) -> Verdict {
         if !matches!(event, Event::Quiet | Event::Callback(_)) {
@@ -383,6 +377,7 @@ impl Judge<'_> {
             Event::Connected => {
                 self.s.stage = Stage::Silent;
                 self.s.last_active = self.now;
+                self.s.crowd = self.crowd();
                 Ok(())
             }
             Event::Sent(bytes) => {

@@ -104,6 +104,8 @@ pub struct Session {
     pub head_since: Duration,
     /// The last command whose final reply has come was sent then.
     pub last_active: Duration,
+    /// What [`Judge::crowd`](super::judge::Judge::crowd) said when the client connected.
+    pub crowd: (usize, usize, usize),
     /// The last time that anything went over one of its connections.
     pub touched: Duration,
     pub client_end: Option<End>,
@@ -187,6 +189,7 @@ impl Session {
             next_serial: 0,
             head_since: Duration::ZERO,
             last_active: Duration::ZERO,
+            crowd: (0, 0, 0),
             touched: Duration::ZERO,
             client_end: None,
             was_reset: false,

@@ -81,6 +81,13 @@ impl Play {
             private: true,
             marker: "zqM0x".to_owned(),
         };
+        // One that nobody in the test uses.
+        let other = Home {
+            root: "/home/7".to_owned(),
+            tree: Tree::new(),
+            private: false,
+            marker: "zqM7x".to_owned(),
+        };
         let client = |port| Client {
             from: std::net::SocketAddr::from(([10, 0, 0, 1], port)),
             arrives: Duration::ZERO,
@@ -91,7 +98,7 @@ impl Play {
         let scene = Scene {
             settings,
             users: vec![user],
-            homes: vec![home],
+            homes: vec![home, other],
             clients: vec![client(4000), client(4001)],
         };
         Self {

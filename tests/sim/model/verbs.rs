@@ -84,6 +84,12 @@ const TLS_VERBS: &[Verb] = &[
     verb("PROT", None, false, Must),
 ];
 
+/// The names of all commands of a server without TLS, without those of SITE.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let names = VERBS.iter().map(|verb| verb.name);
+    names.filter(|name| !name.contains(' '))
+}
+
 /// A line, taken apart as pyftpdlib does it.
 #[derive(Debug)]
 pub struct Line<'a> {

@@ -43,7 +43,7 @@ pub fn checks() -> Vec<(&'static str, fn())> {
             }
             assert_eq!(tempers.len(), 6);
             assert!(tempers.contains(&Temper::Cut));
-            for verb in crate::model::verbs() {
+            for verb in crate::model::verbs::names() {
                 let ways = ["PASV", "EPSV", "PORT", "EPRT", "XMKD", "XRMD", "XCWD"];
                 assert!(
                     verbs.contains(verb) || ways.contains(&verb),
