@@ -307,7 +307,7 @@ rule("PBSZ with something that is no number", "goes on")(
     lambda c: b"PBSZ" in c.verbs and c.swaps((501, 200))
 )
 rule("STOU without the permission to write", "ends")(
-    lambda c: b"STOU" in c.verbs and c.first()[0] == 550
+    lambda c: b"STOU" in c.verbs and (c.first()[0] == 550 or 550 in c.a and c.tree)
 )
 rule("the size of a file during its upload", "goes on")(
     lambda c: (
@@ -365,6 +365,9 @@ rule("a data connection that is closed or reset before its command", "ends")(
 )
 rule("a data connection that is closed or reset before its command", "goes on")(
     lambda c: c.before.ended and b"ABOR" in c.verbs and c.texts(b"225 ABOR command successful")
+)
+rule("a data connection that is closed or reset before its command", "ends")(
+    lambda c: c.before.ended and c.texts(b"211-FTP server status:")
 )
 rule("a data connection that is closed or reset before its command", "heals")(
     lambda c: c.unit.data and c.unit.data.get("eager") == "true" and c.first()[0] == "no data"
