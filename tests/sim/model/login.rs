@@ -171,7 +171,8 @@ impl Judge<'_> {
         };
         if r.code == 530 && r.text() == b"Too many connections of this user." {
             let most = self.w.settings.max_cons_per_user;
-            let maybe = |other: &&Session| other.is_alive() && other.was_asked_for(&name);
+            // Also those that have gone by now: this client may read slowly.
+            let maybe = |other: &&Session| other.was_asked_for(&name);
             let of_user = self.others.iter().flatten().map(|other| &**other);
             if most == 0 || of_user.filter(maybe).count() < most {
                 return self.fault(FaultKind::Limit, "PASS", "230", &r.shown());
