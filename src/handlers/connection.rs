@@ -113,6 +113,8 @@ impl<H: FTPHandler + 'static> Connection<H> {
         let mut stream = s.chat.stream.hand_over(io).ok()?;
         // The last reply is whole. A failure shows when something is read.
         let _ = stream.finish();
+        // The user has gone, and may come again. The socket still counts for its address.
+        s.uncount_user();
         let slot = Box::new(s.slot.hold());
         Some(Linger::new(stream, slot, LINGER, s.now))
     }
