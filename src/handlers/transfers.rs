@@ -357,6 +357,9 @@ fn end<H: Hooks + ?Sized>(
             let _ = stream.finish();
         }
         s.lingering = Some(linger(stream, slot, s.now));
+    } else {
+        // Before the file and the reply.
+        drop((stream, slot));
     }
     close_file(h, s, transfer, outcome, move |h, s, outcome| {
         drop(claim);

@@ -13,7 +13,7 @@ use ftpdlib::FTPConfig;
 use ftpdlib::filesystems::FSFile;
 use testkit::{
     BIG, Client, DEADLINE, Hooks, MemoryFS, OwnFile, Server, Socket, WAYS, Way, Wrapper, begin,
-    fetch, next, pattern, read_all, reset, sparse, store,
+    drain, fetch, next, pattern, read_all, reset, sparse, store, write_big,
 };
 
 use crate::MODE;
@@ -259,18 +259,21 @@ fn socket_is_closed_before_the_file() {
         move |_| Hooks(sender.clone()),
     );
     server.write("a", b"abc");
+    write_big(&server, "big");
     let mut client = server.login();
-    let mut data = client.pasv();
-    // The replies are sent together, when everything is closed.
-    client.send("RETR a\r\n");
-    assert_eq!(read_all(&mut data), b"abc");
-    seen.send(()).unwrap();
-    let code = client.reply().0;
-    assert!(matches!(code, 125 | 150), "{code}");
-    client.expect_reply(226);
-    assert_eq!(next(&events), "file closed true");
-    assert_eq!(next(&events), "log a");
-    assert_eq!(next(&events), "sent a");
+    // The final reply of the second one does not wait until the client has closed its side.
+    for (name, size) in [("a", 3), ("big", BIG)] {
+        let mut data = client.pasv();
+        client.send(format!("RETR {name}\r\n"));
+        assert_eq!(drain(&mut data), size);
+        seen.send(()).unwrap();
+        let code = client.reply().0;
+        assert!(matches!(code, 125 | 150), "{code}");
+        client.expect_reply(226);
+        assert_eq!(next(&events), "file closed true", "{name}");
+        assert_eq!(next(&events), format!("log {name}"));
+        assert_eq!(next(&events), format!("sent {name}"));
+    }
 }
 
 /// A file that is truncated while it is sent: the client learns that it has not got all of it.
