@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use libc::c_int;
+use libc::{c_char, c_int};
 
 use super::call::{check, mode_bits, with_cstr};
 
@@ -24,23 +24,20 @@ pub(crate) fn openat(
     mode: u32,
 ) -> io::Result<OwnedFd> {
     with_cstr(path, |path| {
-        loop {
+        let open = || {
             // SAFETY: `path` is a C string that outlives the call, and `dir` is borrowed,
             // so that it stays open.
-            let fd = unsafe {
+            unsafe {
                 libc::openat(
                     dir.as_raw_fd(),
                     path.as_ptr(),
                     flags | libc::O_CLOEXEC,
                     libc::c_uint::from(mode_bits(mode)),
                 )
-            };
-            // SAFETY: openat(2) returns -1 or a new descriptor, which nothing else owns.
-            match unsafe { owned(fd) } {
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                opened => return opened,
             }
-        }
+        };
+        // SAFETY: openat(2) returns -1 or a new descriptor, which nothing else owns.
+        unsafe { opened(open) }
     })
 }
 
@@ -80,7 +77,7 @@ pub(crate) fn openat_beneath(
         how.resolve |= libc::RESOLVE_NO_SYMLINKS;
     }
     with_cstr(path, |path| {
-        loop {
+        let open = || {
             // SAFETY: `path` is a C string, `how` has the layout of the kernel's structure
             // and the size given, both outlive the call, and `dir` is borrowed, so that it
             // stays open.
@@ -93,13 +90,10 @@ pub(crate) fn openat_beneath(
                     size_of::<OpenHow>(),
                 )
             };
-            let fd = RawFd::try_from(fd).unwrap_or(-1);
-            // SAFETY: openat2(2) returns -1 or a new descriptor, which nothing else owns.
-            match unsafe { owned(fd) } {
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                opened => return opened,
-            }
-        }
+            RawFd::try_from(fd).unwrap_or(-1)
+        };
+        // SAFETY: openat2(2) returns -1 or a new descriptor, which nothing else owns.
+        unsafe { opened(open) }
     })
 }
 
@@ -126,19 +120,19 @@ pub(crate) fn mkdirat(dir: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::Result
 
 /// unlinkat(2): removes anything but a directory. A link is removed itself.
 pub(crate) fn unlinkat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
-    with_cstr(name, |name| {
-        // SAFETY: `name` is a C string that outlives the call, and `dir` is borrowed, so
-        // that it stays open.
-        check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) })
-    })
+    unlinkat_with(dir, name, 0)
 }
 
 /// unlinkat(2) with `AT_REMOVEDIR`: removes an empty directory.
 pub(crate) fn rmdirat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    unlinkat_with(dir, name, libc::AT_REMOVEDIR)
+}
+
+fn unlinkat_with(dir: BorrowedFd<'_>, name: &[u8], flags: c_int) -> io::Result<()> {
     with_cstr(name, |name| {
         // SAFETY: `name` is a C string that outlives the call, and `dir` is borrowed, so
         // that it stays open.
-        check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) })
+        check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags) })
     })
 }
 
@@ -149,19 +143,9 @@ pub(crate) fn renameat(
     dst_dir: BorrowedFd<'_>,
     dst: &[u8],
 ) -> io::Result<()> {
-    with_cstr(src, |src| {
-        with_cstr(dst, |dst| {
-            // SAFETY: both names are C strings that outlive the call, and both directories
-            // are borrowed, so that they stay open.
-            check(unsafe {
-                libc::renameat(
-                    src_dir.as_raw_fd(),
-                    src.as_ptr(),
-                    dst_dir.as_raw_fd(),
-                    dst.as_ptr(),
-                )
-            })
-        })
+    two_names(src_dir, src, dst_dir, dst, |src_dir, src, dst_dir, dst| {
+        // SAFETY: `two_names` gives descriptors that are open and C strings, for the call.
+        unsafe { libc::renameat(src_dir, src, dst_dir, dst) }
     })
 }
 
@@ -177,22 +161,11 @@ pub(crate) fn renameat_new(
     dst_dir: BorrowedFd<'_>,
     dst: &[u8],
 ) -> io::Result<()> {
-    with_cstr(src, |src| {
-        with_cstr(dst, |dst| {
-            // SAFETY: both names are C strings that outlive the call, and both directories
-            // are borrowed, so that they stay open.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_renameat2,
-                    src_dir.as_raw_fd(),
-                    src.as_ptr(),
-                    dst_dir.as_raw_fd(),
-                    dst.as_ptr(),
-                    libc::RENAME_NOREPLACE,
-                )
-            };
-            check(c_int::try_from(result).unwrap_or(-1))
-        })
+    two_names(src_dir, src, dst_dir, dst, |src_dir, src, dst_dir, dst| {
+        let (call, flags) = (libc::SYS_renameat2, libc::RENAME_NOREPLACE);
+        // SAFETY: `two_names` gives descriptors that are open and C strings, for the call.
+        let result = unsafe { libc::syscall(call, src_dir, src, dst_dir, dst, flags) };
+        c_int::try_from(result).unwrap_or(-1)
     })
 }
 
@@ -214,19 +187,26 @@ pub(crate) fn linkat(
     dst_dir: BorrowedFd<'_>,
     dst: &[u8],
 ) -> io::Result<()> {
+    two_names(src_dir, src, dst_dir, dst, |src_dir, src, dst_dir, dst| {
+        // SAFETY: `two_names` gives descriptors that are open and C strings, for the call.
+        unsafe { libc::linkat(src_dir, src, dst_dir, dst, 0) }
+    })
+}
+
+/// Runs a call that takes two names in two directories, and returns -1 for an error. What it gets
+/// is valid until it returns: the descriptors of both directories are open, and both names are C
+/// strings.
+fn two_names(
+    src_dir: BorrowedFd<'_>,
+    src: &[u8],
+    dst_dir: BorrowedFd<'_>,
+    dst: &[u8],
+    call: impl FnOnce(RawFd, *const c_char, RawFd, *const c_char) -> c_int,
+) -> io::Result<()> {
     with_cstr(src, |src| {
         with_cstr(dst, |dst| {
-            // SAFETY: both names are C strings that outlive the call, and both directories
-            // are borrowed, so that they stay open.
-            check(unsafe {
-                libc::linkat(
-                    src_dir.as_raw_fd(),
-                    src.as_ptr(),
-                    dst_dir.as_raw_fd(),
-                    dst.as_ptr(),
-                    0,
-                )
-            })
+            let (src_dir, dst_dir) = (src_dir.as_raw_fd(), dst_dir.as_raw_fd());
+            check(call(src_dir, src.as_ptr(), dst_dir, dst.as_ptr()))
         })
     })
 }
@@ -265,12 +245,19 @@ pub(crate) fn readlinkat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>
 /// page, other systems `PATH_MAX`.
 const LONGEST_LINK: usize = 65_536;
 
-/// The result of a call that returns a new descriptor, or -1 for an error.
+/// Runs a call that returns a new descriptor, or -1 for an error. It is repeated when a signal
+/// interrupts it.
 ///
 /// # Safety
-/// `fd` is -1, or an open descriptor that nothing else owns.
-unsafe fn owned(fd: RawFd) -> io::Result<OwnedFd> {
-    check(fd)?;
-    // SAFETY: it is not -1, so the caller guarantees that it is open and has no owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+/// `call` returns -1, or an open descriptor that nothing else owns.
+unsafe fn opened(call: impl Fn() -> RawFd) -> io::Result<OwnedFd> {
+    loop {
+        let fd = call();
+        match check(fd) {
+            // SAFETY: it is not -1, so the caller guarantees that it is open and has no owner.
+            Ok(()) => return Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
 }
