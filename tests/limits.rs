@@ -16,14 +16,7 @@ const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 const TOO_MANY_OF_USER: &str = "530 Too many connections of this user.";
 
 fn with_max_cons_per_user(most: usize) -> Server {
-    let set_up = move |server: &mut FTPServer| server.set_max_cons_per_user(most);
-    Server::build(
-        Mode::Clear,
-        "127.0.0.1",
-        |_| {},
-        set_up,
-        |_| ftpdlib::handlers::StockHandler,
-    )
+    Server::with_user_limit(Mode::Clear, most, |_| {})
 }
 
 /// Logs in and is refused.
@@ -34,13 +27,6 @@ fn expect_too_many(server: &Server, user: &str, password: &str) {
     let reply = client.expect(530, format!("PASS {password}"));
     assert_eq!(reply, TOO_MANY_OF_USER);
     client.expect_eof();
-}
-
-/// Whether a login succeeds. A slot that was given up may not be free yet.
-fn may_log_in(server: &Server) -> bool {
-    let mut client = server.connect();
-    client.expect(331, format!("USER {USER}"));
-    client.command(format!("PASS {PASSWORD}")).0 == 230
 }
 
 #[test]
@@ -77,7 +63,7 @@ fn users_make_room_when_they_log_out() {
     second.expect_eof();
     let third = server.login();
     drop(third);
-    wait_for("room", || may_log_in(&server));
+    wait_for("room", || server.try_login(USER) == 230);
 }
 
 #[test]

@@ -8,11 +8,10 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::{FTPConfig, FTPHandler, FTPSession};
 use testkit::{
     Client, PASSWORD, Server, USER, WAYS, Way, begin, connect_data, next, parse_227, read_all,
-    read_whole, wait_for,
+    read_whole, set_users, wait_for,
 };
 
 use crate::MODE;
@@ -210,16 +209,11 @@ pub(super) fn two_users(
     let server = Server::with_handler(
         MODE,
         |config| {
-            let home = config.authorizer.get_home_dir(USER).unwrap();
-            let mut authorizer = DummyAuthorizer::new();
-            for name in ["one", "two"] {
+            set_users(config, ["one", "two"], |home, name| {
                 let home = home.join(name);
                 std::fs::create_dir(&home).unwrap();
-                authorizer
-                    .add_user(name, PASSWORD, home, "elradfmwMT")
-                    .unwrap();
-            }
-            config.set_authorizer(authorizer);
+                home
+            });
             change(config);
         },
         move |_| Users(sender.clone()),
@@ -291,27 +285,10 @@ fn the_end_of_the_session_during_the_transfer_of_another_user() {
 /// The limit of connections of a user counts the transfer until it ends, and not twice.
 #[test]
 fn a_transfer_counts_for_its_user() {
-    let server = Server::build(
-        MODE,
-        "127.0.0.1",
-        |config| {
-            let home = config.authorizer.get_home_dir(USER).unwrap();
-            let mut authorizer = DummyAuthorizer::new();
-            for name in ["one", "two"] {
-                authorizer
-                    .add_user(name, PASSWORD, &home, "elradfmwMT")
-                    .unwrap();
-            }
-            config.set_authorizer(authorizer);
-        },
-        |server| server.set_max_cons_per_user(1),
-        |_| ftpdlib::handlers::StockHandler,
-    );
-    let login = |name: &str| {
-        let mut client = server.connect();
-        client.expect(331, format!("USER {name}"));
-        client.command(format!("PASS {PASSWORD}")).0
-    };
+    let server = Server::with_user_limit(MODE, 1, |config| {
+        set_users(config, ["one", "two"], |home, _| home);
+    });
+    let login = |name| server.try_login(name);
     let mut client = login_as_one(&server);
     let (data, _) = begin(&mut client, Way::Early, "STOR file");
     client.expect(331, "USER two");

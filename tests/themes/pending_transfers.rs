@@ -6,10 +6,9 @@
 use std::io::Write;
 use std::sync::mpsc::Receiver;
 
-use ftpdlib::authorizers::DummyAuthorizer;
 use testkit::{
     Client, PASSWORD, Server, USER, await_data, connect_data, next, parse_227, read_all,
-    read_whole, wait_for,
+    read_whole, set_users, wait_for,
 };
 
 use super::ftp_replies::{login_as_one, two_users};
@@ -148,27 +147,10 @@ fn a_pending_upload_ends_after_user() {
 /// The limit of connections of a user counts the pending transfer until it ends, and not twice.
 #[test]
 fn a_pending_transfer_counts_for_its_user() {
-    let server = Server::build(
-        MODE,
-        "127.0.0.1",
-        |config| {
-            let home = config.authorizer.get_home_dir(USER).unwrap();
-            let mut authorizer = DummyAuthorizer::new();
-            for name in ["one", "two"] {
-                authorizer
-                    .add_user(name, PASSWORD, &home, "elradfmwMT")
-                    .unwrap();
-            }
-            config.set_authorizer(authorizer);
-        },
-        |server| server.set_max_cons_per_user(1),
-        |_| ftpdlib::handlers::StockHandler,
-    );
-    let login = |name: &str| {
-        let mut client = server.connect();
-        client.expect(331, format!("USER {name}"));
-        client.command(format!("PASS {PASSWORD}")).0
-    };
+    let server = Server::with_user_limit(MODE, 1, |config| {
+        set_users(config, ["one", "two"], |home, _| home);
+    });
+    let login = |name| server.try_login(name);
     for passive in [true, false] {
         let mut client = server.connect();
         wait_for("the slot", || {
