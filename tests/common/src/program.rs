@@ -204,21 +204,16 @@ impl Program {
         std::fs::read_dir(path).unwrap().count()
     }
 
-    /// Waits until it sleeps: until it has used no CPU time for a tenth of a second.
+    /// Waits until it uses no more CPU time than `most` in this time: it does not spin.
     #[track_caller]
-    pub fn await_rest(&self) {
-        let mut last = (self.cpu_time(), Instant::now());
-        wait_for("the program to sleep", || {
-            let now = self.cpu_time();
-            if now != last.0 {
-                last = (now, Instant::now());
-            }
-            last.1.elapsed() >= Duration::from_millis(100)
+    pub fn await_calm(&self, time: Duration, most: Duration) {
+        wait_for("the program to wait without spinning", || {
+            self.cpu_time_of(time) <= most
         });
     }
 
     /// Returns the CPU time that it uses in this time.
-    pub fn cpu_time_of(&self, time: Duration) -> Duration {
+    fn cpu_time_of(&self, time: Duration) -> Duration {
         let before = self.cpu_time();
         let end = Instant::now() + time;
         while let Some(rest) = end.checked_duration_since(Instant::now()) {
