@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::ioloop::clock::Clock;
 use crate::random::{Keys, Random};
 use crate::sys;
+use crate::time::after;
 
 /// The uploads in progress.
 pub(crate) struct Uploads {
@@ -69,13 +70,15 @@ impl Uploads {
 
     /// Enters an upload. If `is_locked`, the file is locked, and an entry of it is one of a
     /// process that has died, and an upload that finds no free entry cannot be taken over.
-    /// Otherwise such an entry, or a full table, refuses the upload: `None`.
+    /// Otherwise such an entry, or a full table, refuses the upload: `None`. Another session of the
+    /// same owner may take the upload over when its client has been silent for `silence`.
     pub(crate) fn enter(
         self: &Arc<Self>,
         file: Key,
         owner: Key,
         is_locked: bool,
         now: Instant,
+        silence: Duration,
     ) -> Option<Claim> {
         let number = self
             .keys
@@ -105,14 +108,21 @@ impl Uploads {
             index,
             number,
             seen: now,
-            look_at: now + SILENCE,
+            look_at: after(now, silence),
+            silence,
         })
     }
 
     /// Asks that the upload to the file ends, if it is one of the same owner and its client has
-    /// been silent for 10 s. Returns whether it was asked.
-    pub(crate) fn ask_to_end(&self, file: Key, owner: Key, now: Instant) -> bool {
-        let silence = u64::try_from(SILENCE.as_millis()).unwrap_or(u64::MAX);
+    /// been silent for `silence`. Returns whether it was asked.
+    pub(crate) fn ask_to_end(
+        &self,
+        file: Key,
+        owner: Key,
+        now: Instant,
+        silence: Duration,
+    ) -> bool {
+        let silence = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
         let now = self.time(now);
         self.with(|table| {
             let Some(index) = table.find(file) else {
@@ -226,12 +236,14 @@ pub(crate) struct Claim {
     seen: Instant,
     /// When to look whether the upload should end.
     look_at: Instant,
+    /// How long its client is silent before that.
+    silence: Duration,
 }
 
 impl Claim {
     /// The client has sent something.
     pub(crate) fn seen(&mut self, now: Instant) {
-        self.look_at = now + SILENCE;
+        self.look_at = after(now, self.silence);
         if now.saturating_duration_since(self.seen) < STEP {
             return;
         }
@@ -299,9 +311,6 @@ const ENTRIES: usize = 1024;
 /// The same for a server in memory.
 const OWN_ENTRIES: usize = 256;
 
-/// How long a client is silent before another session of its user may take its upload over.
-const SILENCE: Duration = Duration::from_secs(10);
-
 /// How exact the time of the last byte is in the table.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -313,6 +322,7 @@ mod tests {
     use super::*;
 
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const SILENCE: Duration = Duration::from_secs(10);
 
     #[test]
     fn entries_come_and_go() {
@@ -320,11 +330,11 @@ mod tests {
         let now = Instant::now();
         let (file, owner) = (uploads.key_of_file((1, 2)), uploads.key_of_owner("a", IP));
         assert!(!uploads.has(file));
-        let claim = uploads.enter(file, owner, false, now).unwrap();
+        let claim = uploads.enter(file, owner, false, now, SILENCE).unwrap();
         assert!(uploads.has(file));
-        assert!(uploads.enter(file, owner, false, now).is_none());
+        assert!(uploads.enter(file, owner, false, now, SILENCE).is_none());
         // One that a process has left behind does not matter where the file is locked.
-        let other = uploads.enter(file, owner, true, now).unwrap();
+        let other = uploads.enter(file, owner, true, now, SILENCE).unwrap();
         drop(claim);
         assert!(uploads.has(file), "it is the entry of the other one");
         uploads.forget_process(sys::own_pid());
@@ -337,11 +347,11 @@ mod tests {
         let uploads = Arc::new(Uploads::new());
         let now = Instant::now();
         let claims: Vec<_> = (0..ENTRIES + 1)
-            .map(|number| uploads.enter(uploads.key_of_file(number), 1, true, now))
+            .map(|number| uploads.enter(uploads.key_of_file(number), 1, true, now, SILENCE))
             .collect();
         assert!(claims.iter().all(Option::is_some));
         // An upload whose file is not locked would have no protection at all.
-        let unlocked = uploads.enter(uploads.key_of_file(ENTRIES + 1), 1, false, now);
+        let unlocked = uploads.enter(uploads.key_of_file(ENTRIES + 1), 1, false, now, SILENCE);
         assert!(unlocked.is_none());
         assert!(claims[ENTRIES].as_ref().unwrap().look_at().is_none());
         drop(claims);
@@ -353,19 +363,20 @@ mod tests {
         let uploads = Arc::new(Uploads::new());
         let start = Instant::now();
         let (file, owner) = (uploads.key_of_file((1, 2)), uploads.key_of_owner("a", IP));
-        let mut claim = uploads.enter(file, owner, true, start).unwrap();
+        let mut claim = uploads.enter(file, owner, true, start, SILENCE).unwrap();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(!uploads.ask_to_end(file, owner, at(9)));
+        let ask = |file, owner, now| uploads.ask_to_end(file, owner, now, SILENCE);
+        assert!(!ask(file, owner, at(9)));
         claim.seen(at(5));
-        assert!(!uploads.ask_to_end(file, owner, at(14)));
+        assert!(!ask(file, owner, at(14)));
         let stranger = uploads.key_of_owner("b", IP);
-        assert!(!uploads.ask_to_end(file, stranger, at(16)));
+        assert!(!ask(file, stranger, at(16)));
         assert!(!claim.is_asked_to_end(at(16)));
-        assert!(uploads.ask_to_end(file, owner, at(16)));
+        assert!(ask(file, owner, at(16)));
         assert!(claim.is_asked_to_end(at(17)));
         // A client that goes on keeps its upload.
         claim.seen(at(18));
         assert!(!claim.is_asked_to_end(at(29)));
-        assert!(!uploads.ask_to_end(uploads.key_of_file((1, 3)), owner, at(29)));
+        assert!(!ask(uploads.key_of_file((1, 3)), owner, at(29)));
     }
 }

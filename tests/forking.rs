@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, reason = "tests tell how they went")]
 
 use std::env;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output};
@@ -22,7 +22,7 @@ use ftpdlib::{
     FTPConfig, FTPHandler, FTPServer, FTPSession, MultiprocessFTPServer, ThreadedFTPServer,
 };
 use log::LevelFilter;
-use testkit::{Client, Mode, Program, parse_227, signal, wait_for};
+use testkit::{Client, Mode, Program, Way, begin, parse_227, signal, store, wait_for};
 
 fn main() -> ExitCode {
     if let Some(role) = env::var_os(ROLE) {
@@ -89,6 +89,10 @@ const TESTS: &[(&str, fn())] = &[
         "the_end_waits_for_parked_sessions",
         the_end_waits_for_parked_sessions,
     ),
+    (
+        "silent_uploads_are_taken_over_from_elsewhere",
+        silent_uploads_are_taken_over_from_elsewhere,
+    ),
 ];
 
 // --- the roles
@@ -132,11 +136,15 @@ fn own_workers() -> io::Result<u8> {
 fn serve(role: &str) -> io::Result<u8> {
     let address = "127.0.0.1:0";
     let factory = |_peer: SocketAddr| Waiter;
+    let mut config = config();
+    if role.contains(" silence_ms=1") {
+        config.upload_silence = Duration::from_millis(1);
+    }
     let mut words = role.split(' ');
     let mut server: FTPServer = match words.next() {
-        Some("threads") => ThreadedFTPServer::bind(address, config(), factory)?.into(),
-        Some("processes") => MultiprocessFTPServer::bind(address, config(), factory)?.into(),
-        _ => FTPServer::bind(address, config(), factory)?,
+        Some("threads") => ThreadedFTPServer::bind(address, config, factory)?.into(),
+        Some("processes") => MultiprocessFTPServer::bind(address, config, factory)?.into(),
+        _ => FTPServer::bind(address, config, factory)?,
     };
     for word in words {
         let (name, value) = word.split_once('=').unwrap();
@@ -148,6 +156,7 @@ fn serve(role: &str) -> io::Result<u8> {
             "drain_for_ever" => server.set_drain_timeout(Duration::MAX),
             "drain_ms" => server.set_drain_timeout(Duration::from_millis(value as u64)),
             "masquerade" => server.set_masquerade_name(None, &format!("127.0.0.{value}"))?,
+            "silence_ms" => {}
             "close" => return close(server),
             "child" => return serve_with_child(server),
             _ => panic!("{name}"),
@@ -489,5 +498,35 @@ fn the_end_waits_for_parked_sessions() {
         parked.expect_reply(421);
         parked.expect_eof();
         assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+    }
+}
+
+/// A client that has lost its connection comes again, and another process or thread serves it.
+fn silent_uploads_are_taken_over_from_elsewhere() {
+    for role in ["async workers=3", "threads", "processes"] {
+        let program = start(&format!("{role} silence_ms=1"));
+        let mut holder = program.login();
+        let (mut data, _) = begin(&mut holder, Way::Early, "STOR a");
+        data.write_all(b"first").unwrap();
+        let process = holder.expect(250, "XPID");
+        let mut client = program.login();
+        wait_for("a session elsewhere", || {
+            let elsewhere = role == "threads" || client.expect(250, "XPID") != process;
+            if !elsewhere {
+                client = program.login();
+            }
+            elsewhere
+        });
+        wait_for("the take-over", || {
+            let (code, reply) = client.command("STOR a");
+            assert!(matches!(code, 150 | 450), "{reply}");
+            code == 150
+        });
+        let reply = holder.expect_reply(426);
+        assert!(reply.starts_with("426 Transfer aborted;"), "{reply}");
+        drop(data);
+        client.abort();
+        store(&mut client, Way::Early, "STOR a", b"whole");
+        assert_eq!(program.read("a"), b"whole");
     }
 }

@@ -12,6 +12,8 @@ mod place;
 mod replies;
 #[path = "testing/server.rs"]
 mod server;
+#[path = "testing/uploads.rs"]
+mod uploads;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

@@ -60,6 +60,9 @@ pub struct FTPConfig {
     /// has no locks, the processes of this server still know each other's uploads.
     /// Default: true.
     pub upload_lock: bool,
+    /// How long that silence is, for tests that cannot wait so long. Default: 10 s.
+    #[doc(hidden)]
+    pub upload_silence: Duration,
     /// Whether the control connection sets `TCP_NODELAY`. Default: true.
     pub tcp_no_delay: bool,
     /// The encoding of commands, replies and listings. Default: UTF-8.
@@ -147,6 +150,7 @@ impl Default for FTPConfig {
             use_gmt_times: true,
             use_sendfile: true,
             upload_lock: true,
+            upload_silence: Duration::from_secs(10),
             tcp_no_delay: true,
             encoding: Encoding::UTF_8,
             unicode_errors: UnicodeErrors::Replace,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::session::FTPSession;
 use crate::error::FSError;
@@ -42,6 +42,7 @@ pub(super) struct Locking {
     uploads: Arc<Uploads>,
     owner: Key,
     now: Instant,
+    silence: Duration,
 }
 
 impl Locking {
@@ -52,6 +53,7 @@ impl Locking {
             uploads: Arc::clone(uploads),
             owner: uploads.key_of_owner(s.username(), s.remote_ip()),
             now: s.now(),
+            silence: s.upload_silence(),
         })
     }
 
@@ -79,12 +81,14 @@ impl Locking {
                 }
             }
         };
-        let claim = self.uploads.enter(key, self.owner, is_locked, self.now);
+        let (uploads, owner) = (&self.uploads, self.owner);
+        let claim = uploads.enter(key, owner, is_locked, self.now, self.silence);
         claim.map(Some).ok_or_else(|| self.busy(key))
     }
 
     fn busy(&self, key: Key) -> NotOpened {
-        let asked = self.uploads.ask_to_end(key, self.owner, self.now);
+        let (uploads, owner) = (&self.uploads, self.owner);
+        let asked = uploads.ask_to_end(key, owner, self.now, self.silence);
         NotOpened::Busy { asked }
     }
 }

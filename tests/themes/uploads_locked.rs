@@ -6,18 +6,14 @@ use std::fs::File;
 use std::io::Write;
 use std::net::Shutdown;
 use std::os::unix::fs::symlink;
-use std::sync::mpsc::Receiver;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ftpdlib::authorizers::DummyAuthorizer;
 use rustix::fs::{FlockOperation, flock};
 use testkit::{
-    Client, MemoryFS, PASSWORD, Server, USER, Way, begin, next, pattern, read_all, reset, store,
-    wait_for,
+    Client, MemoryFS, PASSWORD, Server, USER, Way, begin, next, pattern, read_all, reset,
+    set_users, store, wait_for,
 };
 
-use super::{COSTLY, skipped_over_tls};
 use crate::MODE;
 
 const BUSY: &str = "450 Another upload to this file is in progress.";
@@ -234,38 +230,16 @@ fn upload_lock_can_be_switched_off() {
     first.expect_reply(226);
 }
 
-/// The next event of a file.
-#[track_caller]
-fn next_of_file(events: &Receiver<String>) -> String {
-    loop {
-        let event = next(events);
-        if event != "disconnect" {
-            return event;
-        }
-    }
-}
-
-/// A client that has lost its connection comes again: after 10 s of silence it takes over.
+/// A client that has lost its connection comes again, and takes over after some silence.
+/// `tests/testing/uploads.rs` has the exact times, by a clock of its own.
 #[test]
 fn silent_upload_is_taken_over() {
-    if skipped_over_tls(COSTLY) {
-        return;
-    }
-    let mut users = DummyAuthorizer::new();
-    let home = tempfile::tempdir().unwrap();
-    for user in [USER, "other"] {
-        users
-            .add_user(user, PASSWORD, home.path(), "elradfmwMT")
-            .unwrap();
-    }
-    let (server, events) = Server::with_hooks(MODE, |config| config.set_authorizer(users));
-    let path = |name: &str| home.path().join(name);
-    let again = |name: &str| {
-        let mut client = server.login();
-        (client.command(format!("STOR {name}")).0, client)
-    };
-    let start = Instant::now();
-    let silent = ["stor", "pending", "appe", "other", "foreign"];
+    let (server, events) = Server::with_hooks(MODE, |config| {
+        set_users(config, [USER, "other"], |home, _| home);
+        config.upload_silence = Duration::from_millis(1);
+    });
+    // The first two have been silent for longer than those that are taken over.
+    let silent = ["other", "foreign", "stor", "pending", "appe"];
     let mut holders: Vec<_> = silent.iter().map(|_| server.login()).collect();
     let mut all = Vec::new();
     for (holder, name) in holders.iter_mut().zip(silent) {
@@ -279,15 +253,26 @@ fn silent_upload_is_taken_over() {
         data.write_all(b"first").unwrap();
         all.push(data);
     }
-    // One that is slow, but not silent.
-    let mut slow = server.login();
-    let (mut slow_data, _) = begin(&mut slow, Way::Early, "STOR slow");
-    assert_eq!(again("stor").0, 450);
-    while start.elapsed() < Duration::from_millis(10_300) {
-        slow_data.write_all(b"x").unwrap();
-        thread::park_timeout(Duration::from_millis(300));
+    let mut client = server.login();
+    for (holder, name) in holders.iter_mut().zip(silent).skip(2) {
+        wait_for("the take-over", || {
+            let (code, reply) = client.command(format!("STOR {name}"));
+            assert!(matches!(code, 150 | 450), "{reply}");
+            code == 150
+        });
+        let reply = holder.expect_reply(426);
+        assert!(reply.starts_with("426 Transfer aborted;"), "{reply}");
+        assert_eq!(next(&events), format!("log {name}"));
+        assert_eq!(next(&events), format!("incomplete received {name}"));
+        client.abort();
+        assert_eq!(next(&events), format!("log {name}"));
+        assert_eq!(next(&events), format!("incomplete received {name}"));
+        holder.expect(200, "NOOP");
+        store(&mut client, Way::Early, &format!("STOR {name}"), b"whole");
+        assert_eq!(server.read(name), b"whole");
+        assert_eq!(next(&events), format!("log {name}"));
+        assert_eq!(next(&events), format!("received {name}"));
     }
-    assert_eq!(again("slow").0, 450);
     let mut stranger = server.connect();
     stranger.login("other", PASSWORD);
     stranger.expect(450, "STOR other");
@@ -295,23 +280,4 @@ fn silent_upload_is_taken_over() {
     foreign.expect_reply(220);
     foreign.login(USER, PASSWORD);
     foreign.expect(450, "STOR foreign");
-    for (holder, name) in holders.iter_mut().zip(silent).take(3) {
-        let (code, mut client) = again(name);
-        assert_eq!(code, 150, "{name}");
-        let reply = holder.expect_reply(426);
-        assert!(reply.starts_with("426 Transfer aborted;"), "{reply}");
-        assert_eq!(next_of_file(&events), format!("log {name}"));
-        assert_eq!(next_of_file(&events), format!("incomplete received {name}"));
-        client.abort();
-        assert_eq!(next_of_file(&events), format!("log {name}"));
-        assert_eq!(next_of_file(&events), format!("incomplete received {name}"));
-        holder.expect(200, "NOOP");
-        client.expect(200, "TYPE I");
-        store(&mut client, Way::Early, &format!("STOR {name}"), b"whole");
-        assert_eq!(std::fs::read(path(name)).unwrap(), b"whole");
-        assert_eq!(next_of_file(&events), format!("log {name}"));
-        assert_eq!(next_of_file(&events), format!("received {name}"));
-    }
-    drop(slow_data);
-    slow.expect_reply(226);
 }

@@ -178,6 +178,11 @@ impl FTPSession {
         self.config.upload_lock
     }
 
+    /// How long an upload is silent before the same user may take it over.
+    pub(crate) fn upload_silence(&self) -> Duration {
+        self.config.upload_silence
+    }
+
     /// The handler of a new data connection, which may limit its speed.
     pub(crate) fn new_dtp_handler(&self) -> Box<dyn DTPHandler> {
         (self.config.dtp_handler)()
