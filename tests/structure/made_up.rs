@@ -383,6 +383,6 @@ fn a_file_without_a_module_is_reported() {
         ("src/tests.rs", "mod more;"),
         ("src/tests/more.rs", ""),
     ]);
-    let strays = rules::strays(&sources, &["src/lib.rs"]);
+    let strays = rules::strays(&sources, &[&Names::of(&sources, "src/lib.rs")]);
     assert_eq!(strays, ["src/a/lost.rs belongs to no module"]);
 }

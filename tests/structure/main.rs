@@ -30,22 +30,21 @@ mod table;
 mod tokens;
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crate::names::Names;
 use crate::source::Sources;
 use crate::table::Floors;
 
 /// The sources in the current directory.
-fn sources() -> Sources {
-    Sources::read(Path::new(".")).expect("src/ cannot be read")
-}
+static SOURCES: LazyLock<Sources> =
+    LazyLock::new(|| Sources::read(Path::new(".")).expect("src/ cannot be read"));
 
-/// The sources, and the library of them.
-fn library() -> (Sources, Names) {
-    let sources = sources();
-    let names = Names::of(&sources, "src/lib.rs");
-    (sources, names)
-}
+/// The names of the library. All tests share them, because reading takes long.
+static LIBRARY: LazyLock<Names> = LazyLock::new(|| Names::of(&SOURCES, "src/lib.rs"));
+
+/// The names of the program.
+static PROGRAM: LazyLock<Names> = LazyLock::new(|| Names::of(&SOURCES, "src/main.rs"));
 
 /// Fails with one line for each violation.
 fn none_of(violations: &[String]) {
@@ -59,49 +58,43 @@ fn none_of(violations: &[String]) {
 
 #[test]
 fn every_import_points_to_a_lower_floor() {
-    let (sources, names) = library();
-    let floors = Floors::parse(sources.text("src/lib.rs")).unwrap();
-    none_of(&rules::floors(&names, &floors));
+    let floors = Floors::parse(SOURCES.text("src/lib.rs")).unwrap();
+    none_of(&rules::floors(&LIBRARY, &floors));
 }
 
 #[test]
 fn the_files_of_the_library_form_no_circle() {
-    none_of(&rules::circles(&library().1));
+    none_of(&rules::circles(&LIBRARY));
 }
 
 #[test]
 fn the_files_of_the_program_form_no_circle() {
-    let sources = sources();
-    none_of(&rules::circles(&Names::of(&sources, "src/main.rs")));
+    none_of(&rules::circles(&PROGRAM));
 }
 
 #[test]
 fn each_module_names_only_what_it_may() {
-    none_of(&rules::invariants(&library().1, &rules::OURS));
+    none_of(&rules::invariants(&LIBRARY, &rules::OURS));
 }
 
 #[test]
 fn each_module_of_the_program_names_only_what_it_may() {
-    let names = Names::of(&sources(), "src/main.rs");
-    none_of(&rules::invariants(&names, &rules::PROGRAM));
+    none_of(&rules::invariants(&PROGRAM, &rules::PROGRAM));
 }
 
 #[test]
 fn all_imports_can_be_followed() {
-    let sources = sources();
-    for root in ["src/lib.rs", "src/main.rs"] {
-        none_of(&rules::unread(&Names::of(&sources, root)));
+    for names in [&LIBRARY, &PROGRAM] {
+        none_of(&rules::unread(names));
     }
 }
 
 #[test]
 fn files_are_short_and_no_path_climbs_twice() {
-    let sources = sources();
-    none_of(&rules::text(&sources));
+    none_of(&rules::text(&SOURCES));
 }
 
 #[test]
 fn every_file_belongs_to_the_library_or_the_program() {
-    let sources = sources();
-    none_of(&rules::strays(&sources, &["src/lib.rs", "src/main.rs"]));
+    none_of(&rules::strays(&SOURCES, &[&LIBRARY, &PROGRAM]));
 }

@@ -434,9 +434,8 @@ pub(crate) fn text(sources: &Sources) -> Vec<String> {
     violations
 }
 
-/// Files that belong to none of the crates with these roots.
-pub(crate) fn strays(sources: &Sources, roots: &[&str]) -> Vec<String> {
-    let used: Vec<Names> = roots.iter().map(|root| Names::of(sources, root)).collect();
+/// Files that belong to none of these crates.
+pub(crate) fn strays(sources: &Sources, used: &[&Names]) -> Vec<String> {
     let is_used = |path: &str| {
         let mut modules = used.iter().flat_map(|names| &names.modules);
         modules.any(|module| module.file == path)
