@@ -1,6 +1,6 @@
 //! The control connection of a client.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
@@ -84,8 +84,10 @@ impl Client {
     /// Reads the next line, without CRLF; `None` means that the server has closed.
     pub fn line(&mut self) -> Option<Vec<u8>> {
         loop {
-            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\r\n") {
-                let line = self.buffer.drain(..end + 2).take(end).collect();
+            if let Some(end) = end_of_line(&self.buffer) {
+                let rest = self.buffer.split_off(end + 2);
+                let mut line = std::mem::replace(&mut self.buffer, rest);
+                line.truncate(end);
                 return Some(line);
             }
             let mut chunk = [0; 4096];
@@ -376,6 +378,20 @@ impl Client {
         match self.tls.as_ref().filter(|_| self.private) {
             Some(config) => self.data = Some(DataPort::open(port, config)),
             None => DataPort::forget(port),
+        }
+    }
+}
+
+/// Returns where the first CRLF begins.
+fn end_of_line(bytes: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    loop {
+        // A search by the standard library is fast in a build for tests, too.
+        end += (&bytes[end..]).skip_until(b'\n').ok()?;
+        match bytes[..end] {
+            [.., b'\r', b'\n'] => return Some(end - 2),
+            [.., b'\n'] if end < bytes.len() => {}
+            _ => return None,
         }
     }
 }

@@ -12,11 +12,12 @@ use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 
 use crate::Server;
 
-/// Returns bytes that do not repeat soon.
+/// Returns bytes that repeat after 2048.
 pub fn pattern(size: usize) -> Vec<u8> {
-    (0..size)
-        .map(|index| ((index * 7919) >> 3).to_le_bytes()[0])
-        .collect()
+    let once: [u8; 2048] = std::array::from_fn(|index| ((index * 7919) >> 3).to_le_bytes()[0]);
+    let mut bytes = once.repeat(size.div_ceil(once.len()));
+    bytes.truncate(size);
+    bytes
 }
 
 /// Makes a file of [`BIG`] bytes that takes no room.
