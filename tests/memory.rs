@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ftpdlib::handlers::StockHandler;
-use testkit::{Client, Mode, Server, wait_for};
+use testkit::{Client, Mode, Server, at_once, wait_for};
 
 /// Counts the allocations of threads that have asked for it: servers, not clients.
 struct Counting;
@@ -92,12 +92,30 @@ fn live(client: &mut Client) -> usize {
     LIVE.load(Relaxed)
 }
 
+/// Sessions that are logged in.
+fn sessions(server: &Server) -> Vec<Client> {
+    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| None).collect();
+    at_once(sessions.chunks_mut(CHUNK), |chunk| {
+        chunk.fill_with(|| Some(server.login()));
+    });
+    sessions.into_iter().flatten().collect()
+}
+
+/// Does this in all sessions, from a few threads with numbers.
+fn in_each(sessions: &mut [Client], work: impl Fn(usize, &mut Client) + Sync) {
+    at_once(sessions.chunks_mut(CHUNK).enumerate(), |(thread, chunk)| {
+        for session in chunk {
+            work(thread, session);
+        }
+    });
+}
+
 #[test]
 fn an_idle_session_takes_less_than_a_kibibyte() {
     let (_one, server) = counted();
     let mut first = server.login();
     let before = live(&mut first);
-    let sessions: Vec<_> = (0..SESSIONS).map(|_| server.login()).collect();
+    let sessions = sessions(&server);
     let each = (live(&mut first) - before) / SESSIONS;
     assert!(each <= 1024, "{each} bytes");
     drop(sessions);
@@ -113,18 +131,18 @@ fn an_idle_session_under_tls_holds_no_tickets() {
         // Once before, for allocations that happen only once.
         first.download("RETR file");
         let before = live(&mut first);
-        let mut sessions: Vec<_> = (0..SESSIONS).map(|_| server.login()).collect();
+        let mut sessions = sessions(&server);
         let each = (live(&mut first) - before) / SESSIONS;
         assert!(each <= 3800, "{mode:?}: {each} bytes");
         // Nor does it after downloads, each of which issues a ticket. (rustls keeps the queues
         // that it has made longer.)
         let before = live(&mut first);
-        for session in &mut sessions {
+        in_each(&mut sessions, |_thread, session| {
             for _ in 0..5 {
                 session.download("RETR file");
             }
             session.expect(200, "NOOP");
-        }
+        });
         let more = live(&mut first).saturating_sub(before) / SESSIONS;
         assert!(more <= 384, "{mode:?}: {more} bytes");
     }
@@ -135,20 +153,20 @@ fn idle_sessions_hold_no_buffers() {
     let (_one, server) = counted();
     server.write("file", [b'x'; 100_000]);
     let mut first = server.login();
-    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| server.login()).collect();
+    let mut sessions = sessions(&server);
     let before = live(&mut first);
-    for session in &mut sessions {
+    in_each(&mut sessions, |thread, session| {
         session.send("NO");
         session.send("OP\r\n".repeat(2));
         session.expect_reply(200);
         session.expect_reply(500);
         session.expect(213, "STAT /");
         assert_eq!(session.download("RETR file").len(), 100_000);
-        session.upload("STOR other", [b'y'; 100_000]);
+        session.upload(format!("STOR other{thread}"), [b'y'; 100_000]);
         session.lines("LIST");
         session.expect(211, "STAT");
         session.expect(200, "NOOP");
-    }
+    });
     let each = (live(&mut first).saturating_sub(before)) / SESSIONS;
     // The loop keeps some deadlines that no longer count, of some tens of bytes each.
     assert!(each <= 128, "{each} bytes");
@@ -273,3 +291,6 @@ fn listings_of_long_lines_hold_little() {
 }
 
 const SESSIONS: usize = 200;
+
+/// How many of them one thread has.
+const CHUNK: usize = SESSIONS / 4;

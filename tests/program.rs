@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
-use testkit::{Client, Mode, Program, parse_227, set_deadlines, wait_for};
+use testkit::{Client, Mode, Program, at_once, parse_227, set_deadlines, wait_for};
 
 const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
@@ -220,10 +220,11 @@ fn unread_listings_share_a_budget() {
     }
     let count = fill(&dir.path().join("big"), EACH);
     fill(&dir.path().join("small"), 6000);
-    for model in [
+    let models = [
         [].as_slice(),
         &["--concurrency", "pre-fork", "--workers", "2"],
-    ] {
+    ];
+    at_once(models, |model| {
         let mut args = vec!["-d", dir.path().to_str().unwrap()];
         args.extend(model);
         let program = Program::start(FTPDLIB, Mode::Clear, &args);
@@ -250,7 +251,7 @@ fn unread_listings_share_a_budget() {
         // The budget is given back when the clients leave.
         drop(open);
         wait_for("a sorted listing", || client.lines("NLST big").is_sorted());
-    }
+    });
 }
 
 /// The address in the reply to PASV.

@@ -10,9 +10,9 @@ use std::sync::mpsc::Receiver;
 use ftpdlib::ThrottledDTPHandler;
 use rustls::version::TLS13;
 use testkit::{
-    BIG, Mode, Server, Socket, WAYS, Way, await_data, begin, client_config, connect_data, drain,
-    each_version, fetch, next, parse_227, pattern, read_whole, reset, serve, store, wait_for,
-    with_tls, write_big,
+    BIG, Mode, Server, Socket, WAYS, Way, at_once, await_data, begin, client_config, connect_data,
+    drain, each_version, fetch, next, parse_227, pattern, read_whole, reset, serve, store,
+    wait_for, with_tls, write_big,
 };
 
 // --- how it ends
@@ -234,7 +234,8 @@ fn downloads_that_are_cut() {
 fn files_of_all_sizes() {
     // Sizes around that of a record.
     let files = [0, 1, 16_383, 16_384, 16_385, (5 << 20) + 13];
-    for (buffer, most) in [(1, 4_000), (100, 16_385), (65_536, 6 << 20)] {
+    let buffers = [(1, 4_000), (100, 16_385), (65_536, 6 << 20)];
+    at_once(buffers, |(buffer, most)| {
         let change = with_tls(|_| {});
         let server = Server::with(Mode::Clear, move |config| {
             change(config);
@@ -253,7 +254,7 @@ fn files_of_all_sizes() {
                 }
             }
         }
-    }
+    });
 }
 
 #[test]

@@ -257,7 +257,16 @@ fn a_session_without_a_login_has_no_kin() {
     stranger.client.expect(221, "QUIT");
     stranger.client.expect_eof();
     owner.refuses(&stolen, FOREIGN);
-    let (_, stolen) = wallet(&TLS13);
+    owner.resumes(&config);
+}
+
+/// The same when the user of that session has gone.
+#[test]
+fn a_session_after_rein_has_no_kin() {
+    let server = server(|_| {});
+    let ((_, config), (_, stolen)) = (wallet(&TLS13), wallet(&TLS13));
+    let mut owner = Session::login(server.address, HERE, USER, &config);
+    owner.resumes(&config);
     let mut gone = Session::login(server.address, HERE, USER, &stolen);
     gone.client.expect(230, "REIN");
     owner.refuses(&stolen, FOREIGN);

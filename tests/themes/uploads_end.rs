@@ -7,8 +7,8 @@ use std::net::Shutdown;
 use std::sync::mpsc;
 
 use testkit::{
-    Client, Server, Socket, WAYS, Way, begin, connect_data, next, parse_227, pattern, reset,
-    wait_for,
+    Client, Server, Socket, WAYS, Way, at_once, begin, connect_data, next, parse_227, pattern,
+    reset, wait_for,
 };
 
 use crate::MODE;
@@ -151,8 +151,8 @@ fn client_that_has_gone_before_its_connection_is_accepted() {
 /// and the upload is not complete.
 #[test]
 fn client_whose_data_connection_stays() {
-    let (server, events) = Server::with_hooks(MODE, |_| {});
-    for how in [Close, Reset, HalfClose] {
+    at_once([Close, Reset, HalfClose], |how| {
+        let (server, events) = Server::with_hooks(MODE, |_| {});
         let mut client = server.login();
         let (mut data, _) = begin(&mut client, Way::Early, "STOR a");
         data.write_all(b"the beginning").unwrap();
@@ -162,7 +162,7 @@ fn client_whose_data_connection_stays() {
         assert_eq!(next(&events), "disconnect", "{how:?}");
         assert_eq!(server.read("a"), b"the beginning");
         drop((client, data));
-    }
+    });
 }
 
 /// Others are served while an upload of a client that has gone goes on.

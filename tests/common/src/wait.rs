@@ -1,4 +1,4 @@
-//! Waiting, until a deadline.
+//! Waiting, until a deadline, and for several things at once.
 
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -13,6 +13,17 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "not in time: {what}");
         std::thread::park_timeout(Duration::from_millis(2));
     }
+}
+
+/// Runs the cases of a test at the same time, because they wait longer than they work. Panics if
+/// one of them does.
+pub fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, run: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            let run = &run;
+            scope.spawn(move || run(case));
+        }
+    });
 }
 
 /// Returns the next event, and panics if none comes before [`DEADLINE`].
