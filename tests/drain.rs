@@ -5,11 +5,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{ErrorKind, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener};
 
 use testkit::authority::Pair;
 use testkit::{
-    BIG, Client, Mode, PASSWORD, Program, USER, connect_data, drain, parse_227, sparse, wait_for,
+    BIG, Client, Mode, PASSWORD, Program, USER, await_refusal, connect_data, drain, parse_227,
+    sparse, wait_for,
 };
 
 /// The path of the program.
@@ -34,15 +35,6 @@ fn programs(args: &[&str]) -> impl Iterator<Item = Program> {
         sparse(&program.home.path().join("big"), BIG);
         program
     })
-}
-
-/// Waits until nobody can connect any more.
-#[track_caller]
-fn await_stop(program: &Program) {
-    wait_for("its stop", || {
-        let connected = TcpStream::connect(program.address);
-        connected.is_err_and(|err| err.kind() == ErrorKind::ConnectionRefused)
-    });
 }
 
 /// Checks that the program has ended with this status and left nothing behind.
@@ -117,7 +109,7 @@ fn transfers_may_finish() {
 
         program.signal("TERM");
         idle.expect_shutdown();
-        await_stop(&program);
+        await_refusal(program.address);
         assert_eq!(drain(&mut download), BIG);
         down.expect_reply(226);
         down.expect_shutdown();
@@ -152,7 +144,7 @@ fn what_takes_too_long_is_cut() {
         let mut deaf = program.login();
         fill(&mut deaf);
         program.signal("INT");
-        await_stop(&program);
+        await_refusal(program.address);
         // None of them does anything until the end.
         expect_end(program, 0);
         assert!(testkit::read_all(&mut data).len() < usize::try_from(BIG).unwrap());
@@ -190,7 +182,7 @@ fn a_second_signal_ends_it_at_once() {
             client.begin("RETR big");
             program.signal(name);
             idle.expect_shutdown();
-            await_stop(&program);
+            await_refusal(program.address);
             program.signal(name);
             expect_end(program, status);
             assert!(drain_cut(&mut data) < BIG);

@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 use daemon::Daemon;
 use rustix::fs::{FlockOperation, flock};
 use testkit::{
-    Client, PASSWORD, Program, Socket, USER, certfile, parse_227, pattern, set_deadlines, wait_for,
+    Client, PASSWORD, Program, Socket, USER, await_refusal, certfile, parse_227, pattern,
+    set_deadlines, wait_for,
 };
 
 /// Starts an example with an empty directory to share.
@@ -595,7 +596,7 @@ fn own_loop() {
     client.upload("STOR done", b"");
     let status = example.wait();
     assert_eq!(status.code(), Some(0), "{}", example.log());
-    assert!(TcpStream::connect(example.address).is_err());
+    await_refusal(example.address);
 }
 
 // --- the documents

@@ -8,8 +8,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
 use testkit::{
-    Mode, PASSWORD, Server, Socket, USER, WAYS, begin, connect_data, each_version, fetch,
-    parse_227, port_listener, read_whole, serve, set_deadlines, store,
+    Mode, PASSWORD, Server, Socket, USER, WAYS, await_refusal, begin, connect_data, each_version,
+    fetch, parse_227, port_listener, read_whole, serve, set_deadlines, store,
 };
 
 // --- AUTH
@@ -155,7 +155,7 @@ fn auth_closes_data_connections() {
             client.expect(200, "NOOP");
             match &mut data {
                 Some(data) => assert_eq!(data.read(&mut [0]).unwrap(), 0),
-                None => assert!(TcpStream::connect(address).is_err()),
+                None => await_refusal(address),
             }
         }
     }

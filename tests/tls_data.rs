@@ -10,9 +10,9 @@ use std::sync::mpsc::Receiver;
 use ftpdlib::ThrottledDTPHandler;
 use rustls::version::TLS13;
 use testkit::{
-    BIG, Mode, Server, Socket, WAYS, Way, at_once, await_data, begin, client_config, connect_data,
-    drain, each_version, fetch, next, parse_227, pattern, read_whole, reset, serve, store,
-    wait_for, with_tls, write_big,
+    BIG, Mode, Server, Socket, WAYS, Way, at_once, await_data, await_refusal, begin, client_config,
+    connect_data, drain, each_version, fetch, next, parse_227, pattern, read_whole, reset, serve,
+    store, wait_for, with_tls, write_big,
 };
 
 // --- how it ends
@@ -534,7 +534,7 @@ fn a_second_connection_to_the_same_port() {
         let address = parse_227(&client.expect(227, "PASV"));
         let mut data = connect_data(address);
         await_data(&mut client);
-        assert!(TcpStream::connect(address).is_err());
+        await_refusal(address);
         client.begin("RETR a");
         assert_eq!(read_whole(&mut data), b"abc");
         client.expect_reply(226);

@@ -16,7 +16,9 @@ use std::thread;
 use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use testkit::authority::{Pair, client};
-use testkit::{Client, DEADLINE, Mode, Program, drain, set_deadlines, signal, sparse, wait_for};
+use testkit::{
+    Client, DEADLINE, Mode, Program, await_refusal, drain, set_deadlines, signal, sparse, wait_for,
+};
 
 /// The path of the program.
 const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
@@ -297,7 +299,7 @@ fn a_signal_to_all_cuts_nothing() {
             let mut data = client.pasv();
             client.begin("RETR big");
             program.signal_all(name);
-            wait_for("its stop", || TcpStream::connect(program.address).is_err());
+            await_refusal(program.address);
             assert_eq!(drain(&mut data), testkit::BIG);
             client.expect_reply(226);
             client.expect_shutdown();
@@ -331,7 +333,7 @@ fn workers_notice_that_the_master_is_gone() {
     client.begin("RETR big");
     program.signal("KILL");
     idle.iter_mut().for_each(Client::expect_shutdown);
-    wait_for("its stop", || TcpStream::connect(program.address).is_err());
+    await_refusal(program.address);
     assert_eq!(drain(&mut data), testkit::BIG);
     client.expect_reply(226);
     client.expect_shutdown();

@@ -7,8 +7,8 @@ use std::io::{Read, Write};
 use ftpdlib::ThrottledDTPHandler;
 use socket2::SockRef;
 use testkit::{
-    FullListener, Server, WAYS, await_data, begin, next, parse_227, pattern, port_command,
-    read_all, sparse,
+    FullListener, Server, WAYS, await_data, await_refusal, begin, next, parse_227, pattern,
+    port_command, read_all, sparse,
 };
 
 use super::{URGENT, skipped_over_tls};
@@ -33,7 +33,7 @@ fn abor_pasv() {
     let reply = client.expect(225, "ABOR");
     assert_eq!(reply, "225 ABOR command successful; data channel closed.");
     // Nobody listens there any more.
-    assert!(std::net::TcpStream::connect(address).is_err());
+    await_refusal(address);
     client.expect(225, "ABOR");
 }
 
@@ -62,7 +62,7 @@ fn abor_before_the_data_connection_is_made() {
     assert_eq!(aborted, "426 Transfer aborted via ABOR.");
     let aborted = client.expect_reply(226);
     assert_eq!(aborted, "226 ABOR command successful.");
-    assert!(std::net::TcpStream::connect(parse_227(&reply)).is_err());
+    await_refusal(parse_227(&reply));
     // The transfer is dropped: the next connection belongs to the next transfer.
     let mut data = client.pasv();
     await_data(&mut client);
@@ -181,5 +181,5 @@ fn pipelined_abor() {
     for code in [150, 426, 226, 200] {
         client.expect_reply(code);
     }
-    assert!(std::net::TcpStream::connect(parse_227(&reply)).is_err());
+    await_refusal(parse_227(&reply));
 }

@@ -7,8 +7,8 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 
 use testkit::{
-    Client, PASSWORD, Server, USER, await_data, connect_data, next, parse_227, read_all,
-    read_whole, set_users, wait_for,
+    Client, PASSWORD, Server, USER, await_data, await_refusal, connect_data, next, parse_227,
+    read_all, read_whole, set_users, wait_for,
 };
 
 use super::ftp_replies::{login_as_one, two_users};
@@ -263,7 +263,7 @@ fn rein_ends_pending_transfers() {
                 assert_eq!(next(&events), format!("logout {user} true {user}"));
                 assert!(!server.path("one/new").exists());
                 if let Some(address) = address {
-                    assert!(std::net::TcpStream::connect(address).is_err());
+                    await_refusal(address);
                 }
                 client.login("one", PASSWORD);
                 client.expect(200, "TYPE I");
@@ -283,7 +283,7 @@ fn rein_closes_the_data_port() {
     let mut client = login_as_one(&server);
     let address = parse_227(&client.expect(227, "PASV"));
     client.expect(230, "REIN");
-    assert!(std::net::TcpStream::connect(address).is_err());
+    await_refusal(address);
     client.login("one", PASSWORD);
     let mut data = client.port();
     client.expect(230, "REIN");

@@ -3,14 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use ftpdlib::FTPServer;
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatHandler, Connector, Io};
-use testkit::{Client, DEADLINE, Server, config};
+use testkit::{Client, DEADLINE, Server, await_refusal, config};
 
 use crate::MODE;
 
@@ -89,7 +89,7 @@ fn close_all() {
     });
     server.close_all();
     client.expect_eof();
-    assert!(TcpStream::connect(address).is_err());
+    await_refusal(address);
     assert!(server.ioloop().is_empty());
     // Closing it again has no effect.
     server.close_all();
@@ -101,7 +101,7 @@ fn dropped() {
     let (server, _home) = bind("127.0.0.1");
     let address = server.address();
     drop(server);
-    assert!(TcpStream::connect(address).is_err());
+    await_refusal(address);
 }
 
 /// In the user's own loop, which learns when to turn next.
@@ -225,10 +225,10 @@ fn connector_that_is_refused() {
 #[cfg(feature = "cli")]
 mod process {
     use std::io::{BufRead, BufReader, Read};
-    use std::net::{SocketAddr, TcpStream};
+    use std::net::SocketAddr;
     use std::process::{Child, ChildStderr, Command, Stdio};
 
-    use testkit::{Client, tls_args};
+    use testkit::{Client, await_refusal, tls_args};
 
     use crate::MODE;
     use crate::themes::FTPDLIB;
@@ -304,7 +304,7 @@ mod process {
             let mut rest = process.log.take().unwrap();
             rest.read_to_string(&mut log).unwrap();
             assert!(log.contains(">>> shutting down FTP server, pid="), "{log}");
-            assert!(TcpStream::connect(process.address).is_err());
+            await_refusal(process.address);
         }
     }
 

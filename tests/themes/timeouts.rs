@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use ftpdlib::FTPConfig;
 use testkit::{
-    Client, FullListener, Server, WAYS, Way, await_data, begin, connect_data, fetch, parse_227,
-    port_command, read_all, sparse,
+    Client, FullListener, Server, WAYS, Way, await_data, await_refusal, begin, connect_data, fetch,
+    parse_227, port_command, read_all, sparse,
 };
 
 use crate::MODE;
@@ -154,7 +154,7 @@ fn pasv_timeout() {
         }
         let reply = client.expect_reply(421);
         assert_eq!(reply, "421 Passive data channel timed out.");
-        assert!(std::net::TcpStream::connect(address).is_err());
+        await_refusal(address);
         // The session goes on, and nothing waits any more.
         assert_eq!(client.lines("NLST"), ["a"]);
     }

@@ -49,7 +49,7 @@ pub use self::transfers::{
     WAYS, Way, await_data, begin, drain, fetch, read_all, read_whole, store,
 };
 pub use self::users::set_users;
-pub use self::wait::{at_once, next, wait_for};
+pub use self::wait::{at_once, await_refusal, next, wait_for};
 pub use self::wallet::Wallet;
 pub use self::wrong_files::{version_1, write_wrong_files};
 

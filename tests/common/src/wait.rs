@@ -1,5 +1,7 @@
 //! Waiting, until a deadline, and for several things at once.
 
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,18 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "not in time: {what}");
         std::thread::park_timeout(Duration::from_millis(2));
     }
+}
+
+/// Waits until nobody listens at `address` any more.
+///
+/// A process that another test starts holds copies of all sockets until it runs its own program,
+/// so a listener lives on for a moment after the server has closed it.
+#[track_caller]
+pub fn await_refusal(address: SocketAddr) {
+    wait_for("a refused connection", || {
+        let connected = TcpStream::connect(address);
+        connected.is_err_and(|err| err.kind() == ErrorKind::ConnectionRefused)
+    });
 }
 
 /// Runs the cases of a test at the same time, because they wait longer than they work. Panics if
