@@ -72,9 +72,9 @@ const LIMITS: LingerLimits = LingerLimits {
 /// `announced`; `None`: at once.
 ///
 /// Some clients that read both replies at once wait for the second one until they time out. So the
-/// second one waits for the client to close its side, but not longer than [`REPLY_PAUSE`] after the
-/// first. With `closes_data`, the client closed its side the last time before it had the final
-/// reply, so it does not wait for that reply: it gets [`BUSY_PAUSE`].
+/// second one waits for the client to close its side, but not longer than [`BUSY_PAUSE`] after the
+/// first. Without `closes_data`, the client waited for the reply the last time before it closed its
+/// side: it gets [`REPLY_PAUSE`].
 pub(crate) fn final_reply_due(
     announced: Instant,
     now: Instant,
@@ -87,7 +87,7 @@ pub(crate) fn final_reply_due(
     (now < after(announced, REPLY_PAUSE)).then(|| after(announced, pause))
 }
 
-/// Enough for a client that serves this connection only.
+/// Enough for a client that waits for the reply.
 const REPLY_PAUSE: Duration = Duration::from_millis(2);
 
 /// Enough for a client that is busy with other connections, as aria2 is.

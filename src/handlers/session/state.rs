@@ -68,7 +68,7 @@ pub struct FTPSession {
     /// When the last preliminary reply has left; `None` until it has.
     pub(crate) announced: Option<Instant>,
     /// Whether the client closed its side of the last data connection of a short download before
-    /// the final reply.
+    /// the final reply. True before the first one.
     pub(crate) closes_data: bool,
     /// The upload that waits for its file.
     pub(crate) upload_wait: Option<Box<UploadWait>>,
@@ -142,7 +142,7 @@ impl FTPSession {
             data: DataState::None,
             pending: None,
             announced: Some(new.now),
-            closes_data: false,
+            closes_data: true,
             upload_wait: None,
             lingering: None,
             replaced: None,
