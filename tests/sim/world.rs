@@ -420,6 +420,7 @@ impl<'a> World<'a> {
     fn end(&mut self) -> Result<(), Wrong> {
         for _ in 0..DEADLINES_MAX {
             self.turns = 0;
+            self.disturb();
             self.turn_until_rest()?;
             match self.next() {
                 Some(next) => self.move_clock(next),

@@ -49,6 +49,8 @@ pub struct Around<'a> {
     pub number: usize,
     /// Counts the connections of the world.
     pub conns: &'a mut u32,
+    /// Whether the client may ask for TLS.
+    pub may_be_private: bool,
     /// For a connection under TLS.
     pub tls: Option<&'a TlsSide>,
 }
@@ -136,9 +138,14 @@ impl<'a> DataConn<'a> {
     }
 
     /// Takes the connection of the server, if it has made one. The system does that even before
-    /// the client looks.
+    /// the client looks. With TLS the client must first have read what it is to expect there.
     pub fn accept(&mut self, around: &mut Around<'_>) {
-        if matches!(self.state, State::Listens(_) | State::Asked(Some(_))) {
+        let is_ready = match self.state {
+            State::Listens(_) => true,
+            State::Asked(Some(_)) => !around.may_be_private,
+            _ => false,
+        };
+        if is_ready {
             self.make(around);
         }
     }

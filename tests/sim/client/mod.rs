@@ -236,6 +236,7 @@ impl<'a> Client<'a> {
             pace: self.script.pace,
             number: index + 1,
             conns: &mut *scene.conns,
+            may_be_private: self.tls.is_some(),
             tls: match &self.tls {
                 Some(side) if self.private => Some(side),
                 _ => None,

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use super::judge::Judge;
+use super::lines::Cut;
 use super::names;
 use super::session::{Due, Stage};
 use super::tree::What;
+use super::verbs;
 use super::{Callback, FaultKind, Verdict};
 
 /// A real path, as the disk of the model names it.
@@ -142,6 +144,9 @@ impl Judge<'_> {
             );
         }
         let answered = self.s.is_idle() && !self.s.relaxed;
+        if !answered {
+            self.forget_homes_of_logins();
+        }
         if answered && calls > began {
             return self.fault(FaultKind::Callback, "the end", "no more callbacks", &shown);
         }
@@ -151,6 +156,33 @@ impl Judge<'_> {
         match self.w.homes[home].shared {
             true => Ok(()),
             false => self.explain(home),
+        }
+    }
+
+    /// A login without a reply may have worked: what is in the home of its user is not known.
+    fn forget_homes_of_logins(&mut self) {
+        let mut names: Vec<String> = self.s.asked.iter().cloned().collect();
+        for command in &self.s.queue {
+            if let Cut::Line(line) = &command.cut
+                && let parsed = verbs::parse(line, true)
+                && parsed.verb.is_some_and(|verb| verb.name == "USER")
+            {
+                names.push(String::from_utf8_lossy(parsed.arg).into_owned());
+            }
+        }
+        let logs_in = self.s.queue.iter().any(|command| match &command.cut {
+            Cut::Line(line) => verbs::parse(line, true)
+                .verb
+                .is_some_and(|verb| verb.name == "PASS"),
+            Cut::TooLong(_) => false,
+        });
+        if !logs_in {
+            return;
+        }
+        for user in &self.w.users {
+            if names.contains(&user.name) {
+                self.w.homes[user.home].changed = true;
+            }
         }
     }
 

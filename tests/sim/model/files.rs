@@ -138,7 +138,7 @@ impl Judge<'_> {
                 };
                 self.removes(c, r, "250 File removed.", fine, real)?;
             }
-            "RNFR" => self.rnfr(c, r, normal, real)?,
+            "RNFR" => self.rnfr(c, r, normal, real, directory)?,
             "RNTO" => self.rnto(c, r, real, directory)?,
             "SIZE" | "MDTM" => self.size_or_time(c, r, name, real, directory)?,
             "MFMT" => return self.mfmt(c, r, mode, &shown, real, directory),

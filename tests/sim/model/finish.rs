@@ -14,6 +14,8 @@ use std::rc::Rc;
 
 /// The excuse of a transfer that another one replaces.
 const REPLACED: &str = "another transfer";
+/// The excuse of a transfer whose data port is replaced.
+const MOVED: &str = "another data port";
 
 impl Judge<'_> {
     /// Whether this is the final reply of the transfer in progress.
@@ -65,7 +67,7 @@ impl Judge<'_> {
             matches!(name, "PASV" | "EPSV" | "PORT" | "EPRT" | "REIN" | "AUTH")
         });
         if replaced && (pending || unseen) {
-            return Some("another data port");
+            return Some(MOVED);
         }
         if pending && (self.s.stage == Stage::Leaving || port.is_some_and(|port| port.stranger)) {
             return Some("QUIT");
@@ -113,16 +115,34 @@ impl Judge<'_> {
             .transfer
             .as_ref()
             .map(|transfer| (transfer.conn, transfer.serial));
-        if let Some((Some(id), serial)) = used {
-            self.commit(id, serial)?;
-        }
         let Some(mut transfer) = self.s.transfer.take() else {
             return Ok(());
         };
+        // A connection to a port that was replaced, of the same number: it is for the next one.
+        let excuse = self.excuse(&transfer, r);
+        let is_next = r.code == 426 && excuse == Some(MOVED) && self.may_be_next(&transfer);
+        match used {
+            Some((Some(id), serial)) if !is_next => {
+                self.s.transfer = Some(transfer);
+                self.commit(id, serial)?;
+                let Some(back) = self.s.transfer.take() else {
+                    return Ok(());
+                };
+                transfer = back;
+            }
+            Some((Some(id), _)) => {
+                // It may have begun with it, but hardly.
+                self.s.relaxed |= matches!(transfer.what, Payload::Upload(_));
+                transfer.conn = None;
+                if let Some(conn) = self.s.conn(id) {
+                    conn.used_by = None;
+                }
+            }
+            _ => {}
+        }
         transfer.code = Some(r.code);
         let what = format!("the transfer {}", transfer.name);
         let complete = r.code == 226;
-        let excuse = self.excuse(&transfer, r);
         if !complete && excuse.is_none() {
             return self.fault(FaultKind::Code, &what, "226", &r.shown());
         }
@@ -181,6 +201,17 @@ impl Judge<'_> {
         Ok(())
     }
 
+    /// Whether the connection of a transfer may be one to the port for which the command that
+    /// waits has asked.
+    fn may_be_next(&self, transfer: &Transfer) -> bool {
+        let mut conns = self.s.conns.iter();
+        let conn = conns.find(|conn| Some(conn.id) == transfer.conn);
+        let sent = self.s.queue.front().map(|command| command.sent);
+        conn.is_some_and(|conn| {
+            conn.received == 0 && conn.early.is_empty() && Some(conn.opened) >= sent
+        })
+    }
+
     /// An upload that never began: the old bytes stay, and a file that it has made goes.
     fn leave_old(&mut self, transfer: &Transfer, upload: &Upload) {
         if transfer.loose {
@@ -195,6 +226,13 @@ impl Judge<'_> {
             self.w.homes[transfer.home].tree.remove(&upload.path);
             self.tell(&upload.path);
             self.s.replaced = Some(upload.path.clone());
+        } else if self.w.homes[transfer.home]
+            .tree
+            .find_id(upload.id)
+            .is_some()
+        {
+            // It has moved with its directory, or alone: only then does it stay.
+            self.s.relaxed = true;
         }
     }
 

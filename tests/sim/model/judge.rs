@@ -245,10 +245,10 @@ impl Judge<'_> {
         let line = match &c.cut {
             Cut::Line(line) => line,
             Cut::TooLong(start) => {
-                let verb = verbs::parse(start, false).verb;
-                if verb.is_some_and(|verb| verbs::is_transfer_of_file(verb.name)) {
-                    self.s.rest = 0;
-                }
+                // Whatever it was, what was begun for it is over.
+                self.s.rest = 0;
+                self.s.rnfr = None;
+                self.s.rnfr_unsure = false;
                 if is_http(start) {
                     self.s.http = true;
                 }

@@ -392,6 +392,7 @@ impl Judge<'_> {
                     false => self.s.stage = Stage::Leaving,
                 }
                 if self.s.implied {
+                    self.s.pbsz = true;
                     self.s.prot = true;
                 }
                 Ok(())

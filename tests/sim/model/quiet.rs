@@ -42,6 +42,12 @@ impl Judge<'_> {
             }
             // Another session may have the file: the server asks it to end, and waits.
             "STOR" | "APPE" if self.is_loose() => true,
+            // The 150 of a transfer without its connection was sent under the protection as it is.
+            "PROT" => self
+                .s
+                .transfer
+                .as_ref()
+                .is_some_and(|transfer| transfer.is_pending()),
             _ => self.s.transfer.is_some() && verbs::needs_data(verb),
         };
         if patient || self.s.prot || self.s.http {

@@ -250,7 +250,7 @@ impl Session {
         self.rnfr_unsure = false;
         self.epsv_all = false;
         self.facts = ALL_FACTS[..5].to_vec();
-        self.pbsz = false;
+        self.pbsz = self.implied;
         self.prot = self.implied;
         self.port = None;
     }

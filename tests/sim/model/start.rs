@@ -129,7 +129,8 @@ impl Judge<'_> {
         real: Result<Vec<u8>, Lost>,
     ) -> Verdict {
         let rest = std::mem::take(&mut self.s.rest);
-        if rest > 0 && name != "STOR" {
+        let slash = Self::refuses_slash(name, path) && r.code == 553;
+        if rest > 0 && name != "STOR" && !slash {
             self.want(
                 c,
                 r,
@@ -301,7 +302,7 @@ impl Judge<'_> {
             home: self.s.last_home.unwrap_or(0),
             conn: None,
             port: of,
-            promised: of.is_none(),
+            promised: of.is_none() || stolen,
             started: self.now,
             loose: loose || stolen,
             stolen,

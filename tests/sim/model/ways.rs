@@ -10,11 +10,9 @@ use crate::plan::scene::Tls;
 
 impl Judge<'_> {
     pub fn way(&mut self, c: &Command, r: &Reply, name: &str, arg: &[u8]) -> Verdict {
-        let taken = self
-            .s
-            .transfer
-            .as_ref()
-            .is_some_and(|transfer| transfer.port.is_some() && !transfer.promised);
+        let taken = self.s.transfer.as_ref().is_some_and(|transfer| {
+            transfer.port.is_some() && !transfer.promised && !transfer.stolen
+        });
         if taken && matches!(r.code, 200 | 227 | 229) {
             return self.wrong(FaultKind::Code, c, "the end of the transfer first", r);
         }
@@ -48,7 +46,11 @@ impl Judge<'_> {
                 (_, true) => self.want(c, r, "501 Unknown network protocol (use 1).")?,
                 (_, false) => self.want(c, r, "501 Unknown network protocol (use 2).")?,
             },
-            "PORT" if !four => self.code(c, r, &[425, 501])?,
+            "PORT" if !four => match (r.code, parse_port(&text)) {
+                // The address is tried.
+                (421, Some((ip, port))) => return self.active(c, r, ip, port),
+                _ => self.code(c, r, &[425, 501])?,
+            },
             "PORT" => match parse_port(&text) {
                 Some((ip, port)) => return self.active(c, r, ip, port),
                 None => self.want(c, r, "501 Invalid PORT format.")?,
