@@ -34,6 +34,9 @@ pub(super) struct Up {
     pub(super) broken: bool,
 }
 
+/// The most plaintext of a record (RFC 8446, section 5.1).
+const RECORD: usize = 16_384;
+
 impl Link {
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8], now: Duration) {
@@ -43,12 +46,18 @@ impl Link {
         match &mut self.tls {
             None => self.queue(bytes, now),
             Some(_) if !self.secured => self.up.held.push(bytes.to_vec()),
-            Some(tls) => {
-                tls.write(bytes);
-                self.queue_tls(now);
-                let queued = self.up.queued;
-                self.up.records.push_back((queued, bytes.to_vec()));
-            }
+            Some(_) => bytes
+                .chunks(RECORD)
+                .for_each(|bytes| self.send_record(bytes, now)),
+        }
+    }
+
+    fn send_record(&mut self, bytes: &[u8], now: Duration) {
+        if let Some(tls) = &mut self.tls {
+            tls.write(bytes);
+            self.queue_tls(now);
+            let queued = self.up.queued;
+            self.up.records.push_back((queued, bytes.to_vec()));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::files::is_transfer;
 use super::judge::{Judge, find};
 use super::lines::{Cut, Reply};
-use super::session::Stage;
+use super::session::{Command, Stage};
 use super::transfer::{Payload, Transfer, Upload};
 use super::tree::{Mtime, What};
 use super::verbs;
@@ -40,6 +40,21 @@ impl Judge<'_> {
         verbs::parse(line, true).verb.map(|verb| verb.name)
     }
 
+    /// Whether an ABOR waits, first or behind a PORT for which the server still connects.
+    fn is_aborted(&self) -> bool {
+        let aborts = |command: &Command| match &command.cut {
+            Cut::Line(line) => verbs::parse(line, true)
+                .verb
+                .is_some_and(|verb| verb.name == "ABOR"),
+            Cut::TooLong(_) => false,
+        };
+        match self.head() {
+            Some("ABOR") => true,
+            Some("PORT" | "EPRT") => self.s.queue.iter().any(aborts),
+            _ => false,
+        }
+    }
+
     /// Why a transfer may fail now.
     fn excuse(&self, transfer: &Transfer, r: &Reply) -> Option<&'static str> {
         let port = self.s.port.as_ref();
@@ -57,7 +72,7 @@ impl Judge<'_> {
             return Some("the end of the session");
         }
         if r.code == 426 && r.text() == b"Transfer aborted via ABOR." {
-            return (head == Some("ABOR")).then_some("ABOR");
+            return self.is_aborted().then_some("ABOR");
         }
         let pending = transfer.conn.is_none();
         if pending && !transfer.is_pending() {
@@ -136,6 +151,7 @@ impl Judge<'_> {
                 transfer.conn = None;
                 if let Some(conn) = self.s.conn(id) {
                     conn.used_by = None;
+                    conn.is_stray = true;
                 }
             }
             _ => {}
@@ -162,7 +178,8 @@ impl Judge<'_> {
             );
         }
         if r.text() == b"Transfer aborted via ABOR." {
-            self.s.aborted = true;
+            // While the server connects to the client, the reply of PORT comes next.
+            self.s.aborted = self.head() == Some("ABOR");
         }
         if let Some(began) = self
             .s
