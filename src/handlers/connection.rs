@@ -217,6 +217,12 @@ impl<H: FTPHandler + 'static> Connection<H> {
                     moved = true;
                     lines::run_line(&mut self.handler, s, piece);
                 }
+                // Its reply must not overtake that of PORT.
+                Step::TooLong { .. } if matches!(s.data, DataState::Connecting(_)) => {
+                    s.chat.take_back();
+                    held = true;
+                    break;
+                }
                 Step::TooLong { consumed } => {
                     rest = &rest[consumed..];
                     moved = true;

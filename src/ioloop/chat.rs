@@ -180,6 +180,11 @@ impl AsyncChat {
         self.splitter.next(&self.terminator, self.limit, input)
     }
 
+    /// Takes back the last step of [`split`](Self::split), a line that is too long.
+    pub(crate) fn take_back(&mut self) {
+        self.splitter.take_back();
+    }
+
     /// Keeps the rest of the input for the next read. If TLS has begun meanwhile, the rest belongs
     /// to the handshake, so that no command that was sent in clear is run under TLS.
     pub(crate) fn keep(&mut self, rest: &[u8]) {

@@ -86,6 +86,12 @@ impl Splitter {
         })
     }
 
+    /// Takes back a [`Step::TooLong`], of which the caller has dropped nothing: the next call finds
+    /// it again.
+    pub fn take_back(&mut self) {
+        self.skipping = false;
+    }
+
     fn line<'a>(&mut self, end: &[u8], limit: usize, input: &'a [u8]) -> Step<'a> {
         match memmem::find(input, end) {
             Some(at) => self.found(input.get(..at), at + end.len(), limit),

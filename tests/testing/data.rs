@@ -116,6 +116,28 @@ fn active_connections_that_are_not_made() {
     assert_eq!(session.reply().unwrap().code(), 200);
 }
 
+/// Their replies do not overtake that of PORT.
+#[test]
+fn lines_that_are_too_long_wait_for_the_reply_of_port() {
+    let mut place = place();
+    place.config.permit_foreign_addresses = true;
+    let long = "x".repeat(2049);
+    // The end of the line is there, comes later, or never comes.
+    for (now, later) in [("\r\nNOOP\r\n", ""), ("", "\r\nNOOP\r\n"), ("x", "")] {
+        let mut session = place.login();
+        session.send(format!("PORT 192,0,2,1,200,1\r\n{long}{now}").as_bytes());
+        session.send(later.as_bytes());
+        assert_eq!(session.reply(), None);
+        session.advance(30 * SECOND);
+        assert_eq!(reply(&mut session), "421 Active data channel timed out.");
+        assert_eq!(reply(&mut session), "500 Command too long.");
+        if now != "x" {
+            assert_eq!(session.reply().unwrap().code(), 200);
+        }
+        assert_eq!(session.reply(), None);
+    }
+}
+
 /// Reports the commands for data connections that [`FTPHandler::log_cmd`] gets.
 struct Logging(Sender<String>);
 

@@ -50,6 +50,9 @@ impl Judge<'_> {
         directory: bool,
     ) -> Verdict {
         let Some(from) = self.s.rnfr.clone() else {
+            if self.is_loose() {
+                return self.code(c, r, &[503, 550, 553]);
+            }
             return self.want(c, r, "503 Bad sequence of commands: use RNFR first.");
         };
         if self.s.rnfr_unsure && r.code == 503 {
@@ -58,7 +61,7 @@ impl Judge<'_> {
         }
         if from.contains(&b'?') && self.tree().get(&from).is_none() {
             // It stands for a name that cannot be shown.
-            self.s.relaxed = true;
+            self.relax();
         }
         let source = self.tree().resolve(&from, false);
         let may_replace = self.has_perm('d');

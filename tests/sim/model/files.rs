@@ -61,7 +61,7 @@ impl Judge<'_> {
             _ => &normal,
         };
         if looked_up.contains(&b'?') && self.tree().get(looked_up).is_none() {
-            self.s.relaxed = true;
+            self.relax();
         }
         let policy = self.w.settings.tls == Tls::AllRequired && !self.s.prot;
         if policy && is_transfer(verb.name) && r.code == 521 {

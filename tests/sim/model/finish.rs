@@ -7,7 +7,7 @@ use super::session::{Command, Stage};
 use super::transfer::{Payload, Transfer, Upload};
 use super::tree::{Mtime, What};
 use super::verbs;
-use super::{FaultKind, Verdict};
+use super::{Fault, FaultKind, Verdict};
 use crate::plan::scene::Tls;
 use crate::plan::step::End;
 use std::rc::Rc;
@@ -124,38 +124,42 @@ impl Judge<'_> {
         node.is_none_or(|node| node.id != upload.id)
     }
 
-    pub fn finish(&mut self, r: &Reply) -> Verdict {
-        let used = self
-            .s
-            .transfer
-            .as_ref()
-            .map(|transfer| (transfer.conn, transfer.serial));
+    /// Takes the transfer in progress, and says why it may fail. Its data connection is its own,
+    /// unless it may be for the next transfer.
+    fn take_transfer(
+        &mut self,
+        r: &Reply,
+    ) -> Result<Option<(Transfer, Option<&'static str>)>, Fault> {
         let Some(mut transfer) = self.s.transfer.take() else {
-            return Ok(());
+            return Ok(None);
         };
         // A connection to a port that was replaced, of the same number: it is for the next one.
         let excuse = self.excuse(&transfer, r);
         let is_next = r.code == 426 && excuse == Some(MOVED) && self.may_be_next(&transfer);
-        match used {
-            Some((Some(id), serial)) if !is_next => {
-                self.s.transfer = Some(transfer);
-                self.commit(id, serial)?;
-                let Some(back) = self.s.transfer.take() else {
-                    return Ok(());
-                };
-                transfer = back;
+        let Some(id) = transfer.conn else {
+            return Ok(Some((*transfer, excuse)));
+        };
+        if is_next {
+            // It may have begun with it, but hardly.
+            self.s.relaxed |= matches!(transfer.what, Payload::Upload(_));
+            transfer.conn = None;
+            if let Some(conn) = self.s.conn(id) {
+                conn.used_by = None;
+                conn.is_stray = true;
             }
-            Some((Some(id), _)) => {
-                // It may have begun with it, but hardly.
-                self.s.relaxed |= matches!(transfer.what, Payload::Upload(_));
-                transfer.conn = None;
-                if let Some(conn) = self.s.conn(id) {
-                    conn.used_by = None;
-                    conn.is_stray = true;
-                }
-            }
-            _ => {}
+            return Ok(Some((*transfer, excuse)));
         }
+        let serial = transfer.serial;
+        self.s.transfer = Some(transfer);
+        self.commit(id, serial)?;
+        let transfer = self.s.transfer.take();
+        Ok(transfer.map(|transfer| (*transfer, excuse)))
+    }
+
+    pub fn finish(&mut self, r: &Reply) -> Verdict {
+        let Some((mut transfer, excuse)) = self.take_transfer(r)? else {
+            return Ok(());
+        };
         transfer.code = Some(r.code);
         let what = format!("the transfer {}", transfer.name);
         let complete = r.code == 226;
@@ -204,7 +208,6 @@ impl Judge<'_> {
             }
             Payload::Download(_) | Payload::Listing(_) => {
                 if transfer.conn.is_some() || late {
-                    let transfer = *transfer;
                     let conn = transfer.conn;
                     self.s.ended.push(transfer);
                     if let Some(id) = conn {
@@ -249,7 +252,7 @@ impl Judge<'_> {
             .is_some()
         {
             // It has moved with its directory, or alone: only then does it stay.
-            self.s.relaxed = true;
+            self.relax();
         }
     }
 
@@ -323,7 +326,7 @@ impl Judge<'_> {
                 return self.fault(FaultKind::File, &what, "the old file", "none");
             }
             // A later command may have changed it: the disk says it when all are answered.
-            None => self.s.relaxed = true,
+            None => self.relax(),
         }
         Ok(())
     }

@@ -174,9 +174,21 @@ impl Judge<'_> {
     pub fn done(&mut self, c: &Command) -> Verdict {
         self.s.queue.pop_front();
         self.s.head_since = self.now;
-        self.s.last_active = self.s.last_active.max(c.sent);
+        // A line that is too long counts when its end comes, if it comes.
+        if matches!(c.cut, Cut::Line(_)) {
+            self.s.last_active = self.s.last_active.max(c.sent);
+        }
         self.settle_relaxed();
         Ok(())
+    }
+
+    /// What the commands and transfers in progress find and leave is not known.
+    pub fn relax(&mut self) {
+        self.s.relaxed = true;
+        let transfer = self.s.transfer.as_deref_mut();
+        for transfer in transfer.into_iter().chain(&mut self.s.ended) {
+            transfer.loose = true;
+        }
     }
 
     /// When all commands have been answered after a fault of the disk, the model begins anew with

@@ -48,11 +48,13 @@ impl Judge<'_> {
     /// and how many of these certainly.
     pub fn crowd(&self) -> (usize, usize, usize) {
         let (mut sockets, mut same, mut certain) = (2, 1, 0);
+        // A session that is over may have a reply for a client that has not read it.
+        let lingers = |other: &Session| other.stage == Stage::Leaving && !other.server_end;
         for other in self
             .others
             .iter()
             .flatten()
-            .filter(|other| other.is_alive())
+            .filter(|other| other.is_alive() || lingers(other))
         {
             // Its control connection, its data connections, and a listener.
             sockets += 2 + other.conns.iter().filter(|conn| !conn.by_server).count();

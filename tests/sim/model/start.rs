@@ -291,7 +291,19 @@ impl Judge<'_> {
         if !fine || !matches!(r.code, 125 | 150) {
             return self.wrong(FaultKind::Code, c, "125 or 150", r);
         }
-        let (codes, of, conn) = self.preliminary(c);
+        let (codes, mut of, mut conn) = self.preliminary(c);
+        // The client has left a connection that the server has seen: another one must come.
+        let is_seen = self.s.port.as_ref().is_some_and(|port| port.is_seen);
+        let is_over = |id| {
+            self.s
+                .conns
+                .iter()
+                .any(|found| found.id == id && found.has_ended())
+        };
+        if r.code == 150 && is_seen && conn.is_some_and(is_over) {
+            self.s.port = None;
+            (of, conn) = (None, None);
+        }
         // Somebody else may have the data connection.
         let stolen = self.s.port.as_ref().is_some_and(|port| port.stranger);
         self.code(c, r, codes)?;
@@ -308,6 +320,10 @@ impl Judge<'_> {
             stolen,
             code: None,
         }));
+        let is_upload = |transfer: &Transfer| matches!(transfer.what, Payload::Upload(_));
+        if stolen && self.s.transfer.as_deref().is_some_and(is_upload) {
+            self.relax();
+        }
         self.s.queue.pop_front();
         self.s.head_since = self.now;
         self.s.last_active = self.s.last_active.max(c.sent);
