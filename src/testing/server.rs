@@ -1,9 +1,10 @@
 //! A whole server in memory.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
@@ -215,6 +216,14 @@ impl Server {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.state.sessions.load(Relaxed)
+    }
+
+    /// The hosts at whose sockets something has changed since the last call: a connection or bytes
+    /// have come, there is room for more, or the server has closed its side. A test with many
+    /// clients needs to look at these only.
+    #[must_use]
+    pub fn take_touched(&self) -> BTreeSet<IpAddr> {
+        self.network.take_touched()
     }
 
     /// How many sockets of sessions are open: control connections, data connections, and those

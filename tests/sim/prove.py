@@ -348,7 +348,7 @@ def hunt_all(faults, where):
 
 def build(name, copy, target):
     """Builds the simulator of a copy, and returns the path of its program."""
-    env = dict(os.environ, CARGO_TARGET_DIR=str(target), RUSTFLAGS="-Awarnings")
+    env = dict(os.environ, CARGO_TARGET_DIR=str(target))
     command = ["cargo", "test", "--quiet", "--profile", "sim", "--test", "sim", "--no-run",
                "--message-format=json"]
     built = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)

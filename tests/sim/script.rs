@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use crate::disk::Harm;
 use crate::plan::scene::{Kind, Scene, Tls};
+use crate::plan::step::{Data, Step};
 use crate::plan::{self, draw::Draw};
 
 /// All that a run depends on.
@@ -109,8 +110,12 @@ impl Net {
 pub fn generate(seed: u64) -> Script {
     let mut draw = Draw::new(seed);
     let tls = seed % TLS_EVERY == TLS_EVERY - 1;
-    let scene = plan::scene(&mut draw, tls);
+    let mut scene = plan::scene(&mut draw, tls);
     let mut rng = Rng::with_seed(seed ^ 0x05ee_d0fa_0417);
+    let buffers = (buffer(&mut rng), buffer(&mut rng));
+    if buffers.0.min(buffers.1) < 100 {
+        shorten(&mut scene);
+    }
     let clients = scene.clients.len();
     let has_tls = scene.settings.tls != Tls::Off;
     let perfect = rng.u8(..3) == 0;
@@ -150,7 +155,7 @@ pub fn generate(seed: u64) -> Script {
         schedule: rng.u64(..),
         hurried: *pick(&mut rng, &[0, 0, 10, 50]),
         capacity,
-        buffers: (buffer(&mut rng), buffer(&mut rng)),
+        buffers,
         ports: match may_take_over(&scene) {
             true => 0,
             false => *pick(&mut rng, &[0, 1, 5]),
@@ -174,6 +179,33 @@ fn may_take_over(scene: &Scene) -> bool {
 /// put them together.
 fn buffer(rng: &mut Rng) -> usize {
     *pick(rng, &[65_536, 65_536, 65_536, 4096, 100, 7, 2, 1])
+}
+
+/// Shortens all contents: with small buffers each byte takes a turn.
+fn shorten(scene: &mut Scene) {
+    const MOST: usize = 3000;
+    for node in scene
+        .homes
+        .iter_mut()
+        .flat_map(|home| home.tree.values_mut())
+    {
+        if let Kind::File(bytes) = &mut node.kind {
+            bytes.truncate(MOST);
+        }
+    }
+    for step in scene
+        .clients
+        .iter_mut()
+        .flat_map(|client| &mut client.steps)
+    {
+        if let Step::Transfer {
+            data: Data::Upload { bytes, .. },
+            ..
+        } = step
+        {
+            bytes.truncate(MOST);
+        }
+    }
 }
 
 fn disturbance(rng: &mut Rng, scene: &Scene) -> Disturbance {

@@ -1,7 +1,8 @@
 //! The run of a world: which event is the next one, and how far the server gets after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -111,6 +112,8 @@ struct World<'a> {
     clients: Vec<Client<'a>>,
     /// Whether the server may have done something for a client since it was looked at.
     looks: Vec<bool>,
+    /// The clients of each host.
+    hosts: HashMap<IpAddr, Vec<usize>>,
     /// When each client does something by itself.
     wakes: Vec<Duration>,
     conns: u32,
@@ -176,6 +179,7 @@ impl<'a> World<'a> {
             judge: Judge::new(Model::new(scene, wall), disk.clone()),
             clients: clients(script),
             looks: vec![false; scene.clients.len()],
+            hosts: hosts(script),
             wakes: scene.clients.iter().map(|client| client.arrives).collect(),
             conns: 0,
             rng: Rng::with_seed(script.schedule),
@@ -219,9 +223,7 @@ impl<'a> World<'a> {
                 self.turn_until_rest()?;
                 moved = true;
             }
-            if moved {
-                self.look_at_all();
-            }
+            self.look_at_touched();
             moved |= self.pump_clients()?;
             if !moved {
                 return Ok(());
@@ -239,7 +241,6 @@ impl<'a> World<'a> {
             if !self.looks[number] && self.wakes[number] > self.judge.now {
                 continue;
             }
-            let was_at_rest = self.script.hurried == 0 || self.server.is_at_rest();
             let client = &mut self.clients[number];
             let mut scene = Scene {
                 server: &self.server,
@@ -252,21 +253,20 @@ impl<'a> World<'a> {
             if has_moved {
                 moved = true;
                 self.check()?;
-                let deadline = self.server.next_deadline();
                 self.react()?;
-                // The clock ticks in a turn, so that a deadline of another session may have come.
-                let is_over = deadline.is_some_and(|at| at <= self.server.now());
-                if !was_at_rest || is_over {
-                    self.look_at_all();
-                }
+                self.look_at_touched();
             }
         }
         Ok(moved)
     }
 
-    /// The server has done something that concerns any client.
-    fn look_at_all(&mut self) {
-        self.looks.fill(true);
+    /// Whose sockets the server has changed is to be looked at.
+    fn look_at_touched(&mut self) {
+        for host in self.server.take_touched() {
+            for number in self.hosts.get(&host).into_iter().flatten() {
+                self.looks[*number] = true;
+            }
+        }
     }
 
     /// The server makes turns, mostly until it is at rest.
@@ -438,6 +438,14 @@ impl<'a> World<'a> {
         self.judge.end(remains);
         self.check()
     }
+}
+
+fn hosts(script: &Script) -> HashMap<IpAddr, Vec<usize>> {
+    let mut hosts: HashMap<_, Vec<_>> = HashMap::new();
+    for (number, client) in script.scene.clients.iter().enumerate() {
+        hosts.entry(client.from.ip()).or_default().push(number);
+    }
+    hosts
 }
 
 fn clients(script: &Script) -> Vec<Client<'_>> {

@@ -1,5 +1,6 @@
 //! A network, and handles of its sockets.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +41,11 @@ impl Network {
     /// Adds a host: connections to it are refused even while it has no socket.
     pub(crate) fn add_host(&self, ip: IpAddr) {
         self.lock().add_host(ip);
+    }
+
+    /// The hosts of the test at whose sockets something has changed since the last call.
+    pub(crate) fn take_touched(&self) -> BTreeSet<IpAddr> {
+        self.lock().take_touched()
     }
 
     /// Listens on an address. Port 0 stands for a port of the network's choice.

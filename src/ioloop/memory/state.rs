@@ -1,6 +1,6 @@
 //! The sockets of a network, and what happens between them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -20,6 +20,8 @@ pub(super) struct State {
     /// Sockets whose state has changed since the loop took the events, with their numbers: a key
     /// may be used again.
     pub(super) changed: Vec<(usize, u64)>,
+    /// The hosts of the test at whose sockets something has changed since they were asked for.
+    touched: BTreeSet<IpAddr>,
     last_number: u64,
     last_port: u16,
     /// What ports are drawn from. `None`: they follow each other.
@@ -61,6 +63,7 @@ impl State {
             listeners: BTreeMap::new(),
             addresses: BTreeMap::new(),
             changed: Vec::new(),
+            touched: BTreeSet::new(),
             last_number: 0,
             last_port: 0,
             ports,
@@ -243,12 +246,19 @@ impl State {
         self.mark_changed(key, Interest::is_writable);
     }
 
-    /// Notes that a socket has changed, if the loop watches it for that.
+    pub(super) fn take_touched(&mut self) -> BTreeSet<IpAddr> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Notes that a socket has changed, if the loop watches it for that, or the test may.
     fn mark_changed(&mut self, key: usize, concerns: fn(Interest) -> bool) {
-        if let Some(socket) = self.sockets.get_mut(key)
-            && socket.watch.is_some_and(|(_, interest)| concerns(interest))
-            && !socket.is_changed
-        {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return;
+        };
+        if socket.side == Side::Test {
+            self.touched.insert(socket.address.ip());
+        }
+        if socket.watch.is_some_and(|(_, interest)| concerns(interest)) && !socket.is_changed {
             socket.is_changed = true;
             self.changed.push((key, socket.number));
         }
