@@ -19,10 +19,11 @@ use std::time::Duration;
 use crate::runs::{self, Range};
 use crate::script::{Script, generate};
 use crate::world::{Failure, run};
-use crate::{disk, model, panics, plan, shrink, smoke, transcript};
+use crate::{disk, log, model, panics, plan, shrink, smoke, transcript};
 
 pub fn main(arguments: &[String]) -> ExitCode {
     panics::keep_silent();
+    log::install();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["run", options @ ..] => run_worlds(options),

@@ -8,30 +8,42 @@ use ftpdlib::{FTPHandler, FTPSession};
 
 use crate::disk::{Disk, Note};
 use crate::model::Callback;
+use crate::panics;
 
 /// The handler of a session.
 pub struct Recorder {
     disk: Disk,
     /// The number of the client.
     client: usize,
+    /// The number of the callback that panics, counted down.
+    panics_in: Option<usize>,
     /// The turn in which commands began last, and how many.
     commands: (u64, usize),
 }
 
 impl Recorder {
-    pub fn new(disk: Disk, client: usize) -> Self {
+    pub fn new(disk: Disk, client: usize, panics_in: Option<usize>) -> Self {
         Self {
             disk,
             client,
+            panics_in,
             commands: (0, 0),
         }
     }
 
-    fn record(&self, callback: Callback) {
+    fn record(&mut self, callback: Callback) {
         let client = self.client;
         let mut state = self.disk.lock();
         state.trace.callback(client, &callback);
+        state.check_closed(&callback);
         state.notes.push(Note::Callback { client, callback });
+        let left = self.panics_in;
+        self.panics_in = left.and_then(|left| left.checked_sub(1));
+        if left == Some(0) {
+            state.notes.push(Note::Panic { client });
+            drop(state);
+            panic!("{}", panics::PLANNED);
+        }
     }
 }
 

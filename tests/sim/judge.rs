@@ -191,6 +191,7 @@ impl Judge {
                     self.check_thief(client, &callback);
                     self.event(client, Event::Callback(callback));
                 }
+                Note::Panic { client } => self.event(client, Event::Panicked),
                 Note::Damage { home, path, damage } => {
                     self.model.damage(self.now, home, &path, &damage);
                 }

@@ -18,6 +18,7 @@ mod disk;
 mod handler;
 mod judge;
 mod link;
+mod log;
 mod model;
 mod panics;
 mod plan;

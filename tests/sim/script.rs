@@ -70,6 +70,8 @@ pub enum Disturbance {
         path: Vec<u8>,
         harm: Harm,
     },
+    /// The handler of a client panics in the callback of this number.
+    Panic { client: usize, callback: usize },
     /// The server drains, and is closed so much later.
     Drain { at: Duration, patience: Duration },
 }
@@ -142,6 +144,12 @@ pub fn generate(seed: u64) -> Script {
                     });
             capacity = used + rng.usize(..20_000);
         }
+    }
+    if rng.u8(..20) == 0 {
+        disturbances.push(Disturbance::Panic {
+            client: rng.usize(..clients),
+            callback: usize::try_from(skewed(&mut rng, 4)).unwrap_or(0),
+        });
     }
     if rng.u8(..30) == 0 {
         disturbances.push(Disturbance::Drain {

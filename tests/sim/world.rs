@@ -13,6 +13,7 @@ use crate::client::{Client, Scene};
 use crate::disk::{Disk, State};
 use crate::handler::Recorder;
 use crate::judge::Judge;
+use crate::log;
 use crate::model::{FaultKind, Model, Remains};
 use crate::panics;
 use crate::plan::scene::Tls;
@@ -56,6 +57,10 @@ pub enum Kind {
     Identity,
     /// The sessions hold too many bytes for their clients.
     Memory,
+    /// A transfer did not end in its order.
+    Order,
+    /// A line of the log has what a client could forge another one with.
+    Log,
     /// A TLS ticket was good for another client than its own.
     Ticket,
     /// Two runs of the same world differ.
@@ -137,6 +142,8 @@ type Wrong = (Kind, String);
 impl<'a> World<'a> {
     fn new(script: &'a Script, disk: &Disk) -> Self {
         let scene = &script.scene;
+        // Making the lines takes a while.
+        log::watch(script.schedule % 8 == 0);
         let late = Late::default();
         let config = settings::config(script, disk, &late);
         let addresses: BTreeMap<_, _> = scene
@@ -146,12 +153,11 @@ impl<'a> World<'a> {
             .map(|(number, client)| (client.from, number))
             .collect();
         let for_handler = disk.clone();
+        let panics: BTreeMap<_, _> = script.disturbances.iter().filter_map(planned).collect();
         let factory = move |peer| {
             let number = addresses.get(&peer);
-            Recorder::new(
-                for_handler.clone(),
-                *number.expect("the address of a client"),
-            )
+            let number = *number.expect("the address of a client");
+            Recorder::new(for_handler.clone(), number, panics.get(&number).copied())
         };
         let address = scene.settings.address;
         let server = Server::new(config, address, script.schedule, factory);
@@ -168,7 +174,7 @@ impl<'a> World<'a> {
             .iter()
             .filter_map(|what| match what {
                 Disturbance::Change { at, .. } | Disturbance::Drain { at, .. } => Some((*at, what)),
-                Disturbance::Operation { .. } => None,
+                Disturbance::Operation { .. } | Disturbance::Panic { .. } => None,
             })
             .collect();
         disturbances.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
@@ -313,6 +319,9 @@ impl<'a> World<'a> {
     }
 
     fn check(&mut self) -> Result<(), Wrong> {
+        if let Some(line) = log::take() {
+            return Err((Kind::Log, line));
+        }
         // The loop of the server has caught it, and goes on.
         if let Some(panic) = panics::take() {
             return Err((Kind::Panic, panic));
@@ -397,7 +406,7 @@ impl<'a> World<'a> {
                     self.judge.drained();
                     self.close_at = Some(now + *patience);
                 }
-                Disturbance::Operation { .. } => {}
+                Disturbance::Operation { .. } | Disturbance::Panic { .. } => {}
             }
             self.disturbances.pop();
         }
@@ -437,6 +446,14 @@ impl<'a> World<'a> {
         };
         self.judge.end(remains);
         self.check()
+    }
+}
+
+/// The client whose handler panics, and in which callback.
+fn planned(disturbance: &Disturbance) -> Option<(usize, usize)> {
+    match disturbance {
+        Disturbance::Panic { client, callback } => Some((*client, *callback)),
+        _ => None,
     }
 }
 

@@ -216,6 +216,10 @@ impl Drop for OpenFile {
         let disk = self.disk.clone();
         let mut state = disk.lock();
         state.open -= 1;
+        let named = (self.name.clone(), self.upload.is_some());
+        if let Some(transfers) = state.transfers.get_mut(&named) {
+            transfers.closed += 1;
+        }
         let Some(upload) = &self.upload else { return };
         let users = state.uploads.entry(self.ino).or_default();
         *users -= 1;

@@ -369,6 +369,8 @@ impl Disk {
         upload: Option<Upload>,
     ) -> Box<dyn FSFile> {
         step.state.open += 1;
+        let named = (path.to_owned(), upload.is_some());
+        step.state.transfers.entry(named).or_default();
         if upload.is_some() {
             *step.state.uploads.entry(ino).or_default() += 1;
         }

@@ -1,6 +1,8 @@
 //! The state of a disk: its nodes, its faults, and what the world wants to know about it.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use ftpdlib::FSError;
 
@@ -17,6 +19,10 @@ pub enum Note {
     Callback {
         client: usize,
         callback: Callback,
+    },
+    /// The handler of a client has panicked, as the world has asked for.
+    Panic {
+        client: usize,
     },
     Damage {
         home: usize,
@@ -42,6 +48,8 @@ pub struct State {
     pub capacity: usize,
     /// Open files and directories.
     pub open: usize,
+    /// The transfers under each real path, for uploads and for downloads.
+    pub transfers: BTreeMap<(PathBuf, bool), Transfers>,
     /// Uploads that have a file open.
     pub uploads: BTreeMap<Ino, usize>,
     /// What was done in this turn.
@@ -56,8 +64,18 @@ pub struct State {
     pub random: u64,
 }
 
+/// The transfers of a file.
+#[derive(Default)]
+pub struct Transfers {
+    /// How often the file was closed.
+    pub closed: usize,
+    /// How many callbacks there were.
+    pub over: usize,
+}
+
 struct Homed {
     root: Vec<u8>,
+    private: bool,
     ino: Ino,
     operations: usize,
 }
@@ -79,6 +97,7 @@ impl State {
             used += home.tree.values().map(size_of_node).sum::<usize>();
             Homed {
                 root: home.root.clone().into_bytes(),
+                private: home.private,
                 ino: dir,
                 operations: 0,
             }
@@ -94,12 +113,39 @@ impl State {
             used,
             capacity: usize::MAX,
             open: 0,
+            transfers: BTreeMap::new(),
             uploads: BTreeMap::new(),
             work: Work::default(),
             turn: 0,
             identities: 0,
             broken: None,
             random: 0,
+        }
+    }
+
+    /// The file of a transfer is closed before the callback that tells of its end. Others may
+    /// have the same file open if the home is not private.
+    pub fn check_closed(&mut self, callback: &Callback) {
+        let (path, is_upload) = match callback {
+            Callback::FileSent(path) | Callback::IncompleteFileSent(path) => (path, false),
+            Callback::FileReceived(path) | Callback::IncompleteFileReceived(path) => (path, true),
+            _ => return,
+        };
+        let bytes = path.as_os_str().as_bytes();
+        let is_private = self.homes.iter().any(|home| {
+            home.private
+                && bytes
+                    .strip_prefix(&*home.root)
+                    .is_some_and(|below| below.starts_with(b"/"))
+        });
+        let Some(transfers) = self.transfers.get_mut(&(path.clone(), is_upload)) else {
+            return;
+        };
+        // Another transfer of the same file may have begun.
+        transfers.over += 1;
+        if is_private && transfers.closed < transfers.over {
+            let text = format!("{callback:?} came before the file was closed");
+            self.broken.get_or_insert((Kind::Order, text));
         }
     }
 

@@ -208,7 +208,7 @@ fn faults() {
         .iter()
         .map(|note| match note {
             Note::Damage { home, path, damage } => (*home, path.as_slice(), damage.clone()),
-            Note::Callback { .. } => panic!("{note:?}"),
+            Note::Callback { .. } | Note::Panic { .. } => panic!("{note:?}"),
         })
         .collect();
     let failed = Damage::Failed {

@@ -122,7 +122,7 @@ impl Judge<'_> {
 
     /// The session is over, and nothing more will be read from it: what it has left.
     pub fn over(&mut self) -> Verdict {
-        if self.s.stage == Stage::New {
+        if self.s.stage == Stage::New || self.s.panicked {
             return Ok(());
         }
         if self.s.connects > 0 && self.s.disconnects != 1 {
@@ -156,6 +156,15 @@ impl Judge<'_> {
         match self.w.homes[home].shared {
             true => Ok(()),
             false => self.explain(home),
+        }
+    }
+
+    /// What is in the homes of this session is not known any more.
+    pub fn forget_homes(&mut self) {
+        let last = self.s.last_home;
+        self.forget_homes_of_logins();
+        if let Some(home) = last {
+            self.w.homes[home].changed = true;
         }
     }
 

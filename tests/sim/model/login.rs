@@ -49,7 +49,7 @@ impl Judge<'_> {
     pub fn crowd(&self) -> (usize, usize, usize) {
         let (mut sockets, mut same, mut certain) = (2, 1, 0);
         // A session that is over may have a reply for a client that has not read it.
-        let lingers = |other: &Session| other.stage == Stage::Leaving && !other.server_end;
+        let lingers = |other: &Session| !matches!(other.stage, Stage::New | Stage::Closed);
         for other in self
             .others
             .iter()

@@ -139,6 +139,8 @@ pub enum Event<'a> {
     },
     /// A callback of the handler of this client's session.
     Callback(Callback),
+    /// That callback has panicked: the session ends, and no other one.
+    Panicked,
     /// The server is at rest, this client has read all that the server has sent on its control
     /// connection, and nothing of its control bytes is on its way.
     Quiet,
@@ -370,6 +372,9 @@ impl Model {
 
 impl Judge<'_> {
     fn event(&mut self, event: Event<'_>) -> Verdict {
+        if self.s.panicked {
+            return self.after_panic(&event);
+        }
         if !matches!(event, Event::Quiet | Event::Callback(_)) {
             self.s.touched = self.now;
         }
@@ -426,8 +431,33 @@ impl Judge<'_> {
             Event::DataReceived { conn, bytes } => self.data(conn, bytes),
             Event::DataEnded { conn, by } => self.data_ended(conn, by),
             Event::Callback(call) => self.called(call),
+            Event::Panicked => {
+                self.s.panicked = true;
+                self.s.stage = Stage::Leaving;
+                self.forget_homes();
+                Ok(())
+            }
             Event::Quiet => self.quiet(),
         }
+    }
+
+    /// A session whose handler has panicked only has to end.
+    fn after_panic(&mut self, event: &Event<'_>) -> Verdict {
+        match event {
+            Event::Ended(By::Client(end)) => self.s.client_end = Some(*end),
+            Event::Ended(By::Network) => self.s.was_reset = true,
+            Event::Ended(By::Server | By::ServerReset) => self.s.server_end = true,
+            Event::Callback(Callback::Disconnect) => self.s.disconnects += 1,
+            Event::Quiet => {
+                let is_over = self.s.server_end || self.s.was_reset || self.s.client_end.is_some();
+                if !is_over {
+                    let what = "a session whose handler has panicked";
+                    return self.fault(FaultKind::Connection, what, "its end", "silence");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn sent(&mut self, bytes: &[u8]) {

@@ -111,6 +111,8 @@ pub struct Session {
     pub client_end: Option<End>,
     pub was_reset: bool,
     pub server_end: bool,
+    /// A callback of its handler has panicked.
+    pub panicked: bool,
 
     pub asked: Option<String>,
     /// All names that USER has given.
@@ -194,6 +196,7 @@ impl Session {
             client_end: None,
             was_reset: false,
             server_end: false,
+            panicked: false,
             asked: None,
             asked_ever: Vec::new(),
             login: None,

@@ -66,6 +66,7 @@ choice!(Harm: [Short, Vanish] [Fail, Replace, Grow, Shrink] []);
 choice!(Disturbance: [] [] [
     Operation { home, number, harm },
     Change { at, home, path, harm },
+    Panic { client, callback },
     Drain { at, patience },
 ]);
 
