@@ -23,6 +23,9 @@ pub struct Script {
     pub hurried: u8,
     /// The most bytes that all files have together.
     pub capacity: usize,
+    /// The most bytes of a read from a file. Reads may be short at any time, and end between CR
+    /// and LF.
+    pub reads: usize,
     /// `DTPConfig::ac_in_buffer_size` and `ac_out_buffer_size`.
     pub buffers: (usize, usize),
     /// How many ports `FTPConfig::passive_ports` has; 0: the setting is not used.
@@ -115,7 +118,20 @@ pub fn generate(seed: u64) -> Script {
     let mut scene = plan::scene(&mut draw, tls);
     let mut rng = Rng::with_seed(seed ^ 0x05ee_d0fa_0417);
     let buffers = (buffer(&mut rng), buffer(&mut rng));
-    if buffers.0.min(buffers.1) < 100 {
+    let reads = *pick(
+        &mut rng,
+        &[
+            usize::MAX,
+            usize::MAX,
+            usize::MAX,
+            usize::MAX,
+            4096,
+            100,
+            7,
+            1,
+        ],
+    );
+    if buffers.0.min(buffers.1).min(reads) < 100 {
         shorten(&mut scene);
     }
     let clients = scene.clients.len();
@@ -163,6 +179,7 @@ pub fn generate(seed: u64) -> Script {
         schedule: rng.u64(..),
         hurried: *pick(&mut rng, &[0, 0, 10, 50]),
         capacity,
+        reads,
         buffers,
         ports: match may_take_over(&scene) {
             true => 0,
@@ -191,7 +208,7 @@ fn buffer(rng: &mut Rng) -> usize {
 
 /// Shortens all contents: with small buffers each byte takes a turn.
 fn shorten(scene: &mut Scene) {
-    const MOST: usize = 3000;
+    const MOST: usize = 1000;
     for node in scene
         .homes
         .iter_mut()

@@ -73,6 +73,7 @@ impl Shrinker {
         any |= self.settings();
         any |= self.change(|x| x.hurried = 0);
         any |= self.change(|x| x.capacity = usize::MAX);
+        any |= self.change(|x| x.reads = usize::MAX);
         any |= self.change(|x| x.schedule = 1);
         any |= self.change(|x| x.buffers = (65_536, 65_536));
         any |= self.change(|x| x.ports = 0);

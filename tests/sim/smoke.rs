@@ -41,6 +41,7 @@ pub fn script(steps: Vec<Step>) -> Script {
         schedule: 1,
         hurried: 0,
         capacity: usize::MAX,
+        reads: usize::MAX,
         buffers: (65_536, 65_536),
         ports: 0,
     }

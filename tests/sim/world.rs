@@ -103,6 +103,7 @@ fn state(script: &Script, with_trace: bool) -> State {
     });
     let harms: BTreeMap<_, _> = harms.collect();
     let mut state = State::new(&script.scene.homes, harms, Trace::new(with_trace));
+    state.reads = script.reads.max(1);
     state.capacity = script.capacity.max(state.used);
     state.random = script.schedule;
     state
@@ -501,6 +502,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// once more with what it adds.
 const HELD_MAX: usize = 8 * 1024 + 3 * 65_536;
 /// Turns without the clock after which the server counts as restless.
-const TURNS_MAX: usize = 20_000;
+const TURNS_MAX: usize = 200_000;
 /// Deadlines after the last client that are waited for.
 const DEADLINES_MAX: usize = 20_000;

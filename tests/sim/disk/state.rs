@@ -46,6 +46,8 @@ pub struct State {
     /// Bytes of all files, and how many there may be.
     pub used: usize,
     pub capacity: usize,
+    /// The most bytes of a read from a file.
+    pub reads: usize,
     /// Open files and directories.
     pub open: usize,
     /// The transfers under each real path, for uploads and for downloads.
@@ -112,6 +114,7 @@ impl State {
             harms,
             used,
             capacity: usize::MAX,
+            reads: usize::MAX,
             open: 0,
             transfers: BTreeMap::new(),
             uploads: BTreeMap::new(),

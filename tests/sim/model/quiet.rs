@@ -74,7 +74,7 @@ impl Judge<'_> {
         // The server may have been at work for others when the command came.
         let work = match settings.tick.is_zero() {
             true => Duration::ZERO,
-            false => Duration::from_secs(2),
+            false => Duration::from_secs(60),
         };
         self.now < latest + work + SLACK
     }

@@ -1,5 +1,6 @@
 //! The table of what clients do. To add a command, add a row.
 
+use super::hostile;
 use super::transfers;
 use super::walker::Walker;
 
@@ -105,6 +106,7 @@ pub const ACTIONS: &[(usize, Action)] = &[
         let path = w.anything();
         w.say_path("STAT", &path);
     }),
+    (2, hostile::flood),
     // Parameters.
     (14, |w| w.say("TYPE I")),
     (14, |w| w.say("TYPE A")),

@@ -12,6 +12,19 @@ pub fn browser(w: &mut Walker<'_>) {
     w.steps.push(Step::Await);
 }
 
+/// More commands at once than there is room for their replies.
+pub fn flood(w: &mut Walker<'_>) {
+    let (line, most) = *w.draw.of(&[
+        (&b"NOOP\r\n"[..], 300),
+        (b"NOOP\r\n", 2000),
+        (b"FEAT\r\n", 100),
+        (b"HELP\r\n", 50),
+    ]);
+    let count = w.draw.within(2, most);
+    w.steps.push(Step::Raw(line.repeat(count)));
+    w.steps.push(Step::Await);
+}
+
 pub fn attack(w: &mut Walker<'_>) {
     let lines: [&[u8]; 22] = [
         b"\r\n",
@@ -46,8 +59,7 @@ pub fn attack(w: &mut Walker<'_>) {
             w.steps.push(Step::Raw(line));
         }
         1 => {
-            let count = w.draw.within(2, 300);
-            w.steps.push(Step::Raw(b"NOOP\r\n".repeat(count)));
+            flood(w);
         }
         2 => {
             // A line in pieces.

@@ -82,6 +82,7 @@ pub fn print(script: &Script) -> String {
     line("", "schedule", &|out| script.schedule.put(out));
     line("", "hurried", &|out| script.hurried.put(out));
     line("", "capacity", &|out| script.capacity.put(out));
+    line("", "reads", &|out| script.reads.put(out));
     line("", "buffers", &|out| script.buffers.put(out));
     line("", "ports", &|out| script.ports.put(out));
     let scene = &script.scene;
@@ -155,6 +156,7 @@ struct Reader {
     schedule: u64,
     hurried: u8,
     capacity: usize,
+    reads: usize,
     buffers: (usize, usize),
     ports: u16,
     settings: Option<Settings>,
@@ -171,6 +173,7 @@ impl Reader {
             schedule: 0,
             hurried: 0,
             capacity: usize::MAX,
+            reads: usize::MAX,
             buffers: (65_536, 65_536),
             ports: 0,
             settings: None,
@@ -187,6 +190,7 @@ impl Reader {
             "schedule" => self.schedule = Text::take(words)?,
             "hurried" => self.hurried = Text::take(words)?,
             "capacity" => self.capacity = Text::take(words)?,
+            "reads" => self.reads = Text::take(words)?,
             "buffers" => self.buffers = Text::take(words)?,
             "ports" => self.ports = Text::take(words)?,
             "settings" => self.settings = Some(Text::take(words)?),
@@ -249,6 +253,7 @@ impl Reader {
             schedule: self.schedule,
             hurried: self.hurried,
             capacity: self.capacity,
+            reads: self.reads,
             buffers: self.buffers,
             ports: self.ports,
         })
