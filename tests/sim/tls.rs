@@ -116,6 +116,8 @@ pub struct TlsClient {
     connection: ClientConnection,
     /// Whether the handshake has failed.
     pub failed: bool,
+    /// Whether the server has said that no more bytes come.
+    ended: bool,
 }
 
 impl TlsClient {
@@ -125,11 +127,16 @@ impl TlsClient {
         Self {
             connection: connection.expect("a configuration"),
             failed: false,
+            ended: false,
         }
     }
 
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether the handshake has resumed a session.
@@ -169,6 +176,7 @@ impl TlsClient {
                 self.failed = true;
                 return Err(());
             };
+            self.ended |= state.peer_has_closed();
             let mut buffer = vec![0; state.plaintext_bytes_to_read()];
             if self.connection.reader().read_exact(&mut buffer).is_ok() {
                 plain.append(&mut buffer);

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -20,8 +19,8 @@ pub struct OpenDir {
     /// The real path by which it was opened.
     pub path: Vec<u8>,
     pub ino: Ino,
-    /// The last name that was read.
-    pub last: Option<Vec<u8>>,
+    /// The names that are still to be read, the next one last.
+    pub names: Vec<Vec<u8>>,
 }
 
 impl OpenDir {
@@ -49,16 +48,12 @@ impl FSDir for OpenDir {
             return Some(Err(io_error(err)));
         }
         let entries = state.nodes.entries(self.ino)?;
-        let next = match &self.last {
-            None => entries.keys().next(),
-            Some(last) => entries
-                .range::<[u8], _>((Excluded(&**last), Unbounded))
-                .map(|(name, _)| name)
-                .next(),
+        let name = loop {
+            let name = self.names.pop()?;
+            if entries.contains_key(&name) {
+                break name;
+            }
         };
-        // At the end `last` stays: the next call is at the end, too, as with readdir.
-        let name = next?.clone();
-        self.last = Some(name.clone());
         Some(Ok(OsString::from_vec(name)))
     }
 

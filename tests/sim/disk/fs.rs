@@ -259,13 +259,22 @@ impl AbstractedFS for Disk {
     fn listdir(&self, fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
         let mut step = self.begin("listdir", fs, path)?;
         let ino = step.find_dir(path)?;
+        let entries = step.state.nodes.entries(ino);
+        let mut names: Vec<_> = entries
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect();
+        // In no order, and the next time in another one.
+        step.state.random = step.state.random.wrapping_add(1);
+        fastrand::Rng::with_seed(step.state.random).shuffle(&mut names);
         step.state.open += 1;
         Ok(Box::new(OpenDir {
             disk: self.clone(),
             home: step.home,
             path: path.as_os_str().as_bytes().to_vec(),
             ino,
-            last: None,
+            names,
         }))
     }
 

@@ -169,7 +169,6 @@ fn files() {
 fn listings() {
     let (disk, fs) = disk(&[]);
     let mut dir = disk.listdir(&fs, &real("")).unwrap();
-    assert_eq!(dir.next_name().unwrap().unwrap(), "back");
     // What changes meanwhile may be missed, and nothing comes twice.
     disk.remove(&fs, &real("/back")).unwrap();
     disk.remove(&fs, &real("/loop")).unwrap();
@@ -177,6 +176,7 @@ fn listings() {
     while let Some(name) = dir.next_name() {
         names.push(name.unwrap());
     }
+    names.sort();
     assert_eq!(names, ["dir", "in", "out"]);
     assert!(dir.next_name().is_none());
     assert_eq!(dir.stat(OsStr::new("in")).unwrap().size, 5);

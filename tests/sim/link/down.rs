@@ -45,7 +45,7 @@ impl Link {
             }
             judge.buffer = buffer;
             match read {
-                Ok(0) => self.server_ended(By::Server, now, judge),
+                Ok(0) => self.server_ended(self.end_of_server(), now, judge),
                 Ok(_) => {
                     self.down.reads += 1;
                     if !self.pace.gap.is_zero() {
@@ -62,6 +62,13 @@ impl Link {
             moved = true;
         }
         moved
+    }
+
+    fn end_of_server(&self) -> By {
+        match &self.tls {
+            Some(tls) if self.secured && !tls.failed && !tls.has_ended() => By::ServerCut,
+            _ => By::Server,
+        }
     }
 
     pub(super) fn server_ended(&mut self, by: By, now: Duration, judge: &mut Judge) {

@@ -21,6 +21,7 @@ impl Judge<'_> {
             client_ended: None,
             by_server: false,
             was_reset: false,
+            is_cut: false,
             is_secure: false,
             is_stray: false,
             used_by: None,
@@ -132,12 +133,17 @@ impl Judge<'_> {
                 conn.client_ended = Some(now);
             }
             By::Server => conn.by_server = true,
+            By::ServerCut => (conn.by_server, conn.is_cut) = (true, true),
             By::ServerReset | By::Network => conn.was_reset = true,
         }
         let nobody = !conn.is_stray && conn.used_by.is_none() && !conn.early.is_empty();
         let conn_id = conn.id;
         let unread = !self.s.queue.is_empty();
-        if by == By::Server && nobody && !unread && self.s.transfer.is_none() {
+        if matches!(by, By::Server | By::ServerCut)
+            && nobody
+            && !unread
+            && self.s.transfer.is_none()
+        {
             return self.fault(
                 FaultKind::Data,
                 "a data connection",
@@ -168,6 +174,10 @@ impl Judge<'_> {
         // The client may have left before it has read all.
         let whole = conn.by_server && !conn.was_reset && transfer.code == Some(226);
         let what = transfer.name;
+        if whole && conn.is_cut && self.w.drained.is_none() {
+            let got = "the end of the connection only";
+            return self.fault(FaultKind::Data, what, "the end of TLS", got);
+        }
         if !transfer.loose && !self.s.relaxed {
             match &transfer.what {
                 Payload::Download(wanted) if whole && conn.received != wanted.len() => {

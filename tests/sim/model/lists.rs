@@ -80,6 +80,9 @@ impl Judge<'_> {
             return self.code(c, r, &[550]);
         };
         self.code(c, r, &[213])?;
+        let mut expected = expected;
+        // STAT sorts 8 KiB of names, with what each of them costs.
+        expected.in_any_order = expected.entries.len() > 200;
         let shown = names::in_reply(self.encoding(), normal);
         let head = [b"213-Status of \"", &shown[..], b"\":"].concat();
         let fine = r.lines.len() >= 2

@@ -89,6 +89,8 @@ pub enum By {
     Client(End),
     /// The end of the stream was read.
     Server,
+    /// The end of the stream was read, without the end of TLS (`close_notify`) before it.
+    ServerCut,
     /// A reset was read.
     ServerReset,
     /// The network has reset it, for both sides.
@@ -446,7 +448,7 @@ impl Judge<'_> {
         match event {
             Event::Ended(By::Client(end)) => self.s.client_end = Some(*end),
             Event::Ended(By::Network) => self.s.was_reset = true,
-            Event::Ended(By::Server | By::ServerReset) => self.s.server_end = true,
+            Event::Ended(By::Server | By::ServerCut | By::ServerReset) => self.s.server_end = true,
             Event::Callback(Callback::Disconnect) => self.s.disconnects += 1,
             Event::Quiet => {
                 let is_over = self.s.server_end || self.s.was_reset || self.s.client_end.is_some();
@@ -498,7 +500,7 @@ impl Judge<'_> {
         match by {
             By::Client(end) => self.s.client_end = Some(end),
             By::Network => self.s.was_reset = true,
-            By::Server | By::ServerReset => {
+            By::Server | By::ServerCut | By::ServerReset => {
                 self.s.server_end = true;
                 // Under TLS the client has said so in a record, which is not told.
                 let notified = self.s.secure && self.s.queue.is_empty();

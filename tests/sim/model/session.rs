@@ -51,6 +51,8 @@ pub struct Conn {
     pub client_ended: Option<Duration>,
     pub by_server: bool,
     pub was_reset: bool,
+    /// The server has closed it without the end of TLS.
+    pub is_cut: bool,
     pub is_secure: bool,
     /// It was made to a port that is not the session's.
     pub is_stray: bool,

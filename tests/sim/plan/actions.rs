@@ -243,6 +243,10 @@ fn rename(w: &mut Walker<'_>) {
         w.say("NOOP");
     }
     if w.draw.percent(4) {
+        // It takes the place of the first, although it is refused.
+        w.say_path("RNFR", "missing/x");
+    }
+    if w.draw.percent(4) {
         return;
     }
     let to = match w.draw.percent(15) {

@@ -170,6 +170,17 @@ fn tree(draw: &mut Draw, marker: &str) -> Tree {
         };
         tree.insert(path.into_bytes(), node);
     }
+    if draw.percent(1) && draw.below(4) == 0 {
+        // More than a listing sorts at once.
+        for number in 0..draw.within(1000, 3000) {
+            let node = Node {
+                kind: Kind::File(Vec::new()),
+                mode: 0o644,
+                mtime: 1_500_000_000,
+            };
+            tree.insert(format!("/n{number}").into_bytes(), node);
+        }
+    }
     if draw.percent(4) {
         // A name that is in no encoding.
         let node = Node {
