@@ -142,11 +142,30 @@ pub fn generate(seed: u64) -> Script {
         false => Net::draw(&mut rng, clients, has_tls),
     });
     let nets = nets.collect();
+    let (capacity, disturbances) = disturb(&mut rng, &scene);
+    Script {
+        nets,
+        disturbances,
+        schedule: rng.u64(..),
+        hurried: *pick(&mut rng, &[0, 0, 10, 50]),
+        capacity,
+        reads,
+        buffers,
+        ports: match may_take_over(&scene) {
+            true => 0,
+            false => *pick(&mut rng, &[0, 1, 5]),
+        },
+        scene,
+    }
+}
+
+/// How many bytes all files may have together, and what happens to the server.
+fn disturb(rng: &mut Rng, scene: &Scene) -> (usize, Vec<Disturbance>) {
     let mut capacity = usize::MAX;
     let mut disturbances = Vec::new();
     if rng.u8(..3) == 0 {
         for _ in 0..rng.usize(1..6) {
-            disturbances.push(disturbance(&mut rng, &scene));
+            disturbances.push(disturbance(rng, scene));
         }
         if rng.u8(..4) == 0 {
             let used: usize =
@@ -163,30 +182,17 @@ pub fn generate(seed: u64) -> Script {
     }
     if rng.u8(..20) == 0 {
         disturbances.push(Disturbance::Panic {
-            client: rng.usize(..clients),
-            callback: usize::try_from(skewed(&mut rng, 4)).unwrap_or(0),
+            client: rng.usize(..scene.clients.len()),
+            callback: usize::try_from(skewed(rng, 4)).unwrap_or(0),
         });
     }
     if rng.u8(..30) == 0 {
         disturbances.push(Disturbance::Drain {
-            at: time(&mut rng),
-            patience: Duration::from_millis(*pick(&mut rng, &[0, 100, 3000, 60_000])),
+            at: time(rng),
+            patience: Duration::from_millis(*pick(rng, &[0, 100, 3000, 60_000])),
         });
     }
-    Script {
-        nets,
-        disturbances,
-        schedule: rng.u64(..),
-        hurried: *pick(&mut rng, &[0, 0, 10, 50]),
-        capacity,
-        reads,
-        buffers,
-        ports: match may_take_over(&scene) {
-            true => 0,
-            false => *pick(&mut rng, &[0, 1, 5]),
-        },
-        scene,
-    }
+    (capacity, disturbances)
 }
 
 /// Whether a client that connects late to a port of its own may get the data connection of another

@@ -144,7 +144,7 @@ impl<'a> World<'a> {
     fn new(script: &'a Script, disk: &Disk) -> Self {
         let scene = &script.scene;
         // Making the lines takes a while.
-        log::watch(script.schedule % 8 == 0);
+        log::watch(script.schedule.is_multiple_of(8));
         let late = Late::default();
         let config = settings::config(script, disk, &late);
         let addresses: BTreeMap<_, _> = scene

@@ -81,7 +81,9 @@ impl Judge<'_> {
                 _ => return Ok(()),
             };
             let fine = (receive, whole) == (began.receive, complete)
-                && (*path == began.path || self.is_loose_home() || self.is_behind_link(path));
+                && (began.paths.contains(path)
+                    || self.is_loose_home()
+                    || self.is_behind_link(path));
             if !fine {
                 let (began, call) = (format!("{began:?}"), format!("{call:?}"));
                 return self.fault(FaultKind::Callback, "a transfer", &began, &call);

@@ -88,7 +88,8 @@ pub enum Due {
 pub struct Began {
     pub serial: u64,
     pub receive: bool,
-    pub path: PathBuf,
+    /// The real path without links, and as it was named.
+    pub paths: [PathBuf; 2],
     /// Whether it was complete; `None` while its final reply has not come.
     pub complete: Option<bool>,
 }

@@ -43,7 +43,7 @@ impl Judge<'_> {
                 self.done(c)
             }
             "LIST" | "NLST" | "MLSD" => self.list(c, r, name, path, normal, real),
-            "RETR" => self.retr(c, r, path, real),
+            "RETR" => self.retr(c, r, path, normal, real),
             _ => self.store(c, r, name, path, normal, real),
         }
     }
@@ -53,6 +53,7 @@ impl Judge<'_> {
         c: &Command,
         r: &Reply,
         path: &[u8],
+        normal: &[u8],
         real: Result<Vec<u8>, Lost>,
     ) -> Verdict {
         let rest = std::mem::take(&mut self.s.rest);
@@ -85,7 +86,8 @@ impl Judge<'_> {
             false => bytes,
         };
         self.begin(c, r, "RETR", Payload::Download(wire))?;
-        self.file_began(c, r, false, real.unwrap_or_default());
+        let real = real.unwrap_or_default();
+        self.file_began(c, r, false, [&real[..], normal]);
         Ok(())
     }
 
@@ -188,7 +190,7 @@ impl Judge<'_> {
             ascii: self.s.ascii,
         };
         self.begin(c, r, name, Payload::Upload(Box::new(upload)))?;
-        self.file_began(c, r, true, real);
+        self.file_began(c, r, true, [&real[..], normal]);
         Ok(())
     }
 
@@ -249,16 +251,17 @@ impl Judge<'_> {
         Ok(Some((at, fine)))
     }
 
-    fn file_began(&mut self, c: &Command, r: &Reply, receive: bool, real: Vec<u8>) {
+    /// A transfer of a file has begun: its path without links, and as it was named.
+    fn file_began(&mut self, c: &Command, r: &Reply, receive: bool, paths: [&[u8]; 2]) {
         if !matches!(r.code, 125 | 150) {
             return;
         }
         let root = &self.w.homes[self.s.last_home.unwrap_or(0)].tree.root;
-        let bytes = [&root[..], &real[..]].concat();
+        let paths = paths.map(|path| super::calls::path_of(&[&root[..], path].concat()));
         self.s.began.push_back(Began {
             serial: c.serial,
             receive,
-            path: super::calls::path_of(&bytes),
+            paths,
             complete: None,
         });
     }
