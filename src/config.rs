@@ -15,6 +15,7 @@ pub(crate) mod flags;
 mod load;
 mod masquerade;
 pub(crate) mod password;
+mod root;
 mod sections;
 mod self_signed;
 mod setting;

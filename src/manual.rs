@@ -138,9 +138,10 @@ defined in a configuration file. ftpdlib runs in the foreground and logs to stan
 const FILE: &str = "\
 The file that `--config` names is TOML. Keys are optional unless they are marked as required. \
 Relative paths are relative to the directory of the file. Times are seconds, as integers or \
-decimals. An option wins over the file; any of `-u`, `-P`, `-d`, `-w` replaces all accounts of \
-the file. A file without accounts is an error, unless these options are given. Without a file \
-and without these options anonymous reads the current directory.
+decimals. An option wins over the file; `-u` or `-d` replaces all accounts of the file. A file \
+without accounts is an error, unless one of these is given, and so is `-w` alone. Only \
+`home = \"/\"` or `-d /` shares `/`. Without a file and without accounts anonymous reads the \
+current directory.
 The section `[tls]` turns FTPS on.";
 
 const PERMISSIONS: &str = "\

@@ -373,6 +373,64 @@ fn a_file_without_accounts_is_refused() {
     }
 }
 
+/// As a service is started: in `/`.
+#[test]
+fn the_root_is_not_shared_by_accident() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ftpd.toml");
+    let run = |text: &str, args: &[&str]| {
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ftpdlib"));
+        command
+            .args(["-i", "127.0.0.1", "-p", "0", "--config"])
+            .arg(&file)
+            .args(args);
+        let output = command
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let server = "[server]\nmax_cons = 100\n";
+    for args in [[].as_slice(), &["-w"], &["-D", "-w"]] {
+        let line = run(server, args);
+        assert!(line.contains(": has no accounts; add "), "{line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+    }
+    let line = run(server, &["-P", "x"]);
+    assert!(line.contains("username (-u) is required"), "{line}");
+    for args in [
+        ["-u", "joe", "-P", "x"].as_slice(),
+        &["-d", "."],
+        &["-d", "/proc/.."],
+    ] {
+        let line = run(server, args);
+        assert!(line.contains("--directory: it would be /; "), "{line}");
+    }
+}
+
+/// Without a file the program is as pyftpdlib is.
+#[test]
+fn the_root_is_shared_with_a_warning_without_a_file() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftpdlib"));
+    command
+        .args(["-i", "127.0.0.1", "-p", "0"])
+        .current_dir("/");
+    let program = Program::spawn(command, tempfile::tempdir().unwrap());
+    let log = program.log();
+    program.stop();
+    assert!(
+        log.contains("/ is shared, and with it all files that this process can read"),
+        "{log}"
+    );
+    assert!(
+        log.contains("sharing / (read-only) with anonymous"),
+        "{log}"
+    );
+}
+
 #[test]
 fn the_log_says_where_the_accounts_come_from() {
     let users = "[[users]]\nname = 'joe'\npassword = 'x'\nhome = '.'\n[anonymous]\nhome = '.'\n";
@@ -383,7 +441,7 @@ fn the_log_says_where_the_accounts_come_from() {
             "] accounts: 2 (1 user, anonymous), from ftpd.toml\n",
         ),
         (
-            &["--config", "ftpd.toml", "-w"],
+            &["--config", "ftpd.toml", "-d", "."],
             "] accounts: 1 (anonymous), from the command line, which replaces those of ftpd.toml\n",
         ),
         (

@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::file::{ConfigFile, in_order};
 use super::password;
+use super::root::shares_root_unasked;
 use super::value::{Value, ValueError};
 use super::words::hint;
 
@@ -36,6 +37,8 @@ struct Account {
     name: Spanned<String>,
     password: String,
     home: Spanned<PathBuf>,
+    /// The home as it is written.
+    written: PathBuf,
     options: UserOptions,
     overrides: Vec<OverridePerm>,
 }
@@ -125,9 +128,10 @@ impl Accounts {
         name: Spanned<String>,
         password: String,
     ) -> Result<Account, ConfigError> {
-        let home = reader.required("home", |value| {
-            value.text().map(|home| self.base.join(home))
-        })?;
+        let home = reader.required("home", |value| value.text().map(PathBuf::from))?;
+        let at = home.span();
+        let written = home.into_inner();
+        let home = Spanned::new(at, self.base.join(&written));
         let stock = UserOptions::default();
         let perm = reader.optional("perm", perms)?.unwrap_or(stock.perm);
         let text = |key| reader.optional(key, |value| value.text());
@@ -144,6 +148,7 @@ impl Accounts {
             },
             overrides: read_overrides(reader, home.get_ref())?,
             home,
+            written,
         })
     }
 
@@ -178,6 +183,11 @@ impl Account {
         authorizer
             .add_user_with(name, self.password, self.home.get_ref(), self.options)
             .map_err(|err| wrong(&at, key, &err))?;
+        let home = authorizer.user(name).map(|user| user.home.as_path());
+        if home.is_some_and(|home| shares_root_unasked(home, Some(&self.written))) {
+            let text = "it is /; write home = \"/\" to share all files, or choose another one";
+            return Err(file.error(&self.home.span(), &format!("{section}.home"), text));
+        }
         for over in self.overrides {
             authorizer
                 .override_perm(name, over.path.get_ref(), over.perm, over.recursive)

@@ -105,7 +105,7 @@ impl<'a> ConfigFile<'a> {
 
     /// The error of a file without accounts.
     pub(super) fn no_accounts(&self) -> ConfigError {
-        let text = "has no accounts; add [[users]] or [anonymous], or use one of -d, -u, -w";
+        let text = "has no accounts; add [[users]] or [anonymous], or use -d or -u";
         ConfigError(format!("{}: {text}", self.path.display()))
     }
 

@@ -44,7 +44,12 @@ pub(crate) struct AccountFlags {
 impl AccountFlags {
     /// Whether any of them was given.
     pub(crate) fn any(&self) -> bool {
-        self.user.is_some() || self.directory.is_some() || self.write
+        self.stand_for_account() || self.write
+    }
+
+    /// Whether they say whose account it is, or what it shares. `-w` alone says neither.
+    pub(crate) fn stand_for_account(&self) -> bool {
+        self.user.is_some() || self.directory.is_some()
     }
 }
 

@@ -10,6 +10,7 @@ use super::error::{ConfigError, Origin};
 use super::file::{self, ConfigFile};
 use super::flags::Flags;
 use super::password::ANONYMOUS;
+use super::root::shares_root_unasked;
 use super::sections;
 use super::settings::{Concurrency, Settings, Share, Throttle};
 use super::table::SETTINGS;
@@ -35,9 +36,15 @@ pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
                 path.display()
             ));
         }
-        if !flags.accounts.any() {
+        if !flags.accounts.stand_for_account() {
             settings.accounts = accounts.summary(path);
-            no_accounts = accounts.is_empty().then(|| file.no_accounts());
+            no_accounts = match flags.accounts.write {
+                _ if accounts.is_empty() => Some(file.no_accounts()),
+                true => Some(ConfigError(
+                    "--write: with --config it needs --directory or --username".to_owned(),
+                )),
+                false => None,
+            };
             authorizer = Some(accounts.register(&file)?);
         }
     }
@@ -98,6 +105,7 @@ fn check_workers(settings: &Settings) -> Result<(), ConfigError> {
 /// anonymous, who reads the current directory.
 fn share(settings: &mut Settings, flags: &Flags) -> Result<DummyAuthorizer, ConfigError> {
     settings.accounts = share_summary(flags);
+    let has_file = flags.config.is_some();
     let flags = &flags.accounts;
     let directory = match &flags.directory {
         Some(directory) => directory.clone(),
@@ -124,9 +132,23 @@ fn share(settings: &mut Settings, flags: &Flags) -> Result<DummyAuthorizer, Conf
         None => ANONYMOUS.to_owned(),
     };
     let home = authorizer.user(&username).map(|user| user.home.clone());
+    let home = home.unwrap_or_else(|| directory.clone());
+    if shares_root_unasked(&home, flags.directory.as_deref()) {
+        if has_file {
+            return Err(ConfigError(
+                "--directory: it would be /; share all files with -d /, or choose another one"
+                    .to_owned(),
+            ));
+        }
+        settings.warnings.push(
+            "/ is shared, and with it all files that this process can read; choose a directory \
+             with -d"
+                .to_owned(),
+        );
+    }
     settings.share = Some(Share {
         username,
-        directory: home.unwrap_or(directory),
+        directory: home,
         write: flags.write,
     });
     Ok(authorizer)

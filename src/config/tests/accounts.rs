@@ -1,7 +1,7 @@
 //! The accounts of the file, and those of the flags.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use ftpdlib::authorizers::{Perm, Perms};
 
@@ -53,25 +53,62 @@ fn account_flags_replace_all_accounts() {
     assert!(authorizer.has_user("ann"));
     assert!(!authorizer.has_user("joe") && !authorizer.has_user("anonymous"));
     assert_eq!(authorizer.get_perms("ann"), Perms::ALL);
-    for flags in [["-d", path].as_slice(), &["-w"]] {
-        let settings = load_from(dir.path(), flags).unwrap();
-        let authorizer = settings.handler.authorizer;
-        assert!(authorizer.has_user("anonymous") && !authorizer.has_user("joe"));
-    }
+    let settings = load_from(dir.path(), &["-d", path]).unwrap();
+    let authorizer = settings.handler.authorizer;
+    assert!(authorizer.has_user("anonymous") && !authorizer.has_user("joe"));
+    // It does not say for whom, or what is shared.
+    assert_eq!(
+        load_from(dir.path(), &["-w"]).unwrap_err(),
+        "--write: with --config it needs --directory or --username"
+    );
     // The homes of unused accounts need not exist, but the file must be valid.
     let text = "[anonymous]\nhome = 'none'\n";
     assert!(load(text, &["-d", path]).is_ok());
     assert!(load("[anonymous]\nhome = 5\n", &["-d", path]).is_err());
 }
 
+/// Neither a relative path, nor a link, nor the current directory shares all files by accident.
+#[test]
+fn only_a_slash_shares_the_root() {
+    let dir = directory_with("");
+    let link = dir.path().join("link");
+    symlink("/", &link).unwrap();
+    let up = "../".repeat(dir.path().components().count());
+    for home in [link.to_str().unwrap(), "link", &up, "/proc/..", "/./"] {
+        for section in ["[anonymous]", "[[users]]\nname = 'joe'\npassword = 'x'"] {
+            let text = format!("{section}\nhome = '{home}'\n");
+            fs::write(dir.path().join("ftpd.toml"), text).unwrap();
+            let err = load_from(dir.path(), &[]).unwrap_err();
+            let expected = "it is /; write home = \"/\" to share all files, or choose another one";
+            assert!(
+                err.contains(".home: ") && err.ends_with(expected),
+                "{home}: {err}"
+            );
+        }
+        let err = load_from(dir.path(), &["-d", dir.path().join(home).to_str().unwrap()]);
+        let expected =
+            "--directory: it would be /; share all files with -d /, or choose another one";
+        assert_eq!(err.unwrap_err(), expected, "{home}");
+    }
+    let text = "[anonymous]\nhome = '/'\n";
+    fs::write(dir.path().join("ftpd.toml"), text).unwrap();
+    for flags in [[].as_slice(), &["-d", "/"], &["-d", "//"]] {
+        let settings = load_from(dir.path(), flags).unwrap();
+        let home = settings.handler.authorizer.get_home_dir("anonymous");
+        assert_eq!(home, Ok("/".into()), "{flags:?}");
+    }
+}
+
 #[test]
 fn a_file_without_accounts_is_an_error() {
     for text in ["", "users = []\n", "[server]\nport = 1\n"] {
         let dir = directory_with(text);
-        assert_eq!(
-            load_from(dir.path(), &[]).unwrap_err(),
-            "ftpd.toml: has no accounts; add [[users]] or [anonymous], or use one of -d, -u, -w"
-        );
+        for flags in [[].as_slice(), &["-w"]] {
+            assert_eq!(
+                load_from(dir.path(), flags).unwrap_err(),
+                "ftpd.toml: has no accounts; add [[users]] or [anonymous], or use -d or -u"
+            );
+        }
         let path = dir.path().to_str().unwrap();
         assert!(load_from(dir.path(), &["-d", path]).is_ok());
     }
@@ -131,7 +168,7 @@ fn a_file_with_passwords_that_others_can_read_gives_a_warning() {
     ] {
         assert_eq!(warnings(ACCOUNTS, mode, &[]), expected, "{mode:o}");
         // The passwords are in the file, whether they are used or not.
-        assert_eq!(warnings(ACCOUNTS, mode, &["-w"]), expected, "{mode:o}");
+        assert_eq!(warnings(ACCOUNTS, mode, &["-d", "."]), expected, "{mode:o}");
         assert_eq!(warnings("[anonymous]\nhome = 'pub'\n", mode, &[]), 0);
     }
 }
