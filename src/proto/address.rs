@@ -186,15 +186,13 @@ pub fn parse_offset(arg: &[u8]) -> Option<Offset> {
     Some(Offset { position, text })
 }
 
-/// Parses the mode of SITE CHMOD: three or four octal digits.
+/// Parses the mode of SITE CHMOD: three or four octal digits, 0777 at most.
 #[must_use]
 pub fn parse_mode(arg: &[u8]) -> Option<u32> {
-    let octal = arg.iter().all(|digit| matches!(digit, b'0'..=b'7'));
-    if !octal || !matches!(arg.len(), 3 | 4) {
-        return None;
-    }
-    arg.iter()
-        .try_fold(0, |mode, digit| Some(mode * 8 + u32::from(digit - b'0')))
+    let has_form = matches!(arg.len(), 3 | 4) && arg.iter().all(u8::is_ascii_digit);
+    let text = str::from_utf8(arg).ok().filter(|_| has_form)?;
+    let mode = u32::from_str_radix(text, 8).ok()?;
+    (mode <= 0o777).then_some(mode)
 }
 
 /// Parses the time of MFMT, `YYYYMMDDHHMMSS` in UTC (RFC 3659 §2.3), and returns it as seconds since
@@ -423,7 +421,7 @@ mod tests {
     #[test]
     fn modes() {
         assert_eq!(parse_mode(b"755"), Some(0o755));
-        assert_eq!(parse_mode(b"7777"), Some(0o7777));
+        assert_eq!(parse_mode(b"0777"), Some(0o777));
         assert_eq!(parse_mode(b"0000"), Some(0));
         for bad in [&b""[..], b"75", b"07555", b"758", b"-55", b" 755"] {
             assert_eq!(parse_mode(bad), None);

@@ -348,7 +348,10 @@ fn site_chmod() {
         assert_eq!(reply, "200 SITE CHMOD successful.");
         assert_eq!(mode(), expected);
     }
-    for bad in ["888", "rwx", "0888", "77777"] {
+    // A mode beyond 0777 would make a program run as its owner or group.
+    for bad in [
+        "888", "rwx", "0888", "77777", "4755", "2755", "1777", "7777",
+    ] {
         let reply = client.expect(501, format!("SITE CHMOD {bad} file"));
         assert_eq!(reply, "501 Invalid SITE CHMOD format.");
     }

@@ -204,7 +204,7 @@ impl Judge<'_> {
         let number = std::str::from_utf8(mode)
             .ok()
             .and_then(|mode| u32::from_str_radix(mode, 8).ok());
-        let Some(number) = number.filter(|_| octal) else {
+        let Some(number) = number.filter(|number| octal && *number <= 0o777) else {
             // A path that is no path is refused first.
             return self.code(c, r, &[501, 550]);
         };

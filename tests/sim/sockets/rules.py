@@ -213,6 +213,9 @@ rule("MFMT with a fraction, or second 60", "ends")(
 rule("MFMT and SITE CHMOD with an empty path", "ends")(
     lambda c: c.said(rb"^(MFMT|SITE CHMOD) \S*$") and c.swaps((501, 213), (501, 200))
 )
+rule("SITE CHMOD with a mode beyond 0777", "ends")(
+    lambda c: c.said(rb"^SITE CHMOD [1-7]\d{3} ") and c.swaps((501, 200), (501, 550))
+)
 rule("MFMT of directories", "ends")(lambda c: b"MFMT" in c.verbs and c.swaps((213, 550)))
 rule("MFMT with a time that", "ends")(lambda c: b"MFMT" in c.verbs and c.swaps((550, 213)))
 rule("`TYPE A N`", "ends")(lambda c: c.said(rb"^TYPE A N") and c.swaps((200, 504)))
