@@ -71,6 +71,15 @@ pub trait Authorizer: Send + Sync {
         self.inner().terminate_impersonation(username);
     }
 
+    /// Whether sessions keep the password in clear after
+    /// [`on_login`](crate::FTPHandler::on_login), so that
+    /// [`impersonate_user`](Self::impersonate_user) gets it at each step. False by default: then
+    /// it gets an empty password, and [`FTPSession::password`](crate::FTPSession::password) is
+    /// empty.
+    fn keeps_password(&self) -> bool {
+        self.inner().keeps_password()
+    }
+
     /// Whether there is such a user.
     fn has_user(&self, username: &str) -> bool {
         self.inner().has_user(username)
@@ -145,6 +154,10 @@ impl Authorizer for Nobody {
     fn impersonate_user(&self, _username: &str, _password: &str) {}
 
     fn terminate_impersonation(&self, _username: &str) {}
+
+    fn keeps_password(&self) -> bool {
+        false
+    }
 
     fn has_user(&self, _username: &str) -> bool {
         false

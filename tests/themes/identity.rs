@@ -7,11 +7,12 @@ use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ftpdlib::FSError;
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer};
 use ftpdlib::filesystems::{AbstractedFS, FSDir, FSFile, FSState, OpenMode, Stat, local};
+use ftpdlib::{FSError, FTPHandler, FTPSession};
 use testkit::{PASSWORD, Server, USER};
 
 use crate::MODE;
@@ -27,6 +28,10 @@ struct Switching(DummyAuthorizer);
 impl Authorizer for Switching {
     fn inner(&self) -> &dyn Authorizer {
         &self.0
+    }
+
+    fn keeps_password(&self) -> bool {
+        true
     }
 
     fn impersonate_user(&self, username: &str, password: &str) {
@@ -257,4 +262,60 @@ fn a_transfer_that_outlives_its_login() {
     drop(data);
     client.expect_reply(226);
     steps.expect(&["open", "write", "finish", "close"]);
+}
+
+/// Reports the passwords that the session has and that the authorizer gets.
+struct Passwords(DummyAuthorizer, Sender<String>);
+
+impl Authorizer for Passwords {
+    fn inner(&self) -> &dyn Authorizer {
+        &self.0
+    }
+
+    fn impersonate_user(&self, _: &str, password: &str) {
+        let _ = self.1.send(format!("step \"{password}\""));
+    }
+}
+
+struct Reporting(Sender<String>);
+
+impl FTPHandler for Reporting {
+    fn on_login(&mut self, s: &mut FTPSession, _: &str) {
+        let _ = self.0.send(format!("login \"{}\"", s.password()));
+    }
+
+    fn ftp_noop(&mut self, s: &mut FTPSession) {
+        let _ = self.0.send(format!("noop \"{}\"", s.password()));
+        ftpdlib::handlers::commands::noop(s);
+    }
+}
+
+#[test]
+fn the_password_is_forgotten_after_the_login() {
+    let (events, reports) = mpsc::channel();
+    let (of_authorizer, of_handler) = (events.clone(), events);
+    let server = Server::with_handler(
+        MODE,
+        move |config| {
+            let mut table = DummyAuthorizer::new();
+            let home = config.authorizer.get_home_dir(USER).unwrap();
+            table.add_user(USER, PASSWORD, home, "elradfmwMT").unwrap();
+            config.set_authorizer(Passwords(table, of_authorizer));
+        },
+        move |_| Reporting(of_handler.clone()),
+    );
+    let mut client = server.login();
+    client.expect(200, "NOOP");
+    client.expect(257, "MKD d");
+    client.expect(250, "CWD d");
+    let (before, after): (Vec<_>, Vec<_>) =
+        reports.try_iter().partition(|line| line.contains(PASSWORD));
+    // The first step of a session looks up where it begins.
+    let step = format!("step \"{PASSWORD}\"");
+    assert_eq!(before, [step, format!("login \"{PASSWORD}\"")]);
+    assert_eq!(after[0], "noop \"\"");
+    assert!(
+        after.len() > 2 && after[1..].iter().all(|line| line == "step \"\""),
+        "{after:?}"
+    );
 }

@@ -179,6 +179,9 @@ pub fn handle_auth_success<H: Hooks + ?Sized>(
         |h, s, _| {
             let username = s.username.clone();
             h.on_login(s, &username);
+            if !s.authorizer_handle().keeps_password() {
+                s.password = String::new();
+            }
         },
     );
 }

@@ -213,7 +213,9 @@ impl FTPSession {
         &self.username
     }
 
-    /// The password of the user; `""` before the login.
+    /// The password of the user; `""` before the login, and after
+    /// [`on_login`](crate::FTPHandler::on_login) unless the authorizer
+    /// [keeps it](crate::authorizers::Authorizer::keeps_password).
     #[must_use]
     pub fn password(&self) -> &str {
         &self.password
