@@ -244,7 +244,8 @@ fn rename(w: &mut Walker<'_>) {
     }
     if w.draw.percent(4) {
         // It takes the place of the first, although it is refused.
-        w.say_path("RNFR", "missing/x");
+        let path = *w.draw.of(&["missing", "missing/x", "/"]);
+        w.say_path("RNFR", path);
     }
     if w.draw.percent(4) {
         return;
