@@ -179,7 +179,7 @@ pub fn handle_auth_success<H: Hooks + ?Sized>(
         |h, s, _| {
             let username = s.username.clone();
             h.on_login(s, &username);
-            if !s.authorizer_handle().keeps_password() {
+            if !s.authorizer().keeps_password() {
                 s.password = String::new();
             }
         },

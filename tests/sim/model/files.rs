@@ -54,7 +54,6 @@ impl Judge<'_> {
         };
         let normal = names::normal(&self.s.cwd, &path_on_disk);
         // `?` may stand for what cannot be shown.
-        // `?` may stand for what cannot be shown.
         let looked_up = match verb.name {
             "STOU" if path.is_empty() => &normal,
             "MKD" | "XMKD" | "STOU" => names::split(&normal).0,
