@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::{NamedTempFile, TempDir};
@@ -23,6 +24,8 @@ pub struct Program {
     mode: Mode,
     child: std::process::Child,
     log: Arc<Mutex<Vec<u8>>>,
+    /// Reads the log.
+    reader: JoinHandle<()>,
     /// Kept as long as the program may read it.
     certfile: Option<NamedTempFile>,
 }
@@ -66,7 +69,7 @@ impl Program {
         let log = Arc::new(Mutex::new(Vec::new()));
         let mut stderr = child.stderr.take().unwrap();
         let lines = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(size @ 1..) = stderr.read(&mut chunk) {
                 lines.lock().unwrap().extend_from_slice(&chunk[..size]);
@@ -78,6 +81,7 @@ impl Program {
             mode: Mode::Clear,
             child,
             log,
+            reader,
             certfile: None,
         };
         let mut address = None;
@@ -170,7 +174,7 @@ impl Program {
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
-    /// Waits for its end, and that of its children.
+    /// Waits for its end, that of its children, and the last line of the log.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
@@ -179,6 +183,7 @@ impl Program {
             status.is_some()
         });
         wait_for("the end of all", || group_members(self.pid()) == 0);
+        wait_for("the end of the log", || self.reader.is_finished());
         status.unwrap()
     }
 
