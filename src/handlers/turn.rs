@@ -34,10 +34,13 @@ pub(super) fn has_room(s: &FTPSession) -> bool {
 /// that need the data connection, and for AUTH, which resets what the transfer depends on.
 pub(super) fn must_hold(s: &FTPSession, line: &[u8]) -> bool {
     let role = || {
-        let line = CommandLine::parse(line);
+        // It will be refused, as will a command that is not in the table: in its turn.
+        let Ok(decoded) = s.encoding().decode(line, s.unicode_errors()) else {
+            return Role::Other;
+        };
+        let line = CommandLine::parse(&decoded);
         match line.entry(s.proto_cmds()) {
             Some(entry) => entry.role,
-            // It will be refused, in its turn.
             None => s.proto_cmds().role(&line.verb),
         }
     };

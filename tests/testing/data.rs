@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 
 use ftpdlib::handlers::{CmdArg, StockHandler, commands};
+use ftpdlib::proto::encoding::UnicodeErrors;
 use ftpdlib::testing::Session;
 use ftpdlib::{FTPHandler, FTPSession, ThrottledDTPHandler, TlsConfig};
 use rustls::ClientConnection;
@@ -136,6 +137,22 @@ fn lines_that_are_too_long_wait_for_the_reply_of_port() {
         }
         assert_eq!(session.reply(), None);
     }
+}
+
+/// Neither does a line that cannot be decoded, although it ends like an ABOR.
+#[test]
+fn a_line_that_cannot_be_decoded_waits_for_the_reply_of_port() {
+    let mut place = place();
+    place.config.permit_foreign_addresses = true;
+    place.config.unicode_errors = UnicodeErrors::Strict;
+    let mut session = place.login();
+    session.send(b"PORT 192,0,2,1,200,1\r\n\xff\xf4\xff\xf2ABOR\r\nNOOP\r\n");
+    assert_eq!(session.reply(), None);
+    session.advance(30 * SECOND);
+    assert_eq!(reply(&mut session), "421 Active data channel timed out.");
+    assert_eq!(reply(&mut session), "501 Can't decode command.");
+    assert_eq!(session.reply().unwrap().code(), 200);
+    assert_eq!(session.reply(), None);
 }
 
 /// Reports the commands for data connections that [`FTPHandler::log_cmd`] gets.
