@@ -24,6 +24,7 @@ impl Judge<'_> {
             is_cut: false,
             is_secure: false,
             is_stray: false,
+            is_given: false,
             used_by: None,
             last: self.now,
         });
@@ -34,10 +35,13 @@ impl Judge<'_> {
         {
             port.conn = Some(id);
             let since = port.since;
-            if let (Some(conn), false) = (self.s.conn(id), passive) {
-                // The server has made it, and the client accepts later.
-                conn.opened = since;
-                conn.last = since;
+            if let Some(conn) = self.s.conn(id) {
+                conn.is_given = true;
+                if !passive {
+                    // The server has made it, and the client accepts later.
+                    conn.opened = since;
+                    conn.last = since;
+                }
             }
             return self.bind(id);
         }

@@ -3,7 +3,7 @@
 use super::files::is_transfer;
 use super::judge::{Judge, find};
 use super::lines::{Cut, Reply};
-use super::session::{Command, Stage};
+use super::session::{Command, Conn, Stage};
 use super::transfer::{Payload, Transfer, Upload};
 use super::tree::{Mtime, What};
 use super::verbs;
@@ -120,8 +120,12 @@ impl Judge<'_> {
 
     /// Whether the name of an upload leads elsewhere by now.
     fn is_lost(&self, transfer: &Transfer, upload: &Upload) -> bool {
-        let node = self.w.homes[transfer.home].tree.get(&upload.path);
-        node.is_none_or(|node| node.id != upload.id)
+        let tree = &self.w.homes[transfer.home].tree;
+        let is_other = |path: &[u8]| tree.get(path).is_none_or(|node| node.id != upload.id);
+        is_other(&upload.path)
+            || tree
+                .resolve(&upload.named, true)
+                .is_ok_and(|at| is_other(&at))
     }
 
     /// Takes the transfer in progress, and says why it may fail. Its data connection is its own,
@@ -227,9 +231,10 @@ impl Judge<'_> {
         let mut conns = self.s.conns.iter();
         let conn = conns.find(|conn| Some(conn.id) == transfer.conn);
         let sent = self.s.queue.front().map(|command| command.sent);
-        conn.is_some_and(|conn| {
-            conn.received == 0 && conn.early.is_empty() && Some(conn.opened) >= sent
-        })
+        // The server sends nothing to an upload.
+        let silent = |conn: &Conn| conn.received == 0 && conn.early.is_empty();
+        let is_upload = matches!(transfer.what, Payload::Upload(_));
+        conn.is_some_and(|conn| Some(conn.opened) >= sent && (is_upload || silent(conn)))
     }
 
     /// An upload that never began: the old bytes stay, and a file that it has made goes.
@@ -364,6 +369,17 @@ impl Judge<'_> {
         }
         // Another transfer may still take the place of one that was promised.
         if transfer.promised && !transfer.is_seen(&self.s.port) {
+            return Ok(());
+        }
+        // Bytes that an upload cannot have: the connection is one to the next port, of the same
+        // number, for which the command that waits has asked.
+        let upload = matches!(transfer.what, Payload::Upload(_));
+        let transfer = self.s.transfer.as_deref();
+        let has_bytes = |conn: &Conn| conn.id == id && !conn.early.is_empty();
+        if upload
+            && self.s.conns.iter().any(has_bytes)
+            && transfer.is_some_and(|transfer| self.may_be_next(transfer))
+        {
             return Ok(());
         }
         self.commit(id, serial)

@@ -1,9 +1,11 @@
 //! The greeting, USER, PASS, REIN, and the replies that a session gets unasked.
 
 use super::judge::{Judge, SLACK};
-use super::lines::Reply;
+use super::lines::{Cut, Reply};
 use super::session::{Command, Due, Session, Stage};
-use super::{FaultKind, Verdict};
+use super::verbs;
+use super::{Callback, FaultKind, Verdict};
+use crate::plan::scene::Answers;
 
 impl Judge<'_> {
     pub fn greeting(&mut self, r: &Reply) -> Verdict {
@@ -49,7 +51,9 @@ impl Judge<'_> {
     pub fn crowd(&self) -> (usize, usize, usize) {
         let (mut sockets, mut same, mut certain) = (2, 1, 0);
         // A session that is over may have a reply for a client that has not read it.
-        let lingers = |other: &Session| !matches!(other.stage, Stage::New | Stage::Closed);
+        let lingers = |other: &Session| {
+            !matches!(other.stage, Stage::New | Stage::Closed) || self.has_job(other)
+        };
         for other in self
             .others
             .iter()
@@ -64,6 +68,21 @@ impl Judge<'_> {
             }
         }
         (sockets, same, certain)
+    }
+
+    /// Whether a job may still decide a login of this session, which holds its slot.
+    fn has_job(&self, session: &Session) -> bool {
+        let asks = |line: &[u8]| {
+            verbs::parse(line, true)
+                .verb
+                .is_some_and(|verb| verb.name == "PASS")
+        };
+        self.w.settings.authorizer == Answers::Job
+            && session.stage != Stage::New
+            && session.queue.iter().any(|command| match &command.cut {
+                Cut::Line(line) => asks(line),
+                Cut::TooLong(_) => false,
+            })
     }
 
     /// Replies that come without a command: `None` if this is none of them.
@@ -186,7 +205,10 @@ impl Judge<'_> {
         let login = self.w.users[user].msg_login.clone();
         self.message(c, r, 230, &login)?;
         let most = self.w.settings.max_cons_per_user;
-        if most > 0 {
+        // The client may read it when the session has ended, or has logged out again.
+        let logged_out = |call: &Callback| matches!(call, Callback::Logout(_));
+        let is_over = self.s.disconnects > 0 || self.s.called.iter().any(logged_out);
+        if most > 0 && !is_over {
             let certain = |other: &&Session| other.is_certainly_open() && other.login == Some(user);
             let of_user = self.others.iter().flatten().map(|other| &**other);
             if of_user.filter(certain).count() >= most {
@@ -259,8 +281,8 @@ impl Session {
     fn was_asked_for(&self, name: &str) -> bool {
         self.asked_ever.iter().any(|asked| asked == name)
             || self.queue.iter().any(|command| match &command.cut {
-                super::lines::Cut::Line(line) => line.ends_with(name.as_bytes()),
-                super::lines::Cut::TooLong(_) => false,
+                Cut::Line(line) => line.ends_with(name.as_bytes()),
+                Cut::TooLong(_) => false,
             })
     }
 }

@@ -505,6 +505,7 @@ impl Judge<'_> {
                 // Under TLS the client has said so in a record, which is not told.
                 let notified = self.s.secure && self.s.queue.is_empty();
                 let why = self.s.stage == Stage::Leaving
+                    || self.goes_on_after_quit()
                     || notified
                     || self.s.client_end.is_some()
                     || self.s.was_reset
@@ -526,5 +527,18 @@ impl Judge<'_> {
             self.s.stage = Stage::Closed;
         }
         Ok(())
+    }
+
+    /// Whether the client has sent commands after QUIT. They may reset the connection, and then it
+    /// reads no reply any more.
+    fn goes_on_after_quit(&self) -> bool {
+        let quits = |command: &Command| match &command.cut {
+            Cut::Line(line) => verbs::parse(line, true)
+                .verb
+                .is_some_and(|verb| verb.name == "QUIT"),
+            Cut::TooLong(_) => false,
+        };
+        let mut after = self.s.queue.iter().skip_while(|command| !quits(command));
+        after.nth(1).is_some()
     }
 }

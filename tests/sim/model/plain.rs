@@ -381,6 +381,7 @@ impl Judge<'_> {
         let fresh = |conn: &&Conn| {
             !conn.passive
                 && conn.number == number
+                && !conn.is_given
                 && conn.used_by.is_none()
                 && conn.opened >= c.sent
         };
@@ -409,10 +410,13 @@ impl Judge<'_> {
         if let Some(transfer) = &mut self.s.transfer {
             transfer.port = Some((passive, number));
         }
-        match conn {
-            Some(id) => self.bind(id),
-            None => Ok(()),
+        let Some(id) = conn else {
+            return Ok(());
+        };
+        if let Some(conn) = self.s.conn(id) {
+            conn.is_given = true;
         }
+        self.bind(id)
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Conn {
     pub is_secure: bool,
     /// It was made to a port that is not the session's.
     pub is_stray: bool,
+    /// It is, or was, that of a data port.
+    pub is_given: bool,
     /// The transfer that has used it, by the serial of its command.
     pub used_by: Option<u64>,
     /// The last time that bytes went either way.

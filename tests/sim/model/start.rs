@@ -132,7 +132,9 @@ impl Judge<'_> {
     ) -> Verdict {
         let rest = std::mem::take(&mut self.s.rest);
         let slash = Self::refuses_slash(name, path) && r.code == 553;
-        if rest > 0 && name != "STOR" && !slash {
+        // Another client may have made a link there that leads outside.
+        let outside = self.is_loose() && r.code == 550;
+        if rest > 0 && name != "STOR" && !slash && !outside {
             self.want(
                 c,
                 r,
@@ -184,6 +186,7 @@ impl Judge<'_> {
         let upload = Upload {
             id,
             path: real.clone(),
+            named: normal.to_vec(),
             made: old.is_none(),
             old: old.unwrap_or_default(),
             mode,

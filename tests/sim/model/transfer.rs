@@ -41,6 +41,8 @@ pub struct Upload {
     pub id: u32,
     /// Where it was opened.
     pub path: Vec<u8>,
+    /// The path as it was named, with its links.
+    pub named: Vec<u8>,
     pub old: Rc<Vec<u8>>,
     pub mode: Mode,
     pub ascii: bool,
