@@ -179,11 +179,15 @@ impl<'a> World<'a> {
             })
             .collect();
         disturbances.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let mut model = Model::new(scene, wall);
+        if script.ports > 0 {
+            model.has_few_ports();
+        }
         Self {
             script,
             disk: disk.clone(),
             late,
-            judge: Judge::new(Model::new(scene, wall), disk.clone()),
+            judge: Judge::new(model, disk.clone()),
             clients: clients(script),
             looks: vec![false; scene.clients.len()],
             hosts: hosts(script),

@@ -40,7 +40,9 @@ const RECORD: usize = 16_384;
 impl Link {
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8], now: Duration) {
-        if self.up.broken || self.stream.is_none() || bytes.is_empty() {
+        // What follows the end of TLS is not read.
+        let is_over = self.up.broken || self.up.end.is_some() && self.tls.is_some();
+        if is_over || self.stream.is_none() || bytes.is_empty() {
             return;
         }
         match &mut self.tls {

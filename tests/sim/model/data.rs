@@ -2,8 +2,10 @@
 
 use super::finish::difference;
 use super::judge::{Judge, Stray};
+use super::lines::Cut;
 use super::session::Conn;
 use super::transfer::{Payload, Transfer};
+use super::verbs;
 use super::{By, FaultKind, Verdict};
 use crate::plan::step::End;
 
@@ -29,6 +31,9 @@ impl Judge<'_> {
             last: self.now,
         });
         let of = Some((passive, number));
+        if passive && self.w.has_few_ports && self.asks_for_port() {
+            self.blur(id, of);
+        }
         if let Some(port) = &mut self.s.port
             && Some((port.passive, port.number)) == of
             && port.conn.is_none()
@@ -73,6 +78,38 @@ impl Judge<'_> {
         Ok(())
     }
 
+    /// Whether a command that waits asks for another passive port. It may have got the number of
+    /// the port before it.
+    fn asks_for_port(&self) -> bool {
+        self.s.queue.iter().any(|command| match &command.cut {
+            Cut::Line(line) => verbs::parse(line, true)
+                .verb
+                .is_some_and(|verb| matches!(verb.name, "PASV" | "EPSV")),
+            Cut::TooLong(_) => false,
+        })
+    }
+
+    /// For which port of its number a connection is, is not known.
+    fn blur(&mut self, id: u32, of: Option<(bool, u16)>) {
+        if let Some(conn) = self.s.conn(id) {
+            conn.is_stray = true;
+        }
+        if let Some(port) = &mut self.s.port
+            && Some((port.passive, port.number)) == of
+        {
+            port.stranger = true;
+        }
+        if let Some(transfer) = &mut self.s.transfer
+            && transfer.port == of
+        {
+            transfer.stolen = true;
+            transfer.loose = true;
+            if matches!(transfer.what, Payload::Upload(_)) {
+                self.relax();
+            }
+        }
+    }
+
     pub fn data_sent(&mut self, id: u32, bytes: &[u8]) {
         let now = self.now;
         if let Some(conn) = self.s.conn(id) {
@@ -94,13 +131,18 @@ impl Judge<'_> {
         };
         let from = conn.received;
         conn.received += bytes.len();
+        let is_stray = conn.is_stray;
         let of = |transfer: &&Transfer| transfer.serial == serial;
         let current = self.s.transfer.as_deref();
         let Some(transfer) = current.into_iter().chain(&self.s.ended).find(of) else {
+            if is_stray {
+                return self.no_secret(bytes);
+            }
             return self.fault(FaultKind::Data, "a data connection", "no bytes", "bytes");
         };
         let what = transfer.name;
         match &transfer.what {
+            Payload::Upload(_) if is_stray => self.no_secret(bytes),
             Payload::Upload(_) => {
                 self.fault(FaultKind::Data, what, "no bytes", "bytes from the server")
             }

@@ -3,7 +3,7 @@
 use super::files::is_transfer;
 use super::judge::{Judge, find};
 use super::lines::{Cut, Reply};
-use super::session::{Command, Conn, Stage};
+use super::session::{Command, Stage};
 use super::transfer::{Payload, Transfer, Upload};
 use super::tree::{Mtime, What};
 use super::verbs;
@@ -231,10 +231,9 @@ impl Judge<'_> {
         let mut conns = self.s.conns.iter();
         let conn = conns.find(|conn| Some(conn.id) == transfer.conn);
         let sent = self.s.queue.front().map(|command| command.sent);
-        // The server sends nothing to an upload.
-        let silent = |conn: &Conn| conn.received == 0 && conn.early.is_empty();
-        let is_upload = matches!(transfer.what, Payload::Upload(_));
-        conn.is_some_and(|conn| Some(conn.opened) >= sent && (is_upload || silent(conn)))
+        conn.is_some_and(|conn| {
+            conn.received == 0 && conn.early.is_empty() && Some(conn.opened) >= sent
+        })
     }
 
     /// An upload that never began: the old bytes stay, and a file that it has made goes.
@@ -369,17 +368,6 @@ impl Judge<'_> {
         }
         // Another transfer may still take the place of one that was promised.
         if transfer.promised && !transfer.is_seen(&self.s.port) {
-            return Ok(());
-        }
-        // Bytes that an upload cannot have: the connection is one to the next port, of the same
-        // number, for which the command that waits has asked.
-        let upload = matches!(transfer.what, Payload::Upload(_));
-        let transfer = self.s.transfer.as_deref();
-        let has_bytes = |conn: &Conn| conn.id == id && !conn.early.is_empty();
-        if upload
-            && self.s.conns.iter().any(has_bytes)
-            && transfer.is_some_and(|transfer| self.may_be_next(transfer))
-        {
             return Ok(());
         }
         self.commit(id, serial)

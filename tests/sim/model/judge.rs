@@ -21,6 +21,8 @@ pub struct World {
     pub drained: Option<Duration>,
     /// Connections to passive ports that are not, or no longer, those of the client.
     pub strays: Vec<Stray>,
+    /// There are so few passive ports that a session may get the same one again.
+    pub has_few_ports: bool,
 }
 
 /// A client has connected to a port that may be one of another session by now.

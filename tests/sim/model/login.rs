@@ -50,9 +50,10 @@ impl Judge<'_> {
     /// and how many of these certainly.
     pub fn crowd(&self) -> (usize, usize, usize) {
         let (mut sockets, mut same, mut certain) = (2, 1, 0);
-        // A session that is over may have a reply for a client that has not read it.
+        // The socket of a session that is over counts until its client has closed it, or a job ends.
         let lingers = |other: &Session| {
-            !matches!(other.stage, Stage::New | Stage::Closed) || self.has_job(other)
+            let is_open = other.client_end.is_none() && !other.was_reset;
+            other.stage != Stage::New && is_open || self.has_job(other)
         };
         for other in self
             .others

@@ -34,9 +34,12 @@ pub mod verbs;
 mod ways;
 mod wrong;
 
-use judge::{HomeState, Judge, World};
+use judge::{HomeState, Judge, SLACK, World};
 use lines::Cut;
 use session::{Command, Session, Stage};
+
+/// How long a client may read the replies of a session that is closed.
+const CLOSING: Duration = Duration::from_secs(30);
 
 /// `Ok`, or what is wrong.
 pub type Verdict = Result<(), Fault>;
@@ -241,9 +244,15 @@ impl Model {
                 wall,
                 drained: None,
                 strays: Vec::new(),
+                has_few_ports: false,
             },
             sessions: sessions.collect(),
         }
+    }
+
+    /// The server has so few passive ports that a session may get the same one again.
+    pub fn has_few_ports(&mut self) {
+        self.world.has_few_ports = true;
     }
 
     /// Something happened to `client`, the number in [`Scene::clients`], at `now`.
@@ -506,6 +515,7 @@ impl Judge<'_> {
                 let notified = self.s.secure && self.s.queue.is_empty();
                 let why = self.s.stage == Stage::Leaving
                     || self.goes_on_after_quit()
+                    || self.has_not_read()
                     || notified
                     || self.s.client_end.is_some()
                     || self.s.was_reset
@@ -527,6 +537,13 @@ impl Judge<'_> {
             self.s.stage = Stage::Closed;
         }
         Ok(())
+    }
+
+    /// Whether the time to read the replies is over, of a session that was idle for too long.
+    fn has_not_read(&self) -> bool {
+        let timeout = self.w.settings.timeout;
+        let last = self.s.queue.back().map_or(self.s.last_active, |c| c.sent);
+        !timeout.is_zero() && self.now + SLACK >= last + timeout + CLOSING
     }
 
     /// Whether the client has sent commands after QUIT. They may reset the connection, and then it

@@ -6,6 +6,7 @@ use super::judge::Judge;
 use super::lines::Reply;
 use super::names;
 use super::session::{ALL_FACTS, Command, Conn, Due, Port, Stage};
+use super::transfer::Payload;
 use super::verbs;
 use crate::plan::scene::{Encoding, Tls};
 
@@ -409,12 +410,19 @@ impl Judge<'_> {
         });
         if let Some(transfer) = &mut self.s.transfer {
             transfer.port = Some((passive, number));
+            transfer.stolen |= stranger;
+            transfer.loose |= stranger;
+            if stranger && matches!(transfer.what, Payload::Upload(_)) {
+                self.relax();
+            }
         }
         let Some(id) = conn else {
             return Ok(());
         };
         if let Some(conn) = self.s.conn(id) {
             conn.is_given = true;
+            // The server has made it, and the client has accepted it later.
+            conn.opened = c.sent;
         }
         self.bind(id)
     }
