@@ -184,7 +184,11 @@ impl Judge<'_> {
         {
             self.change(&real, |tree| {
                 if let Some(node) = tree.get_mut(&real) {
-                    node.mtime = Mtime::exactly(seconds);
+                    // An upload in progress changes it again.
+                    node.mtime = match node.what {
+                        What::Flux => Mtime::ANY,
+                        _ => Mtime::exactly(seconds),
+                    };
                 }
             });
         }

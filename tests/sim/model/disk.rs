@@ -39,6 +39,9 @@ impl Judge<'_> {
         let mut suspects = Vec::new();
         self.s.login?;
         let mut from = self.s.rnfr.clone();
+        if from.as_ref().is_some_and(|path| path.contains(&b'?')) {
+            return None;
+        }
         let queue = self.s.queue.clone();
         for command in &queue {
             let Cut::Line(line) = &command.cut else {

@@ -143,6 +143,11 @@ impl Judge<'_> {
         let Some(id) = transfer.conn else {
             return Ok(Some((*transfer, excuse)));
         };
+        // It has sent nothing, so what came is of the one that has taken its place.
+        let is_unused = find(r.text(), b" 0 bytes").is_some();
+        if excuse == Some(REPLACED) && is_unused {
+            return Ok(Some((*transfer, excuse)));
+        }
         if is_next {
             // It may have begun with it, but hardly.
             self.s.relaxed |= matches!(transfer.what, Payload::Upload(_));

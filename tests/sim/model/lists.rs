@@ -179,7 +179,8 @@ impl Judge<'_> {
         };
         // What a replaced upload has made was there when the listing was opened.
         let was_there = self.s.replaced.is_some() && r.code == 150;
-        if expected.is_none() && (self.is_loose() || was_there) {
+        let is_pattern = was_there && path.contains(&b'*');
+        if is_pattern || expected.is_none() && (self.is_loose() || was_there) {
             let mut any = Expected::new(style, b"", &[], "", self.encoding());
             any.any = true;
             expected = Some(any);

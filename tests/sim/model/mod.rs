@@ -542,7 +542,8 @@ impl Judge<'_> {
     /// Whether the time to read the replies is over, of a session that was idle for too long.
     fn has_not_read(&self) -> bool {
         let timeout = self.w.settings.timeout;
-        let last = self.s.queue.back().map_or(self.s.last_active, |c| c.sent);
+        // It does not read commands while its replies are not read.
+        let last = self.s.queue.front().map_or(self.s.last_active, |c| c.sent);
         !timeout.is_zero() && self.now + SLACK >= last + timeout + CLOSING
     }
 

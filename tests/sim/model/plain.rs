@@ -272,7 +272,9 @@ impl Judge<'_> {
                     .iter()
                     .any(|conn| conn.id == id && conn.has_ended())
             };
-            port.stranger || conn.is_some_and(ended)
+            // A client that has not accepted may have dropped its listener.
+            let is_dropped = !port.passive && conn.is_none();
+            port.stranger || is_dropped || conn.is_some_and(ended)
         });
         let in_time = self.s.refused_at.is_some_and(|at| c.sent <= at);
         match (&self.s.port, gone) {
