@@ -90,6 +90,11 @@ impl Asked {
         Some(command.what)
     }
 
+    /// Whether a transfer has its reply 1xx, and no final one.
+    pub fn has_begun(&self) -> bool {
+        self.waiting.iter().any(|command| command.begun)
+    }
+
     /// A final reply has come. Returns the command that it is for, as far as a client can tell.
     pub fn end(&mut self, code: u16) -> Option<Command> {
         let is_transfer = |x: &Command| matches!(x.what, What::Transfer(_));

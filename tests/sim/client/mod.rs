@@ -256,6 +256,10 @@ impl<'a> Client<'a> {
             self.greeted = true;
             return;
         }
+        // No command has asked for it.
+        if reply.text == b"Passive data channel timed out." && !self.asked.has_begun() {
+            return;
+        }
         let Some(Command { what, .. }) = self.asked.end(reply.code) else {
             return;
         };
