@@ -306,6 +306,8 @@ impl Judge<'_> {
                 .iter()
                 .any(|found| found.id == id && found.has_ended())
         };
+        // The server has made an active one itself.
+        let is_seen = is_seen || matches!(of, Some((false, _)));
         if r.code == 150 && is_seen && conn.is_some_and(is_over) {
             self.s.port = None;
             (of, conn) = (None, None);
