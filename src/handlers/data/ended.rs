@@ -75,6 +75,9 @@ const LIMITS: LingerLimits = LingerLimits {
 /// second one waits for the client to close its side, but not longer than [`BUSY_PAUSE`] after the
 /// first. Without `closes_data`, the client waited for the reply the last time before it closed its
 /// side: it gets [`REPLY_PAUSE`].
+///
+/// The pause counts from the first reply, so a transfer that took longer waits for nothing. On a
+/// busy machine it takes milliseconds to send a small file.
 pub(crate) fn final_reply_due(
     announced: Instant,
     now: Instant,
@@ -84,7 +87,7 @@ pub(crate) fn final_reply_due(
         true => BUSY_PAUSE,
         false => REPLY_PAUSE,
     };
-    (now < after(announced, REPLY_PAUSE)).then(|| after(announced, pause))
+    Some(after(announced, pause)).filter(|due| now < *due)
 }
 
 /// Enough for a client that waits for the reply.
@@ -92,3 +95,26 @@ const REPLY_PAUSE: Duration = Duration::from_millis(2);
 
 /// Enough for a client that is busy with other connections, as aria2 is.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_final_reply_waits_until_its_pause_is_over() {
+        let announced = Instant::now();
+        let due = |took: u32, closes_data| {
+            let due = final_reply_due(announced, announced + took * MILLISECOND, closes_data);
+            due.map(|due| due - announced)
+        };
+        // On a busy machine it takes milliseconds to send a small file.
+        for took in [0, 1, 2, 5, 49] {
+            assert_eq!(due(took, true), Some(50 * MILLISECOND), "{took}");
+        }
+        assert_eq!(due(50, true), None);
+        assert_eq!(due(1, false), Some(2 * MILLISECOND));
+        assert_eq!(due(2, false), None);
+    }
+}
