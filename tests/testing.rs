@@ -177,6 +177,20 @@ fn idle_timeout() {
     assert_eq!(session.elapsed(), 9 * MINUTE);
 }
 
+/// The 421 is the last reply, even if the delay of another one ends at the same time.
+#[test]
+fn nothing_follows_the_idle_timeout() {
+    let mut place = place();
+    place.config.auth_failed_timeout = 5 * MINUTE;
+    let mut session = place.connect();
+    session.send(b"USER user\r\nPASS wrong\r\n");
+    assert_eq!(reply(&mut session), "331 Username ok, send password.");
+    session.advance(5 * MINUTE);
+    assert_eq!(reply(&mut session), "421 Control connection timed out.");
+    assert_eq!(session.reply(), None);
+    assert!(session.is_closed());
+}
+
 #[test]
 fn commands_keep_a_session() {
     let mut session = place().connect();

@@ -122,6 +122,8 @@ pub(crate) fn answer_later<H: Hooks + ?Sized>(
     result: Result<(), AuthenticationFailed>,
 ) {
     match mem::take(&mut s.login) {
+        // The client has got its last reply.
+        Login::Asked(asked) if asked.number == number && s.is_closing() => {}
         Login::Asked(asked) if asked.number == number => answer(h, s, &asked.password, result),
         other => s.login = other,
     }
