@@ -46,6 +46,11 @@ impl Lines {
         }
     }
 
+    /// Whether a line has begun whose end has not come.
+    pub fn is_unfinished(&self) -> bool {
+        self.is_skipping || !self.unfinished.is_empty()
+    }
+
     /// Forgets what has come of an unfinished line, as AUTH does.
     pub fn clear(&mut self) {
         self.unfinished.clear();

@@ -254,7 +254,7 @@ impl Judge<'_> {
             .s
             .transfer
             .as_ref()
-            .is_some_and(|transfer| transfer.is_pending());
+            .is_some_and(|transfer| transfer.is_pending() && !transfer.stolen);
         if pending {
             return self.wrong(FaultKind::Code, c, "426 for the transfer first", r);
         }

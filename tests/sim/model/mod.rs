@@ -515,6 +515,7 @@ impl Judge<'_> {
                 let notified = self.s.secure && self.s.queue.is_empty();
                 let why = self.s.stage == Stage::Leaving
                     || self.goes_on_after_quit()
+                    || self.s.lines.is_unfinished() && self.has_quit()
                     || self.has_not_read()
                     || notified
                     || self.s.client_end.is_some()
@@ -550,13 +551,20 @@ impl Judge<'_> {
     /// Whether the client has sent commands after QUIT. They may reset the connection, and then it
     /// reads no reply any more.
     fn goes_on_after_quit(&self) -> bool {
-        let quits = |command: &Command| match &command.cut {
-            Cut::Line(line) => verbs::parse(line, true)
-                .verb
-                .is_some_and(|verb| verb.name == "QUIT"),
-            Cut::TooLong(_) => false,
-        };
         let mut after = self.s.queue.iter().skip_while(|command| !quits(command));
         after.nth(1).is_some()
+    }
+
+    fn has_quit(&self) -> bool {
+        self.s.queue.iter().any(quits)
+    }
+}
+
+fn quits(command: &Command) -> bool {
+    match &command.cut {
+        Cut::Line(line) => verbs::parse(line, true)
+            .verb
+            .is_some_and(|verb| verb.name == "QUIT"),
+        Cut::TooLong(_) => false,
     }
 }
