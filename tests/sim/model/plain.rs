@@ -215,7 +215,7 @@ impl Judge<'_> {
             .s
             .transfer
             .as_ref()
-            .is_some_and(|transfer| transfer.conn.is_some());
+            .is_some_and(|transfer| transfer.conn.is_some() || transfer.stolen);
         if self.s.port.is_none() && !moving && !has(" Data connection closed.") {
             return self.wrong(FaultKind::Text, c, "Data connection closed.", r);
         }
