@@ -240,15 +240,13 @@ FAULTS = [
      "if self.perm != Perm::Delete && !s.authorizer().has_perm(&s.username, self.perm, Some(&path)) =>"),
     ("above-the-root", "the parent of the root is above it",
      "src/filesystems/path.rs",
-     """        real.extend_from_slice(path.as_bytes());
-    }
-    PathBuf""",
-     """        real.extend_from_slice(path.as_bytes());
-        if real.ends_with(b"/up") {
-            real = [normpath(root.as_os_str().as_bytes()), b"/..".to_vec()].concat();
-        }
-    }
-    PathBuf"""),
+     """            b".." => {
+                let parent""",
+     """            b".." if normal.is_empty() || normal.ends_with(b"/..") => {
+                normal.extend_from_slice(b"/..");
+            }
+            b".." => {
+                let parent"""),
     ("kept-prot", "USER ends the protection of data connections",
      "src/handlers/commands/login.rs",
      "    line.clone_into(&mut s.username);\n",
