@@ -28,7 +28,7 @@ SECONDS = int(os.environ.get("PROVE_SECONDS", "60"))
 WORLDS = 500
 
 # Name, what goes wrong, file, the text that is replaced, and its replacement. The text must occur
-# once in its file.
+# once in its file. Where two places guard the same thing, three more for the second one.
 FAULTS = [
     ("dropped-reply", "SIZE of what is no file gets no reply",
      "src/handlers/commands/files.rs",
@@ -170,19 +170,13 @@ FAULTS = [
      """    let rest = s.rest;
     let path = path.to_owned();
     files::open("""),
-    ("kept-rnfr", "a RNFR that is refused leaves the one before it armed",
-     "src/handlers/commands/files.rs",
-     """    s.rnfr = None;
-    let path = path.to_owned();
-    files::run(
-        s,
-        move |fs, state| {
-            if !fs.lexists""",
-     """    let path = path.to_owned();
-    files::run(
-        s,
-        move |fs, state| {
-            if !fs.lexists"""),
+    ("kept-rnfr", "a RNFR that the checks refuse leaves the one before it armed",
+     "src/handlers/dispatch.rs",
+     """        s.rnfr = None;
+    }
+    match check::line""",
+     """    }
+    match check::line"""),
     ("foreign-connection", "a data connection of another host is accepted",
      "src/handlers/dispatchers/passive.rs",
      "if !s.permits_foreign_addresses() {",
@@ -229,11 +223,19 @@ FAULTS = [
     ("two-writers", "two sessions store to one file at a time",
      "src/handlers/commands/transfer.rs",
      "    locking.check_path(path)?;\n",
-     "    if path.as_os_str().is_empty() {\n        locking.check_path(path)?;\n    }\n"),
-    ("two-claims", "an upload is entered although another one has its file",
+     "    if path.as_os_str().is_empty() {\n        locking.check_path(path)?;\n    }\n",
+     # The entry in the table would keep the second one away, too.
      "src/uploads.rs",
      "Some(_) if !is_locked => return Err(()),",
      "Some(_) if !is_locked && number == 0 => return Err(()),"),
+    ("two-claims", "an upload is not found in the table of uploads",
+     "src/uploads.rs",
+     ".position(|entry| entry[FILE] == file)",
+     ".position(|entry| entry[FILE] == file && (file == 0 || entry[SEEN] % 2 == 1))"),
+    ("foreign-take-over", "a silent upload is taken over by whoever stores to its file",
+     "src/uploads.rs",
+     "let asks = entry[OWNER] == owner && is_silent;",
+     "let asks = is_silent;"),
     ("unchecked-delete", "DELE needs no permission",
      "src/handlers/check.rs",
      "if !s.authorizer().has_perm(&s.username, self.perm, Some(&path)) =>",
@@ -304,10 +306,11 @@ FAULTS = [
 def main():
     arguments = sys.argv[1:]
     if "--list" in arguments:
-        for name, text, file, _, _ in FAULTS:
+        for name, text, file, *_ in FAULTS:
             print(f"{name:24} {text} ({file})")
         return 0
-    misfits = [name for name, _, file, old, _ in FAULTS if (ROOT / file).read_text().count(old) != 1]
+    misfits = [fault[0] for fault in FAULTS
+               if any((ROOT / file).read_text().count(old) != 1 for file, old, _ in edits_of(fault))]
     if misfits:
         print("these faults do not fit the source any more:", ", ".join(misfits), file=sys.stderr)
         return 1
@@ -324,6 +327,11 @@ def main():
         return hunt_all(chosen, pathlib.Path(where))
     with tempfile.TemporaryDirectory(prefix="ftpdlib-prove-") as temporary:
         return hunt_all(chosen, pathlib.Path(temporary))
+
+
+def edits_of(fault):
+    """The edits of a fault: file, old text, new text."""
+    return [fault[at:at + 3] for at in range(2, len(fault), 3)]
 
 
 def hunt_all(faults, where):
@@ -366,14 +374,15 @@ def build(name, copy, target):
 
 def hunt(fault, copy, target, sound):
     """Builds the copy with one fault, and runs it. Returns whether the fault was found."""
-    name, text, file, old, new = fault
-    path = copy / file
-    source = path.read_text()
-    path.write_text(source.replace(old, new, 1))
+    name, text = fault[:2]
+    for file, old, new in edits_of(fault):
+        source = (copy / file).read_text()
+        (copy / file).write_text(source.replace(old, new, 1))
     try:
         program = build(name, copy, target)
     finally:
-        path.write_text(source)
+        for file, _, _ in edits_of(fault):
+            (copy / file).write_text((ROOT / file).read_text())
     seconds, seed, worlds, sessions = 0.0, 0, 0, 0
     verdict = None
     while verdict is None and seconds < SECONDS:

@@ -253,6 +253,15 @@ impl<'a> DataConn<'a> {
         }
     }
 
+    /// The number of the connection, if the client has read all that the server has sent, and
+    /// would read more.
+    pub fn read_dry(&self) -> Option<u32> {
+        match &self.state {
+            State::Open(link) => link.read_dry(),
+            _ => None,
+        }
+    }
+
     /// Drops the connection without a word.
     pub fn abandon(&mut self, judge: &mut Judge) {
         if let State::Open(link) = &mut self.state {

@@ -162,7 +162,11 @@ impl<'a> Client<'a> {
             self.quiet = None;
             self.gives_up = now + self.patience;
         } else if now >= self.gives_up {
-            self.give_up(scene);
+            // The last look of the model needs a server at rest.
+            if scene.server.is_at_rest() {
+                self.tell_quiet(scene.judge);
+                self.give_up(scene);
+            }
             return true;
         }
         moved_at_all
@@ -350,6 +354,9 @@ impl<'a> Client<'a> {
         if !is_known && self.control.as_ref().is_some_and(Link::is_quiet) {
             self.quiet = Some(judge.now);
             judge.event(self.number, Event::Quiet);
+            for conn in self.data.iter().filter_map(DataConn::read_dry) {
+                judge.event(self.number, Event::DataQuiet { conn });
+            }
         }
     }
 }

@@ -117,6 +117,16 @@ impl Link {
             && self.down.end.is_none()
     }
 
+    /// The number of the data connection, if all is read that the server has sent, and more would
+    /// be read.
+    pub fn read_dry(&self) -> Option<u32> {
+        let is_dry = self.stream.is_some()
+            && self.down.drained
+            && self.down.end.is_none()
+            && self.down.left != Some(0);
+        self.who.conn.filter(|_| is_dry)
+    }
+
     /// Moves what can be moved now. Returns whether anything was.
     pub fn pump(&mut self, now: Duration, judge: &mut Judge) -> bool {
         let up = self.pump_up(now, judge);

@@ -38,7 +38,6 @@ impl Judge<'_> {
         };
         let worked = self.fate(c, r, fate)?;
         self.s.rnfr = worked.then(|| normal.to_vec());
-        self.s.rnfr_unsure = false;
         Ok(())
     }
 
@@ -46,6 +45,7 @@ impl Judge<'_> {
         &mut self,
         c: &Command,
         r: &Reply,
+        normal: &[u8],
         real: Result<Vec<u8>, Lost>,
         directory: bool,
     ) -> Verdict {
@@ -55,10 +55,6 @@ impl Judge<'_> {
             }
             return self.want(c, r, "503 Bad sequence of commands: use RNFR first.");
         };
-        if self.s.rnfr_unsure && r.code == 503 {
-            self.s.rnfr = None;
-            return Ok(());
-        }
         if from.contains(&b'?') && self.tree().get(&from).is_none() {
             // It stands for a name that cannot be shown.
             self.relax();
@@ -98,8 +94,8 @@ impl Judge<'_> {
         };
         let worked = self.fate(c, r, fate)?;
         if worked {
+            self.name_moved(Some(&from), normal);
             self.s.rnfr = None;
-            self.s.rnfr_unsure = false;
             if let (Ok(from), Ok(to)) = (source, real) {
                 self.change(&from, |tree| tree.rename(&from, &to));
                 self.tell(&to);

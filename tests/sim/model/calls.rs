@@ -124,7 +124,12 @@ impl Judge<'_> {
 
     /// The session is over, and nothing more will be read from it: what it has left.
     pub fn over(&mut self) -> Verdict {
-        if self.s.stage == Stage::New || self.s.panicked {
+        if self.s.stage == Stage::New {
+            return Ok(());
+        }
+        self.s.server_end = true;
+        self.lose_commands()?;
+        if self.s.panicked {
             return Ok(());
         }
         if self.s.connects > 0 && self.s.disconnects != 1 {

@@ -21,6 +21,8 @@ impl Judge<'_> {
             sent: Vec::new(),
             by_client: None,
             client_ended: None,
+            sent_at: 0,
+            ended_at: 0,
             by_server: false,
             was_reset: false,
             is_cut: false,
@@ -111,10 +113,11 @@ impl Judge<'_> {
     }
 
     pub fn data_sent(&mut self, id: u32, bytes: &[u8]) {
-        let now = self.now;
+        let (now, at) = (self.now, self.w.events);
         if let Some(conn) = self.s.conn(id) {
             conn.sent.extend_from_slice(bytes);
             conn.last = now;
+            conn.sent_at = at;
         }
     }
 
@@ -166,7 +169,7 @@ impl Judge<'_> {
     }
 
     pub fn data_ended(&mut self, id: u32, by: By) -> Verdict {
-        let now = self.now;
+        let (now, at) = (self.now, self.w.events);
         let Some(conn) = self.s.conn(id) else {
             return Ok(());
         };
@@ -177,6 +180,7 @@ impl Judge<'_> {
                     conn.by_client = Some(end);
                 }
                 conn.client_ended = Some(now);
+                conn.ended_at = at;
             }
             By::Server => conn.by_server = true,
             By::ServerCut => (conn.by_server, conn.is_cut) = (true, true),

@@ -39,7 +39,7 @@ impl Judge<'_> {
             _ => (&b""[..], arg),
         };
         if path.contains(&0) || path.contains(&b'\r') {
-            self.refused(Some(verb), true);
+            self.refused(Some(verb));
             self.code(c, r, &[550])?;
             return self.done(c);
         }
@@ -68,7 +68,7 @@ impl Judge<'_> {
             return self.done(c);
         }
         if !allowed {
-            self.refused(Some(verb), true);
+            self.refused(Some(verb));
             if verb.name == "STOU" && r.code == 450 {
                 return self.done(c);
             }
@@ -87,7 +87,7 @@ impl Judge<'_> {
         );
         let real = self.tree().resolve(&normal, follow);
         if real == Err(Lost::Outside) && !self.is_loose() {
-            self.refused(Some(verb), true);
+            self.refused(Some(verb));
             // Its other argument may be refused first.
             self.code(c, r, &[550, 450, 553, 501])?;
             return self.done(c);
@@ -121,11 +121,19 @@ impl Judge<'_> {
                     self.s.cwd = normal.to_vec();
                 }
             }
-            "MKD" | "XMKD" => self.mkd(c, r, &shown, real)?,
+            "MKD" | "XMKD" => {
+                self.mkd(c, r, &shown, real)?;
+                if r.code < 400 {
+                    self.name_made(normal);
+                }
+            }
             "RMD" | "XRMD" => {
                 let real = self.tree().resolve(normal, false);
                 let fine = matches!(&real, Ok(real) if self.is_empty_dir(real));
                 self.removes(c, r, "250 Directory removed.", fine, real)?;
+                if r.code < 400 {
+                    self.name_removed(normal, false);
+                }
             }
             "DELE" => {
                 let fine = match &real {
@@ -136,9 +144,12 @@ impl Judge<'_> {
                     Err(_) => false,
                 };
                 self.removes(c, r, "250 File removed.", fine, real)?;
+                if r.code < 400 {
+                    self.name_removed(normal, true);
+                }
             }
             "RNFR" => self.rnfr(c, r, normal, real, directory)?,
-            "RNTO" => self.rnto(c, r, real, directory)?,
+            "RNTO" => self.rnto(c, r, normal, real, directory)?,
             "SIZE" | "MDTM" => self.size_or_time(c, r, name, real, directory)?,
             "MFMT" => return self.mfmt(c, r, mode, &shown, real, directory),
             "SITE CHMOD" => self.chmod(c, r, mode, real, directory)?,

@@ -65,7 +65,9 @@ impl Judge<'_> {
         if transfer.promised && is_unused && head.is_some_and(is_transfer) && r.code == 426 {
             return Some(REPLACED);
         }
-        if transfer.loose || self.s.relaxed {
+        let is_upload = matches!(transfer.what, Payload::Upload(_));
+        let shared = self.w.homes[transfer.home].shared && is_upload && !transfer.stolen;
+        if self.s.relaxed || transfer.loose && !shared {
             return Some("the disk");
         }
         if self.s.client_end.is_some() || self.s.was_reset || self.w.drained.is_some() {
@@ -110,12 +112,13 @@ impl Judge<'_> {
         if r.code == 421 {
             return Some("time");
         }
-        if let Payload::Upload(upload) = &transfer.what
-            && self.is_lost(transfer, upload)
-        {
-            return Some("the name leads elsewhere");
+        match &transfer.what {
+            Payload::Upload(_) if shared => self.excuse_of_others(transfer, r),
+            Payload::Upload(upload) if self.is_lost(transfer, upload) => {
+                Some("the name leads elsewhere")
+            }
+            _ => None,
         }
-        None
     }
 
     /// Whether the name of an upload leads elsewhere by now.
@@ -150,7 +153,10 @@ impl Judge<'_> {
         }
         if is_next {
             // It may have begun with it, but hardly.
-            self.s.relaxed |= matches!(transfer.what, Payload::Upload(_));
+            if matches!(transfer.what, Payload::Upload(_)) {
+                self.s.relaxed = true;
+                self.taint();
+            }
             transfer.conn = None;
             if let Some(conn) = self.s.conn(id) {
                 conn.used_by = None;
@@ -213,6 +219,7 @@ impl Judge<'_> {
         match &transfer.what {
             Payload::Upload(upload) => {
                 let upload = upload.clone();
+                self.upload_over(&transfer, &upload, complete)?;
                 self.uploaded(&transfer, &upload, complete)?;
             }
             Payload::Download(_) | Payload::Listing(_) => {

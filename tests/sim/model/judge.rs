@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::lines::{Cut, Reply};
 use super::names;
 use super::session::{Command, Session, Stage};
+use super::shared::Together;
 use super::tree;
 use super::verbs::{self, Arg, Verb};
 use super::{Disk, Fault, FaultKind, Verdict};
@@ -19,6 +20,8 @@ pub struct World {
     pub homes: Vec<HomeState>,
     pub wall: i64,
     pub drained: Option<Duration>,
+    /// How many events there were.
+    pub events: u64,
     /// Connections to passive ports that are not, or no longer, those of the client.
     pub strays: Vec<Stray>,
     /// There are so few passive ports that a session may get the same one again.
@@ -41,6 +44,8 @@ pub struct HomeState {
     /// The disk was changed by another hand since the model has looked.
     pub changed: bool,
     pub marker: Vec<u8>,
+    /// What has happened in it, if it is shared.
+    pub together: Together,
 }
 
 /// One session, with all that its judgement needs.
@@ -200,7 +205,7 @@ impl Judge<'_> {
             return;
         }
         self.s.relaxed = false;
-        if let Some(home) = self.s.last_home {
+        if let Some(home) = self.s.last_home.filter(|home| !self.w.homes[*home].shared) {
             let tree = self.disk.tree(home);
             self.w.homes[home].tree.replace(&tree);
             self.w.homes[home].changed = false;
@@ -262,7 +267,6 @@ impl Judge<'_> {
                 // Whatever it was, what was begun for it is over.
                 self.s.rest = 0;
                 self.s.rnfr = None;
-                self.s.rnfr_unsure = false;
                 if is_http(start) {
                     self.s.http = true;
                 }
@@ -276,7 +280,7 @@ impl Judge<'_> {
         let tls = self.w.settings.tls != Tls::Off;
         let parsed = verbs::parse(line, tls);
         if names::decode(self.encoding(), line).is_none() {
-            self.refused(parsed.verb, false);
+            self.refused(parsed.verb);
             self.want(c, r, "501 Can't decode command.")?;
             return self.done(c);
         }
@@ -288,7 +292,7 @@ impl Judge<'_> {
             return self.done(c);
         };
         if let Some(refusal) = self.refusal(verb, parsed.arg) {
-            self.refused(Some(verb), false);
+            self.refused(Some(verb));
             self.want(c, r, refusal)?;
             return self.done(c);
         }
@@ -323,7 +327,7 @@ impl Judge<'_> {
     }
 
     /// What a refused command takes with it.
-    pub fn refused(&mut self, verb: Option<&Verb>, by_path: bool) {
+    pub fn refused(&mut self, verb: Option<&Verb>) {
         let Some(verb) = verb else {
             return;
         };
@@ -331,11 +335,7 @@ impl Judge<'_> {
             self.s.rest = 0;
         }
         if verb.name == "RNFR" {
-            self.s.rnfr_unsure |= !by_path && self.s.rnfr.is_some();
-            if by_path {
-                self.s.rnfr = None;
-                self.s.rnfr_unsure = false;
-            }
+            self.s.rnfr = None;
         }
     }
 }

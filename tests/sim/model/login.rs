@@ -165,7 +165,6 @@ impl Judge<'_> {
                 self.log_out();
                 self.s.rest = 0;
                 self.s.rnfr = None;
-                self.s.rnfr_unsure = false;
             }
         }
         let text = super::names::decode(self.encoding(), arg).unwrap_or_default();

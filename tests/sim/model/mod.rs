@@ -15,6 +15,7 @@ mod attributes;
 pub mod calls;
 mod data;
 mod disk;
+mod explain;
 mod files;
 mod finish;
 mod judge;
@@ -26,6 +27,7 @@ mod names;
 mod plain;
 mod quiet;
 mod session;
+mod shared;
 mod start;
 pub mod tests;
 mod transfer;
@@ -37,6 +39,7 @@ mod wrong;
 use judge::{HomeState, Judge, SLACK, World};
 use lines::Cut;
 use session::{Command, Session, Stage};
+use shared::Together;
 
 /// How long a client may read the replies of a session that is closed.
 const CLOSING: Duration = Duration::from_secs(30);
@@ -142,6 +145,11 @@ pub enum Event<'a> {
         conn: u32,
         by: By,
     },
+    /// The server is at rest, and this client has read all that the server has sent on the data
+    /// connection, and would read more.
+    DataQuiet {
+        conn: u32,
+    },
     /// A callback of the handler of this client's session.
     Callback(Callback),
     /// That callback has panicked: the session ends, and no other one.
@@ -231,6 +239,7 @@ impl Model {
             shared: !home.private,
             changed: false,
             marker: home.marker.clone().into_bytes(),
+            together: Together::new(home),
         });
         let sessions = scene.clients.iter().enumerate().map(|(index, client)| {
             let session = Session::new(index, client.from.ip());
@@ -243,6 +252,7 @@ impl Model {
                 homes: homes.collect(),
                 wall,
                 drained: None,
+                events: 0,
                 strays: Vec::new(),
                 has_few_ports: false,
             },
@@ -266,6 +276,7 @@ impl Model {
         let Some(mut session) = self.sessions[client].take() else {
             return Ok(());
         };
+        self.world.events += 1;
         let mut judge = Judge {
             s: &mut session,
             w: &mut self.world,
@@ -274,7 +285,7 @@ impl Model {
             disk,
         };
         let strays = judge.w.strays.len();
-        let verdict = judge.event(event);
+        let verdict = judge.event(event).and_then(|()| judge.settle_home());
         self.sessions[client] = Some(session);
         if self.world.strays.len() > strays {
             self.strayed();
@@ -306,7 +317,9 @@ impl Model {
         if *damage == Damage::Short {
             return;
         }
-        self.world.homes[home].changed = true;
+        let state = &mut self.world.homes[home];
+        state.changed = true;
+        state.together.taint();
         for session in self.sessions.iter_mut().flatten() {
             let works = session.last_home == Some(home)
                 || session.login.is_none() && !session.queue.is_empty();
@@ -368,16 +381,21 @@ impl Model {
         let Some(mut any) = self.sessions.first_mut().and_then(Option::take) else {
             return Ok(());
         };
-        let judge = Judge {
+        let mut judge = Judge {
             s: &mut any,
             w: &mut self.world,
             others: &self.sessions,
             now,
             disk,
         };
-        let private = (0..judge.w.homes.len())
-            .filter(|home| !judge.w.homes[*home].shared && !judge.w.homes[*home].changed);
-        private.into_iter().try_for_each(|home| judge.compare(home))
+        (0..judge.w.homes.len()).try_for_each(|home| {
+            let state = &judge.w.homes[home];
+            match (state.shared, state.changed) {
+                (true, _) => judge.shared_home_at_end(home),
+                (false, false) => judge.compare(home),
+                (false, true) => Ok(()),
+            }
+        })
     }
 }
 
@@ -386,7 +404,8 @@ impl Judge<'_> {
         if self.s.panicked {
             return self.after_panic(&event);
         }
-        if !matches!(event, Event::Quiet | Event::Callback(_)) {
+        let is_silent = matches!(event, Event::Quiet | Event::DataQuiet { .. });
+        if !is_silent && !matches!(event, Event::Callback(_)) {
             self.s.touched = self.now;
         }
         match event {
@@ -441,10 +460,12 @@ impl Judge<'_> {
             }
             Event::DataReceived { conn, bytes } => self.data(conn, bytes),
             Event::DataEnded { conn, by } => self.data_ended(conn, by),
+            Event::DataQuiet { conn } => self.data_quiet(conn),
             Event::Callback(call) => self.called(call),
             Event::Panicked => {
                 self.s.panicked = true;
                 self.s.stage = Stage::Leaving;
+                self.taint();
                 self.forget_homes();
                 Ok(())
             }
@@ -477,6 +498,7 @@ impl Judge<'_> {
             Some(port) if port.is_seen => port.conn,
             _ => None,
         };
+        let at = self.w.events;
         let (queue, serial) = (&mut self.s.queue, &mut self.s.next_serial);
         if queue.is_empty() {
             self.s.head_since = now;
@@ -487,6 +509,7 @@ impl Judge<'_> {
                 serial: *serial,
                 cut,
                 sent: now,
+                at,
                 sees,
             });
         });

@@ -14,6 +14,10 @@ use crate::plan::step::End;
 /// How long the final reply of a short download may wait for its client to close.
 const ENDING: Duration = Duration::from_millis(50);
 
+/// The longest pause of a throttled data connection: the bytes of a second have come in no time,
+/// and the second that they should have taken is still to come.
+const PAUSE: Duration = Duration::from_secs(2);
+
 impl Judge<'_> {
     pub fn due_reply(&self) -> Verdict {
         if let Some(transfer) = &self.s.transfer {
@@ -72,11 +76,15 @@ impl Judge<'_> {
         };
         let latest = self.s.head_since + answer + settings.auth_failed_timeout;
         // The server may have been at work for others when the command came.
-        let work = match settings.tick.is_zero() {
+        self.now < latest + self.work() + SLACK
+    }
+
+    /// How long the server may be at work for others: each look at the clock takes a while.
+    fn work(&self) -> Duration {
+        match self.w.settings.tick.is_zero() {
             true => Duration::ZERO,
             false => Duration::from_secs(60),
-        };
-        self.now < latest + work + SLACK
+        }
     }
 
     /// Whether a time-out should have come by now. The clock of the model begins with what the
@@ -115,16 +123,16 @@ impl Judge<'_> {
 
     /// Why a transfer must be over by now; `None` if it need not.
     fn is_over(&self, transfer: &Transfer) -> Option<&'static str> {
-        let settings = &self.w.settings;
         let conn = self
             .s
             .conns
             .iter()
             .find(|conn| Some(conn.id) == transfer.conn)?;
-        if self.s.prot || settings.throttle != (0, 0) || transfer.stolen {
+        if self.s.prot || transfer.stolen {
             return None;
         }
         match &transfer.what {
+            Payload::Upload(_) if self.now <= self.latest_end(conn) => None,
             Payload::Upload(_) => match conn.by_client {
                 Some(End::Fin | End::Half) => Some("its client has closed"),
                 Some(End::Reset) => Some("its client has reset it"),
@@ -135,5 +143,43 @@ impl Judge<'_> {
                 (conn.by_server && late).then_some("the server has closed")
             }
         }
+    }
+
+    /// When the server has read all of an upload that its client has ended, at the latest.
+    fn latest_end(&self, conn: &Conn) -> Duration {
+        let (_, limit) = self.w.settings.throttle;
+        let sent = u64::try_from(conn.sent.len()).unwrap_or(u64::MAX);
+        let Some(seconds) = sent.checked_div(limit) else {
+            return Duration::ZERO;
+        };
+        let pauses = PAUSE * u32::try_from(seconds + 1).unwrap_or(u32::MAX);
+        let ended = conn.client_ended.unwrap_or(self.now);
+        ended.max(conn.last) + pauses + self.work() + SLACK
+    }
+
+    /// A throttled download goes on after each pause.
+    pub fn data_quiet(&self, id: u32) -> Verdict {
+        let (limit, _) = self.w.settings.throttle;
+        let gone = self.s.client_end.is_some() || self.s.was_reset || self.s.server_end;
+        let of = |transfer: &&Transfer| {
+            transfer.conn == Some(id)
+                && !transfer.stolen
+                && !matches!(transfer.what, Payload::Upload(_))
+        };
+        let Some(transfer) = self.s.transfer.as_deref().filter(of) else {
+            return Ok(());
+        };
+        let Some(conn) = self.s.conns.iter().find(|conn| conn.id == id) else {
+            return Ok(());
+        };
+        if limit == 0 || gone || conn.has_ended() || self.s.prot || self.w.drained.is_some() {
+            return Ok(());
+        }
+        let since = conn.last.max(transfer.started);
+        if self.now <= since + PAUSE + self.work() + SLACK {
+            return Ok(());
+        }
+        let what = transfer.name;
+        self.fault(FaultKind::Missing, what, "bytes after the pause", "silence")
     }
 }

@@ -16,6 +16,8 @@ pub struct Command {
     pub serial: u64,
     pub cut: Cut,
     pub sent: Duration,
+    /// The number of the event.
+    pub at: u64,
     /// A data connection that the server had certainly seen when the command was sent.
     pub sees: Option<u32>,
 }
@@ -49,6 +51,9 @@ pub struct Conn {
     pub by_client: Option<End>,
     /// When the client ended it.
     pub client_ended: Option<Duration>,
+    /// The numbers of the events in which the client has sent bytes last, and has ended it.
+    pub sent_at: u64,
+    pub ended_at: u64,
     pub by_server: bool,
     pub was_reset: bool,
     /// The server has closed it without the end of TLS.
@@ -118,6 +123,8 @@ pub struct Session {
     pub server_end: bool,
     /// A callback of its handler has panicked.
     pub panicked: bool,
+    /// It is over, and what it has left without a reply was taken into account.
+    pub lost: bool,
 
     pub asked: Option<String>,
     /// All names that USER has given.
@@ -129,8 +136,6 @@ pub struct Session {
     pub ascii: bool,
     pub rest: u128,
     pub rnfr: Option<Vec<u8>>,
-    /// A RNFR was answered with 501: it is not known whether the old name stays.
-    pub rnfr_unsure: bool,
     pub epsv_all: bool,
     pub facts: Vec<&'static str>,
     pub cwd: Vec<u8>,
@@ -202,6 +207,7 @@ impl Session {
             was_reset: false,
             server_end: false,
             panicked: false,
+            lost: false,
             asked: None,
             asked_ever: Vec::new(),
             login: None,
@@ -210,7 +216,6 @@ impl Session {
             ascii: true,
             rest: 0,
             rnfr: None,
-            rnfr_unsure: false,
             epsv_all: false,
             facts: ALL_FACTS[..5].to_vec(),
             cwd: b"/".to_vec(),
@@ -255,7 +260,6 @@ impl Session {
         self.ascii = true;
         self.rest = 0;
         self.rnfr = None;
-        self.rnfr_unsure = false;
         self.epsv_all = false;
         self.facts = ALL_FACTS[..5].to_vec();
         self.pbsz = self.implied;

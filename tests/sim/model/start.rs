@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::files::{Fate, is_transfer};
+use super::files::{Fate, is_outside, is_transfer};
 use super::judge::Judge;
 use super::lines::Reply;
 use super::names;
@@ -131,10 +131,9 @@ impl Judge<'_> {
         real: Result<Vec<u8>, Lost>,
     ) -> Verdict {
         let rest = std::mem::take(&mut self.s.rest);
-        let slash = Self::refuses_slash(name, path) && r.code == 553;
-        // Another client may have made a link there that leads outside.
-        let outside = self.is_loose() && r.code == 550;
-        if rest > 0 && name != "STOR" && !slash && !outside {
+        let loosely_refused = self.is_loose() && is_outside(r);
+        let slash = Self::refuses_slash(name, path) && r.code == 553 || loosely_refused;
+        if rest > 0 && name != "STOR" && !slash {
             self.want(
                 c,
                 r,
@@ -183,18 +182,37 @@ impl Judge<'_> {
             _ => Mode::Write,
         };
         let id = self.opened(c, r, &real, old.is_none());
+        let named = named(name, path, normal, &real);
         let upload = Upload {
             id,
-            path: real.clone(),
-            named: normal.to_vec(),
+            path: match real.is_empty() {
+                true => named.clone(),
+                false => real.clone(),
+            },
+            named,
             made: old.is_none(),
             old: old.unwrap_or_default(),
             mode,
             ascii: self.s.ascii,
         };
-        self.begin(c, r, name, Payload::Upload(Box::new(upload)))?;
+        self.store_begins(c, r, name, upload)?;
         self.file_began(c, r, true, [&real[..], normal]);
         Ok(())
+    }
+
+    fn store_begins(
+        &mut self,
+        c: &Command,
+        r: &Reply,
+        name: &'static str,
+        upload: Upload,
+    ) -> Verdict {
+        self.busy(c, r, &upload)?;
+        if matches!(r.code, 125 | 150) {
+            self.name_made(&upload.path);
+            self.name_made(&upload.named);
+        }
+        self.begin(c, r, name, Payload::Upload(Box::new(upload)))
     }
 
     /// The number of the file that an upload has opened, and perhaps made.
@@ -324,6 +342,8 @@ impl Judge<'_> {
             port: of,
             promised: of.is_none() || stolen,
             started: self.now,
+            asked: c.at,
+            began: self.w.events,
             loose: loose || stolen,
             stolen,
             code: None,
@@ -358,4 +378,16 @@ impl Judge<'_> {
         };
         (codes, of, conn)
     }
+}
+
+/// The path of an upload without its links followed. `real` has the name that STOU has found.
+fn named(name: &str, path: &[u8], normal: &[u8], real: &[u8]) -> Vec<u8> {
+    if name != "STOU" {
+        return normal.to_vec();
+    }
+    let dir = match path.is_empty() {
+        true => normal,
+        false => names::split(normal).0,
+    };
+    names::join(dir, names::split(real).1)
 }

@@ -14,8 +14,11 @@ use crate::plan::surroundings;
 pub struct ByHand(pub Tree);
 
 impl Disk for ByHand {
-    fn tree(&self, _home: usize) -> Tree {
-        self.0.clone()
+    fn tree(&self, home: usize) -> Tree {
+        match home {
+            0 => self.0.clone(),
+            _ => Tree::new(),
+        }
     }
 }
 
@@ -41,12 +44,19 @@ pub struct Play {
     pub disk: ByHand,
     pub now: Duration,
     pub verdict: Verdict,
-    /// The expected fault, by the first word of the script that brings it.
+    /// The client of the next events.
+    client: usize,
+    /// The last port that was used, and that of each client.
     port: u16,
+    ports: [u16; 2],
 }
 
 impl Play {
     pub fn new(perms: &str) -> Self {
+        Self::of(perms, true)
+    }
+
+    fn of(perms: &str, private: bool) -> Self {
         let mut draw = Draw::new(1);
         let mut settings = surroundings::settings(&mut draw, false);
         settings.address = "127.0.0.1:2121".parse().unwrap();
@@ -57,7 +67,8 @@ impl Play {
         settings.auth_failed_timeout = Duration::from_secs(3);
         settings.max_login_attempts = 3;
         settings.throttle = (0, 0);
-        (settings.max_cons, settings.max_cons_per_ip) = (0, 1);
+        (settings.max_cons, settings.max_cons_per_ip) = (0, usize::from(private));
+        settings.upload_lock = true;
         settings.max_cons_per_user = 0;
         let (mut user, _) = surroundings::user_and_home(&mut draw, 0);
         user.perms = perms.to_owned();
@@ -78,7 +89,7 @@ impl Play {
         let home = Home {
             root: "/home/0".to_owned(),
             tree: tree.clone(),
-            private: true,
+            private,
             marker: "zqM0x".to_owned(),
         };
         // One that nobody in the test uses.
@@ -106,12 +117,20 @@ impl Play {
             disk: ByHand(tree),
             now: Duration::from_secs(1),
             verdict: Ok(()),
+            client: 0,
             port: 50_000,
+            ports: [0; 2],
         }
     }
 
     pub fn event(&mut self, event: Event<'_>) -> &mut Self {
-        self.event_of(0, event)
+        self.event_of(self.client, event)
+    }
+
+    /// What follows is told of this client.
+    pub fn by(&mut self, client: usize) -> &mut Self {
+        self.client = client;
+        self
     }
 
     pub fn event_of(&mut self, client: usize, event: Event<'_>) -> &mut Self {
@@ -153,6 +172,7 @@ impl Play {
         self.port += 1;
         let (high, low) = (self.port / 256, self.port % 256);
         let port = self.port;
+        self.ports[self.client] = port;
         self.both(
             "PASV",
             &format!("227 Entering passive mode (127,0,0,1,{high},{low})."),
@@ -166,17 +186,17 @@ impl Play {
     }
 
     pub fn receive(&mut self, bytes: &[u8]) -> &mut Self {
-        let conn = u32::from(self.port);
+        let conn = u32::from(self.ports[self.client]);
         self.event(Event::DataReceived { conn, bytes })
     }
 
     pub fn upload(&mut self, bytes: &[u8]) -> &mut Self {
-        let conn = u32::from(self.port);
+        let conn = u32::from(self.ports[self.client]);
         self.event(Event::DataSent { conn, bytes })
     }
 
     pub fn data_end(&mut self, by: By) -> &mut Self {
-        let conn = u32::from(self.port);
+        let conn = u32::from(self.ports[self.client]);
         self.event(Event::DataEnded { conn, by })
     }
 
@@ -227,6 +247,13 @@ pub fn full() -> Play {
     play
 }
 
+/// Two clients in one home.
+pub fn shared() -> Play {
+    let mut play = Play::of("elradfmwMT", false);
+    play.log_in().by(1).log_in().by(0).fine();
+    play
+}
+
 pub fn real(path: &str) -> PathBuf {
     PathBuf::from(format!("/home/0{path}"))
 }
@@ -240,6 +267,43 @@ pub fn checks() -> Vec<(&'static str, fn())> {
 
 /// Sequences that the model must accept.
 const RIGHT: &[(&str, fn())] = &[
+    ("uploads one after the other in a shared home", || {
+        let mut play = shared();
+        play.pasv().begin("STOR a").upload(b"new");
+        play.disk.0.insert(b"/a".to_vec(), file(b"new"));
+        play.data_end(By::Client(End::Fin))
+            .complete()
+            .by(1)
+            .pasv()
+            .begin("APPE a")
+            .upload(b"er or not")
+            .data_end(By::Client(End::Reset));
+        play.disk.0.insert(b"/a".to_vec(), file(b"newer"));
+        play.get("426 Transfer aborted; 2 bytes transmitted.")
+            .by(0)
+            .send("DELE d/b");
+        play.disk.0.remove(&b"/d/b"[..]);
+        play.get("250 File removed.").fine();
+    }),
+    ("a second upload that is refused, or takes over", || {
+        let mut play = shared();
+        let busy = "450 Another upload to this file is in progress.";
+        play.pasv().begin("STOR a").upload(b"new");
+        play.by(1)
+            .pasv()
+            .both("STOR a", busy)
+            .later(10)
+            .send("STOR a")
+            .by(0)
+            .get("426 Transfer aborted; another session uploads this file now.")
+            .by(1);
+        play.disk.0.insert(b"/a".to_vec(), file(b"b"));
+        play.get("125 Data connection already open. Transfer starting.")
+            .upload(b"b")
+            .data_end(By::Client(End::Half))
+            .complete()
+            .fine();
+    }),
     ("a whole session", || {
         let mut play = full();
         play.pasv()

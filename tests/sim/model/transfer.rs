@@ -19,6 +19,9 @@ pub struct Transfer {
     /// It got 150 when there was no data port.
     pub promised: bool,
     pub started: Duration,
+    /// The numbers of the events in which its command was sent, and its reply 1xx was read.
+    pub asked: u64,
+    pub began: u64,
     /// Judged loosely: the disk was at fault, or others work in the home.
     pub loose: bool,
     /// A foreign client may have its data connection.
@@ -39,9 +42,8 @@ pub enum Payload {
 pub struct Upload {
     /// The file, by its number in the tree.
     pub id: u32,
-    /// Where it was opened.
+    /// Where it was opened: without links, and as it was named.
     pub path: Vec<u8>,
-    /// The path as it was named, with its links.
     pub named: Vec<u8>,
     pub old: Rc<Vec<u8>>,
     pub mode: Mode,

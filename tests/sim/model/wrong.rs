@@ -1,6 +1,6 @@
 //! Sequences that the model must reject.
 
-use super::tests::{Play, file, full, real};
+use super::tests::{Play, file, full, real, shared};
 use super::{By, Callback, Event, FaultKind, Remains, Work};
 use crate::plan::step::End;
 
@@ -9,6 +9,17 @@ macro_rules! wrong {
     ($name:literal, $kind:ident, |$play:ident| $body:expr) => {
         ($name, || {
             let mut $play = full();
+            let _ = $body;
+            $play.fault(FaultKind::$kind);
+        })
+    };
+}
+
+/// The same with two clients in a home.
+macro_rules! wrong_together {
+    ($name:literal, $kind:ident, |$play:ident| $body:expr) => {
+        ($name, || {
+            let mut $play = shared();
             let _ = $body;
             $play.fault(FaultKind::$kind);
         })
@@ -158,6 +169,23 @@ pub const WRONG: &[(&str, fn())] = &[
         .end()),
     wrong!("an end without a reason", Connection, |play| play
         .event(Event::Ended(By::Server))),
+    wrong!("a RNFR that is refused, and stays", Code, |play| play
+        .both("RNFR a", "350 Ready for destination name.")
+        .both("RNFR none", "550 No such file or directory.")
+        .both("RNTO b", "250 Renaming ok.")),
+    wrong!("failures that USER forgets", Text, |play| {
+        play.both("REIN", "230 Ready for new user.");
+        for _ in 0..2 {
+            play.both("USER user0", "331 Username ok, send password.");
+            play.send("PASS wrong")
+                .later(3)
+                .get("530 Authentication failed.");
+        }
+        play.both("USER user0", "331 Username ok, send password.")
+            .send("PASS wrong")
+            .later(3)
+            .get("530 Authentication failed.")
+    }),
     wrong!("a refused login without a delay", Code, |play| play
         .both("REIN", "230 Ready for new user.")
         .both("USER user0", "331 Username ok, send password.")
@@ -181,6 +209,71 @@ pub const WRONG: &[(&str, fn())] = &[
     wrong!("bytes that changed by themselves", File, |play| {
         play.disk.0.insert(b"/a".to_vec(), file(b"other"));
         play.quit().end()
+    }),
+    wrong_together!("two uploads to a file at a time", Code, |play| {
+        play.pasv().begin("STOR a").upload(b"new");
+        play.by(1).pasv().begin("STOR a").upload(b"b");
+        play.disk.0.insert(b"/a".to_vec(), file(b"new"));
+        play.by(0).data_end(By::Client(End::Fin)).complete()
+    }),
+    wrong_together!("a mixture of two uploads", File, |play| {
+        play.pasv().begin("STOR a").upload(b"new");
+        play.by(1).pasv().begin("APPE a").upload(b"other");
+        play.disk.0.insert(b"/a".to_vec(), file(b"newother!"));
+        play.data_end(By::Client(End::Reset))
+            .get("426 Transfer aborted; 5 bytes transmitted.")
+            .by(0)
+            .data_end(By::Client(End::Reset))
+            .get("426 Transfer aborted; 3 bytes transmitted.")
+    }),
+    wrong_together!("bytes of APPE with a gap", File, |play| {
+        play.disk
+            .0
+            .insert(b"/a".to_vec(), file(b"one\ntwo\r\nne_w"));
+        play.pasv()
+            .begin("APPE a")
+            .upload(b"new")
+            .data_end(By::Client(End::Fin))
+            .complete()
+    }),
+    wrong_together!("an upload that is lost", File, |play| play
+        .pasv()
+        .begin("STOR a")
+        .upload(b"new")
+        .data_end(By::Client(End::Fin))
+        .complete()),
+    wrong_together!("a file of an upload that is not there", Tree, |play| play
+        .pasv()
+        .begin("STOR new")
+        .upload(b"new")
+        .data_end(By::Client(End::Fin))
+        .complete()),
+    wrong_together!("a file that nobody has written", File, |play| {
+        play.disk.0.insert(b"/b".to_vec(), file(b"x"));
+        play.both("MKD x", "257 \"/x\" directory created.")
+    }),
+    wrong_together!("a file that is busy for nobody", Code, |play| play
+        .pasv()
+        .both("STOR a", "450 Another upload to this file is in progress.")),
+    wrong_together!("an upload that is taken over too early", Code, |play| {
+        play.pasv().begin("STOR a").upload(b"new");
+        play.by(1).send("STOR a").later(9).by(0);
+        play.get("426 Transfer aborted; another session uploads this file now.")
+    }),
+    wrong_together!("an upload that fails without a reason", Code, |play| play
+        .pasv()
+        .begin("STOR a")
+        .upload(b"new")
+        .get("426 Transfer aborted; 3 bytes transmitted.")),
+    wrong_together!("a name that nobody has made", Tree, |play| {
+        play.disk
+            .0
+            .insert(b"/x".to_vec(), play.disk.0[&b"/d"[..]].clone());
+        play.quit().by(1).quit().end()
+    }),
+    wrong_together!("a name that nobody has removed", Tree, |play| {
+        play.disk.0.remove(&b"/out"[..]);
+        play.quit().by(1).quit().end()
     }),
     ("a missing privilege that is not refused", || {
         let mut play = Play::new("el");

@@ -195,6 +195,7 @@ pub const ACTIONS: &[(usize, Action)] = &[
             w.log_in();
         }
     }),
+    (4, guesses),
     (2, |w| w.say("PASS again")),
     (2, |w| w.say("USER nobody")),
     (2, |w| {
@@ -223,6 +224,25 @@ pub const ACTIONS: &[(usize, Action)] = &[
     }),
 ];
 
+/// Wrong passwords up to the limit, and what must not make the server forget them.
+fn guesses(w: &mut Walker<'_>) {
+    let most = usize::try_from(w.settings.max_login_attempts).unwrap_or(1);
+    for _ in 0..w.draw.within(1, most) {
+        let name = match w.draw.percent(20) {
+            true => "nobody",
+            false => &w.user.name,
+        };
+        w.say(format!("USER {name}"));
+        w.say("PASS wrong");
+        if w.draw.percent(15) {
+            w.say("REIN");
+        }
+    }
+    if w.draw.percent(85) {
+        w.log_in();
+    }
+}
+
 /// RNFR and RNTO, perhaps with something between.
 fn rename(w: &mut Walker<'_>) {
     let is_dir = w.draw.percent(30) && w.dirs.len() > 1;
@@ -242,9 +262,9 @@ fn rename(w: &mut Walker<'_>) {
     if w.draw.percent(10) {
         w.say("NOOP");
     }
-    if w.draw.percent(4) {
+    if w.draw.percent(8) {
         // It takes the place of the first, although it is refused.
-        let path = *w.draw.of(&["missing", "missing/x", "/"]);
+        let path = *w.draw.of(&["missing", "missing/x", "/", "", "a\u{0}b"]);
         w.say_path("RNFR", path);
     }
     if w.draw.percent(4) {

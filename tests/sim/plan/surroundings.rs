@@ -86,6 +86,14 @@ pub fn users_and_homes(draw: &mut Draw, count: usize, private: bool) -> (Vec<Use
     for number in 0..count {
         let (user, mut home) = user_and_home(draw, number);
         home.private = private;
+        if !private {
+            let file = Node {
+                kind: Kind::File(content(draw, &home.marker)),
+                mode: 0o644,
+                mtime: 1_500_000_000,
+            };
+            home.tree.insert(SHARED.into(), file);
+        }
         users.push(user);
         homes.push(home);
     }
@@ -118,6 +126,9 @@ pub fn user_and_home(draw: &mut Draw, number: usize) -> (User, Home) {
     };
     (user, home)
 }
+
+/// The file to which all clients of a shared home write now and then.
+pub const SHARED: &str = "/shared";
 
 /// Names of files and directories.
 pub const NAMES: &[(usize, &str)] = &[

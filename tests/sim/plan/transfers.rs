@@ -99,6 +99,12 @@ impl Walker<'_> {
 
     fn begin_upload(&mut self) {
         let data = self.writing();
+        if self.is_shared && self.draw.percent(40) {
+            let command = *self.draw.of(&["STOR", "STOR", "APPE"]);
+            let path = self.written(surroundings::SHARED);
+            let line = self.line(command, &path);
+            return self.transfer(line, data);
+        }
         let (command, path) = match self.draw.below(10) {
             0..4 => {
                 let path = self.new_absolute();

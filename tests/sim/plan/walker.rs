@@ -13,6 +13,8 @@ pub struct Walker<'a> {
     pub settings: &'a Settings,
     pub user: &'a User,
     pub marker: &'a str,
+    /// Whether others work in the home, too.
+    pub is_shared: bool,
     pub temper: Temper,
     pub steps: Vec<Step>,
     /// Absolute paths.
@@ -49,6 +51,7 @@ impl<'a> Walker<'a> {
             settings,
             user,
             marker: &home.marker,
+            is_shared: !home.private,
             temper,
             steps: Vec::new(),
             files,
@@ -93,6 +96,11 @@ impl<'a> Walker<'a> {
         let needed = self.settings.tls != Tls::On;
         if !needed && self.draw.percent(25) {
             return;
+        }
+        if !needed && self.draw.percent(10) {
+            // A failure that AUTH must not wash away.
+            self.say("USER nobody");
+            self.say("PASS wrong");
         }
         let line = *self
             .draw
