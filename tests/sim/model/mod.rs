@@ -38,7 +38,7 @@ mod wrong;
 
 use judge::{HomeState, Judge, SLACK, World};
 use lines::Cut;
-use session::{Command, Session, Stage};
+use session::{Command, Port, Session, Stage};
 use shared::Together;
 
 /// How long a client may read the replies of a session that is closed.
@@ -301,12 +301,9 @@ impl Model {
         let permits = self.world.settings.permit_foreign;
         for session in self.sessions.iter_mut().flatten() {
             let may = permits || session.ip == stray.from;
-            if let Some(port) = &mut session.port
-                && port.passive
-                && port.number == stray.number
-                && may
-            {
-                port.stranger = true;
+            let of = |port: &Port| port.passive && port.number == stray.number;
+            if may && session.port.as_ref().is_some_and(of) {
+                session.meet_stranger();
             }
         }
     }
@@ -438,12 +435,9 @@ impl Judge<'_> {
                 port,
             } => self.data_opened(conn, passive, port),
             Event::Stranger { port } => {
-                let permits = self.w.settings.permit_foreign;
-                if let Some(found) = &mut self.s.port
-                    && found.number == port
-                    && permits
-                {
-                    found.stranger = true;
+                let of = |found: &Port| found.number == port;
+                if self.w.settings.permit_foreign && self.s.port.as_ref().is_some_and(of) {
+                    self.s.meet_stranger();
                 }
                 Ok(())
             }

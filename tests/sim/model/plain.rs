@@ -412,11 +412,9 @@ impl Judge<'_> {
         });
         if let Some(transfer) = &mut self.s.transfer {
             transfer.port = Some((passive, number));
-            transfer.stolen |= stranger;
-            transfer.loose |= stranger;
-            if stranger && matches!(transfer.what, Payload::Upload(_)) {
-                self.relax();
-            }
+        }
+        if stranger {
+            self.s.meet_stranger();
         }
         let Some(id) = conn else {
             return Ok(());

@@ -255,6 +255,22 @@ impl Session {
         self.conns.iter_mut().find(|conn| conn.id == id)
     }
 
+    /// Another connection may have the data port, and with it the transfer that waits there.
+    pub fn meet_stranger(&mut self) {
+        let Some(port) = &mut self.port else {
+            return;
+        };
+        port.stranger = true;
+        let of = Some((port.passive, port.number));
+        if let Some(transfer) = &mut self.transfer
+            && transfer.port == of
+            && transfer.conn.is_none()
+        {
+            transfer.stolen = true;
+            transfer.loose = true;
+        }
+    }
+
     /// What REIN and AUTH reset.
     pub fn reset_parameters(&mut self) {
         self.ascii = true;
