@@ -178,6 +178,7 @@ impl Judge<'_> {
         if self.fate(c, r, fate)?
             && let Ok(real) = real
         {
+            self.attributes_set();
             self.change(&real, |tree| {
                 if let Some(node) = tree.get_mut(&real) {
                     // An upload in progress changes it again.
@@ -222,6 +223,7 @@ impl Judge<'_> {
         if self.fate(c, r, fate)?
             && let Ok(real) = real
         {
+            self.attributes_set();
             self.change(&real, |tree| {
                 if let Some(node) = tree.get_mut(&real) {
                     node.mode = Some(number);

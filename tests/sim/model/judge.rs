@@ -214,7 +214,8 @@ impl Judge<'_> {
 
     /// Whether the outcome of commands on files is not known.
     pub fn is_loose(&self) -> bool {
-        self.s.relaxed || self.s.login.is_some_and(|user| self.is_shared(user))
+        let shared = self.s.login.is_some_and(|user| self.is_shared(user));
+        self.s.relaxed || shared && !self.s.is_sure
     }
 
     pub fn is_shared(&self, user: usize) -> bool {
@@ -297,7 +298,10 @@ impl Judge<'_> {
             return self.done(c);
         }
         if verb.perm.is_some() && !(verb.name == "STAT" && parsed.arg.is_empty()) {
-            return self.on_files(c, r, verb, parsed.arg);
+            self.s.is_sure = self.is_sure(c, verb.name);
+            let verdict = self.on_files(c, r, verb, parsed.arg);
+            self.s.is_sure = false;
+            return verdict;
         }
         self.plain(c, r, verb.name, parsed.arg)
     }

@@ -162,6 +162,8 @@ pub struct Session {
 
     /// Commands are judged loosely until all are answered: the disk was at fault.
     pub relaxed: bool,
+    /// What the command that is answered has found in a shared home is known.
+    pub is_sure: bool,
 
     pub connects: u32,
     pub disconnects: u32,
@@ -233,6 +235,7 @@ impl Session {
             replaced: None,
             http: false,
             relaxed: false,
+            is_sure: false,
             connects: 0,
             disconnects: 0,
             due: VecDeque::new(),

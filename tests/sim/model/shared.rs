@@ -1,15 +1,17 @@
 //! Homes in which several clients work.
 //!
-//! What a single command finds there is not known, because others change the home meanwhile. But
-//! whenever no command that changes it is in progress, what has happened since the last such
-//! moment must explain what is there: each file has its old bytes, or those of uploads that came
-//! one after the other. And while one upload is in progress, no other one begins to its file.
+//! What a command finds there is not known while others change the home. But whenever no command
+//! that changes it is in progress, what has happened since the last such moment must explain what
+//! is there: each file has its old bytes, or those of uploads that came one after the other. Until
+//! the next change, commands are judged as in a home of one client. And while one upload is in
+//! progress, no other one begins to its file.
 
 use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
 use super::explain::explains;
+use super::files::is_transfer;
 use super::judge::Judge;
 use super::lines::{Cut, Reply};
 use super::names;
@@ -36,6 +38,8 @@ pub struct Together {
     /// It is not known what was done here: another hand was at work, or a session.
     was_tainted: bool,
     since: Since,
+    /// When the home was last taken over from the disk: the number of the event.
+    settled: u64,
 }
 
 /// What has happened since no command that changes the home was in progress.
@@ -47,8 +51,10 @@ struct Since {
     /// The last names of files and links that were removed.
     removed: BTreeSet<Vec<u8>>,
     written: Vec<Written>,
-    /// Whether anything was changed.
+    /// Whether anything was changed, and whether a command has done so whose effect is not known
+    /// exactly.
     any: bool,
+    is_unsure: bool,
 }
 
 /// An upload that is over.
@@ -103,6 +109,7 @@ impl Together {
     pub fn taint(&mut self) {
         self.was_tainted = true;
         self.since.is_tainted = true;
+        self.since.is_unsure = true;
         self.since.any = true;
     }
 
@@ -173,48 +180,61 @@ impl Session {
         let uploads = self.transfer.as_ref().is_some_and(|transfer| {
             transfer.home == home && matches!(transfer.what, Payload::Upload(_))
         });
-        !self.is_over() && (uploads || self.panicked || self.asks("adfmw"))
+        !self.is_over() && (uploads || self.panicked || self.asks("adfmwMT"))
     }
 }
 
 impl Judge<'_> {
-    fn together(&mut self, home: usize) -> Option<&mut Together> {
-        let home = &mut self.w.homes[home];
-        home.shared.then_some(&mut home.together)
+    /// Something has changed the home of this session, if it is shared.
+    fn changed(&mut self, change: impl FnOnce(&mut Together)) {
+        let is_sure = self.s.is_sure && !self.s.relaxed;
+        if let Some(home) = self.s.last_home
+            && let home = &mut self.w.homes[home]
+            && home.shared
+        {
+            home.together.since.any = true;
+            home.together.since.is_unsure |= !is_sure;
+            change(&mut home.together);
+        }
     }
 
     /// It is not known what happens in the home of this session.
     pub fn taint(&mut self) {
-        if let Some(home) = self.s.last_home
-            && let Some(together) = self.together(home)
-        {
-            together.taint();
-        }
+        self.changed(Together::taint);
+    }
+
+    pub fn attributes_set(&mut self) {
+        self.changed(|_| {});
     }
 
     /// A command has made a name, or an upload a file.
     pub fn name_made(&mut self, path: &[u8]) {
-        if let Some(home) = self.s.last_home
-            && let Some(together) = self.together(home)
-        {
-            together.made(path);
-        }
+        self.changed(|together| together.made(path));
     }
 
     pub fn name_removed(&mut self, path: &[u8], is_file: bool) {
-        if let Some(home) = self.s.last_home
-            && let Some(together) = self.together(home)
-        {
-            together.removed(path, is_file);
-        }
+        self.changed(|together| together.removed(path, is_file));
     }
 
     pub fn name_moved(&mut self, from: Option<&[u8]>, to: &[u8]) {
-        if let Some(home) = self.s.last_home
-            && let Some(together) = self.together(home)
-        {
-            together.moved(from, to);
-        }
+        self.changed(|together| together.moved(from, to));
+    }
+
+    /// Whether it is known what a command that moves no data has found in a shared home: nothing
+    /// has changed the home since the command was sent.
+    pub fn is_sure(&self, c: &Command, name: &str) -> bool {
+        let Some(home) = self.s.last_home.filter(|home| self.w.homes[*home].shared) else {
+            return false;
+        };
+        let together = &self.w.homes[home].together;
+        let transfer = self.s.transfer.as_deref();
+        let uploads = transfer.is_some_and(|x| matches!(x.what, Payload::Upload(_)));
+        let mut others = self.others.iter().flatten();
+        let known = !is_transfer(name) && !uploads && self.s.login.is_some();
+        known
+            && !together.since.any
+            && together.settled < c.at
+            && !others.any(|other| other.may_change(home))
     }
 
     // --- one upload at a time: files that are none of the system are known by their paths
@@ -339,6 +359,7 @@ impl Judge<'_> {
         }
         let together = &mut self.w.homes[home].together;
         together.since.any = true;
+        together.since.is_unsure = true;
         together.since.written.push(written);
         if unknown {
             together.taint();
@@ -377,7 +398,7 @@ impl Judge<'_> {
             self.upload_over(&transfer, upload, false)?;
         }
         let unknown = self.s.panicked || self.s.login.is_none();
-        if unknown && (self.s.panicked || self.s.asks("adfmw")) {
+        if unknown && (self.s.panicked || self.s.asks("adfmwMT")) {
             let homes = self.w.homes.iter_mut().filter(|home| home.shared);
             homes.for_each(|home| home.together.taint());
             return Ok(());
@@ -410,6 +431,7 @@ impl Judge<'_> {
                 let from = self.s.rnfr.clone();
                 self.name_moved(from.as_deref(), &path);
             }
+            "MFMT" | "SITE CHMOD" => self.attributes_set(),
             // It may have had a data connection, and bytes.
             "STOR" | "APPE" | "STOU" => self.taint(),
             // Later names may be relative to another directory, but only their last part counts.
@@ -421,12 +443,15 @@ impl Judge<'_> {
     fn judge_home(&mut self, home: usize) -> Verdict {
         let tree = self.disk.tree(home);
         let since = mem::take(&mut self.w.homes[home].together.since);
-        if !since.is_tainted && self.w.settings.upload_lock {
+        if !since.is_unsure {
+            self.compare(home)?;
+        } else if !since.is_tainted && self.w.settings.upload_lock {
             self.judge_files(home, &since, &tree)?;
         }
         let state = &mut self.w.homes[home];
         state.tree.replace(&tree);
         state.changed = false;
+        state.together.settled = self.w.events;
         Ok(())
     }
 

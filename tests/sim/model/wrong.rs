@@ -249,8 +249,13 @@ pub const WRONG: &[(&str, fn())] = &[
         .data_end(By::Client(End::Fin))
         .complete()),
     wrong_together!("a file that nobody has written", File, |play| {
+        play.disk.0.insert(b"/a".to_vec(), file(b"new"));
         play.disk.0.insert(b"/b".to_vec(), file(b"x"));
-        play.both("MKD x", "257 \"/x\" directory created.")
+        play.pasv()
+            .begin("STOR a")
+            .upload(b"new")
+            .data_end(By::Client(End::Fin))
+            .complete()
     }),
     wrong_together!("a file that is busy for nobody", Code, |play| play
         .pasv()
@@ -265,6 +270,10 @@ pub const WRONG: &[(&str, fn())] = &[
         .begin("STOR a")
         .upload(b"new")
         .get("426 Transfer aborted; 3 bytes transmitted.")),
+    wrong_together!("a wrong reply when nothing else goes on", Text, |play| play
+        .both("SIZE a", "213 8")),
+    wrong_together!("a directory that is not made", Tree, |play| play
+        .both("MKD x", "257 \"/x\" directory created.")),
     wrong_together!("a name that nobody has made", Tree, |play| {
         play.disk
             .0
