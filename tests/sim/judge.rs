@@ -15,7 +15,11 @@ pub struct Judge {
     pub fault: Option<Fault>,
     /// The data connections, by client, that have resumed the TLS session of another client.
     stolen: BTreeMap<usize, u32>,
-    /// The clients that have resumed their own session on a data connection.
+    /// The data connections, by client, that have resumed the session of their own client. The
+    /// server may have given the handshake up.
+    resumed: BTreeMap<usize, u32>,
+    /// The clients that have resumed their own session on a data connection, and the server knows
+    /// it.
     proven: BTreeSet<usize>,
     /// Memory to read into.
     pub buffer: Vec<u8>,
@@ -36,6 +40,7 @@ impl Judge {
             now: Duration::ZERO,
             fault: None,
             stolen: BTreeMap::new(),
+            resumed: BTreeMap::new(),
             proven: BTreeSet::new(),
             buffer: vec![0; 64 * 1024],
         }
@@ -91,6 +96,9 @@ impl Judge {
         if who.conn.is_some() && who.conn == self.stolen.get(&who.client).copied() {
             self.thief_got_in(who.client);
         }
+        if who.conn.is_some() && who.conn == self.resumed.get(&who.client).copied() {
+            self.proven.insert(who.client);
+        }
         self.event(
             who.client,
             match who.conn {
@@ -116,7 +124,7 @@ impl Judge {
     pub fn resumed(&mut self, who: Who, is_thief: bool) {
         let Some(conn) = who.conn else { return };
         if !is_thief {
-            self.proven.insert(who.client);
+            self.resumed.insert(who.client, conn);
         } else if self.proven.contains(&who.client) {
             self.stolen.insert(who.client, conn);
         }
@@ -160,6 +168,7 @@ impl Judge {
 
     pub fn opened(&mut self, client: usize, conn: u32, passive: bool, port: u16) {
         self.stolen.remove(&client);
+        self.resumed.remove(&client);
         let what = if passive { "connects" } else { "accepts" };
         self.trace(
             Who {
