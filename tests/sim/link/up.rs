@@ -48,6 +48,8 @@ impl Link {
         match &mut self.tls {
             None => self.queue(bytes, now),
             Some(_) if !self.secured => self.up.held.push(bytes.to_vec()),
+            // Nothing counts after the end of TLS.
+            Some(_) if self.up.end.is_some() => {}
             Some(_) => bytes
                 .chunks(RECORD)
                 .for_each(|bytes| self.send_record(bytes, now)),
