@@ -149,7 +149,7 @@ impl Judge<'_> {
             Payload::Upload(_) => {
                 self.fault(FaultKind::Data, what, "no bytes", "bytes from the server")
             }
-            Payload::Download(_) if transfer.loose || self.s.relaxed => self.no_secret(bytes),
+            Payload::Download(_) if self.is_loose_transfer(transfer) => self.no_secret(bytes),
             Payload::Download(wanted) => {
                 if wanted.get(from..from + bytes.len()) == Some(bytes) {
                     return Ok(());
@@ -228,7 +228,7 @@ impl Judge<'_> {
             let got = "the end of the connection only";
             return self.fault(FaultKind::Data, what, "the end of TLS", got);
         }
-        if !transfer.loose && !self.s.relaxed {
+        if !self.is_loose_transfer(transfer) {
             match &transfer.what {
                 Payload::Download(wanted) if whole && conn.received != wanted.len() => {
                     let text = format!("{} bytes", conn.received);

@@ -1,6 +1,6 @@
 //! Whether uploads that came one after the other explain the bytes of a file.
 
-use super::shared::Written;
+use super::together::Written;
 use super::transfer::Mode;
 
 /// The most uploads whose order is tried.

@@ -67,7 +67,7 @@ impl Judge<'_> {
         }
         let is_upload = matches!(transfer.what, Payload::Upload(_));
         let shared = self.w.homes[transfer.home].shared && is_upload && !transfer.stolen;
-        if self.s.relaxed || transfer.loose && !shared {
+        if self.s.relaxed || !shared && self.is_loose_transfer(transfer) {
             return Some("the disk");
         }
         if self.s.client_end.is_some() || self.s.was_reset || self.w.drained.is_some() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::lines::{Cut, Reply};
 use super::names;
 use super::session::{Command, Session, Stage};
-use super::shared::Together;
+use super::together::Together;
 use super::tree;
 use super::verbs::{self, Arg, Verb};
 use super::{Disk, Fault, FaultKind, Verdict};

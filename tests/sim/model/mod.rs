@@ -30,6 +30,7 @@ mod session;
 mod shared;
 mod start;
 pub mod tests;
+mod together;
 mod transfer;
 mod tree;
 pub mod verbs;
@@ -39,7 +40,7 @@ mod wrong;
 use judge::{HomeState, Judge, SLACK, World};
 use lines::Cut;
 use session::{Command, Port, Session, Stage};
-use shared::Together;
+use together::Together;
 
 /// How long a client may read the replies of a session that is closed.
 const CLOSING: Duration = Duration::from_secs(30);

@@ -11,149 +11,20 @@ use std::mem;
 use std::time::Duration;
 
 use super::explain::explains;
-use super::files::is_transfer;
 use super::judge::Judge;
 use super::lines::{Cut, Reply};
 use super::names;
 use super::session::{Command, Session, Stage};
-use super::transfer::{Mode, Payload, Transfer, Upload};
+use super::together::{Paths, Since, Together, Written, last, may_share};
+use super::transfer::{Payload, Transfer, Upload};
 use super::tree::What;
 use super::verbs;
 use super::{FaultKind, Verdict};
-use crate::plan::scene::{self, Kind, Tree};
+use crate::plan::scene::{Kind, Tree};
 use crate::plan::step::End;
 
 /// An upload whose client has been silent for so long may be taken over by its own user.
 const SILENCE: Duration = Duration::from_secs(10);
-
-/// What has happened in a shared home.
-#[derive(Debug, Default)]
-pub struct Together {
-    /// All that was there at the start.
-    first: Vec<Vec<u8>>,
-    /// The last names that commands may have made, and those that may lead to nothing any more,
-    /// or to something else.
-    made: BTreeSet<Vec<u8>>,
-    gone: BTreeSet<Vec<u8>>,
-    /// It is not known what was done here: another hand was at work, or a session.
-    was_tainted: bool,
-    since: Since,
-    /// When the home was last taken over from the disk: the number of the event.
-    settled: u64,
-}
-
-/// What has happened since no command that changes the home was in progress.
-#[derive(Debug, Default)]
-struct Since {
-    is_tainted: bool,
-    /// Something was renamed.
-    moved: bool,
-    /// The last names of files and links that were removed.
-    removed: BTreeSet<Vec<u8>>,
-    written: Vec<Written>,
-    /// Whether anything was changed, and whether a command has done so whose effect is not known
-    /// exactly.
-    any: bool,
-    is_unsure: bool,
-}
-
-/// An upload that is over.
-#[derive(Debug)]
-pub struct Written {
-    paths: Paths,
-    pub mode: Mode,
-    pub ascii: bool,
-    /// What is written if all is.
-    pub bytes: Vec<u8>,
-    /// It got 226.
-    pub complete: bool,
-    /// When its command was sent, when it was announced, and when its final reply was read: the
-    /// numbers of the events.
-    pub asked: u64,
-    began: u64,
-    pub ended: u64,
-}
-
-/// The path of an upload, as it was named, and where that led when nothing was in progress.
-#[derive(Debug)]
-struct Paths {
-    named: Vec<u8>,
-    real: Vec<u8>,
-}
-
-impl Paths {
-    fn of(upload: &Upload) -> Self {
-        Self {
-            named: upload.named.clone(),
-            real: upload.path.clone(),
-        }
-    }
-
-    fn may_be(&self, path: &[u8]) -> bool {
-        self.named == path || self.real == path
-    }
-}
-
-impl Together {
-    pub fn new(home: &scene::Home) -> Self {
-        let first = match home.private {
-            true => Vec::new(),
-            false => home.tree.keys().cloned().collect(),
-        };
-        Self {
-            first,
-            ..Self::default()
-        }
-    }
-
-    pub fn taint(&mut self) {
-        self.was_tainted = true;
-        self.since.is_tainted = true;
-        self.since.is_unsure = true;
-        self.since.any = true;
-    }
-
-    fn made(&mut self, path: &[u8]) {
-        self.made.insert(last(path));
-        self.since.any = true;
-        if path.contains(&b'?') {
-            // It may stand for a name that cannot be shown.
-            self.taint();
-        }
-    }
-
-    /// A directory is removed only when it is empty, and so no file goes with it.
-    fn removed(&mut self, path: &[u8], is_file: bool) {
-        self.gone.insert(last(path));
-        self.since.any = true;
-        if is_file {
-            self.since.removed.insert(last(path));
-        }
-        if path.contains(&b'?') {
-            self.taint();
-        }
-    }
-
-    fn moved(&mut self, from: Option<&[u8]>, to: &[u8]) {
-        if let Some(from) = from {
-            self.removed(from, false);
-        }
-        // Something else may have had the name.
-        self.removed(to, false);
-        self.made(to);
-        self.since.moved = true;
-    }
-}
-
-/// Whether one of the others may have been to the same file at the same time: by another path.
-fn may_share<'a>(a: &Written, others: impl IntoIterator<Item = &'a Written>) -> bool {
-    let mut others = others.into_iter();
-    others.any(|b| a.paths.named != b.paths.named && a.asked < b.ended && b.asked < a.ended)
-}
-
-fn last(path: &[u8]) -> Vec<u8> {
-    names::split(path).1.to_vec()
-}
 
 impl Session {
     /// Whether a command waits that needs one of these permissions.
@@ -220,21 +91,31 @@ impl Judge<'_> {
         self.changed(|together| together.moved(from, to));
     }
 
-    /// Whether it is known what a command that moves no data has found in a shared home: nothing
-    /// has changed the home since the command was sent.
+    /// Whether it is known what a command has found in a shared home. Uploads change the home for
+    /// a while.
     pub fn is_sure(&self, c: &Command, name: &str) -> bool {
         let Some(home) = self.s.last_home.filter(|home| self.w.homes[*home].shared) else {
             return false;
         };
-        let together = &self.w.homes[home].together;
         let transfer = self.s.transfer.as_deref();
         let uploads = transfer.is_some_and(|x| matches!(x.what, Payload::Upload(_)));
+        let uploads = uploads || matches!(name, "STOR" | "APPE" | "STOU");
+        self.s.login.is_some() && !uploads && self.is_unchanged(home, c.at)
+    }
+
+    /// Whether nothing has changed a shared home since this event, nor does now.
+    fn is_unchanged(&self, home: usize, since: u64) -> bool {
+        let together = &self.w.homes[home].together;
         let mut others = self.others.iter().flatten();
-        let known = !is_transfer(name) && !uploads && self.s.login.is_some();
-        known
-            && !together.since.any
-            && together.settled < c.at
-            && !others.any(|other| other.may_change(home))
+        let is_idle = !together.since.any && together.settled < since;
+        is_idle && !others.any(|other| other.may_change(home))
+    }
+
+    /// Whether it is not known what a transfer moves.
+    pub fn is_loose_transfer(&self, transfer: &Transfer) -> bool {
+        let home = transfer.home;
+        let changed = || self.w.homes[home].shared && !self.is_unchanged(home, transfer.asked);
+        self.s.relaxed || transfer.loose || changed()
     }
 
     // --- one upload at a time: files that are none of the system are known by their paths

@@ -272,6 +272,10 @@ pub const WRONG: &[(&str, fn())] = &[
         .get("426 Transfer aborted; 3 bytes transmitted.")),
     wrong_together!("a wrong reply when nothing else goes on", Text, |play| play
         .both("SIZE a", "213 8")),
+    wrong_together!("wrong bytes when nothing else goes on", Data, |play| play
+        .pasv()
+        .begin("RETR a")
+        .receive(b"one\ntWo")),
     wrong_together!("a directory that is not made", Tree, |play| play
         .both("MKD x", "257 \"/x\" directory created.")),
     wrong_together!("a name that nobody has made", Tree, |play| {
