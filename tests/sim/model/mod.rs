@@ -502,6 +502,10 @@ impl Judge<'_> {
             *serial += 1;
             queue.push_back(Command {
                 serial: *serial,
+                perm: match &cut {
+                    Cut::Line(line) => verbs::parse(line, true).verb.and_then(|verb| verb.perm),
+                    Cut::TooLong(_) => None,
+                },
                 cut,
                 sent: now,
                 at,

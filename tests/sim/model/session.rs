@@ -15,6 +15,8 @@ use crate::plan::step::End;
 pub struct Command {
     pub serial: u64,
     pub cut: Cut,
+    /// The permission that it needs.
+    pub perm: Option<char>,
     pub sent: Duration,
     /// The number of the event.
     pub at: u64,

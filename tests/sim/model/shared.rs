@@ -29,13 +29,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 impl Session {
     /// Whether a command waits that needs one of these permissions.
     fn asks(&self, perms: &str) -> bool {
-        self.queue.iter().any(|command| match &command.cut {
-            Cut::Line(line) => {
-                let perm = verbs::parse(line, true).verb.and_then(|verb| verb.perm);
-                perm.is_some_and(|perm| perms.contains(perm))
-            }
-            Cut::TooLong(_) => false,
-        })
+        let mut needed = self.queue.iter().filter_map(|command| command.perm);
+        needed.any(|perm| perms.contains(perm))
     }
 
     /// Whether the server has ended the session, and its client reads no more replies.
