@@ -41,6 +41,7 @@ use judge::{HomeState, Judge, SLACK, World};
 use lines::Cut;
 use session::{Command, Port, Session, Stage};
 use together::Together;
+use transfer::Transfer;
 
 /// How long a client may read the replies of a session that is closed.
 const CLOSING: Duration = Duration::from_secs(30);
@@ -533,6 +534,10 @@ impl Judge<'_> {
             By::Network => self.s.was_reset = true,
             By::Server | By::ServerCut | By::ServerReset => {
                 self.s.server_end = true;
+                if by != By::ServerReset && self.owes_transfer() {
+                    let wanted = "the end of the transfer first";
+                    return self.fault(FaultKind::Missing, "QUIT", wanted, "the end");
+                }
                 // Under TLS the client has said so in a record, which is not told.
                 let notified = self.s.secure && self.s.queue.is_empty();
                 let why = self.s.stage == Stage::Leaving
@@ -560,6 +565,21 @@ impl Judge<'_> {
             self.s.stage = Stage::Closed;
         }
         Ok(())
+    }
+
+    /// Whether a transfer was in progress at QUIT, and nothing has ended it since.
+    fn owes_transfer(&self) -> bool {
+        let is_certain = |transfer: &Transfer| {
+            let mut conns = self.s.conns.iter();
+            let conn = conns.find(|conn| Some(conn.id) == transfer.conn);
+            !transfer.loose && conn.is_some_and(|conn| !conn.was_reset)
+        };
+        self.s.quit
+            && !self.s.relaxed
+            && self.s.client_end.is_none()
+            && !self.s.was_reset
+            && self.w.drained.is_none()
+            && self.s.transfer.as_deref().is_some_and(is_certain)
     }
 
     /// Whether the time to read the replies is over, of a session that was idle for too long.

@@ -361,6 +361,7 @@ impl Judge<'_> {
         self.message(c, r, 221, &bye)?;
         self.log_out();
         self.done(c)?;
+        self.s.quit = true;
         self.s.stage = Stage::Leaving;
         Ok(())
     }

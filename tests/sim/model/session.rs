@@ -123,6 +123,8 @@ pub struct Session {
     pub client_end: Option<End>,
     pub was_reset: bool,
     pub server_end: bool,
+    /// QUIT has got its reply.
+    pub quit: bool,
     /// A callback of its handler has panicked.
     pub panicked: bool,
     /// It is over, and what it has left without a reply was taken into account.
@@ -210,6 +212,7 @@ impl Session {
             client_end: None,
             was_reset: false,
             server_end: false,
+            quit: false,
             panicked: false,
             lost: false,
             asked: None,
