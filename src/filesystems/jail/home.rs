@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::attributes::{fstat, fstatat};
-use super::resolve::{How, Links, Resolver, realpath};
+use super::resolve::{How, Resolver, realpath};
+use super::trail::Links;
 use crate::error::{FSError, FilesystemError};
 use crate::filesystems::path::{below, normpath};
 use crate::proto::listing::Stat;

@@ -9,11 +9,13 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use libc::c_int;
 
 use super::attributes::fstat;
+use super::trail::{Above, Links, MAX_LINKS, Real, Trail, errno};
 use crate::sys;
 
 /// How paths below a root are looked up.
@@ -27,17 +29,10 @@ pub(crate) enum Resolver {
     Anywhere,
 }
 
-/// Whether links in the path are followed, or make the look-up fail with `ELOOP`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Links {
-    Follow,
-    Refuse,
-}
-
 /// The arguments of open(2), except for the path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How {
-    flags: c_int,
+    pub(super) flags: c_int,
     mode: u32,
 }
 
@@ -50,6 +45,11 @@ impl How {
     /// Opens a file, or makes it with this mode less the umask.
     pub(crate) fn with_mode(flags: c_int, mode: u32) -> Self {
         Self { flags, mode }
+    }
+
+    /// Whether this may make a file.
+    pub(super) fn makes(self) -> bool {
+        self.flags & libc::O_CREAT != 0
     }
 
     /// Opens a handle of a directory, to act on the names in it.
@@ -109,55 +109,19 @@ fn beneath(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Resu
 /// The look-up part by part. The kernel never follows a link here, and `..` goes back to the
 /// directory from which the walk has come, even if that was moved meanwhile.
 fn walk(root: BorrowedFd<'_>, rel: &[u8], how: How, links: Links) -> io::Result<OwnedFd> {
-    let mut parts = Parts::default();
-    parts.push_path(rel);
-    let mut above: Vec<OwnedFd> = Vec::new();
-    let mut followed = 0;
-    while let Some(name) = parts.pop() {
-        if name == b"." {
-            continue;
-        }
-        if name == b".." {
-            above.pop().ok_or_else(|| errno(libc::EXDEV))?;
-            continue;
-        }
-        let last = parts.is_empty();
-        let here = above.last().map_or(root, AsFd::as_fd);
-        let how = if last { how } else { How::directory() };
-        let err = match open_name(here, &name, how) {
-            Ok(fd) if last => return Ok(fd),
-            Ok(fd) => {
-                above.push(fd);
-                continue;
-            }
-            Err(err) => err,
-        };
-        if !may_be_link(&err) {
-            return Err(err);
-        }
-        followed += 1;
-        if followed > MAX_LINKS || (links == Links::Refuse && is_loop(&err)) {
-            return Err(errno(libc::ELOOP));
-        }
-        match sys::readlinkat(here, &name) {
-            Ok(_) if links == Links::Refuse => return Err(errno(libc::ELOOP)),
-            Ok(target) if target.starts_with(b"/") => return Err(errno(libc::EXDEV)),
-            Ok(target) => parts.push_path(&target),
-            // The open has found a link, and it is not there any more: try this part again.
-            Err(_) if is_loop(&err) => parts.push(name),
-            Err(_) => return Err(err),
+    let mut trail = Trail::new(root, rel, Above::Fails, links);
+    while let Some(name) = trail.enter()? {
+        match open_name(trail.here()?, &name, how) {
+            Ok(fd) => return Ok(fd),
+            Err(err) => trail.follow(&name, err)?,
         }
     }
-    if how.flags & libc::O_CREAT != 0 {
-        return Err(errno(libc::EISDIR));
-    }
-    let here = above.last().map_or(root, AsFd::as_fd);
-    sys::openat(here, b".", how.flags, 0)
+    open_itself(trail.here()?, how)
 }
 
 /// Opens an entry of a directory. For a link it fails with one of the errors that
-/// [`may_be_link`] recognizes.
-fn open_name(dir: BorrowedFd<'_>, name: &[u8], how: How) -> io::Result<OwnedFd> {
+/// [`may_be_link`](super::trail::may_be_link) recognizes.
+pub(super) fn open_name(dir: BorrowedFd<'_>, name: &[u8], how: How) -> io::Result<OwnedFd> {
     let fd = sys::openat(dir, name, how.flags | libc::O_NOFOLLOW, how.mode)?;
     // With O_PATH and without O_DIRECTORY, O_NOFOLLOW opens the link itself instead of failing.
     let may_be_link = how.flags & sys::O_PATH == sys::O_PATH && how.flags & libc::O_DIRECTORY == 0;
@@ -167,32 +131,38 @@ fn open_name(dir: BorrowedFd<'_>, name: &[u8], how: How) -> io::Result<OwnedFd> 
     Ok(fd)
 }
 
-/// Whether this may be the error of an open with `O_NOFOLLOW` that has found a link.
-fn may_be_link(err: &io::Error) -> bool {
-    is_loop(err) || err.raw_os_error() == Some(libc::ENOTDIR)
-}
-
-/// Whether this is `ELOOP`, or `EMLINK`, which FreeBSD returns in its place.
-fn is_loop(err: &io::Error) -> bool {
-    matches!(err.raw_os_error(), Some(libc::ELOOP | libc::EMLINK))
-}
-
-fn errno(errno: i32) -> io::Error {
-    io::Error::from_raw_os_error(errno)
-}
-
-/// A path whose links are resolved, as far as it exists.
-pub(crate) struct Real {
-    pub(crate) path: PathBuf,
-    /// Whether links are left in it, because they form a loop or are too many.
-    pub(crate) looped: bool,
+/// Opens a directory of which there is a handle.
+pub(super) fn open_itself(dir: BorrowedFd<'_>, how: How) -> io::Result<OwnedFd> {
+    match how.makes() {
+        true => Err(errno(libc::EISDIR)),
+        false => sys::openat(dir, b".", how.flags, 0),
+    }
 }
 
 /// Resolves links by reading their text, as Python's `os.path.realpath()` does when it is
 /// not strict. The tree may change meanwhile, so the result is a hint only: the caller
 /// verifies it by opening it with links refused.
+///
+/// The number of calls is that of the names, or less. It is one for thousands of names where
+/// openat2(2) can refuse links.
 pub(crate) fn realpath(path: &Path) -> Real {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let with_handles = || {
+        let top = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(sys::O_PATH | libc::O_DIRECTORY)
+            .open("/")?;
+        let names = path.as_os_str().as_bytes();
+        Trail::new(top.as_fd(), names, Above::IsRoot, Links::Follow)
+            .with_jumps(true)
+            .resolve()
+    };
+    with_handles().unwrap_or_else(|_: io::Error| realpath_by_text(&path))
+}
+
+/// As [`realpath`], without handles. Each link is looked up from the top, so that this takes a
+/// time that grows with the square of the number of names.
+fn realpath_by_text(path: &Path) -> Real {
     let mut parts = Parts::default();
     parts.push_path(path.as_os_str().as_bytes());
     let mut real = PathBuf::from("/");
@@ -234,32 +204,18 @@ pub(crate) fn realpath(path: &Path) -> Real {
 struct Parts(Vec<Vec<u8>>);
 
 impl Parts {
-    /// Puts the parts of `path` before the others. A final `/` demands a directory, so it is
-    /// taken as `/.`.
+    /// Puts the parts of `path` before the others.
     fn push_path(&mut self, path: &[u8]) {
-        if path.ends_with(b"/") {
-            self.0.push(b".".to_vec());
-        }
         let parts = path.rsplit(|byte| *byte == b'/');
         self.0
             .extend(parts.filter(|part| !part.is_empty()).map(<[u8]>::to_vec));
     }
 
-    fn push(&mut self, part: Vec<u8>) {
-        self.0.push(part);
-    }
-
     fn pop(&mut self) -> Option<Vec<u8>> {
         self.0.pop()
     }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
-/// How many links one look-up follows: as many as the Linux kernel does.
-const MAX_LINKS: usize = 40;
 /// How many times openat2(2) may return `EAGAIN` before the walk is used.
 const EAGAIN_TRIES: usize = 16;
 
@@ -351,9 +307,30 @@ mod tests {
             let top = tree(&links);
             let path = top.path().join("root").join(path.trim_start_matches('/'));
             if let Ok(expected) = fs::canonicalize(&path) {
-                let real = realpath(&path);
-                prop_assert_eq!(real.path, expected);
-                prop_assert!(!real.looped);
+                for real in [realpath(&path), realpath_by_text(&path)] {
+                    prop_assert_eq!(&real.path, &expected);
+                    prop_assert!(!real.looped);
+                }
+            }
+        }
+
+        /// With handles and as text, by one call for many names and by one for each, the result
+        /// is the same, also for paths that do not exist.
+        #[test]
+        fn all_ways_to_resolve_agree(
+            links in proptest::collection::vec((any_path(), any_path()), 0..6),
+            path in any_path(),
+        ) {
+            let top = tree(&links);
+            let path = top.path().join("root").join(path.trim_start_matches('/'));
+            let text = realpath_by_text(&path);
+            let slash = fs::File::open("/").unwrap();
+            for jumps in [false, true] {
+                let names = path.as_os_str().as_bytes();
+                let trail = Trail::new(slash.as_fd(), names, Above::IsRoot, Links::Follow);
+                let real = trail.with_jumps(jumps).resolve().unwrap();
+                prop_assert_eq!(&real.path, &text.path);
+                prop_assert_eq!(real.looped, text.looped);
             }
         }
     }
