@@ -22,6 +22,8 @@ pub enum FSError {
     Filesystem(FilesystemError),
     /// The path, or a link in it, leads outside of the user's root directory.
     Outside,
+    /// The user has not the permission where the path really leads.
+    NotPermitted,
 }
 
 impl FSError {
@@ -36,7 +38,7 @@ impl FSError {
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Self::Io(err) => err.raw_os_error(),
-            Self::Filesystem(_) | Self::Outside => None,
+            Self::Filesystem(_) | Self::Outside | Self::NotPermitted => None,
         }
     }
 
@@ -55,6 +57,7 @@ impl fmt::Display for FSError {
             Self::Outside => {
                 f.write_str("The path leads to one which is outside the user's root directory")
             }
+            Self::NotPermitted => f.write_str("Not enough privileges"),
         }
     }
 }
@@ -64,7 +67,7 @@ impl Error for FSError {
         match self {
             Self::Io(err) => Some(err),
             Self::Filesystem(err) => Some(err),
-            Self::Outside => None,
+            Self::Outside | Self::NotPermitted => None,
         }
     }
 }

@@ -113,6 +113,30 @@ pub trait Authorizer: Send + Sync {
         self.inner().has_perm(username, perm, path)
     }
 
+    /// As [`has_perm`](Self::has_perm), which the stock body calls, for the path of what an
+    /// operation is about to use. There are no links in it: the operation has come by these names
+    /// to the directory whose handle it uses. So nobody who changes links or renames directories
+    /// meanwhile gets at a file that is protected.
+    ///
+    /// It is asked after `has_perm`, of users with [overrides](Self::has_overrides), and between
+    /// [`impersonate_user`](Self::impersonate_user) and
+    /// [`terminate_impersonation`](Self::terminate_impersonation).
+    fn has_perm_at(&self, username: &str, perm: Perm, real: &Path) -> bool {
+        self.has_perm(username, perm, Some(real))
+    }
+
+    /// Whether the permissions of a user depend on the path. Then each operation asks
+    /// [`has_perm_at`](Self::has_perm_at), which takes a system call or two for each look-up.
+    ///
+    /// True unless it is overridden, and not that of [`inner`](Self::inner): your `has_perm` may
+    /// look at the path. [`DummyAuthorizer`](super::DummyAuthorizer) returns true for users with
+    /// an override. If yours looks at no path, return `self.inner().has_overrides(username)`: that
+    /// saves system calls.
+    fn has_overrides(&self, username: &str) -> bool {
+        let _ = username;
+        true
+    }
+
     /// The permissions of a user in general.
     fn get_perms(&self, username: &str) -> Perms {
         self.inner().get_perms(username)
@@ -164,6 +188,10 @@ impl Authorizer for Nobody {
     }
 
     fn has_perm(&self, _username: &str, _perm: Perm, _path: Option<&Path>) -> bool {
+        false
+    }
+
+    fn has_overrides(&self, _username: &str) -> bool {
         false
     }
 

@@ -273,21 +273,23 @@ impl Authorizer for DummyAuthorizer {
     /// path that its links lead to. A directory may not be renamed if an override applies to
     /// it or to a directory below it.
     fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
-        self.users.get(username).is_some_and(|user| {
-            // The destination of a link counts too, so that no link bypasses an override.
-            let real = path.filter(|_| !user.overrides.is_empty()).map(resolved);
-            // An override holds for a path: renaming its directory, or one above it, would
-            // bypass it.
-            let moves_an_override = |path: &Path| {
-                user.overrides
-                    .iter()
-                    .any(|over| over.directory.starts_with(path))
-            };
-            if perm == Perm::Rename && real.as_deref().is_some_and(moves_an_override) {
-                return false;
+        self.users.get(username).is_some_and(|user| match path {
+            Some(path) if !user.overrides.is_empty() => {
+                // The destination of a link counts too, so that no link bypasses an override.
+                user.perms_at(path).has(perm) && user.may(perm, &resolved(path))
             }
-            user.perms_at(path).has(perm) && user.perms_at(real.as_deref().or(path)).has(perm)
+            _ => user.perm.has(perm),
         })
+    }
+
+    fn has_perm_at(&self, username: &str, perm: Perm, real: &Path) -> bool {
+        let user = self.users.get(username);
+        user.is_some_and(|user| user.may(perm, real))
+    }
+
+    fn has_overrides(&self, username: &str) -> bool {
+        let user = self.users.get(username);
+        user.is_some_and(|user| !user.overrides.is_empty())
     }
 
     fn get_perms(&self, username: &str) -> Perms {
@@ -310,11 +312,16 @@ impl Authorizer for DummyAuthorizer {
 }
 
 impl User {
-    /// The permissions for a real path; without a path, the general ones.
-    fn perms_at(&self, path: Option<&Path>) -> Perms {
-        let Some(path) = path else {
-            return self.perm;
-        };
+    /// Whether the user has a permission at a path without links.
+    fn may(&self, perm: Perm, real: &Path) -> bool {
+        // An override holds for a path: renaming its directory, or one above it, would bypass it.
+        let is_above = |over: &Override| over.directory.starts_with(real);
+        let moves_an_override = perm == Perm::Rename && self.overrides.iter().any(is_above);
+        !moves_an_override && self.perms_at(real).has(perm)
+    }
+
+    /// The permissions for a real path.
+    fn perms_at(&self, path: &Path) -> Perms {
         self.overrides
             .iter()
             .find(|over| over.covers(path))

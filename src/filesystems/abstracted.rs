@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::file::{FSDir, FSFile, OpenMode};
+use super::held::Held;
 use super::local::stock;
 use super::path;
 use super::state::FSState;
@@ -21,6 +22,15 @@ use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts, Names, Stat};
 ///
 /// Real paths that the server passes to these methods come from [`ftp2fs`](Self::ftp2fs).
 /// Those of the stock body are absolute and hold no `.` or `..`.
+///
+/// # Permissions
+///
+/// The server asks for the permission to use a path before it calls a method with it. For a user
+/// with [other permissions](crate::authorizers::Authorizer::has_overrides) in some directories
+/// the stock bodies ask again, for the path of the directory whose handle they use, because links
+/// and directories may have changed meanwhile. They ask about the paths that the server has
+/// passed, and about no others. A body of your own that follows links calls
+/// [`FSState::permits`].
 ///
 /// # Errors
 ///
@@ -141,6 +151,24 @@ pub trait AbstractedFS: Send + Sync {
     /// `path` does not exist or is a directory, or its parent may not be written.
     fn remove(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
         stock::remove(fs, path)
+    }
+
+    /// Finds what RNFR names, for the [`rename`](Self::rename) of the RNTO that follows. May
+    /// block. It is called for users with
+    /// [other permissions](crate::authorizers::Authorizer::has_overrides) in some directories.
+    ///
+    /// The default only looks whether `path` exists, and RNTO looks the path up again.
+    /// [`LocalFS`](super::LocalFS) keeps the directory open, so that RNTO renames the name in
+    /// this directory or nothing. If your own type keeps the stock bodies of `rename` and
+    /// `rename_new`, let it call `local::hold(fs, path)` here.
+    ///
+    /// # Errors
+    /// `path` does not exist.
+    fn hold(&self, fs: &FSState, path: &Path) -> Result<Held, FSError> {
+        match self.lexists(fs, path) {
+            true => Ok(Held::of_path(path)),
+            false => Err(FSError::from_errno(libc::ENOENT)),
+        }
     }
 
     /// Renames a file or a directory, and replaces a file with the new name, as rename(2).

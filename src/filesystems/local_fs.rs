@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::abstracted::AbstractedFS;
+use super::held::Held;
 use super::local::stock;
 use super::state::FSState;
 use crate::error::FSError;
@@ -22,6 +23,10 @@ impl LocalFS {
 impl AbstractedFS for LocalFS {
     fn is_stock(&self) -> bool {
         true
+    }
+
+    fn hold(&self, fs: &FSState, path: &Path) -> Result<Held, FSError> {
+        stock::hold(fs, path)
     }
 
     fn rename_new(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {

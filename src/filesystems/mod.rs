@@ -11,18 +11,22 @@
 //! This module knows nothing of sessions, replies or permissions.
 
 mod abstracted;
+mod checks;
 mod file;
+mod held;
 mod jail;
 pub mod local;
 mod local_fs;
 pub mod path;
 mod state;
 mod unix;
+mod way;
 
 pub use crate::proto::listing::Stat;
 pub use abstracted::AbstractedFS;
 
 pub use file::{FSDir, FSFile, OpenMode};
+pub use held::Held;
 pub use local::LocalFile;
 pub use local_fs::LocalFS;
 pub use state::FSState;

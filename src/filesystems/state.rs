@@ -5,7 +5,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::checks::{Checks, Question};
+use super::held::Held;
 use super::jail::home::Home;
+use super::way::Way;
 use crate::error::FSError;
 use crate::random::Random;
 
@@ -23,6 +26,8 @@ pub struct FSState {
     upload: bool,
     /// What new names are made of.
     random: Random,
+    /// What is asked before the command in progress uses a file.
+    checks: Option<Arc<Checks>>,
 }
 
 impl FSState {
@@ -36,6 +41,7 @@ impl FSState {
             home: Mutex::default(),
             upload: false,
             random: Random::default(),
+            checks: None,
         }
     }
 
@@ -77,6 +83,50 @@ impl FSState {
     /// Says whether the next file is opened for an upload.
     pub(crate) fn set_upload(&mut self, upload: bool) {
         self.upload = upload;
+    }
+
+    /// Whether the command in progress may use the file to which `path` leads: `real` is its path
+    /// without links. `path` is the real path that the server has passed.
+    ///
+    /// The operations of [`local`](super::local) ask this. A file system of your own that resolves
+    /// links by itself asks it for the path of what it has opened, before it reads or changes that.
+    #[must_use]
+    pub fn permits(&self, path: &Path, real: &Path) -> bool {
+        let checks = self.checks.as_ref();
+        checks.is_none_or(|checks| checks.ask(path, real).is_ok())
+    }
+
+    /// Forgets what the command before has asked.
+    pub(crate) fn forget_checks(&mut self) {
+        self.checks = None;
+    }
+
+    /// Asks this question too before the command in progress uses the file at `path`.
+    pub(crate) fn add_check(
+        &mut self,
+        path: &Path,
+        question: impl Fn(&Path) -> bool + Send + Sync + 'static,
+    ) {
+        let question: Question = Arc::new(question);
+        Arc::make_mut(self.checks.get_or_insert_default()).add(path, question);
+    }
+
+    /// The command in progress uses what an earlier one has found.
+    pub(crate) fn set_held(&mut self, held: Arc<Held>) {
+        Arc::make_mut(self.checks.get_or_insert_default()).set_held(held);
+    }
+
+    /// The way of an operation to its files, from this home.
+    pub(super) fn way(&self, home: &Arc<Home>) -> Way {
+        Way::new(home, self.checks.as_ref())
+    }
+
+    /// As [`in_home`](Self::in_home), for an operation that takes its way.
+    pub(super) fn on_way<T>(
+        &self,
+        operation: impl Fn(&Way) -> Result<T, FSError>,
+    ) -> Result<T, FSError> {
+        self.in_home(|home| operation(&self.way(home)))
     }
 
     /// The root directory. The first call opens it.
@@ -140,6 +190,6 @@ mod tests {
 
     #[test]
     fn the_state_of_a_session_is_small() {
-        assert!(size_of::<FSState>() <= 72);
+        assert!(size_of::<FSState>() <= 80);
     }
 }

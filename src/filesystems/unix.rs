@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::abstracted::AbstractedFS;
 use super::file::{FSDir, FSFile, OpenMode};
+use super::held::Held;
 use super::jail::home::slash;
 use super::local::ops;
 use super::state::FSState;
+use super::way::Way;
 use crate::error::FSError;
 use crate::proto::listing::Stat;
 
@@ -45,7 +47,7 @@ impl AbstractedFS for UnixFilesystem {
     }
 
     fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
-        Ok(Box::new(ops::open(slash()?, path, mode, fs.is_upload())?))
+        Ok(Box::new(ops::open(&way(fs)?, path, mode, fs.is_upload())?))
     }
 
     fn mkstemp(
@@ -55,7 +57,7 @@ impl AbstractedFS for UnixFilesystem {
         prefix: &OsStr,
     ) -> Result<Box<dyn FSFile>, FSError> {
         Ok(Box::new(ops::mkstemp(
-            slash()?,
+            &way(fs)?,
             dir,
             prefix,
             fs.is_upload(),
@@ -64,55 +66,63 @@ impl AbstractedFS for UnixFilesystem {
     }
 
     fn chdir(&self, fs: &mut FSState, path: &Path) -> Result<(), FSError> {
-        ops::check_directory(slash()?, path)?;
+        ops::check_directory(&way(fs)?, path)?;
         let cwd = self.fs2ftp(fs, path);
         fs.set_cwd(cwd);
         Ok(())
     }
 
-    fn mkdir(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
-        ops::mkdir(slash()?, path)
+    fn mkdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
+        ops::mkdir(&way(fs)?, path)
     }
 
-    fn listdir(&self, _: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
-        Ok(Box::new(ops::listdir(slash()?, path)?))
+    fn listdir(&self, fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
+        Ok(Box::new(ops::listdir(&way(fs)?, path)?))
     }
 
-    fn rmdir(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
-        ops::rmdir(slash()?, path)
+    fn rmdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
+        ops::rmdir(&way(fs)?, path)
     }
 
-    fn remove(&self, _: &FSState, path: &Path) -> Result<(), FSError> {
-        ops::remove(slash()?, path)
+    fn remove(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
+        ops::remove(&way(fs)?, path)
     }
 
-    fn rename(&self, _: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
-        ops::rename(slash()?, src, dst)
+    fn hold(&self, fs: &FSState, path: &Path) -> Result<Held, FSError> {
+        ops::hold(&way(fs)?, path)
     }
 
-    fn rename_new(&self, _: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
-        ops::rename_new(slash()?, src, dst)
+    fn rename(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+        ops::rename(&way(fs)?, src, dst)
     }
 
-    fn chmod(&self, _: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
-        ops::chmod(slash()?, path, mode)
+    fn rename_new(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+        ops::rename_new(&way(fs)?, src, dst)
     }
 
-    fn stat(&self, _: &FSState, path: &Path) -> Result<Stat, FSError> {
-        ops::stat(slash()?, path)
+    fn chmod(&self, fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
+        ops::chmod(&way(fs)?, path, mode)
     }
 
-    fn lstat(&self, _: &FSState, path: &Path) -> Result<Stat, FSError> {
-        ops::lstat(slash()?, path)
+    fn stat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
+        ops::stat(&way(fs)?, path)
     }
 
-    fn utime(&self, _: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
-        ops::utime(slash()?, path, seconds)
+    fn lstat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
+        ops::lstat(&way(fs)?, path)
     }
 
-    fn readlink(&self, _: &FSState, path: &Path) -> Result<PathBuf, FSError> {
-        ops::readlink(slash()?, path)
+    fn utime(&self, fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
+        ops::utime(&way(fs)?, path, seconds)
     }
+
+    fn readlink(&self, fs: &FSState, path: &Path) -> Result<PathBuf, FSError> {
+        ops::readlink(&way(fs)?, path)
+    }
+}
+
+fn way(fs: &FSState) -> Result<Way, FSError> {
+    Ok(fs.way(slash()?))
 }
 
 #[cfg(test)]

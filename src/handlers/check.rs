@@ -153,7 +153,10 @@ fn path<'a>(
         kind,
         perm,
         path: arg.to_vec(),
-        source: s.rnfr.clone().filter(|_| perm == Perm::Rename),
+        source: match (perm, &s.rnfr) {
+            (Perm::Rename, Some(held)) => Some(held.path().to_owned()),
+            _ => None,
+        },
         encoding: s.encoding(),
         errors: s.unicode_errors(),
         confined: kind == ArgKind::File && s.has_stock_commands,
@@ -294,6 +297,11 @@ impl PathCommand {
                 None => Ok(path),
             },
         }
+    }
+
+    /// The operations of the command ask for the permission again: where the path leads then.
+    pub(super) fn ask_again(&self, s: &mut FTPSession, path: &Path) {
+        files::ask_again(s, path, self.perm);
     }
 
     /// The command with its checked path.

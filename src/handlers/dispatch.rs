@@ -36,11 +36,17 @@ pub fn pre_process_command<H: Hooks + ?Sized>(
         Ok(Checked::Run(cmd)) => h.process_command(s, &cmd),
         Ok(Checked::Status) => h.ftp_stat(s, None),
         Ok(Checked::Path(command, lookup)) => {
-            let look_up = move |fs: &dyn AbstractedFS, state: &mut FSState| lookup.run(fs, state);
+            let look_up = move |fs: &dyn AbstractedFS, state: &mut FSState| {
+                state.forget_checks();
+                lookup.run(fs, state)
+            };
             files::run_with(h, s, look_up, move |h, s, found| {
                 match command.permit(s, found) {
                     Err(refusal) => refuse(h, s, refusal),
-                    Ok(path) => h.process_command(s, &command.command(&path)),
+                    Ok(path) => {
+                        command.ask_again(s, &path);
+                        h.process_command(s, &command.command(&path));
+                    }
                 }
             });
         }

@@ -15,7 +15,7 @@ use std::thread;
 use super::hooks::{Borrowed, Hooks};
 use super::locking::{Claimed, NotOpened};
 use super::session::FTPSession;
-use crate::authorizers::{Identity, run_as};
+use crate::authorizers::{Authorizer, Identity, Perm, run_as};
 use crate::error::{FSError, FilesystemError};
 use crate::filesystems::{AbstractedFS, FSDir, FSFile, FSState};
 use crate::proto::reply::{Reply, repr};
@@ -59,6 +59,35 @@ fn perform<T, E: From<FSError>>(
     run_as(authorizer, &s.username, &s.password, || {
         operation(fs, state)
     })
+}
+
+/// The operations of the command in progress ask for a permission again before they use the file
+/// at `path`: where it really is then. Only if that may change the answer.
+pub(super) fn ask_again(s: &mut FTPSession, path: &Path, perm: Perm) {
+    let authorizer = s.authorizer_handle();
+    if let Some(state) = &mut s.fs {
+        ask_again_as(state, &authorizer, &s.username, path, perm);
+    }
+}
+
+/// As [`ask_again`], in an operation.
+pub(super) fn ask_again_as(
+    state: &mut FSState,
+    authorizer: &Arc<dyn Authorizer>,
+    username: &str,
+    path: &Path,
+    perm: Perm,
+) {
+    if authorizer.has_overrides(username) {
+        let (authorizer, username) = (Arc::clone(authorizer), username.to_owned());
+        let question = move |real: &Path| authorizer.has_perm_at(&username, perm, real);
+        state.add_check(path, question);
+    }
+}
+
+/// Whether the permissions of the user depend on the path.
+pub(super) fn has_overrides(s: &FTPSession) -> bool {
+    s.authorizer().has_overrides(&s.username)
 }
 
 /// The error of a path that leads outside of the user's root. It names the FTP path of the client.

@@ -24,12 +24,12 @@ use crate::sys;
 pub(crate) struct Home {
     /// The path of the root as [`FSState`](crate::filesystems::FSState) has it, made normal:
     /// the real paths of sessions start with it.
-    given: Box<[u8]>,
+    pub(super) given: Box<[u8]>,
     /// The path of the root with its links resolved: the results of `realpath` for paths
     /// inside start with it.
-    real: Box<[u8]>,
+    pub(super) real: Box<[u8]>,
     root: OwnedFd,
-    resolver: Resolver,
+    pub(super) resolver: Resolver,
     /// Device and inode, by which a root that was removed and made again is noticed.
     id: (u64, u64),
 }
@@ -123,22 +123,29 @@ impl Home {
 
     /// Opens the file at `path`, anywhere inside; links are followed.
     pub(crate) fn open_at(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
+        self.within(path, |rel, links| {
+            self.resolver.open(self.root(), rel, how, links)
+        })
+    }
+
+    /// Looks up `path` below the root, with a function that takes the path from there. If a link
+    /// is absolute, or leaves the root and comes back, the links are resolved as text, and the
+    /// result is looked up with links refused.
+    pub(super) fn within<T>(
+        &self,
+        path: &Path,
+        look_up: impl Fn(&[u8], Links) -> io::Result<T>,
+    ) -> Result<T, FSError> {
         check_nul(path)?;
         if let Some(rel) = self.relative(path) {
             if rel.is_empty() {
                 self.stat_root()?;
             }
-            match self.resolver.open(self.root(), rel, how, Links::Follow) {
+            match look_up(rel, Links::Follow) {
                 Err(err) if leaves(&err) => {}
-                opened => return Ok(opened?),
+                found => return Ok(found?),
             }
         }
-        self.open_resolved(path, how)
-    }
-
-    /// Resolves the links of `path` as text, and opens the result with links refused: for a
-    /// link that is absolute, or that leaves the root and comes back.
-    fn open_resolved(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
         for _ in 0..TRIES {
             let real = realpath(path);
             let Some(rel) = below(&self.real, real.path.as_os_str().as_bytes()) else {
@@ -147,11 +154,11 @@ impl Home {
             if real.looped {
                 return Err(FSError::from_errno(libc::ELOOP));
             }
-            match self.resolver.open(self.root(), rel, how, Links::Refuse) {
+            match look_up(rel, Links::Refuse) {
                 // There is a link in the path again, so somebody has changed the tree
                 // meanwhile: resolve it again.
                 Err(err) if leaves(&err) || err.raw_os_error() == Some(libc::ELOOP) => {}
-                opened => return Ok(opened?),
+                found => return Ok(found?),
             }
         }
         Err(FSError::Outside)
@@ -160,28 +167,25 @@ impl Home {
     /// The directory of `path` and its last name, for operations that act on a name. The root
     /// has no name inside itself: for it the error is `at_root`.
     pub(crate) fn place<'a>(&'a self, path: &'a Path, at_root: i32) -> Result<Place<'a>, FSError> {
-        check_nul(path)?;
-        let relative = self.relative(path);
-        if relative.is_some_and(<[u8]>::is_empty) {
-            return Err(FSError::from_errno(at_root));
-        }
+        self.check_name(path, at_root)?;
         let (parent, name) = split(path);
-        if matches!(name, b"" | b"." | b"..") {
-            return Err(FSError::from_errno(libc::EINVAL));
-        }
-        let dir = match relative {
+        let dir = match self.relative(path) {
             Some(rel) if !rel.contains(&b'/') => Dir::Root(self.root()),
             _ => Dir::Opened(self.open_at(parent, How::directory())?),
         };
         Ok(Place { dir, name })
     }
 
-    /// Opens a directory inside. For the root itself this makes no system call.
-    pub(crate) fn dir(&self, path: &Path) -> Result<Dir<'_>, FSError> {
+    /// Refuses a path that is none of a name in a directory; that of the root with `at_root`.
+    pub(super) fn check_name(&self, path: &Path, at_root: i32) -> Result<(), FSError> {
+        check_nul(path)?;
         if self.is_root(path) {
-            return Ok(Dir::Root(self.root()));
+            return Err(FSError::from_errno(at_root));
         }
-        Ok(Dir::Opened(self.open_at(path, How::directory())?))
+        match split(path).1 {
+            b"" | b"." | b".." => Err(FSError::from_errno(libc::EINVAL)),
+            _ => Ok(()),
+        }
     }
 
     /// Whether `path` names the root itself.
@@ -267,7 +271,7 @@ fn leaves(err: &io::Error) -> bool {
 }
 
 /// Splits a path, as text, into its directory and its last name.
-fn split(path: &Path) -> (&Path, &[u8]) {
+pub(crate) fn split(path: &Path) -> (&Path, &[u8]) {
     let bytes = path.as_os_str().as_bytes();
     let slash = memchr::memrchr(b'/', bytes).unwrap_or(0);
     let name = bytes.get(slash + 1..).unwrap_or_default();

@@ -32,7 +32,7 @@ pub(crate) enum Resolver {
 /// The arguments of open(2), except for the path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How {
-    pub(super) flags: c_int,
+    flags: c_int,
     mode: u32,
 }
 
@@ -47,8 +47,13 @@ impl How {
         Self { flags, mode }
     }
 
+    /// Whether this makes a file, and opens none that exists.
+    pub(crate) fn is_exclusive(self) -> bool {
+        self.flags & libc::O_EXCL != 0
+    }
+
     /// Whether this may make a file.
-    pub(super) fn makes(self) -> bool {
+    pub(crate) fn makes(self) -> bool {
         self.flags & libc::O_CREAT != 0
     }
 

@@ -143,7 +143,6 @@ impl<'a> Trail<'a> {
     }
 
     /// The handle of the directory that is reached, `None` for the root, and its path.
-    #[cfg(test)]
     pub(super) fn end(mut self) -> io::Result<(Option<OwnedFd>, Vec<u8>)> {
         self.here()?;
         let handle = match self.path.is_empty() {

@@ -5,13 +5,13 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::error::FSError;
 use crate::filesystems::file::FSDir;
 use crate::filesystems::jail::attributes::{fstat, fstatat};
-use crate::filesystems::jail::home::{Home, check_nul};
+use crate::filesystems::jail::home::check_nul;
 use crate::filesystems::jail::resolve::How;
+use crate::filesystems::way::Way;
 use crate::limits::{LISTINGS, Share};
 use crate::proto::listing::Stat;
 use crate::sys;
@@ -20,7 +20,7 @@ use crate::sys;
 /// of this directory even if its path leads elsewhere meanwhile. Only links are followed by
 /// path.
 pub(crate) struct LocalDir {
-    home: Arc<Home>,
+    way: Way,
     path: Box<Path>,
     fd: OwnedFd,
     names: sys::DirReader,
@@ -30,10 +30,10 @@ pub(crate) struct LocalDir {
 
 impl LocalDir {
     /// `fd` is a handle of the directory at `path`, from which nothing was read yet.
-    pub(super) fn new(home: Arc<Home>, path: &Path, fd: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(way: Way, path: &Path, fd: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             names: sys::DirReader::new(fd.as_fd())?,
-            home,
+            way,
             path: Box::from(path),
             fd,
             share: None,
@@ -69,7 +69,9 @@ impl FSDir for LocalDir {
             return Ok(stat);
         }
         let how = How::flags(sys::O_PATH);
-        let fd = self.home.open_at(&self.path.join(name), how)?;
+        let fd = self
+            .way
+            .open_target(&self.path, &self.path.join(name), how)?;
         Ok(fstat(fd.as_fd())?)
     }
 

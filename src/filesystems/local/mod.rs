@@ -15,7 +15,7 @@
 //! are there.
 
 // `stock` holds the public functions. `ops` holds the operations behind them, relative to the
-// handle of a root from `jail`. `dir` and `file` hold the types of what they open, and `upload`
+// handle of a root from `jail`. `dir` and `file` hold the types of what they open, `upload`
 // what a file knows about its upload.
 mod dir;
 mod file;
@@ -28,6 +28,6 @@ mod upload;
 pub use super::local_fs::LocalFS;
 pub use file::LocalFile;
 pub use stock::{
-    check_directory, chmod, group_by_gid, listdir, lstat, mkdir, mkstemp, open, readlink, realpath,
-    remove, rename, rename_new, resolved, rmdir, stat, user_by_uid, utime, validpath,
+    check_directory, chmod, group_by_gid, hold, listdir, lstat, mkdir, mkstemp, open, readlink,
+    realpath, remove, rename, rename_new, resolved, rmdir, stat, user_by_uid, utime, validpath,
 };

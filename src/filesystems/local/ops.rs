@@ -1,4 +1,4 @@
-//! The operations, relative to the handle of a [`Home`].
+//! The operations, relative to the handle of a home.
 //!
 //! An operation on a name (make, remove, rename, or look up without following) opens the
 //! directory of the name and acts in it. An operation on a file opens a handle of the file
@@ -10,16 +10,17 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::dir::LocalDir;
 use super::file::LocalFile;
 use super::upload::{Made, Upload, leads_to};
 use crate::error::{FSError, FilesystemError};
 use crate::filesystems::file::OpenMode;
+use crate::filesystems::held::Held;
 use crate::filesystems::jail::attributes::{fstat, fstatat};
-use crate::filesystems::jail::home::{Home, Place, check_nul};
+use crate::filesystems::jail::home::{Place, check_nul};
 use crate::filesystems::jail::resolve::{How, realpath};
+use crate::filesystems::way::Way;
 use crate::proto::listing::Stat;
 use crate::random::Random;
 use crate::sys;
@@ -30,7 +31,7 @@ const DATA: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
 
 /// Opens a file. For an upload, an existing file keeps its bytes until the upload begins.
 pub(crate) fn open(
-    home: &Arc<Home>,
+    way: &Way,
     path: &Path,
     mode: OpenMode,
     is_upload: bool,
@@ -43,12 +44,12 @@ pub(crate) fn open(
     };
     let makes = matches!(mode, OpenMode::Write | OpenMode::Append);
     let opened = match (makes, is_upload) {
-        (false, _) => home.open_at(path, How::flags(DATA | flags)).map(old),
-        (true, true) => open_or_make(home, path, DATA | flags),
+        (false, _) => way.open_at(path, How::flags(DATA | flags)).map(old),
+        (true, true) => open_or_make(way, path, DATA | flags),
         (true, false) => {
             let truncates = if empties { libc::O_TRUNC } else { 0 };
             let flags = DATA | flags | libc::O_CREAT | truncates;
-            home.open_at(path, How::with_mode(flags, NEW_FILE)).map(old)
+            way.open_at(path, How::with_mode(flags, NEW_FILE)).map(old)
         }
     };
     let (fd, made) = opened.map_err(|err| {
@@ -68,7 +69,7 @@ pub(crate) fn open(
     }
     let file = LocalFile::new(File::from(fd), path).with_size(stat.size);
     Ok(match is_upload {
-        true => file.with_upload(Upload::new(home, empties, made)),
+        true => file.with_upload(Upload::new(way.home(), empties, made)),
         false => file,
     })
 }
@@ -78,9 +79,9 @@ fn old(fd: OwnedFd) -> (OwnedFd, Made) {
 }
 
 /// Makes a file, or opens the one that exists. Returns whether it was made.
-fn open_or_make(home: &Home, path: &Path, flags: i32) -> Result<(OwnedFd, Made), FSError> {
+fn open_or_make(way: &Way, path: &Path, flags: i32) -> Result<(OwnedFd, Made), FSError> {
     let make = How::with_mode(flags | libc::O_CREAT | libc::O_EXCL, NEW_FILE);
-    let err = match home.open_at(path, make) {
+    let err = match way.open_at(path, make) {
         Ok(fd) => return Ok((fd, Made::Here)),
         Err(err) => err,
     };
@@ -93,10 +94,10 @@ fn open_or_make(home: &Home, path: &Path, flags: i32) -> Result<(OwnedFd, Made),
     if !exists && !is_refused {
         return Err(err);
     }
-    match home.open_at(path, How::flags(flags)) {
+    match way.open_at(path, How::flags(flags)) {
         Err(missing) if missing.raw_os_error() == Some(libc::ENOENT) => match exists {
             // A link that leads nowhere, or a file that was removed a moment ago.
-            true => make_target(home, path, flags),
+            true => make_target(way, path, flags),
             false => Err(err),
         },
         opened => opened.map(old),
@@ -105,31 +106,35 @@ fn open_or_make(home: &Home, path: &Path, flags: i32) -> Result<(OwnedFd, Made),
 
 /// Makes the file that a link leads to. Only with `O_EXCL`, which follows no link, it is certain
 /// that the file was made here.
-fn make_target(home: &Home, path: &Path, flags: i32) -> Result<(OwnedFd, Made), FSError> {
+fn make_target(way: &Way, path: &Path, flags: i32) -> Result<(OwnedFd, Made), FSError> {
     let flags = flags | libc::O_CREAT;
     let real = realpath(path);
     let opened = match real.looped {
         true => Err(FSError::from_errno(libc::ELOOP)),
-        false => home.open_at(&real.path, How::with_mode(flags | libc::O_EXCL, NEW_FILE)),
+        false => way.open_target(
+            path,
+            &real.path,
+            How::with_mode(flags | libc::O_EXCL, NEW_FILE),
+        ),
     };
     match opened {
-        Ok(fd) if leads_to(home, path, fd.as_fd()) => Ok((fd, Made::At(real.path.into()))),
+        Ok(fd) if leads_to(way.home(), path, fd.as_fd()) => Ok((fd, Made::At(real.path.into()))),
         // The link has changed, or demands a directory with a final slash.
         Ok(fd) => {
-            Made::At(real.path.into()).remove(home, path, &File::from(fd))?;
+            Made::At(real.path.into()).remove(way.home(), path, &File::from(fd))?;
             Err(FSError::from_errno(libc::EISDIR))
         }
         // Somebody else has made it meanwhile.
         Err(err) if err.raw_os_error() == Some(libc::EEXIST) => {
             let how = How::with_mode(flags, NEW_FILE);
-            home.open_at(path, how).map(old)
+            way.open_at(path, how).map(old)
         }
         Err(err) => Err(err),
     }
 }
 
 pub(crate) fn mkstemp(
-    home: &Arc<Home>,
+    way: &Way,
     dir: &Path,
     prefix: &OsStr,
     is_upload: bool,
@@ -139,7 +144,7 @@ pub(crate) fn mkstemp(
     if prefix.as_bytes().contains(&b'/') {
         return Err(FSError::from_errno(libc::EINVAL));
     }
-    let handle = home.dir(dir)?;
+    let handle = way.dir(dir)?;
     let flags = DATA | libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
     for _ in 0..MKSTEMP_TRIES {
         let mut name = prefix.as_bytes().to_vec();
@@ -149,7 +154,7 @@ pub(crate) fn mkstemp(
                 let path = dir.join(OsStr::from_bytes(&name));
                 let file = LocalFile::new(File::from(fd), &path);
                 return Ok(match is_upload {
-                    true => file.with_upload(Upload::new(home, false, Made::Here)),
+                    true => file.with_upload(Upload::new(way.home(), false, Made::Here)),
                     false => file,
                 });
             }
@@ -160,8 +165,8 @@ pub(crate) fn mkstemp(
     Err(FSError::from_errno(libc::EEXIST))
 }
 
-pub(crate) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
-    let dir = home.dir(path)?;
+pub(crate) fn check_directory(way: &Way, path: &Path) -> Result<(), FSError> {
+    let dir = way.dir(path)?;
     // Looking up a name needs the permission to search the directory, as chdir(2) does.
     match fstatat(dir.as_fd(), b".")?.nlink {
         0 => Err(FSError::from_errno(libc::ENOENT)),
@@ -169,30 +174,35 @@ pub(crate) fn check_directory(home: &Home, path: &Path) -> Result<(), FSError> {
     }
 }
 
-pub(crate) fn mkdir(home: &Home, path: &Path) -> Result<(), FSError> {
-    let place = home.place(path, libc::EEXIST)?;
+pub(crate) fn mkdir(way: &Way, path: &Path) -> Result<(), FSError> {
+    let place = way.place(path, libc::EEXIST)?;
     Ok(sys::mkdirat(place.dir.as_fd(), place.name, 0o777)?)
 }
 
-pub(crate) fn listdir(home: &Arc<Home>, path: &Path) -> Result<LocalDir, FSError> {
+pub(crate) fn listdir(way: &Way, path: &Path) -> Result<LocalDir, FSError> {
     let how = How::flags(DATA | libc::O_RDONLY | libc::O_DIRECTORY);
-    let fd = home.open_at(path, how)?;
-    Ok(LocalDir::new(Arc::clone(home), path, fd)?)
+    let fd = way.open_at(path, how)?;
+    Ok(LocalDir::new(way.clone(), path, fd)?)
 }
 
-pub(crate) fn rmdir(home: &Home, path: &Path) -> Result<(), FSError> {
-    let place = home.place(path, libc::EBUSY)?;
+pub(crate) fn rmdir(way: &Way, path: &Path) -> Result<(), FSError> {
+    let place = way.place(path, libc::EBUSY)?;
     Ok(sys::rmdirat(place.dir.as_fd(), place.name)?)
 }
 
-pub(crate) fn remove(home: &Home, path: &Path) -> Result<(), FSError> {
-    let place = home.place(path, libc::EISDIR)?;
+pub(crate) fn remove(way: &Way, path: &Path) -> Result<(), FSError> {
+    let place = way.place(path, libc::EISDIR)?;
     Ok(sys::unlinkat(place.dir.as_fd(), place.name)?)
 }
 
-pub(crate) fn rename(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError> {
-    let from = home.place(src, libc::EBUSY)?;
-    let to = home.place(dst, libc::EBUSY)?;
+/// Keeps what RNFR names.
+pub(crate) fn hold(way: &Way, path: &Path) -> Result<Held, FSError> {
+    way.hold(path, libc::EBUSY)
+}
+
+pub(crate) fn rename(way: &Way, src: &Path, dst: &Path) -> Result<(), FSError> {
+    let from = way.place(src, libc::EBUSY)?;
+    let to = way.place(dst, libc::EBUSY)?;
     Ok(sys::renameat(
         from.dir.as_fd(),
         from.name,
@@ -202,12 +212,12 @@ pub(crate) fn rename(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError>
 }
 
 /// As [`rename`], but what has the new name already is not replaced: `EEXIST`.
-pub(crate) fn rename_new(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError> {
-    let from = home.place(src, libc::EBUSY)?;
-    let to = home.place(dst, libc::EBUSY)?;
+pub(crate) fn rename_new(way: &Way, src: &Path, dst: &Path) -> Result<(), FSError> {
+    let from = way.place(src, libc::EBUSY)?;
+    let to = way.place(dst, libc::EBUSY)?;
     let renamed = sys::renameat_new(from.dir.as_fd(), from.name, to.dir.as_fd(), to.name);
     match renamed.as_ref().map_err(io::Error::raw_os_error) {
-        Err(Some(libc::EINVAL | libc::ENOSYS)) => rename_carefully(home, src, dst),
+        Err(Some(libc::EINVAL | libc::ENOSYS)) => rename_carefully(way, src, dst),
         Err(Some(libc::EEXIST)) => rename_same(&from, &to),
         _ => Ok(renamed?),
     }
@@ -216,9 +226,9 @@ pub(crate) fn rename_new(home: &Home, src: &Path, dst: &Path) -> Result<(), FSEr
 /// Does as [`rename_new`] where the file system cannot. A file is given its new name before it
 /// loses the old one; only for a directory, or without hard links, another process could make
 /// something with the new name in between.
-pub(crate) fn rename_carefully(home: &Home, src: &Path, dst: &Path) -> Result<(), FSError> {
-    let from = home.place(src, libc::EBUSY)?;
-    let to = home.place(dst, libc::EBUSY)?;
+pub(crate) fn rename_carefully(way: &Way, src: &Path, dst: &Path) -> Result<(), FSError> {
+    let from = way.place(src, libc::EBUSY)?;
+    let to = way.place(dst, libc::EBUSY)?;
     let (from_dir, to_dir) = (from.dir.as_fd(), to.dir.as_fd());
     match sys::linkat(from_dir, from.name, to_dir, to.name) {
         Ok(()) => Ok(sys::unlinkat(from_dir, from.name)?),
@@ -244,40 +254,40 @@ fn rename_same(from: &Place<'_>, to: &Place<'_>) -> Result<(), FSError> {
     }
 }
 
-pub(crate) fn chmod(home: &Home, path: &Path, mode: u32) -> Result<(), FSError> {
-    let fd = home.open_at(path, How::flags(sys::O_PATH))?;
+pub(crate) fn chmod(way: &Way, path: &Path, mode: u32) -> Result<(), FSError> {
+    let fd = way.open_at(path, How::flags(sys::O_PATH))?;
     Ok(sys::fchmod(fd.as_fd(), mode)?)
 }
 
-pub(crate) fn utime(home: &Home, path: &Path, seconds: i64) -> Result<(), FSError> {
-    let fd = home.open_at(path, How::flags(sys::O_PATH))?;
+pub(crate) fn utime(way: &Way, path: &Path, seconds: i64) -> Result<(), FSError> {
+    let fd = way.open_at(path, How::flags(sys::O_PATH))?;
     Ok(sys::futime(fd.as_fd(), seconds)?)
 }
 
-pub(crate) fn stat(home: &Home, path: &Path) -> Result<Stat, FSError> {
-    if home.is_root(path) {
-        return Ok(home.stat_root()?);
+pub(crate) fn stat(way: &Way, path: &Path) -> Result<Stat, FSError> {
+    if way.home().is_root(path) {
+        return Ok(way.home().stat_root()?);
     }
-    if home.is_in_root(path) {
-        let stat = lstat(home, path)?;
+    if way.home().is_in_root(path) {
+        let stat = lstat(way, path)?;
         if !stat.is_symlink() {
             return Ok(stat);
         }
     }
-    let fd = home.open_at(path, How::flags(sys::O_PATH))?;
+    let fd = way.open_at(path, How::flags(sys::O_PATH))?;
     Ok(fstat(fd.as_fd())?)
 }
 
-pub(crate) fn lstat(home: &Home, path: &Path) -> Result<Stat, FSError> {
-    if home.is_root(path) {
-        return Ok(home.stat_root()?);
+pub(crate) fn lstat(way: &Way, path: &Path) -> Result<Stat, FSError> {
+    if way.home().is_root(path) {
+        return Ok(way.home().stat_root()?);
     }
-    let place = home.place(path, libc::EINVAL)?;
+    let place = way.place(path, libc::EINVAL)?;
     Ok(fstatat(place.dir.as_fd(), place.name)?)
 }
 
-pub(crate) fn readlink(home: &Home, path: &Path) -> Result<PathBuf, FSError> {
-    let place = home.place(path, libc::EINVAL)?;
+pub(crate) fn readlink(way: &Way, path: &Path) -> Result<PathBuf, FSError> {
+    let place = way.place(path, libc::EINVAL)?;
     let target = sys::readlinkat(place.dir.as_fd(), place.name)?;
     Ok(PathBuf::from(OsString::from_vec(target)))
 }

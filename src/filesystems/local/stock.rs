@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::ops;
 use crate::error::FSError;
 use crate::filesystems::file::{FSDir, FSFile, OpenMode};
+use crate::filesystems::held::Held;
 use crate::filesystems::jail::resolve;
 use crate::filesystems::state::FSState;
 use crate::proto::listing::Stat;
@@ -31,8 +32,8 @@ pub fn validpath(fs: &FSState, path: &Path) -> bool {
 ///
 /// As open(2); `EISDIR` for a directory, and "Not a regular file" for a fifo and the like.
 pub fn open(fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
-    fs.in_home(|home| {
-        let file = ops::open(home, path, mode, fs.is_upload())?;
+    fs.on_way(|way| {
+        let file = ops::open(way, path, mode, fs.is_upload())?;
         Ok(Box::new(file) as Box<dyn FSFile>)
     })
 }
@@ -44,8 +45,8 @@ pub fn open(fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>
 ///
 /// As open(2); `EEXIST` if 50 random names were all taken.
 pub fn mkstemp(fs: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFile>, FSError> {
-    fs.in_home(|home| {
-        let file = ops::mkstemp(home, dir, prefix, fs.is_upload(), fs.random())?;
+    fs.on_way(|way| {
+        let file = ops::mkstemp(way, dir, prefix, fs.is_upload(), fs.random())?;
         Ok(Box::new(file) as Box<dyn FSFile>)
     })
 }
@@ -57,7 +58,7 @@ pub fn mkstemp(fs: &FSState, dir: &Path, prefix: &OsStr) -> Result<Box<dyn FSFil
 /// As chdir(2): `ENOTDIR` if it is not a directory, `EACCES` without the permission to
 /// search it.
 pub fn check_directory(fs: &FSState, path: &Path) -> Result<(), FSError> {
-    fs.in_home(|home| ops::check_directory(home, path))
+    fs.on_way(|way| ops::check_directory(way, path))
 }
 
 /// Makes a directory with the mode 0777 less the umask. May block.
@@ -66,7 +67,7 @@ pub fn check_directory(fs: &FSState, path: &Path) -> Result<(), FSError> {
 ///
 /// As mkdir(2).
 pub fn mkdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
-    fs.in_home(|home| ops::mkdir(home, path))
+    fs.on_way(|way| ops::mkdir(way, path))
 }
 
 /// Opens a directory to list it. May block.
@@ -75,8 +76,8 @@ pub fn mkdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
 ///
 /// As open(2): `ENOTDIR` if it is not a directory.
 pub fn listdir(fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
-    fs.in_home(|home| {
-        let dir = ops::listdir(home, path)?;
+    fs.on_way(|way| {
+        let dir = ops::listdir(way, path)?;
         Ok(Box::new(dir) as Box<dyn FSDir>)
     })
 }
@@ -87,7 +88,7 @@ pub fn listdir(fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
 ///
 /// As rmdir(2); `EBUSY` for the root.
 pub fn rmdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
-    fs.in_home(|home| ops::rmdir(home, path))
+    fs.on_way(|way| ops::rmdir(way, path))
 }
 
 /// Removes a file, or a link itself. May block.
@@ -96,7 +97,17 @@ pub fn rmdir(fs: &FSState, path: &Path) -> Result<(), FSError> {
 ///
 /// As unlink(2): `EISDIR` for a directory.
 pub fn remove(fs: &FSState, path: &Path) -> Result<(), FSError> {
-    fs.in_home(|home| ops::remove(home, path))
+    fs.on_way(|way| ops::remove(way, path))
+}
+
+/// Finds what RNFR names and keeps its directory open: see
+/// [`AbstractedFS::hold`](crate::filesystems::AbstractedFS::hold). May block.
+///
+/// # Errors
+///
+/// As lstat(2); `EBUSY` for the root.
+pub fn hold(fs: &FSState, path: &Path) -> Result<Held, FSError> {
+    fs.on_way(|way| ops::hold(way, path))
 }
 
 /// Renames a file, a directory, or a link itself. May block.
@@ -105,7 +116,7 @@ pub fn remove(fs: &FSState, path: &Path) -> Result<(), FSError> {
 ///
 /// As rename(2); `EBUSY` for the root.
 pub fn rename(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
-    fs.in_home(|home| ops::rename(home, src, dst))
+    fs.on_way(|way| ops::rename(way, src, dst))
 }
 
 /// As [`rename`], but what has the new name already is not replaced. May block.
@@ -114,7 +125,7 @@ pub fn rename(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
 ///
 /// As rename(2); `EBUSY` for the root; `EEXIST` if there is something with the new name.
 pub fn rename_new(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
-    fs.in_home(|home| ops::rename_new(home, src, dst))
+    fs.on_way(|way| ops::rename_new(way, src, dst))
 }
 
 /// Changes the mode of a file to the lowest twelve bits of `mode`; a link is followed. May
@@ -124,7 +135,7 @@ pub fn rename_new(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
 ///
 /// As chmod(2).
 pub fn chmod(fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
-    fs.in_home(|home| ops::chmod(home, path, mode))
+    fs.on_way(|way| ops::chmod(way, path, mode))
 }
 
 /// The attributes of a file; a link is followed. May block.
@@ -133,7 +144,7 @@ pub fn chmod(fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
 ///
 /// As stat(2).
 pub fn stat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
-    fs.in_home(|home| ops::stat(home, path))
+    fs.on_way(|way| ops::stat(way, path))
 }
 
 /// The attributes of a file; a link is not followed. May block.
@@ -142,7 +153,7 @@ pub fn stat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
 ///
 /// As lstat(2).
 pub fn lstat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
-    fs.in_home(|home| ops::lstat(home, path))
+    fs.on_way(|way| ops::lstat(way, path))
 }
 
 /// Sets the times of access and of modification of a file, in seconds since 1970, UTC; a
@@ -152,7 +163,7 @@ pub fn lstat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
 ///
 /// As utimensat(2).
 pub fn utime(fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
-    fs.in_home(|home| ops::utime(home, path, seconds))
+    fs.on_way(|way| ops::utime(way, path, seconds))
 }
 
 /// The text of the link `path`. May block.
@@ -161,7 +172,7 @@ pub fn utime(fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
 ///
 /// As readlink(2): `EINVAL` if it is not a link.
 pub fn readlink(fs: &FSState, path: &Path) -> Result<PathBuf, FSError> {
-    fs.in_home(|home| ops::readlink(home, path))
+    fs.on_way(|way| ops::readlink(way, path))
 }
 
 /// The path with all links resolved, as Python's `os.path.realpath()`. Parts that do not

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::names::{doubled, respond_name};
 use crate::authorizers::Perm;
 use crate::error::FSError;
-use crate::filesystems::{AbstractedFS, FSState};
+use crate::filesystems::{AbstractedFS, FSState, Held};
 use crate::handlers::files;
 use crate::handlers::session::FTPSession;
 use crate::proto::address::{format_timeval, parse_timeval};
@@ -81,17 +82,22 @@ pub fn dele(s: &mut FTPSession, path: &Path) {
 pub fn rnfr(s: &mut FTPSession, path: &Path) {
     s.rnfr = None;
     let path = path.to_owned();
+    let holds = files::has_overrides(s);
     files::run(
         s,
         move |fs, state| {
-            if !fs.lexists(state, &path) {
-                return Err(FSError::from_errno(libc::ENOENT));
+            if is_root(fs, state, &path) {
+                return Ok(None);
             }
-            Ok((!is_root(fs, state, &path)).then_some(path))
+            match holds {
+                true => fs.hold(state, &path).map(Some),
+                false if fs.lexists(state, &path) => Ok(Some(Held::of_path(&path))),
+                false => Err(FSError::from_errno(libc::ENOENT)),
+            }
         },
         |s, source| match source {
-            Ok(Some(path)) => {
-                s.rnfr = Some(path);
+            Ok(Some(held)) => {
+                s.rnfr = Some(Arc::new(held));
                 s.respond(Reply::new(350, "Ready for destination name."));
             }
             Ok(None) => s.respond(Reply::new(550, "Can't rename home directory.")),
@@ -110,18 +116,28 @@ pub fn rnto(s: &mut FTPSession, path: &Path) {
         return;
     };
     let permits = |perm, path: &Path| s.authorizer().has_perm(s.username(), perm, Some(path));
-    if !permits(Perm::Rename, &src) {
+    if !permits(Perm::Rename, src.path()) {
         s.rnfr = None;
         s.respond(NO_PRIVILEGES);
         return;
     }
     let may_replace = permits(Perm::Delete, path);
+    files::ask_again(s, src.path(), Perm::Rename);
+    if may_replace {
+        files::ask_again(s, path, Perm::Delete);
+    }
+    let holds = files::has_overrides(s);
     let path = path.to_owned();
     files::run(
         s,
-        move |fs, state| match may_replace {
-            true => fs.rename(state, &src, &path),
-            false => fs.rename_new(state, &src, &path),
+        move |fs, state| {
+            if holds {
+                state.set_held(Arc::clone(&src));
+            }
+            match may_replace {
+                true => fs.rename(state, src.path(), &path),
+                false => fs.rename_new(state, src.path(), &path),
+            }
         },
         move |s, renamed| match renamed {
             Ok(()) => {
@@ -150,6 +166,7 @@ pub fn size(s: &mut FTPSession, path: &Path) {
             Ok(stat) if stat.is_file() && fs.is_stock() => Ok(Found::File(stat.size)),
             Ok(stat) if stat.is_file() => fs.getsize(state, &path).map(Found::File),
             Err(FSError::Outside) => Err(files::outside(fs, state, &path)),
+            Err(FSError::NotPermitted) => Err(FSError::NotPermitted),
             _ => Ok(Found::Other(fs.fs2ftp(state, &path))),
         },
         |s, found| match found {

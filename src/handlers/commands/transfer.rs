@@ -5,6 +5,7 @@ use std::io::SeekFrom;
 use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::authorizers::{Authorizer, Perm};
@@ -181,7 +182,8 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
     files::open_upload(
         s,
         move |fs, state| {
-            let file = make_unique(fs, state, &*authorizer, &username, &line)?;
+            state.forget_checks();
+            let file = make_unique(fs, state, &authorizer, &username, &line)?;
             let claim = match locking {
                 Some(locking) => locking.lock(&*file)?,
                 None => None,
@@ -203,8 +205,8 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
 /// Makes a file with a unique name that begins with `line`. Returns the reply if it fails.
 fn make_unique(
     fs: &dyn AbstractedFS,
-    state: &FSState,
-    authorizer: &dyn Authorizer,
+    state: &mut FSState,
+    authorizer: &Arc<dyn Authorizer>,
     username: &str,
     line: &OsStr,
 ) -> Result<Box<dyn FSFile>, Reply> {
@@ -226,8 +228,9 @@ fn make_unique(
     if !authorizer.has_perm(username, Perm::Write, Some(&path)) {
         return Err(Reply::new(550, "Not enough privileges."));
     }
+    files::ask_again_as(state, authorizer, username, &path, Perm::Write);
     fs.mkstemp(state, &dir, &prefix).map_err(|err| match err {
-        FSError::Outside => err.into(),
+        FSError::Outside | FSError::NotPermitted => err.into(),
         err if err.raw_os_error() == Some(libc::EEXIST) => {
             Reply::new(450, "No usable unique file name found.")
         }

@@ -3,7 +3,6 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,7 +11,7 @@ use super::parked::Parked;
 use super::stage::{ControlTls, DataState, Leaving, Pending, UploadWait};
 use super::timers::{TimerId, Timers};
 use crate::authorizers::{Client, run_as};
-use crate::filesystems::FSState;
+use crate::filesystems::{FSState, Held};
 use crate::handlers::config::FTPConfig;
 use crate::handlers::data::DataChannel;
 use crate::ioloop::line::Terminator;
@@ -76,7 +75,8 @@ pub struct FTPSession {
     pub(crate) lingering: Option<Box<Linger>>,
     /// A pending transfer that another one has replaced, and that must be ended.
     pub(crate) replaced: Option<Box<Pending>>,
-    pub(crate) rnfr: Option<PathBuf>,
+    /// What RNFR has named.
+    pub(crate) rnfr: Option<Arc<Held>>,
     pub(crate) rest: u64,
     pub(crate) facts: MlsxFacts,
     pub(crate) transfer_type: TransferType,

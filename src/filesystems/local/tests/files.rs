@@ -150,7 +150,7 @@ fn rename_new_replaces_nothing() {
 }
 
 fn rename_without_the_kernel(fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
-    fs.in_home(|home| rename_carefully(home, src, dst))
+    fs.on_way(|way| rename_carefully(way, src, dst))
 }
 
 #[test]

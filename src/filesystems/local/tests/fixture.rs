@@ -19,6 +19,7 @@ use crate::filesystems::state::FSState;
 pub(crate) struct Fixture {
     pub(super) top: TempDir,
     pub(crate) fs: FSState,
+    resolver: Resolver,
 }
 
 impl Fixture {
@@ -32,7 +33,13 @@ impl Fixture {
         fs::write(home.join("sub/inner"), "inner").unwrap();
         let opened = Home::open(&home, resolver).unwrap();
         let fs = FSState::with_home(&home, opened);
-        Self { top, fs }
+        Self { top, fs, resolver }
+    }
+
+    /// Another session with this home.
+    pub(super) fn state(&self) -> FSState {
+        let root = self.fs.root();
+        FSState::with_home(root, Home::open(root, self.resolver).unwrap())
     }
 
     pub(crate) fn path(&self, rel: &str) -> PathBuf {
