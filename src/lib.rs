@@ -196,6 +196,10 @@
 //!   another thread.
 //! - No operation on files leaves the user's home, even if links are changed meanwhile. No
 //!   operation uses a path that was only checked before.
+//! - What a user may not do in a directory
+//!   ([`override_perm`](authorizers::DummyAuthorizer::override_perm)) no operation does there, by
+//!   whatever links and names, even if others rename directories meanwhile. The exception is a
+//!   directory that somebody moves there who may, while an operation in it is in progress.
 //! - Each step on the file system, also a later step of an open file or of a listing, runs
 //!   between [`impersonate_user`](authorizers::Authorizer::impersonate_user) and
 //!   [`terminate_impersonation`](authorizers::Authorizer::terminate_impersonation). The

@@ -17,8 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm};
+use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, LocalFile, OpenMode, local};
 use ftpdlib::handlers::StockHandler;
-use ftpdlib::{FTPConfig, ThreadedFTPServer};
+use ftpdlib::{FSError, FTPConfig, ThreadedFTPServer};
 use testkit::{Client, DEADLINE, Mode, PASSWORD, Server, USER};
 
 /// What every byte of the protected file tells.
@@ -107,7 +108,10 @@ impl Authorizer for Swapping {
 }
 
 /// A server whose user may do nothing in `vault`.
-fn swapping(asks_again: bool) -> (Server, Arc<AtomicUsize>) {
+fn swapping(
+    asks_again: bool,
+    change: impl FnOnce(&mut FTPConfig) + Send + 'static,
+) -> (Server, Arc<AtomicUsize>) {
     let after = Arc::new(AtomicUsize::new(0));
     let when = Arc::clone(&after);
     let server = Server::with(Mode::Clear, move |config| {
@@ -119,6 +123,7 @@ fn swapping(asks_again: bool) -> (Server, Arc<AtomicUsize>) {
             after: when,
             asks_again,
         });
+        change(config);
     });
     (server, after)
 }
@@ -148,6 +153,16 @@ fn run(client: &mut Client, command: &str) -> String {
         told + &reply.1
     } else {
         told + &client.command(command).1
+    }
+}
+
+/// Nothing about the protected directory was told.
+#[track_caller]
+fn assert_tells_nothing(told: &str, by: &str) {
+    let size = PROTECTED_SIZE.to_string();
+    for secret in [PROTECTED, "only-there", "1999", &size] {
+        let start: String = told.chars().take(200).collect();
+        assert!(!told.contains(secret), "{by}: {start}");
     }
 }
 
@@ -181,10 +196,9 @@ const COMMANDS: &[&[&str]] = &[
     &["RNFR here", "RNTO x/y/l/made"],
 ];
 
-/// The directories are swapped after each question that the server asks, in turns.
-#[test]
-fn what_was_checked_is_what_is_used() {
-    let (server, after) = swapping(true);
+/// Runs all commands. The directories are swapped after each question that the server asks, in
+/// turns.
+fn swap_at_each_moment(server: &Server, after: &AtomicUsize) {
     let home = server.home.path();
     for commands in COMMANDS {
         for (at, moment) in (0..commands.len()).flat_map(|at| (0..8).map(move |n| (at, n))) {
@@ -199,9 +213,7 @@ fn what_was_checked_is_what_is_used() {
                 told += &run(&mut client, command);
             }
             let is_swapped = after.swap(0, SeqCst) == 0 && moment > 0;
-            for secret in [PROTECTED, "only-there", "1999", &PROTECTED_SIZE.to_string()] {
-                assert!(!told.contains(secret), "{commands:?} {moment}: {told}");
-            }
+            assert_tells_nothing(&told, &format!("{commands:?} {moment}"));
             assert_eq!(vault(home), before, "{commands:?} {moment}");
             // Who asks once only has asked before the operation.
             assert!(
@@ -215,10 +227,46 @@ fn what_was_checked_is_what_is_used() {
     }
 }
 
+#[test]
+fn what_was_checked_is_what_is_used() {
+    let (server, after) = swapping(true, |_| {});
+    swap_at_each_moment(&server, &after);
+}
+
+/// A file system of one's own that opens files with the stock body, or looks where they are by
+/// itself.
+struct Own {
+    looks: bool,
+}
+
+impl AbstractedFS for Own {
+    fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
+        if self.looks && mode == OpenMode::Read {
+            let file = fs::File::open(path)?;
+            // Good enough here, where nobody else renames.
+            return match fs.permits(path, &fs::canonicalize(path)?) {
+                true => Ok(Box::new(LocalFile::new(file, path))),
+                false => Err(FSError::NotPermitted),
+            };
+        }
+        local::open(fs, path, mode)
+    }
+}
+
+#[test]
+fn file_systems_of_ones_own_ask_too() {
+    for looks in [false, true] {
+        let (server, after) = swapping(true, move |config| {
+            config.set_abstracted_fs(Own { looks });
+        });
+        swap_at_each_moment(&server, &after);
+    }
+}
+
 /// The swap does harm where the operations do not ask again: the test above tests something.
 #[test]
 fn without_the_second_question_the_swap_does_harm() {
-    let (server, after) = swapping(false);
+    let (server, after) = swapping(false, |_| {});
     let mut client = server.login();
     after.store(1, SeqCst);
     let told = run(&mut client, "RETR x/y/l/secret");
@@ -233,7 +281,7 @@ fn without_the_second_question_the_swap_does_harm() {
 /// RNTO renames what RNFR has named, or nothing.
 #[test]
 fn rnto_does_not_rename_what_another_session_puts_there() {
-    let (server, _) = swapping(true);
+    let (server, _) = swapping(true, |_| {});
     let home = server.home.path();
     fs::create_dir_all(server.path("x/other/l")).unwrap();
     server.write("x/other/l/secret", "other");
@@ -271,7 +319,7 @@ fn rnto_does_not_rename_what_another_session_puts_there() {
 /// A link to a directory of which the user may know nothing is listed as a link.
 #[test]
 fn listings_do_not_tell_about_the_targets_of_links() {
-    let (server, _) = swapping(true);
+    let (server, _) = swapping(true, |_| {});
     symlink("../vault/secret", server.path("x/link")).unwrap();
     symlink("y/l/secret", server.path("x/open")).unwrap();
     let mut client = server.login();
@@ -375,9 +423,7 @@ fn work(server: &Threads, seen: &Mutex<Seen>, end: Instant) {
     while !is_over() {
         for command in COMMANDS.iter().flat_map(|commands| commands.iter()) {
             let told = run(&mut client, command);
-            for secret in [PROTECTED, "only-there", "1999", &PROTECTED_SIZE.to_string()] {
-                assert!(!told.contains(secret), "{command}: {told}");
-            }
+            assert_tells_nothing(&told, command);
             let mut seen = seen.lock().unwrap();
             seen.refused += usize::from(told.contains("Not enough privileges"));
             seen.public += usize::from(command.starts_with("RETR") && told.contains("226"));

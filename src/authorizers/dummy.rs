@@ -163,6 +163,9 @@ impl DummyAuthorizer {
     /// overrides apply to a path, the one that was added first decides. A second override of
     /// the same directory replaces the first.
     ///
+    /// They hold for the path where a file really is. Neither links nor directories that somebody
+    /// swaps during an operation lead around them.
+    ///
     /// # Errors
     /// There is no such user, directory or permission; or the directory is the home itself, or
     /// not below it.

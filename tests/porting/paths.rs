@@ -374,7 +374,9 @@ fn members() {
     let _ = <dyn ftpdlib::authorizers::Authorizer>::get_msg_login;
     let _ = <dyn ftpdlib::authorizers::Authorizer>::get_msg_quit;
     let _ = <dyn ftpdlib::authorizers::Authorizer>::get_perms;
+    let _ = <dyn ftpdlib::authorizers::Authorizer>::has_overrides;
     let _ = <dyn ftpdlib::authorizers::Authorizer>::has_perm;
+    let _ = <dyn ftpdlib::authorizers::Authorizer>::has_perm_at;
     let _ = <dyn ftpdlib::authorizers::Authorizer>::has_user;
     let _ = <dyn ftpdlib::authorizers::Authorizer>::impersonate_user;
     let _ = <dyn ftpdlib::authorizers::Authorizer>::terminate_impersonation;
@@ -401,6 +403,7 @@ fn members() {
     let _ = <dyn ftpdlib::filesystems::AbstractedFS>::get_user_by_uid;
     let _ = <dyn ftpdlib::filesystems::AbstractedFS>::getmtime;
     let _ = <dyn ftpdlib::filesystems::AbstractedFS>::getsize;
+    let _ = <dyn ftpdlib::filesystems::AbstractedFS>::hold;
     let _ = <dyn ftpdlib::filesystems::AbstractedFS>::initial_cwd;
     let _ = <dyn ftpdlib::filesystems::AbstractedFS>::isdir;
     let _ = <dyn ftpdlib::filesystems::AbstractedFS>::isfile;
