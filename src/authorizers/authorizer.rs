@@ -92,7 +92,8 @@ pub trait Authorizer: Send + Sync {
     /// home, wherever links lead, but its links are *not* resolved: in a directory `up` that
     /// links to `..` the path is `/home/joe/up/file`. If you restrict directories, resolve the
     /// path first, as [`DummyAuthorizer`](super::DummyAuthorizer) does, or a link bypasses you.
-    /// (The restricted directory itself must be given without links.)
+    /// (The restricted directory itself must be given without links.) The operation asks
+    /// [`has_perm_at`](Self::has_perm_at) in addition, when it has the directory in its hands.
     ///
     /// ```
     /// # use std::path::Path;
