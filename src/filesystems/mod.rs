@@ -8,7 +8,9 @@
 //! real path is a `&Path` of the system. The two are never mixed; both are bytes, not
 //! necessarily UTF-8.
 //!
-//! This module knows nothing of sessions, replies or permissions.
+//! This module knows nothing of sessions, replies or permissions. Before an operation uses a
+//! file, it asks the question that the caller has left in [`FSState`] about the path of the
+//! command, if there is one.
 
 mod abstracted;
 mod checks;
