@@ -6,7 +6,6 @@ use super::judge::Judge;
 use super::lines::Reply;
 use super::names;
 use super::session::{ALL_FACTS, Command, Conn, Due, Port, Stage};
-use super::transfer::Payload;
 use super::verbs;
 use crate::plan::scene::{Encoding, Tls};
 
