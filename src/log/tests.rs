@@ -1,5 +1,7 @@
 //! Unit tests of the log.
 
+use std::time::UNIX_EPOCH;
+
 use super::*;
 
 /// Remembers each write.
