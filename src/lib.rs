@@ -269,6 +269,7 @@ macro_rules! pages {
         /// [program]: crate::docs::program
         /// [workers]: crate::docs::program#workers-threads-and-processes
         /// [end]: crate::docs::program#how-the-server-ends
+        /// [log-lines]: crate::docs::program#log
         /// [security]: crate::docs::program#security
         /// [configuration]: crate::docs::configuration
         /// [ftps]: crate::docs::ftps

@@ -5,9 +5,14 @@
 //! a line looks and how it is written. The text of a line comes from the code that logs it.
 //!
 //! A log line is always one line, whatever a client sends, and it has no effect on a terminal: see
-//! [`escape`]. A line that cannot be written to standard error is dropped, and the server goes on.
+//! [`escape`].
+//!
+//! While a server serves, no line waits for the program that reads standard error: a terminal that
+//! was stopped, a full pipe, a slow reader. A limited number of lines waits in memory. Lines beyond
+//! that are dropped, and a line says how many as soon as there is room again.
 
 mod format;
+mod lines;
 
 use std::borrow::Cow;
 use std::env;
@@ -15,11 +20,13 @@ use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use log::{Log, Metadata, Record};
 
 pub use self::format::{LogFormatter, escape};
+use self::lines::LineBuffer;
+use crate::sys::StandardError;
 
 #[doc(no_inline)]
 pub use log::{Level, LevelFilter, SetLoggerError};
@@ -38,9 +45,12 @@ pub fn config_logging(level: LevelFilter) -> Result<(), SetLoggerError> {
         StderrLogger {
             terminal,
             output: Mutex::new(Output {
-                formatter: LogFormatter::new(terminal && colours_allowed()),
-                lines: LineBuffer::new(io::stderr()),
+                lines: LineBuffer::new(
+                    StandardError::new(),
+                    LogFormatter::new(terminal && colours_allowed()),
+                ),
                 written: None,
+                has_looked: false,
             }),
         }
     });
@@ -49,15 +59,14 @@ pub fn config_logging(level: LevelFilter) -> Result<(), SetLoggerError> {
     Ok(())
 }
 
-/// Writes the lines that were gathered. Takes a few nanoseconds if there are none.
+/// Writes the lines that were gathered, as far as standard error takes them without waiting. Takes a
+/// few nanoseconds if there are none.
 ///
 /// Lines of level info are gathered and written together, unless standard error is a terminal or
 /// the level is debug. Gathering begins with the first call of this function: the caller promises
 /// to call it again soon, as the event loop does in each turn. [`write_through`] ends it.
 pub fn flush() {
-    if !GATHERING.load(Ordering::Relaxed) {
-        GATHERING.store(true, Ordering::Relaxed);
-    }
+    gather();
     if PENDING.load(Ordering::Relaxed) {
         write_pending();
     }
@@ -67,29 +76,96 @@ pub fn flush() {
 /// within [`GATHER_TIME`] are written together. If lines wait, returns when to call again at the
 /// latest.
 pub(crate) fn flush_in_time(now: Instant) -> Option<Instant> {
-    if !GATHERING.load(Ordering::Relaxed) {
-        GATHERING.store(true, Ordering::Relaxed);
-    }
+    gather();
     if !PENDING.load(Ordering::Relaxed) {
         return None;
     }
     let logger = LOGGER.get()?;
     let mut output = logger.lock();
     let due = output.written.map(|written| written + GATHER_TIME);
+    let due = due.max(output.lines.refused_until());
     if let Some(due) = due.filter(|due| *due > now) {
         return Some(due);
     }
     output.written = Some(now);
     output.lines.flush();
-    PENDING.store(false, Ordering::Relaxed);
-    None
+    output.tell_pending();
+    let waits = PENDING.load(Ordering::Relaxed);
+    output.lines.refused_until().filter(|_| waits)
+}
+
+/// For a process without a loop: writes the lines that standard error has not taken before, if it
+/// is time to try again. If lines wait, returns when to call again at the latest.
+pub(crate) fn retry() -> Option<Instant> {
+    if PENDING.load(Ordering::Relaxed) {
+        write_pending();
+    }
+    let waits = PENDING.load(Ordering::Relaxed);
+    let logger = LOGGER.get().filter(|_| waits)?;
+    logger.lock().lines.refused_until()
 }
 
 /// Writes the lines that were gathered, and from now on writes each line at once: call it when a
 /// loop has ended, or before a fork. The next [`flush`] starts the gathering again.
+///
+/// It waits for the program that reads standard error, but at most a second, and a quarter of a
+/// second while that program reads nothing. Then the lines are dropped.
 pub fn write_through() {
     GATHERING.store(false, Ordering::Relaxed);
-    write_pending();
+    if let Some(logger) = LOGGER.get() {
+        let mut output = logger.lock();
+        output.lines.finish();
+        output.has_looked = false;
+        output.tell_pending();
+    }
+}
+
+/// Writes text to standard error as it is, after the lines of the log. It waits as
+/// [`write_through`] does, if [`config_logging`] was called.
+pub fn write_plain(text: &str) {
+    let Some(logger) = LOGGER.get() else {
+        // If standard error is closed, there is no other place to report to.
+        let _ = io::stderr().write_all(text.as_bytes());
+        return;
+    };
+    let mut output = logger.lock();
+    output.look();
+    output.lines.finish_with(text);
+    output.tell_pending();
+}
+
+/// This process is about to fork: writes what standard error takes without waiting. The new process
+/// calls [`after_fork`].
+pub(crate) fn before_fork() {
+    GATHERING.store(false, Ordering::Relaxed);
+    let first = !SHARED.swap(true, Ordering::Relaxed);
+    if let Some(logger) = LOGGER.get() {
+        let mut output = logger.lock();
+        output.has_looked &= !first;
+        output.look();
+        output.lines.flush();
+        output.tell_pending();
+    }
+}
+
+/// In a new process: the lines that still wait are those of its parent.
+pub(crate) fn after_fork() {
+    if let Some(logger) = LOGGER.get() {
+        let mut output = logger.lock();
+        output.lines.forget();
+        output.tell_pending();
+    }
+}
+
+/// The caller flushes soon: from now on lines are gathered.
+fn gather() {
+    if GATHERING.load(Ordering::Relaxed) {
+        return;
+    }
+    GATHERING.store(true, Ordering::Relaxed);
+    if let Some(logger) = LOGGER.get() {
+        logger.lock().look();
+    }
 }
 
 /// The logger that [`config_logging`] installs.
@@ -99,10 +175,26 @@ struct StderrLogger {
 }
 
 struct Output {
-    formatter: LogFormatter,
-    lines: LineBuffer<io::Stderr>,
+    lines: LineBuffer<StandardError>,
     /// When [`flush_in_time`] last wrote.
     written: Option<Instant>,
+    /// Whether it is known what standard error is.
+    has_looked: bool,
+}
+
+impl Output {
+    /// Finds out how to write without waiting. A program may replace standard error before it
+    /// serves, so this is not done earlier.
+    fn look(&mut self) {
+        if !std::mem::replace(&mut self.has_looked, true) {
+            self.lines.out.look(SHARED.load(Ordering::Relaxed));
+        }
+    }
+
+    /// To be called after each use of the lines.
+    fn tell_pending(&self) {
+        PENDING.store(!self.lines.is_idle(), Ordering::Relaxed);
+    }
 }
 
 impl StderrLogger {
@@ -129,14 +221,8 @@ impl Log for StderrLogger {
         let at_once = watched || level <= Level::Warn || !GATHERING.load(Ordering::Relaxed);
 
         let mut output = self.lock();
-        let Output {
-            formatter, lines, ..
-        } = &mut *output;
-        lines.push(|line| formatter.format(level, SystemTime::now(), &message, line));
-        if at_once {
-            lines.flush();
-        }
-        PENDING.store(!lines.pending.is_empty(), Ordering::Relaxed);
+        output.lines.push(level, &message, at_once);
+        output.tell_pending();
     }
 
     fn flush(&self) {
@@ -144,49 +230,12 @@ impl Log for StderrLogger {
     }
 }
 
-/// Whole lines that wait to be written to `out`, at most [`GATHERED`] bytes.
-struct LineBuffer<W> {
-    out: W,
-    pending: Vec<u8>,
-}
-
-impl<W: Write> LineBuffer<W> {
-    fn new(out: W) -> Self {
-        let pending = Vec::new();
-        Self { out, pending }
-    }
-
-    /// Adds the line that `write` appends. If the lines would be too many, the earlier ones are
-    /// written first, so that no line is divided between two writes.
-    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.pending.len();
-        write(&mut self.pending);
-        if self.pending.len() > GATHERED {
-            let line = self.pending.split_off(start);
-            self.flush();
-            self.pending = line;
-        }
-        if self.pending.len() >= GATHERED {
-            self.flush();
-        }
-    }
-
-    /// Writes all lines. Lines that cannot be written (a closed pipe, a full disk) are lost: there
-    /// is no other place to report to.
-    fn flush(&mut self) {
-        if !self.pending.is_empty() {
-            let _ = self.out.write_all(&self.pending);
-            self.pending.clear();
-            self.pending.shrink_to(GATHERED);
-        }
-    }
-}
-
-fn write_pending() {
+/// As [`flush`], for a caller that does not promise to call again.
+pub(crate) fn write_pending() {
     if let Some(logger) = LOGGER.get() {
         let mut output = logger.lock();
         output.lines.flush();
-        PENDING.store(false, Ordering::Relaxed);
+        output.tell_pending();
     }
 }
 
@@ -217,13 +266,12 @@ fn colours_allowed() -> bool {
 static LOGGER: OnceLock<StderrLogger> = OnceLock::new();
 /// Whether lines are gathered, because a caller of [`flush`] writes them.
 static GATHERING: AtomicBool = AtomicBool::new(false);
+/// Whether several processes write to standard error.
+static SHARED: AtomicBool = AtomicBool::new(false);
 /// Whether there are lines to write.
 static PENDING: AtomicBool = AtomicBool::new(false);
 /// How long a line may wait for other lines.
 const GATHER_TIME: Duration = Duration::from_millis(20);
-/// How many bytes of lines are written together at most.
-const GATHERED: usize = 8192;
-
 /// The target of every record of this crate.
 pub(crate) const TARGET: &str = "ftpdlib";
 

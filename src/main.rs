@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ftpdlib::handlers::StockHandler;
-use ftpdlib::log::{config_logging, escape, write_through};
+use ftpdlib::log::{config_logging, escape, write_plain, write_through};
 use ftpdlib::{FTPConfig, FTPServer, MultiprocessFTPServer, ThreadedFTPServer, TlsError, strerror};
 use log::{LevelFilter, error, info, warn};
 use signal_hook::consts::signal::SIGXFSZ;
@@ -193,10 +193,8 @@ fn percent_encode(text: &str) -> String {
 
 /// Prints an error as one line and returns the exit status.
 fn fail(status: u8, text: &str) -> ExitCode {
-    write_through();
     // If standard error is closed, the status still says that there was an error.
-    let line = format!("ftpdlib: error: {}\n", escape(text));
-    let _ = io::stderr().write_all(line.as_bytes());
+    write_plain(&format!("ftpdlib: error: {}\n", escape(text)));
     ExitCode::from(status)
 }
 

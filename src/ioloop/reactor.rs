@@ -196,7 +196,7 @@ impl IOLoop {
             }
         }
         self.core.slots.clear();
-        crate::log::flush();
+        crate::log::write_pending();
     }
 
     /// The time by the loop's clock.

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 
 use super::restarts::Restarts;
 use super::signals::Signals;
-use crate::log::{TARGET, write_through};
+use crate::log::{TARGET, after_fork, before_fork, retry};
 use crate::sys::{self, Fork, Pid};
 use crate::time::after;
 
@@ -34,7 +34,7 @@ pub enum Role {
 /// After SIGTERM or SIGINT the workers have 5 s to end, then they are killed. A second
 /// signal is passed on as SIGQUIT, because a terminal sends the first one to the workers,
 /// too. If the master is killed, its workers get SIGTERM (on Linux only). If the master is
-/// stuck, for example because no process reads its log, SIGALRM ends it.
+/// stuck, SIGALRM ends it.
 ///
 /// In a worker SIGTERM, SIGINT and SIGHUP have no effect until the worker handles them, as
 /// [`FTPServer::serve_forever`](crate::FTPServer::serve_forever) does.
@@ -193,14 +193,14 @@ impl<'a> Master<'a> {
                 Worker::Due { at, pause } if at <= now => pause,
                 _ => continue,
             };
-            // Both processes would write what the log still holds.
-            write_through();
+            before_fork();
             match sys::fork() {
                 Ok(Fork::Parent(pid)) => {
                     let since = now;
                     self.workers[number] = Worker::Running { pid, since, pause };
                 }
                 Ok(Fork::Child) => {
+                    after_fork();
                     self.signals.leave();
                     sys::signal_at_death_of_parent(parent, SIGTERM)?;
                     return Ok(Some(number));
@@ -222,13 +222,14 @@ impl<'a> Master<'a> {
         self.restarts.is_none() && self.workers.iter().all(due)
     }
 
-    /// Sleeps until a signal comes, a worker is due or the time of the end is over.
+    /// Sleeps until a signal comes, a worker is due, the time of the end is over, or lines of the
+    /// log may be written that wait for room.
     fn sleep(&mut self) {
         let due = self.workers.iter().filter_map(|worker| match worker {
             Worker::Due { at, .. } => Some(*at),
             _ => None,
         });
-        let next = due.chain(self.kill_at).min();
+        let next = due.chain(self.kill_at).chain(retry()).min();
         self.signals.wait(next);
     }
 

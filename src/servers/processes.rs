@@ -16,7 +16,7 @@ use super::accept::{NewConnection, Shortage, StartSession};
 use crate::handlers::FTPHandler;
 use crate::ioloop::{IOLoop, Io};
 use crate::limits::{Admission, Slot};
-use crate::log::{TARGET, write_through};
+use crate::log::{TARGET, after_fork, before_fork, write_through};
 use crate::server_state::host_names::{HostName, HostNames};
 use crate::sys::{self, Fork, HeldSignals, Pid};
 
@@ -108,8 +108,7 @@ impl Processes {
     pub(super) fn fork_all(&mut self, ioloop: &mut IOLoop) -> Option<(NewConnection, HeldSignals)> {
         let parent = sys::own_pid();
         while let Ok(connection) = self.connections.try_recv() {
-            // Both processes would write what the log still holds.
-            write_through();
+            before_fork();
             // Until the new process handles signals itself, the handlers that it inherits
             // would report them to this process.
             let held = HeldSignals::new();
@@ -119,6 +118,7 @@ impl Processes {
                     self.shortage.end();
                 }
                 Ok(Fork::Child) => {
+                    after_fork();
                     // The slots belong to the parent.
                     mem::forget(mem::take(&mut self.children));
                     // Close the sockets of the other connections in this process.
@@ -151,7 +151,7 @@ impl Processes {
 
     fn ask(&mut self, name: Arc<HostName>) {
         let parent = sys::own_pid();
-        write_through();
+        before_fork();
         let _held = HeldSignals::new();
         match (self.fork)() {
             Ok(Fork::Parent(pid)) => self.questions.push(Question {
@@ -160,6 +160,7 @@ impl Processes {
                 since: Instant::now(),
             }),
             Ok(Fork::Child) => {
+                after_fork();
                 // The slots belong to the parent.
                 mem::forget(mem::take(&mut self.children));
                 // It has the sockets of its parent, so it must not outlive it.

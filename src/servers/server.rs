@@ -146,7 +146,7 @@ impl FTPServer {
     /// [`drain_timeout`](Self::set_drain_timeout). A second signal ends all of them at
     /// once.
     ///
-    /// If the process is stuck then (in a hook, on a disk, in a log that nobody reads), it
+    /// If the process is stuck then (in a hook, on a disk, in a logger that waits), it
     /// is ended by force, with 128 plus the signal as its status: one second later, or half
     /// a second after the second signal. SIGALRM and its timer are used for that.
     ///

@@ -1,4 +1,4 @@
-//! Ends a process that is stuck: in a hook, on a disk, or on a log that nothing reads.
+//! Ends a process that is stuck: in a hook, on a disk, or in a logger that waits.
 //! Its loop does not run then, so it notices no signal; but its signal handlers still run.
 //!
 //! The handlers here use only atomics, `getppid` and `_exit`, which POSIX allows in a

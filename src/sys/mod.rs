@@ -20,6 +20,7 @@ pub(crate) mod process_for_tests;
 mod rlimit;
 mod shared;
 mod socket;
+mod stderr;
 
 pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
 pub(crate) use dir::{DirReader, LARGE_BUFFER};
@@ -41,3 +42,4 @@ pub(crate) use socket::{
     INHERITS_OPTIONS, connect, control_options, has_room, listen, listen_anywhere, listen_beside,
     share_port,
 };
+pub(crate) use stderr::{StandardError, WHOLE};

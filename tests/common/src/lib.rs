@@ -23,6 +23,7 @@ mod program;
 pub mod reactor;
 mod server;
 mod socket;
+mod terminal;
 mod tls;
 mod transfers;
 mod users;
@@ -41,6 +42,7 @@ pub use self::mode::Mode;
 pub use self::program::{Program, address_in, signal, tls_args};
 pub use self::server::{Server, config};
 pub use self::socket::{Socket, reset, reset_when_dropped, set_deadlines};
+pub use self::terminal::Terminal;
 pub use self::tls::{
     ALERT, Carried, certfile, client_config, client_configs_with, client_hello, each_version,
     expect_tls_end, serve, with_tls,

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::{Client, Mode, PASSWORD, USER, certfile, wait_for};
+use crate::{Client, Mode, PASSWORD, Terminal, USER, certfile, wait_for};
 
 /// A server program in its own process. The process and its children end when this value
 /// is dropped.
@@ -24,8 +25,10 @@ pub struct Program {
     mode: Mode,
     child: std::process::Child,
     log: Arc<Mutex<Vec<u8>>>,
+    /// Whether nothing reads what it logs.
+    is_unread: Arc<AtomicBool>,
     /// Reads the log.
-    reader: JoinHandle<()>,
+    reader: Option<JoinHandle<()>>,
     /// Kept as long as the program may read it.
     certfile: Option<NamedTempFile>,
 }
@@ -66,36 +69,80 @@ impl Program {
             .process_group(0)
             .spawn()
             .unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
         let mut stderr = child.stderr.take().unwrap();
-        let lines = Arc::clone(&log);
+        let mut program = Self::new(child, home);
+        let (lines, pauses) = (Arc::clone(&program.log), Arc::clone(&program.is_unread));
         let reader = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(size @ 1..) = stderr.read(&mut chunk) {
+                while pauses.load(SeqCst) {
+                    std::thread::park_timeout(Duration::from_millis(2));
+                }
                 lines.lock().unwrap().extend_from_slice(&chunk[..size]);
             }
         });
-        let mut program = Self {
+        program.reader = Some(reader);
+        program.listening()
+    }
+
+    /// Starts such a program on a terminal, which it shares with no other.
+    pub fn on_terminal(program: &str, args: &[&str], home: TempDir) -> (Self, Terminal) {
+        let (terminal, slave) = Terminal::open();
+        let copy = || slave.try_clone().unwrap();
+        let child = Command::new("setsid")
+            .arg("--ctty")
+            .arg(program)
+            .args(args)
+            .current_dir(home.path())
+            .stdin(copy())
+            .stdout(copy())
+            .stderr(copy())
+            .spawn()
+            .unwrap();
+        drop(slave);
+        let program = Self::new(child, home);
+        let lines = Arc::clone(&program.log);
+        terminal.show(move |chunk| lines.lock().unwrap().extend_from_slice(chunk));
+        (program.listening(), terminal)
+    }
+
+    fn new(child: std::process::Child, home: TempDir) -> Self {
+        Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             home,
             mode: Mode::Clear,
             child,
-            log,
-            reader,
+            log: Arc::default(),
+            is_unread: Arc::default(),
+            reader: None,
             certfile: None,
-        };
+        }
+    }
+
+    /// Waits until it listens.
+    fn listening(mut self) -> Self {
         let mut address = None;
         wait_for("the program", || {
-            address = address_in(&program.log());
+            address = address_in(&self.log());
             address.is_some()
         });
-        program.address = address.unwrap();
-        program
+        self.address = address.unwrap();
+        self
     }
 
     /// Returns what it has logged so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
+    }
+
+    /// From now on, nothing reads what it logs: its pipe becomes full.
+    pub fn stop_reading(&self) {
+        self.is_unread.store(true, SeqCst);
+    }
+
+    /// What it logs is read again.
+    pub fn go_on_reading(&self) {
+        self.is_unread.store(false, SeqCst);
     }
 
     /// Waits until the log contains this.
@@ -183,7 +230,10 @@ impl Program {
             status.is_some()
         });
         wait_for("the end of all", || group_members(self.pid()) == 0);
-        wait_for("the end of the log", || self.reader.is_finished());
+        let is_read = |reader: &JoinHandle<()>| reader.is_finished();
+        wait_for("the end of the log", || {
+            self.is_unread.load(SeqCst) || self.reader.as_ref().is_none_or(is_read)
+        });
         status.unwrap()
     }
 
