@@ -13,6 +13,7 @@
 
 mod format;
 mod lines;
+mod seldom;
 
 use std::borrow::Cow;
 use std::env;
@@ -24,8 +25,10 @@ use std::time::{Duration, Instant};
 
 use log::{Log, Metadata, Record};
 
+pub(crate) use self::format::escape_name;
 pub use self::format::{LogFormatter, escape};
 use self::lines::LineBuffer;
+pub(crate) use self::seldom::Seldom;
 use crate::sys::StandardError;
 
 #[doc(no_inline)]

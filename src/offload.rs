@@ -15,7 +15,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::log::TARGET;
+use crate::log::Seldom;
 
 /// The error of [`FTPSession::offload`](crate::FTPSession::offload) if too many jobs wait
 /// already.
@@ -187,7 +187,7 @@ impl Threads {
                 Ok(_detached) => state.threads += 1,
                 Err(err) if state.threads == 0 => {
                     drop(state);
-                    log::warn!(target: TARGET, "cannot start a thread for jobs: {err}");
+                    NO_THREAD.warn(format_args!("cannot start a thread for jobs: {err}"));
                     return Err(PoolFull);
                 }
                 // The threads that run already will run it.
@@ -262,6 +262,9 @@ impl Queue {
         Some(job)
     }
 }
+
+/// A client may cause these warnings again and again.
+static NO_THREAD: Seldom = Seldom::new();
 
 /// There are as many threads as cores, within these bounds: jobs may wait for a disk or
 /// for another server.

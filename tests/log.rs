@@ -3,6 +3,8 @@
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::io::Write;
+
 use testkit::{Client, Mode, PASSWORD, Program, USER, wait_for};
 
 const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
@@ -128,4 +130,114 @@ fn a_stopped_terminal_stops_no_session() {
         });
         program.stop();
     }
+}
+
+// --- what a client repeats
+
+/// The messages of the lines with this text, after the prefix of the session.
+fn messages(program: &Program, text: &str) -> Vec<String> {
+    let log = program.log();
+    let lines = log.lines().filter(|line| line.contains(text));
+    lines
+        .map(|line| line.split_once("-[user] ").unwrap().1.to_owned())
+        .collect()
+}
+
+/// How many lines of a kind are written.
+const FEW: usize = 10;
+
+#[test]
+fn refusals_are_counted() {
+    let program = start(&[]);
+    let mut client = program.login();
+    let long = "x".repeat(3000);
+    let refusals = [
+        (
+            "PORT 10,0,0,1,4,1",
+            501,
+            "to foreign address 10.0.0.1:1025.",
+        ),
+        (
+            "EPRT |1|10.0.0.1|1026|",
+            501,
+            "to foreign address 10.0.0.1:1026.",
+        ),
+        (
+            "PORT 127,0,0,1,0,22",
+            501,
+            "privileged port \"22\" refused.",
+        ),
+        ("RETR no", 550, "RETR "),
+        ("STOR no/no", 550, "STOR "),
+        ("LIST no", 550, "LIST "),
+        ("DELE no", 550, "DELE "),
+        ("CWD no", 550, "CWD "),
+        (&long, 500, "Command too long."),
+    ];
+    for (command, code, _) in refusals {
+        for _ in 0..20 {
+            client.send(format!("{command}\r\n").repeat(10));
+            (0..10).for_each(|_| drop(client.expect_reply(code)));
+        }
+    }
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    program.expect_log("FTP session closed (disconnect).");
+    // Both commands are refused by the same code.
+    for (_, _, text) in refusals {
+        let foreign = text.starts_with("to foreign");
+        let text = if foreign { "to foreign" } else { text };
+        let found = messages(&program, text);
+        assert_eq!(found.len(), FEW + 1, "{found:?}");
+        let count = if foreign { 400 } else { 200 };
+        let last = format!("{} (repeated {} times)", found[FEW - 1], count - FEW);
+        assert_eq!(found[FEW], last);
+    }
+    program.stop();
+}
+
+/// Another host may connect to a passive port again and again.
+#[test]
+fn foreign_connections_are_counted() {
+    let program = start(&[]);
+    let mut client = program.login();
+    let address = testkit::parse_227(&client.expect(227, "PASV"));
+    for _ in 0..FEW + 5 {
+        let mut foreign = testkit::connect_data_from("127.0.0.2", address);
+        assert!(testkit::read_all(&mut foreign).is_empty());
+    }
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    program.expect_log("FTP session closed (disconnect).");
+    let found = messages(
+        &program,
+        "Rejected data connection from foreign address 127.0.0.2",
+    );
+    assert_eq!(found.len(), FEW + 1, "{found:?}");
+    assert!(found[FEW].ends_with(" (repeated 5 times)"), "{found:?}");
+    program.stop();
+}
+
+#[test]
+fn failed_handshakes_are_counted() {
+    let program = Program::start(FTPDLIB, Mode::Tls13, &[]);
+    let mut client = program.login();
+    for _ in 0..FEW + 5 {
+        let address = testkit::parse_227(&client.expect(227, "PASV"));
+        let mut data = std::net::TcpStream::connect(address).unwrap();
+        testkit::set_deadlines(&data);
+        data.write_all(b"this is no handshake, whatever it is")
+            .unwrap();
+        client.begin("LIST");
+        client.expect_reply(522);
+    }
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    program.expect_log("FTP session closed (disconnect).");
+    for text in ["SSL handshake on the data channel failed", "LIST "] {
+        let found = messages(&program, text);
+        assert_eq!(found.len(), FEW + 1, "{found:?}");
+        assert!(found[FEW].ends_with(" (repeated 5 times)"), "{found:?}");
+    }
+    program.stop();
 }

@@ -6,6 +6,8 @@
 mod data;
 #[path = "testing/determinism.rs"]
 mod determinism;
+#[path = "testing/log.rs"]
+mod log;
 #[path = "testing/place.rs"]
 mod place;
 #[path = "testing/replies.rs"]

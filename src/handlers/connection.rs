@@ -11,6 +11,7 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use log::Level;
 use mio::Interest;
 
 use super::commands::login::{self, LoginAnswer};
@@ -183,7 +184,8 @@ impl<H: FTPHandler + 'static> Connection<H> {
         io.return_buffer(lent.buffer);
         io.return_pipe(lent.pipe);
         if let Some(note) = note {
-            self.session.as_transfer_user(|s| s.log(note));
+            let session = &mut self.session;
+            session.as_transfer_user(|s| s.log_seldom(Level::Info, note));
         }
         Some(drive)
     }

@@ -35,6 +35,7 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
         s.login.next_timeout(),
         data,
         s.next_timer(),
+        s.repeats_due(),
     ]
     .into_iter()
     .flatten()
@@ -105,6 +106,9 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         DataState::Connecting(active) if due(active.deadline) => h.handle_active_timeout(s),
         _ => {}
     }
+    if due(s.repeats_due()) {
+        s.report_repeats(false);
+    }
     // A hook may set a timer that is due at once. It can wait for the next turn.
     for _ in 0..TIMERS_MAX {
         match s.take_due_timer() {
@@ -154,6 +158,7 @@ pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: 
         3 => pending::forget(h, s, None),
         4 => login::drop_refusal(h, s),
         _ => {
+            s.report_repeats(true);
             s.log("FTP session closed (disconnect).");
             if s.greeted {
                 h.on_disconnect(s);

@@ -26,7 +26,7 @@ pub fn log_cmd(s: &FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &st
     let arg = arg.to_text();
     let arg = arg.trim();
     if code >= 400 {
-        s.log(format_args!("{cmd} {arg} {code} {}", repr(text)));
+        s.log_refused(cmd, format_args!("{cmd} {arg} {code} {}", repr(text)));
     } else {
         s.log(format_args!("{cmd} {arg} {code}"));
     }
@@ -48,8 +48,8 @@ pub(super) fn respond_to_transfer(
     }
     let (code, text) = (reply.code, repr(&reply.text));
     match path {
-        Some(path) => s.log(format_args!("{cmd} {} {code} {text}", path.display())),
-        None => s.log(format_args!("{cmd} {code} {text}")),
+        Some(path) => s.log_refused(cmd, format_args!("{cmd} {} {code} {text}", path.display())),
+        None => s.log_refused(cmd, format_args!("{cmd} {code} {text}")),
     }
     s.respond(reply);
 }

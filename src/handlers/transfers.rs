@@ -321,7 +321,7 @@ fn end<H: Hooks + ?Sized>(
     } = *open;
     channel.now = s.now;
     if let Some(note) = channel.note.take() {
-        s.as_transfer_user(|s| s.log(note));
+        s.as_transfer_user(|s| s.log_seldom(Level::Info, note));
     }
     if matches!(outcome, Outcome::Complete) && channel.stream.is_secure() {
         // A client that sees the end must know that nothing was cut off.

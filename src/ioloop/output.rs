@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::producer::{More, Producer};
 use super::stream::Stream;
+use crate::log::Seldom;
 
 /// The output that is not sent yet: first bytes, then producers and the bytes behind them.
 #[derive(Default)]
@@ -112,7 +113,9 @@ impl Output {
             Some(Item::Producer(mut producer)) => {
                 let more = producer.more(&mut self.bytes).unwrap_or_else(|err| {
                     // The producer has failed, and not the connection: go on with what follows.
-                    log::warn!(target: crate::log::TARGET, "a producer failed, so its output ends early: {err}");
+                    FAILED.warn(format_args!(
+                        "a producer failed, so its output ends early: {err}"
+                    ));
                     More::End
                 });
                 if more == More::Yes {
@@ -129,6 +132,9 @@ impl Output {
         Ok(true)
     }
 }
+
+/// A client may cause these warnings again and again.
+static FAILED: Seldom = Seldom::new();
 
 /// How long one call makes output.
 const OUTPUT_TIME: Duration = Duration::from_millis(1);

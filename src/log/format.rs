@@ -40,6 +40,22 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// Replaces `'`, `[` and `]` in the name of a user, besides what [`escape`] replaces: no name can end
+/// where the log shows it, and go on as another part of the line.
+pub(crate) fn escape_name(name: &str) -> Cow<'_, str> {
+    if !name.contains(DELIMITERS) {
+        return escape(name);
+    }
+    let mut escaped = String::with_capacity(name.len() + 16);
+    for c in name.chars() {
+        match DELIMITERS.contains(&c) {
+            true => escaped.push_str(&format!("\\x{:02x}", u32::from(c))),
+            false => escaped.push(c),
+        }
+    }
+    Cow::Owned(escape(&escaped).into_owned())
+}
+
 /// A formatter of log lines: pyftpdlib's prefix in its colours, and an escaped message.
 #[derive(Debug, Clone, Default)]
 pub struct LogFormatter {
@@ -104,3 +120,6 @@ fn is_unsafe(c: char) -> bool {
             | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
+
+/// What surrounds the name of a user in the log.
+const DELIMITERS: [char; 3] = ['\'', '[', ']'];

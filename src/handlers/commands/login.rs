@@ -18,6 +18,7 @@ use crate::handlers::session::{Asked, DataState, FTPSession, Leaving, Login, Ref
 use crate::handlers::transfers;
 use crate::ioloop::{ChannelId, Remote};
 use crate::limits::SlotHolder;
+use crate::log::escape_name;
 use crate::proto::reply::Reply;
 use crate::server_state::ServerState;
 use crate::time::after;
@@ -162,7 +163,10 @@ pub fn handle_auth_success<H: Hooks + ?Sized>(
 ) {
     s.login = Login::Done;
     s.respond_message(230, msg_login);
-    s.log(format_args!("USER '{}' logged in.", s.username));
+    s.log(format_args!(
+        "USER '{}' logged in.",
+        escape_name(&s.username)
+    ));
     password.clone_into(&mut s.password);
     // A login without a password must not reset the failure counter.
     if s.username != "anonymous" {
@@ -221,16 +225,23 @@ pub(crate) fn end_refusal<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     } else {
         s.respond(Reply::with(530, text));
     }
-    s.log(format_args!("USER '{username}' failed login."));
+    log_failed(s, &username);
     h.on_login_failed(s, &username, &password);
 }
 
 /// The session ends before the reply to a refused login. The hook is called all the same.
 pub(crate) fn drop_refusal<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     if let Some(refused) = take_refused(s) {
-        s.log(format_args!("USER '{}' failed login.", refused.username));
+        log_failed(s, &refused.username);
         h.on_login_failed(s, &refused.username, &refused.password);
     }
+}
+
+fn log_failed(s: &FTPSession, username: &str) {
+    s.log(format_args!(
+        "USER '{}' failed login.",
+        escape_name(username)
+    ));
 }
 
 fn take_refused(s: &mut FTPSession) -> Option<Box<Refused>> {

@@ -10,7 +10,7 @@ use super::outcome::{Drive, Outcome, TAKEN_OVER};
 use super::payload::{Received, TransferError};
 use crate::error::strerror;
 use crate::ioloop::stream::is_disconnect;
-use crate::log::TARGET;
+use crate::log::Seldom;
 use crate::producers::{More, has_shrunk};
 
 impl DataConnection {
@@ -197,7 +197,7 @@ impl DataChannel {
                 Ok(Some(sent)) => sent,
                 Err(err) if is_disconnect(&err) => return Err(TransferError::Connection(err)),
                 Err(_) if self.tot_bytes_sent == 0 => {
-                    log::warn!(target: TARGET, "sendfile() failed; falling back on using plain send");
+                    FALLS_BACK.warn("sendfile() failed; falling back on using plain send");
                     sending.sendfile_at = None;
                     return Ok(None);
                 }
@@ -284,6 +284,9 @@ impl DataChannel {
         }
     }
 }
+
+/// A client may cause these warnings again and again.
+static FALLS_BACK: Seldom = Seldom::new();
 
 /// A file with so many bytes left is read and sent with one call each in place of `sendfile`: the
 /// end of the connection goes with its bytes in one packet then.

@@ -1,29 +1,93 @@
 //! The log lines of a session.
 
 use std::fmt::Display;
+use std::panic::Location;
 
 use log::Level;
 
+use super::repeats::{Kind, Verdict};
 use super::state::FTPSession;
-use crate::log::{TARGET, escape};
+use crate::log::{TARGET, escape, escape_name};
 
 impl FTPSession {
     /// Logs a message with the prefix of the session.
     pub fn log(&self, message: impl Display) {
-        self.log_at(Level::Info, message);
+        self.write(Level::Info, &message);
     }
 
     /// Logs a line that was received or sent, if the level `debug` is enabled.
     pub fn logline(&self, message: impl Display) {
-        self.log_at(Level::Debug, message);
+        self.write(Level::Debug, &message);
     }
 
     /// Logs a message at `level` with the prefix of the session.
+    ///
+    /// Of the warnings and errors that one place in the code logs, ten in a minute are written. The
+    /// others are counted, and a line says how often the last one was repeated: after the minute, or
+    /// at the end of the session.
+    #[track_caller]
     pub fn log_at(&self, level: Level, message: impl Display) {
+        if level <= Level::Warn {
+            self.log_few(level, Kind::Place(Location::caller()), &message);
+        } else {
+            self.write(level, &message);
+        }
+    }
+
+    /// Logs a message that the client can cause without end, as [`log_at`](Self::log_at) does with
+    /// warnings. Returns whether it was written.
+    #[track_caller]
+    pub(crate) fn log_seldom(&self, level: Level, message: impl Display) -> bool {
+        self.log_few(level, Kind::Place(Location::caller()), &message)
+    }
+
+    /// Logs that a command is refused. The client can cause this without end.
+    pub(crate) fn log_refused(&self, cmd: &str, message: impl Display) {
+        self.log_few(Level::Info, Kind::Refused(cmd), &message);
+    }
+
+    /// Logs a message unless it is one of many of its kind. Returns whether it was written.
+    pub(super) fn log_few(&self, level: Level, kind: Kind<'_>, message: &dyn Display) -> bool {
+        if !log::log_enabled!(target: TARGET, level) {
+            return false;
+        }
+        match self.repeats.count(kind, self.now) {
+            Verdict::Count => return false,
+            Verdict::Write => self.write(level, message),
+            Verdict::WriteAndKeep => {
+                let line = self.line(message);
+                self.repeats.keep(kind, level, &line);
+                log::log!(target: TARGET, level, "{line}");
+            }
+        }
+        true
+    }
+
+    /// When [`report_repeats`](Self::report_repeats) has something to log.
+    pub(crate) fn repeats_due(&self) -> Option<std::time::Instant> {
+        self.repeats.due()
+    }
+
+    /// Logs how many lines of each kind were counted: of those whose time is over, or at the end of
+    /// all.
+    pub(crate) fn report_repeats(&self, at_the_end: bool) {
+        for (level, line, counted) in self.repeats.take((!at_the_end).then_some(self.now)) {
+            log::log!(target: TARGET, level, "{line} (repeated {counted} times)");
+        }
+    }
+
+    fn write(&self, level: Level, message: &dyn Display) {
         if log::log_enabled!(target: TARGET, level) {
-            // Escaped here and not only in the logger, which may be any other one.
-            let line = format!("{} {message}", self.prefix());
-            log::log!(target: TARGET, level, "{}", escape(&line));
+            log::log!(target: TARGET, level, "{}", self.line(message));
+        }
+    }
+
+    fn line(&self, message: &dyn Display) -> String {
+        // Escaped here and not only in the logger, which may be any other one.
+        let line = format!("{} {message}", self.prefix());
+        match escape(&line) {
+            std::borrow::Cow::Owned(escaped) => escaped,
+            std::borrow::Cow::Borrowed(_) => line,
         }
     }
 
@@ -43,7 +107,7 @@ impl FTPSession {
                 "remote_port" => prefix.push_str(&self.remote_port().to_string()),
                 // A client that is not logged in must not choose what the log says.
                 "username" if !self.authenticated() => {}
-                "username" => prefix.push_str(&self.username),
+                "username" => prefix.push_str(&escape_name(cut(&self.username))),
                 _ => prefix.extend(["{", key, "}"]),
             }
             rest = after;
@@ -52,3 +116,12 @@ impl FTPSession {
         prefix
     }
 }
+
+/// The first characters of the name of a user, as many as the prefix shows.
+fn cut(name: &str) -> &str {
+    let end = name.char_indices().nth(NAME_MAX);
+    &name[..end.map_or(name.len(), |(end, _)| end)]
+}
+
+/// How many characters of the name of a user the prefix shows.
+const NAME_MAX: usize = 64;

@@ -7,6 +7,7 @@ mod log;
 mod login;
 mod offload;
 mod parked;
+mod repeats;
 mod replies;
 mod settings;
 mod stage;

@@ -1,9 +1,11 @@
 //! Replies.
 
 use std::borrow::Cow;
+use std::panic::Location;
 
 use log::Level;
 
+use super::repeats::Kind;
 use super::state::FTPSession;
 use crate::log::TARGET;
 use crate::proto::reply::{Reply, sanitize, sanitize_bytes};
@@ -15,32 +17,45 @@ impl FTPSession {
         self.respond_at(Level::Debug, reply);
     }
 
-    /// Sends a reply, and logs it as a warning.
+    /// Sends a reply, and logs it as a warning. As in [`log_at`](Self::log_at), ten of the warnings
+    /// of one place in the code are logged in a minute, and the others are counted.
+    #[track_caller]
     pub fn respond_w_warning(&mut self, reply: impl Into<Reply>) {
         self.respond_at(Level::Warn, reply);
     }
 
-    /// Sends a reply, and logs it at `level` (if `debug` is enabled, as `-> 200 ...`).
+    /// Sends a reply, and logs it at `level` (if `debug` is enabled, as `-> 200 ...`). From level
+    /// info up, the lines of one place in the code are counted as those of
+    /// [`log_at`](Self::log_at).
+    #[track_caller]
     pub fn respond_at(&mut self, level: Level, reply: impl Into<Reply>) {
-        self.send_reply(level, reply.into());
+        self.send_reply(level, reply.into(), Location::caller());
     }
 
     /// Sends and logs a reply. Not generic, so that there is one copy of it.
-    fn send_reply(&mut self, level: Level, mut reply: Reply) {
+    fn send_reply(&mut self, level: Level, mut reply: Reply, place: &'static Location<'static>) {
         if let Cow::Owned(clean) = sanitize(&reply.text) {
             reply.text = clean.into();
         }
         let line = reply.to_string();
         self.push_encoded(line.as_bytes());
         self.chat.push(b"\r\n");
-        if log::log_enabled!(target: TARGET, Level::Debug) {
+        let is_debugged = log::log_enabled!(target: TARGET, Level::Debug);
+        let kind = Kind::Place(place);
+        if level >= Level::Debug {
             self.log_at(level, format_args!("-> {line}"));
-        } else {
-            match reply.has_code() {
-                true => self.log_at(level, &reply.text),
-                // A line without a code: the part that a text would be.
-                false => self.log_at(level, line.get(4..).unwrap_or_default()),
+        } else if is_debugged {
+            // All replies are in this log.
+            if !self.log_few(level, kind, &format_args!("-> {line}")) {
+                self.logline(format_args!("-> {line}"));
             }
+        } else {
+            // In a line without a code: the part that a text would be.
+            let text = match reply.has_code() {
+                true => &*reply.text,
+                false => line.get(4..).unwrap_or_default(),
+            };
+            self.log_few(level, kind, &text);
         }
         self.answer = Some(reply);
     }

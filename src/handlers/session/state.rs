@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::login::{Account, Login};
 use super::parked::Parked;
+use super::repeats::Repeats;
 use super::stage::{ControlTls, DataState, Leaving, Pending, UploadWait};
 use super::timers::{TimerId, Timers};
 use crate::authorizers::{Client, run_as};
@@ -95,6 +96,8 @@ pub struct FTPSession {
     pub(crate) idle: Option<Instant>,
     /// The reply to the command in progress.
     pub(super) answer: Option<Reply>,
+    /// The lines of the log that come again and again.
+    pub(super) repeats: Repeats,
     timers: Option<Box<Timers>>,
 }
 
@@ -158,6 +161,7 @@ impl FTPSession {
             waits_for_room: false,
             parked: None,
             answer: None,
+            repeats: Repeats::default(),
             timers: None,
         }
     }

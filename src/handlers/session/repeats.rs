@@ -1,0 +1,197 @@
+//! Lines of the log that a client can cause without end: the first ones of a kind are written, the
+//! others are counted.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use crate::time::after;
+
+/// What the lines of one kind have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind<'a> {
+    /// The code that logs them.
+    Place(&'static Location<'static>),
+    /// A command that is refused.
+    Refused(&'a str),
+}
+
+/// What to do with a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Write,
+    /// The last one of its kind for a while: [`Repeats::keep`] wants it.
+    WriteAndKeep,
+    /// The line is counted.
+    Count,
+}
+
+/// The lines of a session by their kind. It takes no memory before the first one.
+#[derive(Default)]
+pub(super) struct Repeats(RefCell<Option<Box<Table>>>);
+
+#[derive(Default)]
+struct Table {
+    rows: Vec<Row>,
+    /// When the first kind is to be reported of which lines were counted.
+    due: Option<Instant>,
+}
+
+struct Row {
+    place: Option<&'static Location<'static>>,
+    /// Empty for a place.
+    cmd: Box<str>,
+    /// When the lines are to be reported, and count anew.
+    until: Instant,
+    seen: u64,
+    /// The last line that was written, if it is the last one for a while.
+    kept: Option<(Level, String)>,
+}
+
+impl Row {
+    fn is(&self, kind: Kind<'_>) -> bool {
+        match kind {
+            Kind::Place(place) => self.place == Some(place),
+            Kind::Refused(cmd) => self.place.is_none() && *self.cmd == *cmd,
+        }
+    }
+}
+
+impl Repeats {
+    /// Another line of this kind comes.
+    pub(super) fn count(&self, kind: Kind<'_>, now: Instant) -> Verdict {
+        let mut table = self.0.borrow_mut();
+        let table = table.get_or_insert_default();
+        let row = table.row(kind, now);
+        if row.seen <= FEW && row.until <= now {
+            (row.seen, row.until) = (0, after(now, INTERVAL));
+        }
+        row.seen += 1;
+        match row.seen {
+            ..FEW => Verdict::Write,
+            FEW => Verdict::WriteAndKeep,
+            _ => {
+                let until = row.until;
+                table.due = Some(table.due.map_or(until, |due| due.min(until)));
+                Verdict::Count
+            }
+        }
+    }
+
+    /// Keeps a line, so that it can be written once more with the number of the lines like it.
+    pub(super) fn keep(&self, kind: Kind<'_>, level: Level, line: &str) {
+        if let Some(table) = &mut *self.0.borrow_mut()
+            && let Some(row) = table.rows.iter_mut().find(|row| row.is(kind))
+        {
+            row.kept = Some((level, line.to_owned()));
+        }
+    }
+
+    /// When lines are to be reported that were counted.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.0.borrow().as_ref()?.due
+    }
+
+    /// Takes the lines to report, each with how many like it were counted: those that are due at
+    /// `now`, or all of them.
+    pub(super) fn take(&self, now: Option<Instant>) -> Vec<(Level, String, u64)> {
+        let mut taken = Vec::new();
+        if let Some(table) = &mut *self.0.borrow_mut() {
+            for row in &mut table.rows {
+                if row.seen > FEW && now.is_none_or(|now| row.until <= now) {
+                    let counted = row.seen - FEW;
+                    row.seen = 0;
+                    taken.extend(row.kept.take().map(|(level, line)| (level, line, counted)));
+                    row.until = after(now.unwrap_or(row.until), INTERVAL);
+                }
+            }
+            let rows = table.rows.iter().filter(|row| row.seen > FEW);
+            table.due = rows.map(|row| row.until).min();
+        }
+        taken
+    }
+}
+
+impl Table {
+    /// The row of a kind. The last row is that of all kinds that find no other.
+    fn row(&mut self, kind: Kind<'_>, now: Instant) -> &mut Row {
+        let found = self.rows.iter().position(|row| row.is(kind));
+        let index = found.unwrap_or_else(|| {
+            if self.rows.len() < ROWS_MAX {
+                let (place, cmd) = match kind {
+                    Kind::Place(place) => (Some(place), ""),
+                    Kind::Refused(cmd) => (None, cmd),
+                };
+                self.rows.push(Row {
+                    place,
+                    cmd: cmd.into(),
+                    until: after(now, INTERVAL),
+                    seen: 0,
+                    kept: None,
+                });
+            }
+            self.rows.len() - 1
+        });
+        &mut self.rows[index]
+    }
+}
+
+/// How many lines of a kind are written in an interval.
+const FEW: u64 = 10;
+
+/// After this time lines are reported that were counted, and further ones are written again.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many kinds a session counts apart.
+const ROWS_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: Kind<'_> = Kind::Refused("LIST");
+
+    fn count(repeats: &Repeats, kind: Kind<'_>, times: u64, now: Instant) -> u64 {
+        let written = (0..times).filter(|_| match repeats.count(kind, now) {
+            Verdict::Write => true,
+            Verdict::WriteAndKeep => {
+                repeats.keep(kind, Level::Info, "line");
+                true
+            }
+            Verdict::Count => false,
+        });
+        written.count() as u64
+    }
+
+    #[test]
+    fn the_first_lines_of_each_kind_are_written() {
+        let (repeats, now) = (Repeats::default(), Instant::now());
+        let here = Kind::Place(Location::caller());
+        assert_eq!(count(&repeats, LIST, 1000, now), FEW);
+        assert_eq!(count(&repeats, here, FEW, now), FEW);
+        assert_eq!(repeats.due(), Some(now + INTERVAL));
+        let line = |counted| (Level::Info, "line".to_owned(), counted);
+        assert_eq!(repeats.take(Some(now)), []);
+        assert_eq!(repeats.take(Some(now + INTERVAL)), [line(1000 - FEW)]);
+        assert_eq!(repeats.due(), None);
+        // They count anew.
+        let later = now + INTERVAL;
+        assert_eq!(count(&repeats, LIST, 1000, later), FEW);
+        assert_eq!(count(&repeats, here, FEW + 1, later), FEW);
+        assert_eq!(repeats.take(None), [line(1000 - FEW), line(1)]);
+        assert_eq!(repeats.take(None), []);
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let (repeats, now) = (Repeats::default(), Instant::now());
+        let names: Vec<_> = (0..1000).map(|number| number.to_string()).collect();
+        let written = names
+            .iter()
+            .map(|name| count(&repeats, Kind::Refused(name), FEW, now));
+        assert_eq!(written.sum::<u64>(), FEW * ROWS_MAX as u64);
+        assert_eq!(repeats.take(None).len(), 1);
+    }
+}
