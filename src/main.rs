@@ -68,6 +68,7 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     } else {
         LevelFilter::Info
     };
+    FTPServer::survive_signals().map_err(|err| strerror(&err))?;
     config_logging(level).map_err(|err| err.to_string())?;
     panic::set_hook(Box::new(log_panic));
     // A write beyond the file size limit must fail instead of killing the process.
@@ -88,6 +89,8 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
         let set = server.set_masquerade_name(*local, name);
         set.map_err(|err| strerror(&err))?;
     }
+    // A service reads its certificates again.
+    server.set_ends_at_hang_up(flags.config.is_none());
     server.set_drain_timeout(settings.drain_timeout);
     server.set_max_cons(settings.max_cons);
     server.set_max_cons_per_ip(settings.max_cons_per_ip);

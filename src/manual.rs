@@ -157,8 +157,11 @@ const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGHUP",
         "reads the certificates again, for new connections. If a file is wrong, the log says so \
-         and the old certificates stay in use. Without TLS this signal ends the program.",
+         and the old certificates stay in use. Without TLS nothing is read. If the signal comes \
+         because the terminal has hung up that the program was started on, it is the same as \
+         SIGTERM, except with `--config` and after nohup(1).",
     ),
+    ("SIGUSR1, SIGUSR2", "are ignored."),
 ];
 
 const STATUS: &[(&str, &str)] = &[

@@ -59,6 +59,7 @@ const TESTS: &[(&str, fn())] = &[
         "workers_forked_by_the_caller_get_signals",
         workers_forked_by_the_caller_get_signals,
     ),
+    ("sighup_ends_no_server", sighup_ends_no_server),
     (
         "a_blocked_session_delays_no_other",
         a_blocked_session_delays_no_other,
@@ -311,6 +312,30 @@ fn workers_forked_by_the_caller_get_signals() {
             client.expect_eof();
         }
         assert_eq!(program.wait().code(), Some(status), "{}", program.log());
+    }
+}
+
+/// How many processes have nothing to read again.
+fn sighup_ends_no_server() {
+    for (role, lines) in [
+        ("async", 1),
+        ("async workers=2", 1),
+        ("own", 2),
+        ("threads", 1),
+        ("processes", 1),
+    ] {
+        let program = start(role);
+        let mut client = program.login();
+        wait_for("all workers", || {
+            let starts = program.log().matches(">>> starting").count();
+            starts == if role.contains('w') { 2 } else { 1 }
+        });
+        let text = "SIGHUP: there is nothing to read again\n";
+        program.signal("HUP");
+        wait_for(role, || program.log().matches(text).count() == lines);
+        client.expect(200, "NOOP");
+        drop(program.login());
+        program.stop();
     }
 }
 

@@ -225,25 +225,4 @@ mod program {
         program.signal("TERM");
         assert_eq!(program.wait().code(), Some(0));
     }
-
-    /// Without TLS, SIGHUP ends the program by the default action of the system.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn sighup_is_caught_where_there_is_tls() {
-        for (args, expected) in [
-            ([].as_slice(), false),
-            (&["--tls-self-signed"], true),
-            (&["--tls", "--certfile", "both.pem"], true),
-        ] {
-            let dir = tempfile::tempdir().unwrap();
-            let both = Pair::new(&["localhost"]).both();
-            fs::write(dir.path().join("both.pem"), both).unwrap();
-            let program = start(dir, args);
-            let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
-            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-            let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
-            // Bit 0 is for signal 1, SIGHUP.
-            assert_eq!(caught & 1 == 1, expected, "{args:?}");
-        }
-    }
 }

@@ -414,14 +414,3 @@ fn certificates_are_read_again_by_all() {
     program.signal("TERM");
     assert_eq!(program.wait().code(), Some(0));
 }
-
-/// Without files there is nothing to read again, so SIGHUP ends the program by the default
-/// action.
-#[test]
-fn sighup_without_files_ends_all() {
-    let mut program = prefork(2, &[]);
-    await_starts(&program, 2);
-    program.signal("HUP");
-    assert_eq!(program.wait().code(), None);
-    expect_free(program.address);
-}

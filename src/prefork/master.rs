@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 use super::restarts::Restarts;
 use super::signals::Signals;
 use crate::log::{TARGET, after_fork, before_fork, retry};
-use crate::sys::{self, Fork, Pid};
+use crate::sys::{self, Fork, Pid, Terminal};
 use crate::time::after;
 
 /// Which process this is, after [`fork_processes`].
@@ -28,6 +28,7 @@ pub enum Role {
 /// In each worker it returns at once. In the master it returns when all workers have
 /// ended. Until then the master restarts workers that end abnormally, after a pause that
 /// grows, at most `max_restarts` times in all, and passes SIGTERM, SIGINT and SIGHUP on.
+/// The hang-up of the terminal that the program was started on is passed on as SIGTERM.
 /// The restart of a worker that has lived five minutes does not count, and neither do the
 /// earlier restarts of its number. After too many restarts, all workers are ended.
 ///
@@ -49,13 +50,16 @@ pub fn fork_processes(number: usize, max_restarts: usize) -> io::Result<Role> {
 
 /// The purpose of the workers, as far as the master has to know it.
 pub(crate) trait Service {
-    /// Whether SIGHUP reloads something. If not, it ends the master.
-    fn handles_reload(&self) -> bool {
+    /// SIGHUP has come: reloads what later workers inherit. Returns whether the workers are to get
+    /// the signal.
+    fn reload(&mut self) -> bool {
         true
     }
 
-    /// SIGHUP has come: reloads what later workers inherit.
-    fn reload(&mut self) {}
+    /// Whether all ends when the terminal hangs up that the program was started on.
+    fn ends_at_hang_up(&self) -> bool {
+        true
+    }
 
     /// Whether a worker is also restarted if it ends normally, but not at the request of
     /// the master.
@@ -149,6 +153,7 @@ impl<'a> Master<'a> {
         service: &'a mut dyn Service,
     ) -> io::Result<Self> {
         let master_timeout = end_timeout.saturating_add(MASTER_EXTRA_TIME);
+        let terminal = Terminal::of_process().filter(|_| service.ends_at_hang_up());
         let now = Instant::now();
         let due = || Worker::Due {
             at: now,
@@ -156,7 +161,7 @@ impl<'a> Master<'a> {
         };
         Ok(Self {
             workers: std::iter::repeat_with(due).take(number).collect(),
-            signals: Signals::new(service.handles_reload(), master_timeout)?,
+            signals: Signals::new(master_timeout, terminal)?,
             service,
             restarts: Restarts::new(number, max_restarts),
             end_timeout,
@@ -235,8 +240,14 @@ impl<'a> Master<'a> {
 
     fn pass_signals(&mut self) {
         if self.signals.take_reload() {
-            self.service.reload();
-            self.send(SIGHUP);
+            if self.signals.has_hung_up() {
+                // A shell may send the signal once more.
+                if self.kill_at.is_none() {
+                    self.interrupted(SIGTERM);
+                }
+            } else if self.service.reload() {
+                self.send(SIGHUP);
+            }
         }
         if self.signals.take_terminate() {
             self.interrupted(SIGTERM);

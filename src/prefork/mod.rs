@@ -13,4 +13,4 @@ mod signals;
 
 pub(crate) use self::master::{FORCED_END_TIMEOUT, Service, count, supervise};
 pub use self::master::{Role, fork_processes};
-pub(crate) use self::signals::{is_worker, was_stopped};
+pub(crate) use self::signals::{is_worker, take_early_reload, was_stopped};

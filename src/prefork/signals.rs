@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
-use crate::sys::LastResort;
+use crate::sys::{LastResort, Terminal};
 
 /// The signals that the master handles.
 pub(super) struct Signals {
@@ -27,13 +27,16 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Handles SIGTERM, SIGINT and SIGCHLD, and SIGHUP if `with_reload`. A master that
-    /// takes longer than `end_timeout` to end is ended by force.
-    pub(super) fn new(with_reload: bool, end_timeout: Duration) -> io::Result<Self> {
+    /// Handles SIGTERM, SIGINT, SIGHUP and SIGCHLD. A master that takes longer than `end_timeout` to
+    /// end is ended by force. It ends when `terminal` hangs up.
+    pub(super) fn new(
+        end_timeout: Duration,
+        terminal: Option<&'static Terminal>,
+    ) -> io::Result<Self> {
         let (wake, write) = UnixStream::pair()?;
         write.set_nonblocking(true)?;
         let mut signals = Self {
-            last_resort: Some(LastResort::new(false, end_timeout)?),
+            last_resort: Some(LastResort::new(false, end_timeout, terminal)?),
             wake,
             terminate: Arc::default(),
             interrupt: Arc::default(),
@@ -47,17 +50,13 @@ impl Signals {
             (SIGHUP, &signals.reload),
         ];
         for (signal, flag) in flags {
-            if signal != SIGHUP || with_reload {
-                let handler = signal_hook::flag::register(signal, Arc::clone(flag))?;
-                signals.flags.push(handler);
-            }
+            let handler = signal_hook::flag::register(signal, Arc::clone(flag))?;
+            signals.flags.push(handler);
         }
         // After the flags, which are set when a byte wakes the master.
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGCHLD] {
-            if signal != SIGHUP || with_reload {
-                let handler = signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
-                signals.wakers.push(handler);
-            }
+            let handler = signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+            signals.wakers.push(handler);
         }
         Ok(signals)
     }
@@ -65,6 +64,12 @@ impl Signals {
     /// Whether SIGHUP has come since the last call.
     pub(super) fn take_reload(&self) -> bool {
         self.reload.swap(false, Relaxed)
+    }
+
+    /// Whether SIGHUP has come because the terminal has hung up.
+    pub(super) fn has_hung_up(&self) -> bool {
+        let last_resort = self.last_resort.as_ref();
+        last_resort.is_some_and(LastResort::has_hung_up)
     }
 
     /// Whether SIGTERM has come since the last call.
@@ -89,9 +94,12 @@ impl Signals {
     }
 
     /// In a worker: stops handling signals for the master. Until the worker handles them
-    /// itself, the flags remember SIGTERM and SIGINT.
+    /// itself, the flags remember SIGTERM, SIGINT and SIGHUP.
     pub(super) fn leave(&mut self) {
-        let _ = EARLY.set([Arc::clone(&self.terminate), Arc::clone(&self.interrupt)]);
+        let _ = EARLY.set(Early {
+            end: [Arc::clone(&self.terminate), Arc::clone(&self.interrupt)],
+            reload: Arc::clone(&self.reload),
+        });
         self.flags.clear();
         self.last_resort = None;
     }
@@ -114,8 +122,22 @@ pub(crate) fn is_worker() -> bool {
 /// itself.
 pub(crate) fn was_stopped() -> bool {
     let flags = EARLY.get();
-    flags.is_some_and(|flags| flags.iter().any(|flag| flag.load(Relaxed)))
+    flags.is_some_and(|flags| flags.end.iter().any(|flag| flag.load(Relaxed)))
 }
 
-/// In a worker: whether SIGTERM or SIGINT has come.
-static EARLY: OnceLock<[Arc<AtomicBool>; 2]> = OnceLock::new();
+/// Whether this process is a worker that got SIGHUP since the last call, or before it handled
+/// signals itself.
+pub(crate) fn take_early_reload() -> bool {
+    let flags = EARLY.get();
+    flags.is_some_and(|flags| flags.reload.swap(false, Relaxed))
+}
+
+/// What the signals of a worker leave behind, before it handles them itself.
+struct Early {
+    /// Whether SIGTERM or SIGINT has come.
+    end: [Arc<AtomicBool>; 2],
+    /// Whether SIGHUP has come.
+    reload: Arc<AtomicBool>,
+}
+
+static EARLY: OnceLock<Early> = OnceLock::new();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mio::net::TcpListener;
 
+use super::signals::log_nothing_to_reload;
 use crate::ioloop::bind_af_unspecified;
 use crate::log::TARGET;
 use crate::prefork::Service;
@@ -70,6 +71,7 @@ pub(super) struct WorkerListeners {
     /// that wait when the worker dies; or one for all workers.
     listeners: Vec<TcpListener>,
     state: Arc<ServerState>,
+    ends_at_hang_up: bool,
 }
 
 impl WorkerListeners {
@@ -82,6 +84,7 @@ impl WorkerListeners {
         workers: usize,
         no_delay: bool,
         state: &Arc<ServerState>,
+        ends_at_hang_up: bool,
     ) -> Self {
         let others = sys::share_port(&first).and_then(|()| {
             let open = |_| {
@@ -102,6 +105,7 @@ impl WorkerListeners {
         Self {
             listeners: std::iter::once(first).chain(others).collect(),
             state: Arc::clone(state),
+            ends_at_hang_up,
         }
     }
 
@@ -113,15 +117,22 @@ impl WorkerListeners {
 }
 
 impl Service for WorkerListeners {
-    fn handles_reload(&self) -> bool {
-        self.state.tls.is_some()
+    fn reload(&mut self) -> bool {
+        match &self.state.tls {
+            Some(tls) => {
+                // The workers log what they have read again, errors and warnings.
+                tls.reload_silently();
+                true
+            }
+            None => {
+                log_nothing_to_reload();
+                false
+            }
+        }
     }
 
-    fn reload(&mut self) {
-        if let Some(tls) = &self.state.tls {
-            // The workers log errors and warnings.
-            tls.reload_silently();
-        }
+    fn ends_at_hang_up(&self) -> bool {
+        self.ends_at_hang_up
     }
 
     /// Without its worker, no process accepts the connections of a listening socket.
@@ -157,7 +168,7 @@ mod tests {
             sys::control_options(&first, no_delay);
             let address = first.local_addr().unwrap();
             let state = Arc::new(ServerState::new(BACKLOG, None));
-            let workers = WorkerListeners::new(first, address, 3, no_delay, &state);
+            let workers = WorkerListeners::new(first, address, 3, no_delay, &state, true);
             assert_eq!(workers.listeners.len(), 3);
             for listener in &workers.listeners {
                 let options = SockRef::from(listener);

@@ -15,14 +15,14 @@ use super::accept::{NewConnection, ServerChannel, StartSession};
 use super::constructors::constructors;
 use super::listen::{Endpoint, WorkerListeners};
 use super::model::{Model, ModelAndStart, on_loop};
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use crate::handlers::{FTPConfig, FTPHandler};
 use crate::ioloop::clock::Clock;
 use crate::ioloop::{IOLoop, Listener, StreamListener};
 use crate::log::TARGET;
 use crate::prefork::{self, Role};
 use crate::server_state::ServerState;
-use crate::sys::{self, HeldSignals, LastResort};
+use crate::sys::{self, HeldSignals, LastResort, Terminal};
 use crate::time::after;
 use crate::tls::{TlsAcceptor, TlsError};
 
@@ -53,6 +53,7 @@ pub struct FTPServer {
     /// The number of workers to fork; `None`: this process serves.
     workers: Option<usize>,
     drain_timeout: Duration,
+    ends_at_hang_up: bool,
     /// Ends a process that is stuck, while the server serves.
     last_resort: Option<Arc<LastResort>>,
     status: u8,
@@ -91,6 +92,7 @@ impl FTPServer {
             config: Arc::new(config),
             workers: None,
             drain_timeout: DRAIN_TIMEOUT,
+            ends_at_hang_up: true,
             last_resort: None,
             status: 0,
         })
@@ -128,6 +130,22 @@ impl FTPServer {
         self.drain_timeout = timeout;
     }
 
+    /// Sets whether the hang-up of the terminal that the program was started on ends the server, as
+    /// SIGTERM does. It does not after `nohup`. Default: true.
+    pub fn set_ends_at_hang_up(&mut self, ends: bool) {
+        self.ends_at_hang_up = ends;
+    }
+
+    /// From now on, SIGHUP, SIGUSR1 and SIGUSR2 do not end this process and those that it forks:
+    /// for a program that takes some time before it serves, or does not want to end at SIGUSR1
+    /// and SIGUSR2. Handlers that the program has installed are called as before.
+    ///
+    /// # Errors
+    /// The system refuses a handler.
+    pub fn survive_signals() -> io::Result<()> {
+        signals::survive()
+    }
+
     /// The address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -150,13 +168,23 @@ impl FTPServer {
     /// is ended by force, with 128 plus the signal as its status: one second later, or half
     /// a second after the second signal. SIGALRM and its timer are used for that.
     ///
-    /// The start and the end are logged. If TLS is set up from files, SIGHUP reads them
-    /// again.
+    /// SIGHUP does not end the server: if TLS is set up from files, they are read again, and the
+    /// log says what was. But if the terminal hangs up that the program was started on, that is the
+    /// same as SIGTERM, unless [`set_ends_at_hang_up`](Self::set_ends_at_hang_up) says otherwise.
+    /// SIGUSR1 and SIGUSR2 are left to the program: see
+    /// [`survive_signals`](Self::survive_signals). Handlers of a signal that were there before are
+    /// called, too; its default action does not come back.
+    ///
+    /// The start and the end are logged.
     ///
     /// # Errors
     /// Errors of the system's poll, and those of
     /// [`fork_processes`](prefork::fork_processes).
     pub fn serve_forever(&mut self) -> io::Result<()> {
+        if self.ends_at_hang_up && signals::has_hung_up_early() {
+            log::info!(target: TARGET, "received interrupt signal");
+            return Ok(());
+        }
         if let Some(workers) = self.workers {
             let workers = prefork::count(workers);
             self.state.limits.share(workers, self.model.descriptors())?;
@@ -242,8 +270,14 @@ impl FTPServer {
     /// From now on, signals end the server.
     fn handle_signals(&mut self, has_parent: bool) -> io::Result<Signals> {
         let end_timeout = self.drain_timeout.saturating_add(STUCK_TIMEOUT);
-        let last_resort = Arc::new(LastResort::new(has_parent, end_timeout)?);
+        // A parent passes on that the terminal has hung up.
+        let ends = self.ends_at_hang_up && !has_parent;
+        let terminal = Terminal::of_process().filter(|_| ends);
+        let last_resort = Arc::new(LastResort::new(has_parent, end_timeout, terminal)?);
         let signals = Signals::new(&self.state, &last_resort, has_parent)?;
+        if has_parent && prefork::take_early_reload() {
+            signals.reload();
+        }
         self.last_resort = Some(last_resort);
         Ok(signals)
     }
@@ -291,6 +325,7 @@ impl FTPServer {
             workers,
             self.config.tcp_no_delay,
             &self.state,
+            self.ends_at_hang_up,
         );
         let end_timeout = self.drain_timeout.saturating_add(WORKER_EXTRA_TIME);
         let role = prefork::supervise(workers, MAX_RESTARTS, end_timeout, &mut listeners)?;

@@ -1,5 +1,6 @@
 //! The signals of a server that serves: SIGINT and SIGTERM end it, SIGHUP reads the
-//! certificates again, SIGCHLD reports that a child has ended.
+//! certificates again, SIGCHLD reports that a child has ended. SIGHUP also comes when the terminal
+//! hangs up that the program was started on: then it may mean the same as SIGTERM.
 //!
 //! The parent of a worker, or of the process of a connection, passes signals on. But a
 //! terminal sends a signal to all of its processes, and so do service managers, so such a
@@ -9,23 +10,23 @@
 //! run even if the loop is stuck.
 
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use mio::Interest;
 use mio::net::UnixStream;
 use signal_hook::SigId;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::log::TARGET;
 use crate::server_state::ServerState;
-use crate::sys::LastResort;
+use crate::sys::{LastResort, Terminal};
 
 /// The signals as a channel, which stops the loop at each signal that ends the server.
 pub(super) struct Signals {
     stop: UnixStream,
-    /// With TLS only.
-    reload: Option<UnixStream>,
+    reload: UnixStream,
     /// Only wakes the loop up.
     child: UnixStream,
     last_resort: Arc<LastResort>,
@@ -50,14 +51,10 @@ impl Signals {
         // the loop wakes up.
         let stop = notified(&ends, &mut handlers)?;
         let child = notified(&[SIGCHLD], &mut handlers)?;
-        // Without TLS, SIGHUP ends the process, as it does any program.
-        let reload = state
-            .tls
-            .is_some()
-            .then(|| notified(&[SIGHUP], &mut handlers));
+        let reload = notified(&[SIGHUP], &mut handlers)?;
         Ok(Self {
             stop,
-            reload: reload.transpose()?,
+            reload,
             child,
             last_resort: Arc::clone(last_resort),
             stopped: false,
@@ -70,14 +67,15 @@ impl Signals {
         self.state.tls.as_ref().is_some_and(|tls| tls.has_files())
     }
 
-    fn reload_tls(&self) {
+    /// Reads again what can be read again, and logs what that was.
+    pub(super) fn reload(&self) {
         match self.state.tls.as_ref().map(|tls| tls.reload()) {
             Some(_) if !self.has_files() => {
                 log::info!(target: TARGET, "TLS: no files to read again")
             }
             Some(Ok(())) => log::info!(target: TARGET, "TLS: certificates read again"),
             Some(Err(err)) => log::warn!(target: TARGET, "TLS: certificates not replaced: {err}"),
-            None => {}
+            None => log_nothing_to_reload(),
         }
     }
 }
@@ -107,12 +105,11 @@ fn any(pipe: &mut UnixStream) -> bool {
 impl Channel for Signals {
     fn opened(&mut self, io: &mut Io<'_>) {
         let pipes = [
-            (Some(&mut self.stop), STOP),
-            (self.reload.as_mut(), RELOAD),
-            (Some(&mut self.child), CHILD),
+            (&mut self.stop, STOP),
+            (&mut self.reload, RELOAD),
+            (&mut self.child, CHILD),
         ];
         for (pipe, source) in pipes {
-            let Some(pipe) = pipe else { continue };
             if let Err(err) = io.register(pipe, source, Interest::READABLE) {
                 log::error!(target: TARGET, "cannot watch for signals: {err}");
             }
@@ -122,13 +119,13 @@ impl Channel for Signals {
     fn ready(&mut self, io: &mut Io<'_>, source: Source, _readiness: Readiness) {
         match source {
             STOP if any(&mut self.stop) => {
-                let again = std::mem::replace(&mut self.stopped, true);
-                if !again || self.last_resort.at_once() {
-                    log::info!(target: TARGET, "received interrupt signal");
-                    io.stop();
-                }
+                let again = self.last_resort.at_once();
+                self.end(io, again);
             }
-            RELOAD if self.reload.as_mut().is_some_and(any) => self.reload_tls(),
+            RELOAD if any(&mut self.reload) => match self.last_resort.has_hung_up() {
+                true => self.end(io, false),
+                false => self.reload(),
+            },
             CHILD => drop(any(&mut self.child)),
             _ => {}
         }
@@ -144,6 +141,14 @@ impl Channel for Signals {
 }
 
 impl Signals {
+    /// Stops the loop at the first signal to end, and `again` at a later one.
+    fn end(&mut self, io: &mut Io<'_>, again: bool) {
+        if !std::mem::replace(&mut self.stopped, true) || again {
+            log::info!(target: TARGET, "received interrupt signal");
+            io.stop();
+        }
+    }
+
     fn forget(&mut self) {
         for handler in self.handlers.drain(..) {
             signal_hook::low_level::unregister(handler);
@@ -156,6 +161,32 @@ impl Drop for Signals {
         self.forget();
     }
 }
+
+/// Says that SIGHUP has come and has changed nothing.
+pub(super) fn log_nothing_to_reload() {
+    log::info!(target: TARGET, "SIGHUP: there is nothing to read again");
+}
+
+/// From now on, SIGHUP, SIGUSR1 and SIGUSR2 do not end this process.
+pub(super) fn survive() -> io::Result<()> {
+    // Handlers hide whether SIGHUP was ignored before.
+    let _ = Terminal::of_process();
+    let hang_up = EARLY.get_or_init(Arc::default);
+    signal_hook::flag::register(SIGHUP, Arc::clone(hang_up))?;
+    for signal in [SIGUSR1, SIGUSR2] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    Ok(())
+}
+
+/// Whether the terminal has hung up since [`survive`], before the server has begun to serve.
+pub(super) fn has_hung_up_early() -> bool {
+    EARLY.get().is_some_and(|early| early.load(Relaxed))
+        && Terminal::of_process().is_some_and(Terminal::has_hung_up)
+}
+
+/// Whether SIGHUP has come since [`survive`].
+static EARLY: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// The sources of the channel.
 const STOP: Source = 0;

@@ -1,8 +1,8 @@
 //! Ends a process that is stuck: in a hook, on a disk, or in a logger that waits.
 //! Its loop does not run then, so it notices no signal; but its signal handlers still run.
 //!
-//! The handlers here use only atomics, `getppid` and `_exit`, which POSIX allows in a
-//! handler, and `setitimer`, which is a plain system call and takes no lock.
+//! The handlers here use only atomics, `getppid`, `fstat`, `poll` and `_exit`, which POSIX allows
+//! in a handler, and `setitimer`, which is a plain system call and takes no lock.
 
 use std::io;
 use std::ptr;
@@ -14,6 +14,7 @@ use signal_hook::SigId;
 use signal_hook::low_level;
 
 use super::pid::Pid;
+use super::terminal::Terminal;
 
 /// Handles the signals that ask this process to end, and ends it by force if it does not
 /// end in time: after `time_limit`, or 500 ms after a signal that means "at once".
@@ -24,6 +25,8 @@ use super::pid::Pid;
 /// - with such a parent: SIGQUIT, which the parent sends;
 /// - once that parent has ended: SIGQUIT, the second signal, or the first if the parent was
 ///   itself ended by force.
+///
+/// If the process ends when its terminal hangs up, SIGHUP means the same as SIGTERM then, once.
 ///
 /// It uses SIGALRM and the timer `ITIMER_REAL`, which nothing else in the process may use.
 pub(crate) struct LastResort {
@@ -43,15 +46,21 @@ struct State {
     /// Whether any signal has come.
     received: AtomicBool,
     at_once: AtomicBool,
+    /// Whether the terminal has hung up, which ends this process.
+    hung_up: AtomicBool,
 }
 
 impl LastResort {
     /// Installs the handlers. `has_parent` says whether a parent passes signals on to this
-    /// process.
+    /// process. The process ends when `terminal` hangs up.
     ///
     /// # Errors
     /// The system refuses a handler.
-    pub(crate) fn new(has_parent: bool, time_limit: Duration) -> io::Result<Self> {
+    pub(crate) fn new(
+        has_parent: bool,
+        time_limit: Duration,
+        terminal: Option<&'static Terminal>,
+    ) -> io::Result<Self> {
         let state = Arc::new(State {
             has_parent,
             time_limit,
@@ -59,6 +68,7 @@ impl LastResort {
             last: AtomicI32::new(libc::SIGTERM),
             received: AtomicBool::new(false),
             at_once: AtomicBool::new(false),
+            hung_up: AtomicBool::new(false),
         });
         let mut resort = Self {
             state: Arc::clone(&state),
@@ -78,7 +88,23 @@ impl LastResort {
                 resort.handlers.push(handler);
             }
         }
+        if let Some(terminal) = terminal {
+            let state = Arc::clone(&resort.state);
+            let on_hang_up = move || {
+                if terminal.has_hung_up() {
+                    state.on_hang_up();
+                }
+            };
+            // SAFETY: as above. `has_hung_up` uses `fstat` and `poll`, which are allowed, too.
+            let handler = unsafe { low_level::register(libc::SIGHUP, on_hang_up) }?;
+            resort.handlers.push(handler);
+        }
         Ok(resort)
+    }
+
+    /// Whether SIGHUP has come because the terminal has hung up, which ends this process.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.state.hung_up.load(SeqCst)
     }
 
     /// The number of the last signal, SIGTERM before the first.
@@ -131,6 +157,14 @@ impl State {
             set_timer(NOTICE_TIME);
         } else if first {
             set_timer(self.time_limit);
+        }
+    }
+
+    /// The handler of SIGHUP, if the terminal has hung up. The kernel sends the signal, and a shell
+    /// may send it once more: that is no second signal.
+    fn on_hang_up(&self) {
+        if !self.hung_up.swap(true, SeqCst) {
+            self.on_signal(libc::SIGTERM);
         }
     }
 

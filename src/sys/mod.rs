@@ -21,6 +21,7 @@ mod rlimit;
 mod shared;
 mod socket;
 mod stderr;
+mod terminal;
 
 pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
 pub(crate) use dir::{DirReader, LARGE_BUFFER};
@@ -43,3 +44,4 @@ pub(crate) use socket::{
     share_port,
 };
 pub(crate) use stderr::{StandardError, WHOLE};
+pub(crate) use terminal::Terminal;

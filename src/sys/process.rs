@@ -44,7 +44,7 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
-/// Holds back SIGINT, SIGTERM and SIGQUIT from this thread as long as the value lives. A
+/// Holds back SIGINT, SIGTERM, SIGQUIT and SIGHUP from this thread as long as the value lives. A
 /// process that is forked meanwhile holds them back too, until it drops its copy.
 pub(crate) struct HeldSignals(libc::sigset_t);
 
@@ -53,7 +53,7 @@ impl HeldSignals {
         let mut held = MaybeUninit::uninit();
         // SAFETY: `held` has room for the set that the call initializes.
         unsafe { libc::sigemptyset(held.as_mut_ptr()) };
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT] {
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT, libc::SIGHUP] {
             // SAFETY: `held` was initialized above.
             unsafe { libc::sigaddset(held.as_mut_ptr(), signal) };
         }
