@@ -48,6 +48,16 @@ fn an_unread_log_stops_no_session() {
         let mut first = program.login();
         let mut second = program.login();
         program.stop_reading();
+        // The terminal or pipe of others is left as it was.
+        let info = std::fs::read_to_string(format!("/proc/{}/fdinfo/2", program.pid())).unwrap();
+        let flags = info
+            .split_once("flags:")
+            .unwrap()
+            .1
+            .split_whitespace()
+            .next();
+        let flags = u32::from_str_radix(flags.unwrap(), 8).unwrap();
+        assert_eq!(flags & 0o4000, 0, "O_NONBLOCK");
         noops(&mut first, FLOOD);
         noops(&mut second, FLOOD);
         // New sessions, too.
@@ -192,6 +202,37 @@ fn refusals_are_counted() {
         let count = if foreign { 400 } else { 200 };
         let last = format!("{} (repeated {} times)", found[FEW - 1], count - FEW);
         assert_eq!(found[FEW], last);
+    }
+    program.stop();
+}
+
+/// What has worked has more lines, and what changes a file has all of them.
+#[test]
+fn commands_that_change_nothing_are_counted() {
+    const MANY: usize = 100;
+    let program = start(&[]);
+    let mut client = program.login();
+    for _ in 0..MANY + 20 {
+        client.expect(250, "CWD /");
+        client.expect(257, "MKD x");
+        client.expect(250, "RMD x");
+        client.expect(230, "REIN");
+        client.login(USER, PASSWORD);
+    }
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    program.expect_log("FTP session closed (disconnect).");
+    for text in ["] CWD ", "] MKD ", "] REIN ", " logged in."] {
+        let log = program.log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(text)).collect();
+        if text == "] MKD " {
+            assert_eq!(lines.len(), MANY + 20);
+            continue;
+        }
+        assert_eq!(lines.len(), MANY + 1, "{text}");
+        let last = if text == " logged in." { 21 } else { 20 };
+        let last = format!(" (repeated {last} times)");
+        assert!(lines[MANY].ends_with(&last), "{}", lines[MANY]);
     }
     program.stop();
 }

@@ -27,6 +27,8 @@ pub fn log_cmd(s: &FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &st
     let arg = arg.trim();
     if code >= 400 {
         s.log_refused(cmd, format_args!("{cmd} {arg} {code} {}", repr(text)));
+    } else if HARMLESS.contains(&cmd) {
+        s.log_harmless(cmd, format_args!("{cmd} {arg} {code}"));
     } else {
         s.log(format_args!("{cmd} {arg} {code}"));
     }
@@ -82,3 +84,7 @@ pub(super) fn log_answer<H: Hooks + ?Sized>(
     h.log_cmd(s, cmd.name, &cmd.arg, reply.code, &reply.text);
     true
 }
+
+/// The commands of the stock [`log_cmds_list`](crate::FTPConfig::log_cmds_list) that need no
+/// permission to change files. RNFR has the old name of a file that RNTO renames.
+const HARMLESS: [&str; 3] = ["CWD", "XCWD", "REIN"];

@@ -163,10 +163,8 @@ pub fn handle_auth_success<H: Hooks + ?Sized>(
 ) {
     s.login = Login::Done;
     s.respond_message(230, msg_login);
-    s.log(format_args!(
-        "USER '{}' logged in.",
-        escape_name(&s.username)
-    ));
+    let name = escape_name(&s.username);
+    s.log_harmless("PASS", format_args!("USER '{name}' logged in."));
     password.clone_into(&mut s.password);
     // A login without a password must not reset the failure counter.
     if s.username != "anonymous" {

@@ -46,6 +46,11 @@ impl FTPSession {
         self.log_few(Level::Info, Kind::Refused(cmd), &message);
     }
 
+    /// Logs that a command has worked which changes no file. The client can cause this without end.
+    pub(crate) fn log_harmless(&self, cmd: &str, message: impl Display) {
+        self.log_few(Level::Info, Kind::Harmless(cmd), &message);
+    }
+
     /// Logs a message unless it is one of many of its kind. Returns whether it was written.
     pub(super) fn log_few(&self, level: Level, kind: Kind<'_>, message: &dyn Display) -> bool {
         if !log::log_enabled!(target: TARGET, level) {

@@ -2,6 +2,7 @@
 //! others are counted.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,18 @@ pub(super) enum Kind<'a> {
     Place(&'static Location<'static>),
     /// A command that is refused.
     Refused(&'a str),
+    /// A command that has worked, and changes no file.
+    Harmless(&'a str),
+}
+
+impl Kind<'_> {
+    /// How many lines of this kind are written in an interval.
+    fn few(self) -> u64 {
+        match self {
+            Self::Place(_) | Self::Refused(_) => FEW,
+            Self::Harmless(_) => FEW_HARMLESS,
+        }
+    }
 }
 
 /// What to do with a line.
@@ -43,6 +56,8 @@ struct Row {
     place: Option<&'static Location<'static>>,
     /// Empty for a place.
     cmd: Box<str>,
+    /// How many lines are written in an interval, which is a part of the kind.
+    few: u64,
     /// When the lines are to be reported, and count anew.
     until: Instant,
     seen: u64,
@@ -54,7 +69,9 @@ impl Row {
     fn is(&self, kind: Kind<'_>) -> bool {
         match kind {
             Kind::Place(place) => self.place == Some(place),
-            Kind::Refused(cmd) => self.place.is_none() && *self.cmd == *cmd,
+            Kind::Refused(cmd) | Kind::Harmless(cmd) => {
+                self.place.is_none() && self.few == kind.few() && *self.cmd == *cmd
+            }
         }
     }
 }
@@ -65,14 +82,14 @@ impl Repeats {
         let mut table = self.0.borrow_mut();
         let table = table.get_or_insert_default();
         let row = table.row(kind, now);
-        if row.seen <= FEW && row.until <= now {
+        if row.seen <= row.few && row.until <= now {
             (row.seen, row.until) = (0, after(now, INTERVAL));
         }
         row.seen += 1;
-        match row.seen {
-            ..FEW => Verdict::Write,
-            FEW => Verdict::WriteAndKeep,
-            _ => {
+        match row.seen.cmp(&row.few) {
+            Ordering::Less => Verdict::Write,
+            Ordering::Equal => Verdict::WriteAndKeep,
+            Ordering::Greater => {
                 let until = row.until;
                 table.due = Some(table.due.map_or(until, |due| due.min(until)));
                 Verdict::Count
@@ -100,14 +117,14 @@ impl Repeats {
         let mut taken = Vec::new();
         if let Some(table) = &mut *self.0.borrow_mut() {
             for row in &mut table.rows {
-                if row.seen > FEW && now.is_none_or(|now| row.until <= now) {
-                    let counted = row.seen - FEW;
+                if row.seen > row.few && now.is_none_or(|now| row.until <= now) {
+                    let counted = row.seen - row.few;
                     row.seen = 0;
                     taken.extend(row.kept.take().map(|(level, line)| (level, line, counted)));
                     row.until = after(now.unwrap_or(row.until), INTERVAL);
                 }
             }
-            let rows = table.rows.iter().filter(|row| row.seen > FEW);
+            let rows = table.rows.iter().filter(|row| row.seen > row.few);
             table.due = rows.map(|row| row.until).min();
         }
         taken
@@ -122,11 +139,12 @@ impl Table {
             if self.rows.len() < ROWS_MAX {
                 let (place, cmd) = match kind {
                     Kind::Place(place) => (Some(place), ""),
-                    Kind::Refused(cmd) => (None, cmd),
+                    Kind::Refused(cmd) | Kind::Harmless(cmd) => (None, cmd),
                 };
                 self.rows.push(Row {
                     place,
                     cmd: cmd.into(),
+                    few: kind.few(),
                     until: after(now, INTERVAL),
                     seen: 0,
                     kept: None,
@@ -140,6 +158,10 @@ impl Table {
 
 /// How many lines of a kind are written in an interval.
 const FEW: u64 = 10;
+
+/// The same for commands that have worked: a client that walks through many directories is none that
+/// attacks.
+const FEW_HARMLESS: u64 = 100;
 
 /// After this time lines are reported that were counted, and further ones are written again.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -182,6 +204,20 @@ mod tests {
         assert_eq!(count(&repeats, here, FEW + 1, later), FEW);
         assert_eq!(repeats.take(None), [line(1000 - FEW), line(1)]);
         assert_eq!(repeats.take(None), []);
+    }
+
+    #[test]
+    fn commands_that_work_have_more_lines() {
+        let (repeats, now) = (Repeats::default(), Instant::now());
+        assert_eq!(count(&repeats, Kind::Refused("CWD"), 500, now), FEW);
+        let harmless = Kind::Harmless("CWD");
+        assert_eq!(count(&repeats, harmless, 500, now), FEW_HARMLESS);
+        let counted = repeats
+            .take(None)
+            .into_iter()
+            .map(|(_, _, counted)| counted);
+        let expected = [500 - FEW, 500 - FEW_HARMLESS];
+        assert_eq!(counted.collect::<Vec<_>>(), expected);
     }
 
     #[test]
