@@ -375,14 +375,15 @@ def build(name, copy, target):
 def hunt(fault, copy, target, sound):
     """Builds the copy with one fault, and runs it. Returns whether the fault was found."""
     name, text = fault[:2]
+    # The source itself may change meanwhile.
+    sources = {file: (copy / file).read_text() for file, _, _ in edits_of(fault)}
     for file, old, new in edits_of(fault):
-        source = (copy / file).read_text()
-        (copy / file).write_text(source.replace(old, new, 1))
+        (copy / file).write_text((copy / file).read_text().replace(old, new, 1))
     try:
         program = build(name, copy, target)
     finally:
-        for file, _, _ in edits_of(fault):
-            (copy / file).write_text((ROOT / file).read_text())
+        for file, source in sources.items():
+            (copy / file).write_text(source)
     seconds, seed, worlds, sessions = 0.0, 0, 0, 0
     verdict = None
     while verdict is None and seconds < SECONDS:
