@@ -59,7 +59,10 @@ impl Judge<'_> {
             "MKD" | "XMKD" | "STOU" => names::split(&normal).0,
             _ => &normal,
         };
-        if looked_up.contains(&b'?') && self.tree().get(looked_up).is_none() {
+        let is_unknown = looked_up.contains(&b'?') && self.tree().get(looked_up).is_none();
+        // It comes from the current directory.
+        let is_shown = normal.contains(&b'?') && !path.contains(&b'?');
+        if is_unknown || is_shown && self.tree().get(&normal).is_none() {
             self.relax();
         }
         let policy = self.w.settings.tls == Tls::AllRequired && !self.s.prot;

@@ -283,7 +283,7 @@ impl Judge<'_> {
             self.leave_old(transfer, upload);
             return Ok(());
         };
-        if complete {
+        if complete && !transfer.stolen {
             let fine = matches!(conn.by_client, Some(End::Fin | End::Half)) && !conn.was_reset;
             // Under TLS the end of the records comes before that of the connection.
             if !fine && !conn.is_secure {
