@@ -6,6 +6,8 @@
 mod data;
 #[path = "testing/determinism.rs"]
 mod determinism;
+#[path = "testing/fences.rs"]
+mod fences;
 #[path = "testing/log.rs"]
 mod log;
 #[path = "testing/place.rs"]
@@ -183,6 +185,7 @@ fn idle_timeout() {
 #[test]
 fn nothing_follows_the_idle_timeout() {
     let mut place = place();
+    place.config.login_timeout = None;
     place.config.auth_failed_timeout = 5 * MINUTE;
     let mut session = place.connect();
     session.send(b"USER user\r\nPASS wrong\r\n");
@@ -195,7 +198,7 @@ fn nothing_follows_the_idle_timeout() {
 
 #[test]
 fn commands_keep_a_session() {
-    let mut session = place().connect();
+    let mut session = place().login();
     for _ in 0..10 {
         session.advance(5 * MINUTE - SECOND);
         assert_eq!(session.command("NOOP").code(), 200);
@@ -205,7 +208,7 @@ fn commands_keep_a_session() {
 /// Bytes that make no complete line do not keep it.
 #[test]
 fn half_a_line_does_not_keep_a_session() {
-    let mut session = place().connect();
+    let mut session = place().login();
     for _ in 0..5 {
         assert_eq!(session.reply(), None);
         session.send(b"x");

@@ -254,6 +254,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
     )
     .flag(TIMEOUT),
     Setting::new(
+        "handler",
+        "login_timeout",
+        "time, 60",
+        "how long a client may take from the connection to its login, with the TLS handshake, \
+         delays of replies and the authorizer; then it gets 421; 0 means forever",
+        |s, v| v.timeout().map(|t| s.handler.login_timeout = t),
+    ),
+    Setting::new(
         "dtp",
         "timeout",
         "time, 300",

@@ -28,6 +28,11 @@ pub struct FTPConfig {
     /// How long a client may be silent between commands; then it gets 421 and the session is
     /// closed. Default: 300 s.
     pub timeout: Option<Duration>,
+    /// How long a client may take from the connection to the 230 of its login, a TLS handshake,
+    /// the delay after a wrong password and the answer of the authorizer included. No command
+    /// restarts it. Then the client gets `421 Login timed out.` and the session is closed. After a
+    /// logout the time begins anew, and a transfer that goes on may end first. Default: 60 s.
+    pub login_timeout: Option<Duration>,
     /// The text of the 220 greeting. A text of more than 75 characters becomes a multi-line
     /// reply. Default: `ftpdlib 0.1.0 ready.`, with the current version.
     pub banner: String,
@@ -140,6 +145,7 @@ impl Default for FTPConfig {
     fn default() -> Self {
         Self {
             timeout: Some(Duration::from_secs(300)),
+            login_timeout: Some(Duration::from_secs(60)),
             banner: concat!("ftpdlib ", env!("CARGO_PKG_VERSION"), " ready.").to_owned(),
             max_login_attempts: 3,
             permit_foreign_addresses: false,

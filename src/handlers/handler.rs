@@ -106,6 +106,12 @@ pub trait FTPHandler {
         commands::handle_timeout(s);
     }
 
+    /// The client has not logged in within [`login_timeout`](crate::FTPConfig::login_timeout): 421,
+    /// and the connection is closed.
+    fn handle_login_timeout(&mut self, s: &mut FTPSession) {
+        commands::handle_login_timeout(s);
+    }
+
     /// Checks a command line (known, argument, login, path, permission), and calls
     /// [`process_command`](Self::process_command).
     fn pre_process_command(&mut self, s: &mut FTPSession, line: &CommandLine<'_>) {

@@ -38,6 +38,7 @@ macro_rules! for_each_hook {
             fn handle_max_cons_per_ip(s: &mut FTPSession);
             fn handle_max_cons_per_user(s: &mut FTPSession);
             fn handle_timeout(s: &mut FTPSession);
+            fn handle_login_timeout(s: &mut FTPSession);
             fn pre_process_command(s: &mut FTPSession, line: &CommandLine<'_>);
             fn process_command(s: &mut FTPSession, cmd: &Command<'_>);
             fn flush_account(s: &mut FTPSession);

@@ -27,6 +27,7 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
     [
         s.idle_deadline(),
         s.handshake_deadline(),
+        s.login_deadline(),
         s.gone_deadline(),
         s.upload_wait.as_ref().map(|wait| wait.next),
         s.pending
@@ -59,6 +60,9 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         h.handle_timeout(s);
         // An override may have left it open.
         s.close();
+    }
+    if due(s.login_deadline()) {
+        login::time_out(h, s);
     }
     if due(s.gone_deadline()) {
         match s.leaving {

@@ -126,10 +126,10 @@
 //! let size = second.read(&mut buffer)?;
 //! assert!(buffer[..size].starts_with(b"421 "));
 //!
-//! // The second one was closed, and the first one has the time-out of 300 s.
+//! // The second one was closed, and the first one has 60 s to log in.
 //! assert_eq!(server.sessions(), 1);
 //! let deadline = server.next_deadline().expect("a deadline");
-//! assert_eq!(deadline.as_secs(), 300);
+//! assert_eq!(deadline.as_secs(), 60);
 //! server.set_now(deadline);
 //! server.settle();
 //! assert_eq!(server.sessions(), 0);

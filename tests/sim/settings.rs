@@ -24,6 +24,7 @@ pub fn config(script: &Script, disk: &Disk, late: &Late) -> FTPConfig {
     let time = |time: Duration| (!time.is_zero()).then_some(time);
     config.banner.clone_from(&settings.banner);
     config.timeout = time(settings.timeout);
+    config.login_timeout = time(settings.login_timeout);
     config.dtp.timeout = time(settings.data_timeout);
     config.passive_dtp.timeout = time(settings.passive_timeout);
     config.active_dtp.timeout = time(settings.active_timeout);

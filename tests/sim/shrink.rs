@@ -158,9 +158,10 @@ impl Shrinker {
     /// Gives settings their defaults, one after the other.
     fn settings(&mut self) -> bool {
         let usual = smoke::settings();
-        let changes: [&dyn Fn(&mut Settings); 17] = [
+        let changes: [&dyn Fn(&mut Settings); 18] = [
             &|x| x.banner.clone_from(&usual.banner),
             &|x| x.timeout = usual.timeout,
+            &|x| x.login_timeout = usual.login_timeout,
             &|x| x.data_timeout = usual.data_timeout,
             &|x| x.passive_timeout = usual.passive_timeout,
             &|x| x.active_timeout = usual.active_timeout,

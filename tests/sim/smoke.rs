@@ -53,6 +53,7 @@ pub fn settings() -> Settings {
         address: "127.0.0.1:21".parse().unwrap(),
         banner: "ready.".to_owned(),
         timeout: Duration::from_secs(300),
+        login_timeout: Duration::from_secs(60),
         data_timeout: Duration::from_secs(300),
         passive_timeout: Duration::from_secs(30),
         active_timeout: Duration::from_secs(30),

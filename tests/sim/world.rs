@@ -479,6 +479,7 @@ fn clients(script: &Script) -> Vec<Client<'_>> {
     // A client waits longer than the server.
     let settings = &scene.settings;
     let longest = settings.timeout.max(settings.data_timeout);
+    let longest = longest.max(settings.login_timeout);
     let longest = longest.max(settings.passive_timeout.max(settings.active_timeout));
     let patience = longest + PATIENCE;
     let clients = scene.clients.iter().zip(&script.nets).enumerate();

@@ -5,6 +5,14 @@ use super::files::{error, load};
 /// Files, and their errors after `ftpd.toml:`.
 const ERRORS: &[(&str, &str)] = &[
     (
+        "[handler]\nlogin_timeout = -1",
+        "2: handler.login_timeout: must be between 0 and 1000000000 seconds (got -1)",
+    ),
+    (
+        "[handler]\nlogin_timeout = 'never'",
+        "2: handler.login_timeout: must be a number of seconds, not a string",
+    ),
+    (
         "\n[server]\nport = 70000",
         "3: server.port: must be between 0 and 65535 (got 70000)",
     ),

@@ -37,6 +37,7 @@ passive_ports = "60000-60001"
 use_gmt_times = false
 use_sendfile = false
 upload_lock = false
+login_timeout = 0
 tcp_no_delay = false
 encoding = "latin-1"
 unicode_errors = "strict"
@@ -58,6 +59,7 @@ active_timeout = 4
     assert_eq!(settings.max_cons_per_user, 2);
     let handler = &settings.handler;
     assert_eq!(handler.timeout, None);
+    assert_eq!(handler.login_timeout, None);
     assert_eq!(handler.banner, "Welcome.");
     assert_eq!(handler.max_login_attempts, 1);
     assert_eq!(handler.auth_failed_timeout, Duration::ZERO);
@@ -132,10 +134,10 @@ keyfile = "c.key"
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 45);
+    assert_eq!(keys.len(), 46);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 45);
+    assert_eq!(keys.len(), 46);
 }
 
 #[test]
@@ -144,6 +146,10 @@ fn nothing_said_is_as_pyftpdlib() {
     assert_eq!((settings.address.as_str(), settings.port), ("", 2121));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (512, 0));
     assert_eq!(settings.max_cons_per_user, 0);
+    assert_eq!(
+        settings.handler.login_timeout,
+        Some(Duration::from_secs(60))
+    );
     let share = settings.share.unwrap();
     assert_eq!(share.username, "anonymous");
     let here = env::current_dir().unwrap().canonicalize().unwrap();

@@ -5,6 +5,7 @@ use std::mem;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use log::Level;
 
@@ -69,6 +70,42 @@ pub fn handle_timeout(s: &mut FTPSession) {
         Reply::new(421, "Control connection timed out."),
     );
     s.close_when_done();
+}
+
+/// Stock [`FTPHandler::handle_login_timeout`](crate::FTPHandler::handle_login_timeout).
+pub fn handle_login_timeout(s: &mut FTPSession) {
+    if s.chat.stream.is_handshaking() {
+        s.log("Login timed out during the TLS handshake.");
+        s.close();
+        return;
+    }
+    s.respond_at(Level::Info, Reply::new(421, "Login timed out."));
+    s.close_when_done();
+}
+
+/// The client has not logged in in time.
+pub(crate) fn time_out<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if let Login::Refused(refused) = &s.login {
+        hold_slot(s, refused.until);
+    }
+    drop_refusal(h, s);
+    // An answer that the authorizer still gives finds no question.
+    s.login = Login::No;
+    h.handle_login_timeout(s);
+    if !s.is_closing() {
+        // An override has left it open.
+        s.close();
+    }
+}
+
+/// Holds the slot of the session until the delay of a refused login is over: a client must not be
+/// able to guess faster because its session ends before.
+fn hold_slot(s: &FTPSession, until: Instant) {
+    let slot = s.slot.hold();
+    let delay = until.saturating_duration_since(s.now);
+    s.remote.call(move |io| {
+        io.call_later(delay, move |_| drop(slot));
+    });
 }
 
 /// Stock [`FTPHandler::ftp_user`](crate::FTPHandler::ftp_user).

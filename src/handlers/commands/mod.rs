@@ -18,8 +18,9 @@ pub use self::files::{cwd, dele, mdtm, mfmt, mkd, pwd, rmd, rnfr, rnto, size};
 pub use self::info::{allo, custom, feat, help, mode, noop, opts, stru, syst, type_};
 pub use self::listing::{list, mlsd, mlst, nlst};
 pub use self::login::{
-    flush_account, handle, handle_auth_failed, handle_auth_success, handle_max_cons,
-    handle_max_cons_per_ip, handle_max_cons_per_user, handle_timeout, pass, quit, rein, user,
+    flush_account, handle, handle_auth_failed, handle_auth_success, handle_login_timeout,
+    handle_max_cons, handle_max_cons_per_ip, handle_max_cons_per_user, handle_timeout, pass, quit,
+    rein, user,
 };
 pub use self::site::{site_chmod, site_help};
 pub use self::status::stat;

@@ -3,11 +3,13 @@
 
 use std::ffi::OsStr;
 use std::mem;
+use std::time::Instant;
 
 use super::login::{Account, Login, Owner};
 use super::state::FTPSession;
 use crate::filesystems::FSState;
 use crate::limits::Slot;
+use crate::time::after;
 
 impl FTPSession {
     /// Forgets the user. A transfer that is in progress or pending stays that of the user who has
@@ -15,6 +17,10 @@ impl FTPSession {
     pub(crate) fn forget_user(&mut self) {
         let mut account = Account::default();
         self.swap_account(&mut account);
+        if account.login.is_done() {
+            let timeout = self.login_timeout();
+            self.login_by = timeout.map(|timeout| after(self.now, timeout));
+        }
         if account.login.is_done()
             && let Some(pending) = &mut self.pending
             && pending.owner.is_none()
@@ -26,6 +32,14 @@ impl FTPSession {
             self.transfer_user = Some(Box::new(account));
         }
         self.uncount_user();
+    }
+
+    /// When the client will have taken too long to log in. A transfer of a user who has logged out
+    /// may end first.
+    pub(crate) fn login_deadline(&self) -> Option<Instant> {
+        let is_owed = !self.authenticated() && !self.is_closing();
+        self.login_by
+            .filter(|_| is_owed && !self.transfer_active() && self.pending.is_none())
     }
 
     /// Counts the session for the user who logs in. Returns false if the user has the most

@@ -34,6 +34,11 @@ impl FTPSession {
         self.config.timeout
     }
 
+    /// How long the client may take to log in.
+    pub(crate) fn login_timeout(&self) -> Option<Duration> {
+        self.config.login_timeout
+    }
+
     /// The text of the greeting.
     pub(crate) fn banner(&self) -> &str {
         &self.config.banner

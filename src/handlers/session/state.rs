@@ -50,6 +50,8 @@ pub struct FTPSession {
     pub(crate) username: String,
     pub(crate) password: String,
     pub(crate) attempted_logins: u32,
+    /// When the client must have logged in.
+    pub(super) login_by: Option<Instant>,
     pub(crate) fs: Option<FSState>,
     /// The user of the transfer in progress, if that user has logged out meanwhile.
     pub(super) transfer_user: Option<Box<Account>>,
@@ -123,6 +125,7 @@ impl FTPSession {
         Self {
             chat,
             idle: timeout.map(|timeout| after(new.now, timeout)),
+            login_by: new.config.login_timeout.map(|time| after(new.now, time)),
             config: new.config,
             server: new.server,
             slot: new.slot,

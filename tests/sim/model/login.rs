@@ -22,6 +22,7 @@ impl Judge<'_> {
         }
         self.s.stage = Stage::Open;
         self.s.head_since = self.now;
+        self.s.nobody_since.1 = self.now;
         let banner = settings.banner.clone();
         let most = settings.max_cons_per_ip;
         if most > 0 {
@@ -100,6 +101,14 @@ impl Judge<'_> {
         if text == b"Control connection timed out." {
             if early(self.s.last_active, settings.timeout) {
                 return wrong("the control connection");
+            }
+            self.s.stage = Stage::Leaving;
+            return Some(Ok(()));
+        }
+        if text == b"Login timed out." {
+            let is_owed = self.s.login.is_none();
+            if !is_owed || early(self.s.nobody_since.0, settings.login_timeout) {
+                return wrong("the login");
             }
             self.s.stage = Stage::Leaving;
             return Some(Ok(()));

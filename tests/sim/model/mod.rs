@@ -411,6 +411,7 @@ impl Judge<'_> {
             Event::Connected => {
                 self.s.stage = Stage::Silent;
                 self.s.last_active = self.now;
+                self.s.nobody_since = (self.now, self.now);
                 self.s.crowd = self.crowd();
                 Ok(())
             }

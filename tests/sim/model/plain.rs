@@ -346,6 +346,8 @@ impl Judge<'_> {
     /// Whoever is logged in is no more.
     pub fn log_out(&mut self) {
         if let Some(user) = self.s.login.take() {
+            let sent = self.s.queue.front().map_or(self.now, |c| c.sent);
+            self.s.nobody_since = (sent, self.now);
             self.s
                 .due
                 .push_back(Due::Logout(self.w.users[user].name.clone()));

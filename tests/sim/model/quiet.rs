@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 impl Judge<'_> {
     pub fn due_reply(&self) -> Verdict {
+        if self.is_login_late() {
+            return self.fault(FaultKind::Missing, "the login", "421", "silence");
+        }
         if let Some(transfer) = &self.s.transfer {
             if let Some(what) = self.is_over(transfer) {
                 let wanted = format!("its final reply, since {what}");
@@ -63,6 +66,21 @@ impl Judge<'_> {
             "a reply",
             "silence",
         )
+    }
+
+    /// Whether the client should have been closed by now, because it has not logged in. No command
+    /// puts that off, and no answer that the client waits for; but a transfer may end first.
+    fn is_login_late(&self) -> bool {
+        let settings = &self.w.settings;
+        // The server may have been at work for others when the client has come.
+        let work = match settings.tick.is_zero() {
+            true => Duration::from_secs(1),
+            false => Duration::from_secs(60),
+        };
+        let latest = self.s.nobody_since.1 + settings.login_timeout + work + SLACK;
+        let is_owed = self.s.login.is_none() && !settings.login_timeout.is_zero();
+        let is_idle = self.s.transfer.is_none() && self.s.conns.iter().all(Conn::has_ended);
+        is_owed && is_idle && !self.s.prot && !self.s.http && self.now > latest
     }
 
     /// Whether PASS may still wait: for the authorizer, or for the delay of a refusal.

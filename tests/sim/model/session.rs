@@ -134,6 +134,9 @@ pub struct Session {
     /// All names that USER has given.
     pub asked_ever: Vec<String>,
     pub login: Option<usize>,
+    /// The earliest and the latest time at which the session may have begun to be one without a
+    /// user.
+    pub nobody_since: (Duration, Duration),
     pub last_home: Option<usize>,
     pub attempts: u32,
 
@@ -218,6 +221,7 @@ impl Session {
             asked: None,
             asked_ever: Vec::new(),
             login: None,
+            nobody_since: (Duration::ZERO, Duration::ZERO),
             last_home: None,
             attempts: 0,
             ascii: true,

@@ -63,6 +63,7 @@ impl Play {
         settings.banner = "ready.".to_owned();
         settings.encoding = crate::plan::scene::Encoding::Utf8;
         settings.timeout = Duration::from_secs(300);
+        settings.login_timeout = Duration::from_secs(60);
         settings.passive_timeout = Duration::from_secs(30);
         settings.auth_failed_timeout = Duration::from_secs(3);
         settings.max_login_attempts = 3;

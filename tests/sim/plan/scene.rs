@@ -24,6 +24,8 @@ pub struct Settings {
     pub banner: String,
     /// `FTPConfig::timeout`; zero is never.
     pub timeout: Duration,
+    /// `FTPConfig::login_timeout`; zero is never.
+    pub login_timeout: Duration,
     /// `DTPConfig::timeout`; zero is never.
     pub data_timeout: Duration,
     pub passive_timeout: Duration,

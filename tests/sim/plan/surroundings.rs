@@ -23,7 +23,7 @@ pub fn settings(draw: &mut Draw, tls: bool) -> Settings {
         false => 0,
     };
     let (max_cons, max_cons_per_ip, max_cons_per_user) = (limit(40), limit(4), limit(3));
-    Settings {
+    let mut settings = Settings {
         address,
         banner: match draw.percent(20) {
             true => {
@@ -33,6 +33,7 @@ pub fn settings(draw: &mut Draw, tls: bool) -> Settings {
             false => "ready.".to_owned(),
         },
         timeout,
+        login_timeout: Duration::ZERO,
         data_timeout,
         passive_timeout,
         active_timeout,
@@ -63,7 +64,9 @@ pub fn settings(draw: &mut Draw, tls: bool) -> Settings {
         },
         upload_lock: !draw.percent(10),
         tick: Duration::from_micros(*draw.of(&[0, 0, 0, 1, 20, 400])),
-    }
+    };
+    settings.login_timeout = Duration::from_secs(*draw.of(&[60, 60, 60, 300, 10, 2, 0]));
+    settings
 }
 
 /// Letters of permissions.

@@ -16,6 +16,7 @@ record!(Settings {
     address,
     banner,
     timeout,
+    login_timeout,
     data_timeout,
     passive_timeout,
     active_timeout,
