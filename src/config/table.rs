@@ -68,6 +68,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     .flag(RANGE),
     Setting::new(
         "handler",
+        "active_mode",
+        "boolean, true",
+        "serve PORT and EPRT; `false`: they get 502",
+        |s, v| v.boolean().map(|b| s.handler.active_mode = b),
+    ),
+    Setting::new(
+        "handler",
         "permit_foreign_addresses",
         "boolean, false",
         "permit data connections with other hosts than the client",

@@ -38,6 +38,9 @@ pub struct FTPConfig {
     pub banner: String,
     /// Failed logins after which the client is disconnected. Default: 3.
     pub max_login_attempts: u32,
+    /// Whether PORT and EPRT are served; otherwise they get 502, and FEAT does not list EPRT.
+    /// Default: true.
+    pub active_mode: bool,
     /// Whether the address of a data connection may differ from that of the control connection
     /// (for site-to-site transfers; see RFC 2577). Default: false.
     pub permit_foreign_addresses: bool,
@@ -148,6 +151,7 @@ impl Default for FTPConfig {
             login_timeout: Some(Duration::from_secs(60)),
             banner: concat!("ftpdlib ", env!("CARGO_PKG_VERSION"), " ready.").to_owned(),
             max_login_attempts: 3,
+            active_mode: true,
             permit_foreign_addresses: false,
             permit_privileged_ports: false,
             masquerade_address: None,

@@ -244,7 +244,7 @@ pub trait FTPHandler {
         commands::quit(self, s);
     }
 
-    /// PORT (RFC 959 §4.1.2): 200 once connected, 421, 425, 501.
+    /// PORT (RFC 959 §4.1.2): 200 once connected, 421, 425, 501, 502.
     fn ftp_port(&mut self, s: &mut FTPSession, line: &str) {
         commands::port(self, s, line);
     }

@@ -13,6 +13,34 @@ use super::server::{Client, server};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+// --- active_mode
+
+#[test]
+fn without_active_mode_the_server_connects_to_nobody() {
+    let mut place = place();
+    place.config.active_mode = false;
+    let mut session = place.login();
+    let listener = session.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let at = listener.address();
+    let [high, low] = at.port().to_be_bytes();
+    let host = at.ip().to_string();
+    let port = format!("PORT {},{high},{low}", host.replace('.', ","));
+    let eprt = format!("EPRT |1|{host}|{}|", at.port());
+    for line in [&*port, &eprt, "PORT nonsense"] {
+        let refused = session.command(line);
+        assert_eq!(
+            refused,
+            "502 Active mode is not available, use PASV or EPSV."
+        );
+    }
+    assert!(listener.accept().is_none());
+    let features = session.command("FEAT").lines().to_vec();
+    assert!(!features.iter().any(|line| line.contains("EPRT")));
+    assert!(features.iter().any(|line| line.contains("EPSV")));
+    session.stor("a", b"passive");
+    assert_eq!(session.retr("a").unwrap(), b"passive");
+}
+
 // --- login_timeout
 
 const LATE: &str = "421 Login timed out.";

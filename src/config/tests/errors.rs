@@ -13,6 +13,10 @@ const ERRORS: &[(&str, &str)] = &[
         "2: handler.login_timeout: must be a number of seconds, not a string",
     ),
     (
+        "[handler]\nactive_mode = 0",
+        "2: handler.active_mode: must be true or false, not an integer",
+    ),
+    (
         "\n[server]\nport = 70000",
         "3: server.port: must be between 0 and 65535 (got 70000)",
     ),

@@ -38,6 +38,7 @@ use_gmt_times = false
 use_sendfile = false
 upload_lock = false
 login_timeout = 0
+active_mode = false
 tcp_no_delay = false
 encoding = "latin-1"
 unicode_errors = "strict"
@@ -60,6 +61,7 @@ active_timeout = 4
     let handler = &settings.handler;
     assert_eq!(handler.timeout, None);
     assert_eq!(handler.login_timeout, None);
+    assert!(!handler.active_mode && FTPConfig::default().active_mode);
     assert_eq!(handler.banner, "Welcome.");
     assert_eq!(handler.max_login_attempts, 1);
     assert_eq!(handler.auth_failed_timeout, Duration::ZERO);
@@ -134,10 +136,10 @@ keyfile = "c.key"
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 46);
+    assert_eq!(keys.len(), 47);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 46);
+    assert_eq!(keys.len(), 47);
 }
 
 #[test]

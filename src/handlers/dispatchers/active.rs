@@ -15,6 +15,10 @@ use crate::time::after;
 
 /// Stock [`FTPHandler::ftp_port`](crate::FTPHandler::ftp_port).
 pub fn port<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
+    if !s.has_active_mode() {
+        s.respond(NO_ACTIVE_MODE);
+        return;
+    }
     if s.epsv_all {
         s.respond(Reply::new(501, "PORT not allowed after EPSV ALL."));
         return;
@@ -31,6 +35,10 @@ pub fn port<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
 
 /// Stock [`FTPHandler::ftp_eprt`](crate::FTPHandler::ftp_eprt).
 pub fn eprt<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
+    if !s.has_active_mode() {
+        s.respond(NO_ACTIVE_MODE);
+        return;
+    }
     if s.epsv_all {
         s.respond(Reply::new(501, "EPRT not allowed after EPSV ALL."));
         return;
@@ -52,6 +60,9 @@ pub fn eprt<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
         },
     }
 }
+
+/// The reply to PORT and EPRT on a server without active mode.
+const NO_ACTIVE_MODE: Reply = Reply::new(502, "Active mode is not available, use PASV or EPSV.");
 
 /// The reply to a protocol number that is neither 1 nor 2.
 pub(super) fn unknown_protocol(ipv4: bool) -> Reply {

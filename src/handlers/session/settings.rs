@@ -89,7 +89,9 @@ impl FTPSession {
             features.push("UTF8".to_owned());
         }
         let named = ["EPRT", "EPSV", "MDTM", "MFMT", "SIZE"];
+        let is_served = |name: &&str| *name != "EPRT" || self.has_active_mode();
         let named = named.into_iter().filter(|name| cmds.contains(name));
+        let named = named.filter(is_served);
         features.extend(named.map(str::to_owned));
         if cmds.contains("MLST") || cmds.contains("MLSD") {
             features.push(format!("MLST {}", self.facts.feat()));
@@ -126,6 +128,11 @@ impl FTPSession {
     }
 
     // --- its data connections
+
+    /// Whether PORT and EPRT are served.
+    pub(crate) fn has_active_mode(&self) -> bool {
+        self.config.active_mode
+    }
 
     pub(crate) fn permits_foreign_addresses(&self) -> bool {
         self.config.permit_foreign_addresses
