@@ -1,6 +1,7 @@
 //! The state that all sessions of a server share, apart from the settings.
 
 pub(crate) mod host_names;
+pub(crate) mod own_ports;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -22,6 +22,7 @@ use crate::ioloop::{IOLoop, Listener, StreamListener};
 use crate::log::TARGET;
 use crate::prefork::{self, Role};
 use crate::server_state::ServerState;
+use crate::server_state::own_ports::Listening;
 use crate::sys::{self, HeldSignals, LastResort, Terminal};
 use crate::time::after;
 use crate::tls::{TlsAcceptor, TlsError};
@@ -50,6 +51,8 @@ pub struct FTPServer {
     pub(super) state: Arc<ServerState>,
     pub(super) config: Arc<FTPConfig>,
     address: SocketAddr,
+    /// Keeps data connections away from that address.
+    _listening: Listening,
     /// The number of workers to fork; `None`: this process serves.
     workers: Option<usize>,
     drain_timeout: Duration,
@@ -83,9 +86,11 @@ impl FTPServer {
         if tls.is_some() {
             config.proto_cmds.insert_tls();
         }
+        let address = listener.local_addr()?;
         Ok(Self {
             ioloop: IOLoop::new()?,
-            address: listener.local_addr()?,
+            address,
+            _listening: Listening::new(address),
             unopened: Some(Unopened { listener, sessions }),
             model,
             state: Arc::new(ServerState::new(backlog, tls)),

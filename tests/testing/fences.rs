@@ -41,6 +41,36 @@ fn without_active_mode_the_server_connects_to_nobody() {
     assert_eq!(session.retr("a").unwrap(), b"passive");
 }
 
+// --- own ports
+
+/// A client uploads a file of commands, and lets the server send it to itself.
+#[test]
+fn the_server_does_not_send_files_to_itself() {
+    let mut place = place();
+    place.config.permit_foreign_addresses = true;
+    place.config.permit_privileged_ports = true;
+    place.config.masquerade_address = Some("203.0.113.7".to_owned());
+    place.write("commands", b"USER user\r\nPASS 12345\r\nDELE commands\r\n");
+    let server = server(place.config.clone(), 1);
+    let client = Client::login(&server, "10.0.0.2");
+    for line in [
+        "PORT 10,0,0,1,0,21",
+        "PORT 0,0,0,0,0,21",
+        "PORT 203,0,113,7,0,21",
+        "EPRT |1|10.0.0.1|21|",
+    ] {
+        let refused = "501 PORT against the server's own port \"21\" refused.";
+        assert_eq!(client.command(line), refused, "{line}");
+    }
+    client.command("RETR commands");
+    assert_eq!(server.sessions(), 1);
+    // Another host may have the same port.
+    client.command("ABOR");
+    let listener = server.listen("10.0.0.3:21".parse().unwrap()).unwrap();
+    assert!(client.command("PORT 10,0,0,3,0,21").starts_with("200 "));
+    assert!(listener.accept().is_ok());
+}
+
 // --- login_timeout
 
 const LATE: &str = "421 Login timed out.";

@@ -362,6 +362,35 @@ fn permit_foreign_addresses() {
     client.expect_reply(226);
 }
 
+/// Neither server of this process connects to itself, or to the other one.
+#[test]
+fn own_ports() {
+    let permit = |config: &mut FTPConfig| config.permit_foreign_addresses = true;
+    let servers = [on("127.0.0.1", permit), on("::", permit)];
+    for server in &servers {
+        let mut client = server.login();
+        for target in servers.iter().map(|server| server.address.port()) {
+            let refused = format!("501 PORT against the server's own port \"{target}\" refused.");
+            let [high, low] = target.to_be_bytes();
+            for host in ["127,0,0,1", "0,0,0,0"] {
+                let reply = client.expect(501, format!("PORT {host},{high},{low}"));
+                assert_eq!(reply, refused);
+            }
+            let reply = client.expect(501, format!("EPRT |1|127.0.0.1|{target}|"));
+            assert_eq!(reply, refused);
+        }
+    }
+    // The same by an IPv4 address in the form of an IPv6 one.
+    let port = servers[1].address.port();
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    let mut client = Client::connect_in(MODE, address);
+    client.expect_reply(220);
+    client.login(USER, PASSWORD);
+    for host in ["::1", "::ffff:127.0.0.1", "::", "0:0:0:0:0:ffff:7f00:1"] {
+        client.expect(501, format!("EPRT |2|{host}|{port}|"));
+    }
+}
+
 #[test]
 fn permit_privileged_ports() {
     let server = on("127.0.0.1", |config| config.permit_privileged_ports = true);

@@ -1,6 +1,6 @@
 //! Active data connections: PORT and EPRT.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use log::Level;
 
@@ -11,6 +11,7 @@ use crate::handlers::transfers;
 use crate::ioloop::Stream;
 use crate::proto::address::{self, EprtProto};
 use crate::proto::reply::Reply;
+use crate::server_state::own_ports;
 use crate::time::after;
 
 /// Stock [`FTPHandler::ftp_port`](crate::FTPHandler::ftp_port).
@@ -100,11 +101,17 @@ fn make_eport<H: Hooks + ?Sized>(
         s.respond_w_warning(Reply::with(501, text));
         return;
     }
+    let target = SocketAddr::new(ip, target.port());
+    if is_own(s, target) {
+        let port = target.port();
+        let text = format!("PORT against the server's own port \"{port}\" refused.");
+        s.respond_w_warning(Reply::with(501, text));
+        return;
+    }
     close_data(h, s);
     if !accepts_new_cons(s) {
         return;
     }
-    let target = SocketAddr::new(ip, target.port());
     let source = s.local_addr().ip();
     let source = (source.is_ipv4() == ip.is_ipv4()).then_some(source);
     match Stream::connect(s.chat.stream(), target, source) {
@@ -120,6 +127,21 @@ fn make_eport<H: Hooks + ?Sized>(
         }
         Err(_) => reply_active(h, s, cmd, target, Level::Debug, CANNOT_CONNECT),
     }
+}
+
+/// Whether a connection to `target` would come to the server itself: to the address of the session,
+/// to one at which a server of this process listens, or by the gateway whose address clients see.
+fn is_own(s: &FTPSession, target: SocketAddr) -> bool {
+    let local = s.local_addr();
+    if target.port() == local.port() {
+        let ip = target.ip();
+        let seen = || s.passive_address(local.ip()).parse::<IpAddr>();
+        if ip == local.ip() || ip.is_unspecified() || seen().is_ok_and(|seen| seen == ip) {
+            return true;
+        }
+    }
+    // A network in memory has addresses of its own.
+    s.chat.stream.network().is_none() && own_ports::is_own(target)
 }
 
 /// An event has come for the connection that is being established.
