@@ -2,6 +2,7 @@
 //! text or a switch.
 
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
+use ftpdlib::proto::network::{InvalidNetwork, Network};
 
 use super::flags::Flag;
 use super::settings::{Concurrency, Settings};
@@ -86,6 +87,13 @@ pub(super) fn set_concurrency(
         }
     };
     Ok(())
+}
+
+/// A list of networks.
+pub(super) fn networks(value: &Value<'_>) -> Result<Vec<Network>, ValueError> {
+    value.list("network", |text| {
+        text.parse().map_err(|err: InvalidNetwork| err.to_string())
+    })
 }
 
 /// `[tls]`, `handshake_timeout`: a handshake may not take forever.

@@ -11,7 +11,7 @@ use super::flags::{
     PORT, PRIVILEGED, RANGE, SELF_SIGNED, SESSION_REUSE, TIMEOUT, WORKERS,
 };
 use super::setting::{
-    Setting, set_concurrency, set_encoding, set_handshake_timeout, set_unicode_errors,
+    Setting, networks, set_concurrency, set_encoding, set_handshake_timeout, set_unicode_errors,
 };
 
 /// All settings, in the order of the help.
@@ -32,6 +32,21 @@ pub(crate) const SETTINGS: &[Setting] = &[
         |s, v| v.integer(0..=65_535).map(|n| s.port = n),
     )
     .flag(PORT),
+    Setting::new(
+        "server",
+        "allow_from",
+        "list of strings, `[]`",
+        "the networks whose clients are served, such as `[\"10.0.0.0/8\", \"2001:db8::/32\"]`; others \
+         get 421; empty means all",
+        |s, v| networks(v).map(|networks| s.handler.allow_from = networks),
+    ),
+    Setting::new(
+        "server",
+        "deny_from",
+        "list of strings, `[]`",
+        "the networks whose clients get 421, also if `allow_from` has them",
+        |s, v| networks(v).map(|networks| s.handler.deny_from = networks),
+    ),
     Setting::new(
         "handler",
         "masquerade_address",

@@ -196,6 +196,27 @@ impl Value<'_> {
         Ok(ports)
     }
 
+    /// A list of texts, each of which `read` understands. `what` is what they are, as errors say
+    /// it.
+    pub(crate) fn list<T>(
+        &self,
+        what: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>, ValueError> {
+        let Self::Toml(DeValue::Array(list)) = self else {
+            return Err(self.must_be(&format!("a list of {what}s")).into());
+        };
+        if list.len() > LIST_MAX {
+            return Err(format!("must have at most {LIST_MAX} {what}s").into());
+        }
+        let item = |item: &Spanned<DeValue<'_>>| {
+            let text = Value::Toml(item.get_ref()).text();
+            let text = text.map_err(|err| err.within(&format!("each {what}"), item))?;
+            read(&text).map_err(|text| ValueError::at(text, item))
+        };
+        list.iter().map(item).collect()
+    }
+
     /// A table of texts whose keys are IP addresses.
     pub(crate) fn address_map(&self) -> Result<HashMap<IpAddr, String>, ValueError> {
         let Self::Toml(DeValue::Table(table)) = self else {
@@ -311,6 +332,9 @@ fn parse_or_saturate(text: &str) -> Option<i64> {
         Err(_) => None,
     }
 }
+
+/// The most items of a list, each of which is compared with each name or address.
+const LIST_MAX: usize = 1000;
 
 const BAD_PORT: &str = "port numbers must be between 1 and 65535";
 /// About thirty years. A longer time is a mistake, and sums of times must not overflow.

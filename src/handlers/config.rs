@@ -14,6 +14,7 @@ use crate::filesystems::{AbstractedFS, LocalFS};
 use crate::handlers::data::{DTPConfig, DTPHandler, StockDTPHandler};
 use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
+use crate::proto::network::Network;
 use crate::tls::TlsConfig;
 
 /// Makes the [`DTPHandler`] of each data connection. [`FTPConfig::set_dtp_handler`] makes a
@@ -33,6 +34,12 @@ pub struct FTPConfig {
     /// restarts it. Then the client gets `421 Login timed out.` and the session is closed. After a
     /// logout the time begins anew, and a transfer that goes on may end first. Default: 60 s.
     pub login_timeout: Option<Duration>,
+    /// The networks whose clients are served; empty: all. Others get 421 and are closed, before
+    /// they count for a limit. Default: empty.
+    pub allow_from: Vec<Network>,
+    /// The networks whose clients get 421 and are closed, also if `allow_from` has them.
+    /// Default: empty.
+    pub deny_from: Vec<Network>,
     /// The text of the 220 greeting. A text of more than 75 characters becomes a multi-line
     /// reply. Default: `ftpdlib 0.1.0 ready.`, with the current version.
     pub banner: String,
@@ -124,6 +131,12 @@ pub struct ActiveDTPConfig {
 }
 
 impl FTPConfig {
+    /// Whether clients at this address are served.
+    pub(crate) fn admits(&self, ip: IpAddr) -> bool {
+        let is_in = |networks: &[Network]| networks.iter().any(|network| network.contains(ip));
+        !is_in(&self.deny_from) && (self.allow_from.is_empty() || is_in(&self.allow_from))
+    }
+
     /// Sets the authorizer.
     pub fn set_authorizer(&mut self, authorizer: impl Authorizer + 'static) {
         self.authorizer = Arc::new(authorizer);
@@ -149,6 +162,8 @@ impl Default for FTPConfig {
         Self {
             timeout: Some(Duration::from_secs(300)),
             login_timeout: Some(Duration::from_secs(60)),
+            allow_from: Vec::new(),
+            deny_from: Vec::new(),
             banner: concat!("ftpdlib ", env!("CARGO_PKG_VERSION"), " ready.").to_owned(),
             max_login_attempts: 3,
             active_mode: true,

@@ -354,6 +354,7 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
             }
             Admission::MaxCons => h.handle_max_cons(s),
             Admission::MaxConsPerIp => h.handle_max_cons_per_ip(s),
+            Admission::Address => h.handle_refused_address(s),
         }
         if self.admission != Admission::Admitted && s.chat.stream.is_handshaking() {
             // The client could read the reason only after a handshake, until which it would

@@ -100,6 +100,12 @@ pub trait FTPHandler {
         commands::handle_max_cons_per_user(s);
     }
 
+    /// Turns away a client whose address is not in [`allow_from`](crate::FTPConfig::allow_from) or
+    /// is in [`deny_from`](crate::FTPConfig::deny_from): 421.
+    fn handle_refused_address(&mut self, s: &mut FTPSession) {
+        commands::handle_refused_address(s);
+    }
+
     /// The client was silent for [`timeout`](crate::FTPConfig::timeout): 421, and the
     /// connection is closed.
     fn handle_timeout(&mut self, s: &mut FTPSession) {

@@ -37,6 +37,7 @@ macro_rules! for_each_hook {
             fn handle_max_cons(s: &mut FTPSession);
             fn handle_max_cons_per_ip(s: &mut FTPSession);
             fn handle_max_cons_per_user(s: &mut FTPSession);
+            fn handle_refused_address(s: &mut FTPSession);
             fn handle_timeout(s: &mut FTPSession);
             fn handle_login_timeout(s: &mut FTPSession);
             fn pre_process_command(s: &mut FTPSession, line: &CommandLine<'_>);

@@ -34,6 +34,8 @@ pub(crate) enum Admission {
     MaxCons,
     /// There are too many connections from its address.
     MaxConsPerIp,
+    /// Clients at its address are not served.
+    Address,
 }
 
 impl Limits {

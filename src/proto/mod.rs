@@ -9,6 +9,7 @@ pub mod ascii;
 pub mod command;
 pub mod encoding;
 pub mod listing;
+pub mod network;
 pub mod pattern;
 pub mod perm;
 pub mod reply;

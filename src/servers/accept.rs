@@ -133,7 +133,11 @@ impl ServerChannel {
             {
                 sys::control_options(socket, config.tcp_no_delay);
             }
-            let (slot, admission) = state.admit(canonical(peer.ip()), descriptor);
+            let ip = canonical(peer.ip());
+            let (slot, admission) = match config.admits(ip) {
+                true => state.admit(ip, descriptor),
+                false => (state.slot(), Admission::Address),
+            };
             let connection = NewConnection {
                 stream,
                 peer,

@@ -1,15 +1,17 @@
 //! Fences: settings that keep clients from something. Each test is the attack.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ftpdlib::TlsConfig;
 use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::handlers::StockHandler;
+use ftpdlib::proto::network::Network;
 use ftpdlib::testing::Session;
 use testkit::authority::Pair;
 
 use super::place::{place, reply};
-use super::server::{Client, server};
+use super::server::{Client, read, server};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -39,6 +41,70 @@ fn without_active_mode_the_server_connects_to_nobody() {
     assert!(features.iter().any(|line| line.contains("EPSV")));
     session.stor("a", b"passive");
     assert_eq!(session.retr("a").unwrap(), b"passive");
+}
+
+// --- allow_from, deny_from
+
+fn networks(all: &[&str]) -> Vec<Network> {
+    all.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+const REFUSED: &str = "421 Service not available to your address.";
+
+#[test]
+fn networks_decide_who_is_served() {
+    for (allow, deny, served, refused) in [
+        (
+            &[][..],
+            &["10.0.0.9"][..],
+            &["10.0.0.8", "::2"][..],
+            &["10.0.0.9"][..],
+        ),
+        (&["10.0.0.0/24"], &[], &["10.0.0.9"], &["10.0.1.9", "::2"]),
+        // What is denied is denied.
+        (
+            &["10.0.0.0/8"],
+            &["10.0.0.0/24"],
+            &["10.0.1.9"],
+            &["10.0.0.9", "11.0.0.1"],
+        ),
+        (&["10.0.0.0/24"], &["0.0.0.0/0"], &[], &["10.0.0.9", "::2"]),
+        (&["::/0"], &[], &["::2"], &["10.0.0.9"]),
+        // An IPv4 client of a dual-stack socket.
+        (
+            &[],
+            &["10.0.0.0/24"],
+            &["::ffff:10.0.1.9"],
+            &["::ffff:10.0.0.9"],
+        ),
+        (
+            &[],
+            &["::ffff:10.0.0.0/120"],
+            &["10.0.1.9"],
+            &["10.0.0.9", "::ffff:10.0.0.9"],
+        ),
+    ] {
+        let mut place = place();
+        place.config.allow_from = networks(allow);
+        place.config.deny_from = networks(deny);
+        let mut server = server(place.config.clone(), 1);
+        server.set_max_cons_per_ip(1);
+        let mut clients = Vec::new();
+        for (ips, greeting) in [(served, "220 "), (refused, REFUSED)] {
+            for ip in ips {
+                let ip: IpAddr = ip.parse().unwrap();
+                let from = SocketAddr::new(ip, 0);
+                let stream = server.connect(from, server.address()).unwrap();
+                server.settle();
+                let got = String::from_utf8(read(&stream)).unwrap();
+                assert!(got.starts_with(greeting), "{allow:?} {deny:?} {ip}: {got}");
+                clients.push(stream);
+            }
+        }
+        // A refused client holds nothing.
+        assert_eq!(server.sessions(), served.len());
+        assert_eq!(server.slots(), served.len());
+    }
 }
 
 // --- own ports

@@ -13,6 +13,23 @@ const ERRORS: &[(&str, &str)] = &[
         "2: handler.login_timeout: must be a number of seconds, not a string",
     ),
     (
+        "[server]\nallow_from = '10.0.0.0/8'",
+        "2: server.allow_from: must be a list of networks, not a string",
+    ),
+    (
+        "[server]\nallow_from = [\n'::1',\n10]",
+        "4: server.allow_from: each network must be a string, not an integer",
+    ),
+    (
+        "[server]\ndeny_from = [\n'10.0.0.0/33']",
+        "3: server.deny_from: '10.0.0.0/33' is not a network; write an address, or one with a \
+         prefix such as 10.0.0.0/8 or 2001:db8::/32",
+    ),
+    (
+        "[server]\ndeny_from = ['10.1.2.3/8']",
+        "2: server.deny_from: '10.1.2.3/8' has bits after its prefix; write 10.0.0.0/8",
+    ),
+    (
         "[handler]\nactive_mode = 0",
         "2: handler.active_mode: must be true or false, not an integer",
     ),

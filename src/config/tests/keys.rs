@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ftpdlib::authorizers::Perms;
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
+use ftpdlib::proto::network::Network;
 use ftpdlib::{ClientAuth, FTPConfig, SessionReuse, TlsVersion};
 
 use super::files::{directory, flags, load, load_from};
@@ -20,6 +21,8 @@ port = 0
 backlog = 5
 max_cons = 7
 max_cons_per_ip = 3
+allow_from = ["10.0.0.0/8", "::1"]
+deny_from = ["10.1.0.0/16"]
 max_cons_per_user = 2
 concurrency = "pre-fork"
 workers = 2
@@ -59,6 +62,9 @@ active_timeout = 4
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (7, 3));
     assert_eq!(settings.max_cons_per_user, 2);
     let handler = &settings.handler;
+    let shown = |networks: &[Network]| networks.iter().map(Network::to_string).collect::<Vec<_>>();
+    assert_eq!(shown(&handler.allow_from), ["10.0.0.0/8", "::1/128"]);
+    assert_eq!(shown(&handler.deny_from), ["10.1.0.0/16"]);
     assert_eq!(handler.timeout, None);
     assert_eq!(handler.login_timeout, None);
     assert!(!handler.active_mode && FTPConfig::default().active_mode);
@@ -136,10 +142,10 @@ keyfile = "c.key"
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 47);
+    assert_eq!(keys.len(), 49);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 47);
+    assert_eq!(keys.len(), 49);
 }
 
 #[test]

@@ -58,6 +58,12 @@ pub fn handle_max_cons_per_user(s: &mut FTPSession) {
     s.close_when_done();
 }
 
+/// Stock [`FTPHandler::handle_refused_address`](crate::FTPHandler::handle_refused_address).
+pub fn handle_refused_address(s: &mut FTPSession) {
+    s.respond_w_warning(Reply::new(421, "Service not available to your address."));
+    s.close();
+}
+
 /// Stock [`FTPHandler::handle_timeout`](crate::FTPHandler::handle_timeout).
 pub fn handle_timeout(s: &mut FTPSession) {
     if s.chat.stream.is_handshaking() {

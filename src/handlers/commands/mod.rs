@@ -19,8 +19,8 @@ pub use self::info::{allo, custom, feat, help, mode, noop, opts, stru, syst, typ
 pub use self::listing::{list, mlsd, mlst, nlst};
 pub use self::login::{
     flush_account, handle, handle_auth_failed, handle_auth_success, handle_login_timeout,
-    handle_max_cons, handle_max_cons_per_ip, handle_max_cons_per_user, handle_timeout, pass, quit,
-    rein, user,
+    handle_max_cons, handle_max_cons_per_ip, handle_max_cons_per_user, handle_refused_address,
+    handle_timeout, pass, quit, rein, user,
 };
 pub use self::site::{site_chmod, site_help};
 pub use self::status::stat;
