@@ -19,6 +19,7 @@ use ftpdlib::handlers::StockHandler;
 use ftpdlib::log::{config_logging, escape, write_plain, write_through};
 use ftpdlib::{FTPConfig, FTPServer, MultiprocessFTPServer, ThreadedFTPServer, TlsError, strerror};
 use log::{LevelFilter, error, info, warn};
+use rustix::fs::Mode;
 use signal_hook::consts::signal::SIGXFSZ;
 
 use crate::cli::Stop;
@@ -75,6 +76,10 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 
     let mut settings = config::load(flags).map_err(|err| err.to_string())?;
+    if let Some(mask) = settings.umask {
+        // Before there are threads and workers, which inherit it.
+        rustix::process::umask(Mode::from_raw_mode(mask));
+    }
     config::resolve_masquerade(&mut settings).map_err(|err| err.to_string())?;
     let (address, port) = (settings.address, settings.port);
     let tls = settings.handler.tls.as_ref();

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use testkit::{Client, Mode, Program, at_once, parse_227, set_deadlines, wait_for};
@@ -18,6 +19,29 @@ fn lines_with(program: &Program, text: &str) -> Vec<String> {
     let lines = log.lines().filter(|line| line.contains(text));
     let after_prefix = |line: &str| line.split_once("-[user] ").unwrap().1.to_owned();
     lines.map(after_prefix).collect()
+}
+
+/// Others of this machine cannot read what clients upload.
+#[test]
+fn the_umask_of_the_file_holds_for_uploads() {
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    fs::write(settings.path(), "[server]\numask = \"077\"\n").unwrap();
+    let args = ["--config", settings.path().to_str().unwrap()];
+    for concurrency in ["async", "multi-thread", "multi-proc", "pre-fork"] {
+        let args = [&args[..], &["--concurrency", concurrency]].concat();
+        // Whatever it has inherited.
+        let program = Program::start_after("umask 000", FTPDLIB, Mode::Clear, &args);
+        let mut client = program.login();
+        client.upload("STOR file", b"secret");
+        client.expect(257, "MKD dir");
+        for (name, expected) in [("file", 0o600), ("dir", 0o700)] {
+            let mode = fs::metadata(program.path(name))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, expected, "{name} {concurrency}");
+        }
+    }
 }
 
 /// DELE, which pyftpdlib logs, shows the form of the line.

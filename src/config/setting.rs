@@ -89,6 +89,18 @@ pub(super) fn set_concurrency(
     Ok(())
 }
 
+/// `[server]`, `umask`.
+pub(super) fn set_umask(settings: &mut Settings, value: &Value<'_>) -> Result<(), ValueError> {
+    let text = value.text()?;
+    let is_octal = (1..=4).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
+    let mask = u32::from_str_radix(&text, 8).ok();
+    let mask = mask.filter(|mask| is_octal && *mask <= 0o777);
+    settings.umask = Some(mask.ok_or_else(|| {
+        format!("must be an octal number up to \"777\" such as \"027\", not '{text}'")
+    })?);
+    Ok(())
+}
+
 /// A list of networks.
 pub(super) fn networks(value: &Value<'_>) -> Result<Vec<Network>, ValueError> {
     value.list("network", |text| {

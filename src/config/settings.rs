@@ -29,6 +29,9 @@ pub(crate) struct Settings {
     pub(crate) concurrency: Concurrency,
     /// The number of workers of pre-fork, if it is set; 0 means one per CPU.
     pub(crate) workers: Option<usize>,
+    /// The permissions that new files and directories do not get; `None`: as the process has
+    /// inherited it.
+    pub(crate) umask: Option<u32>,
     /// How long transfers may continue after the server has been asked to end.
     pub(crate) drain_timeout: Duration,
     /// The configuration of the sessions.
@@ -110,6 +113,7 @@ impl Default for Settings {
             max_cons_per_user: 0,
             concurrency: Concurrency::Async,
             workers: None,
+            umask: None,
             drain_timeout: Duration::from_secs(3),
             handler: FTPConfig::default(),
             share: None,

@@ -11,7 +11,8 @@ use super::flags::{
     PORT, PRIVILEGED, RANGE, SELF_SIGNED, SESSION_REUSE, TIMEOUT, WORKERS,
 };
 use super::setting::{
-    Setting, networks, set_concurrency, set_encoding, set_handshake_timeout, set_unicode_errors,
+    Setting, networks, set_concurrency, set_encoding, set_handshake_timeout, set_umask,
+    set_unicode_errors,
 };
 
 /// All settings, in the order of the help.
@@ -437,6 +438,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         |s, v| v.integer(0..=MAX_WORKERS).map(|n| s.workers = Some(n)),
     )
     .flag(WORKERS),
+    Setting::new(
+        "server",
+        "umask",
+        "string, inherited",
+        "the permissions that new files and directories do not get, in octal, such as `\"027\"`; for \
+         the whole process",
+        set_umask,
+    ),
     Setting::new(
         "server",
         "drain_timeout",

@@ -30,6 +30,18 @@ const ERRORS: &[(&str, &str)] = &[
         "2: server.deny_from: '10.1.2.3/8' has bits after its prefix; write 10.0.0.0/8",
     ),
     (
+        "[server]\numask = 27",
+        "2: server.umask: must be a string, not an integer",
+    ),
+    (
+        "[server]\numask = '028'",
+        "2: server.umask: must be an octal number up to \"777\" such as \"027\", not '028'",
+    ),
+    (
+        "[server]\numask = '1777'",
+        "2: server.umask: must be an octal number up to \"777\" such as \"027\", not '1777'",
+    ),
+    (
         "[handler]\nactive_mode = 0",
         "2: handler.active_mode: must be true or false, not an integer",
     ),

@@ -24,6 +24,7 @@ max_cons_per_ip = 3
 allow_from = ["10.0.0.0/8", "::1"]
 deny_from = ["10.1.0.0/16"]
 max_cons_per_user = 2
+umask = "0027"
 concurrency = "pre-fork"
 workers = 2
 
@@ -61,6 +62,7 @@ active_timeout = 4
     assert_eq!((settings.port, settings.backlog), (0, 5));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (7, 3));
     assert_eq!(settings.max_cons_per_user, 2);
+    assert_eq!(settings.umask, Some(0o027));
     let handler = &settings.handler;
     let shown = |networks: &[Network]| networks.iter().map(Network::to_string).collect::<Vec<_>>();
     assert_eq!(shown(&handler.allow_from), ["10.0.0.0/8", "::1/128"]);
@@ -142,10 +144,10 @@ keyfile = "c.key"
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 49);
+    assert_eq!(keys.len(), 50);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 49);
+    assert_eq!(keys.len(), 50);
 }
 
 #[test]
@@ -154,6 +156,7 @@ fn nothing_said_is_as_pyftpdlib() {
     assert_eq!((settings.address.as_str(), settings.port), ("", 2121));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (512, 0));
     assert_eq!(settings.max_cons_per_user, 0);
+    assert_eq!(settings.umask, None);
     assert_eq!(
         settings.handler.login_timeout,
         Some(Duration::from_secs(60))
