@@ -339,6 +339,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     Setting::new(
         "handler",
+        "max_upload_size",
+        "integer, 0",
+        "the largest size in bytes that an upload may give a file; beyond it the upload gets 552; 0 \
+         means no limit",
+        |s, v| {
+            v.integer(0..=i64::MAX)
+                .map(|n| s.handler.max_upload_size = n)
+        },
+    ),
+    Setting::new(
+        "handler",
         "tcp_no_delay",
         "boolean, true",
         "send replies without delay (`TCP_NODELAY`)",

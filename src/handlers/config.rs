@@ -78,6 +78,11 @@ pub struct FTPConfig {
     /// How long that silence is, for tests that cannot wait so long. Default: 10 s.
     #[doc(hidden)]
     pub upload_silence: Duration,
+    /// The largest size in bytes that an upload may give a file; 0: any. An upload that is known to
+    /// become larger (by ALLO in TYPE I, by REST, or because the file is larger) gets 552 and does
+    /// not begin; another one ends with 552 at that size, and the file keeps its bytes so far.
+    /// Default: 0.
+    pub max_upload_size: u64,
     /// Whether the control connection sets `TCP_NODELAY`. Default: true.
     pub tcp_no_delay: bool,
     /// The encoding of commands, replies and listings. Default: UTF-8.
@@ -176,6 +181,7 @@ impl Default for FTPConfig {
             use_sendfile: true,
             upload_lock: true,
             upload_silence: Duration::from_secs(10),
+            max_upload_size: 0,
             tcp_no_delay: true,
             encoding: Encoding::UTF_8,
             unicode_errors: UnicodeErrors::Replace,

@@ -229,7 +229,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
                     rest = &rest[consumed..];
                     moved = true;
                     // Whatever it was, it is not done.
-                    (s.rest, s.rnfr) = (0, None);
+                    (s.rest, s.allo, s.rnfr) = (0, 0, None);
                     s.respond_w_warning(Reply::new(500, "Command too long."));
                 }
                 Step::Skipped { consumed } => {

@@ -11,6 +11,7 @@ use super::parking;
 use super::session::FTPSession;
 use crate::filesystems::{AbstractedFS, FSState, OpenMode};
 use crate::log::TARGET;
+use crate::proto::address::parse_offset;
 use crate::proto::command::CommandLine;
 
 pub use super::log::{log_cmd, log_transfer};
@@ -53,6 +54,12 @@ pub fn pre_process_command<H: Hooks + ?Sized>(
     }
 }
 
+/// The size in the argument of ALLO (RFC 959 §4.1.3); 0 if there is none.
+fn announced(text: &str) -> u64 {
+    let size = text.split_ascii_whitespace().next().unwrap_or("");
+    parse_offset(size.as_bytes()).map_or(0, |offset| offset.position)
+}
+
 /// A command whose argument cannot be decoded is refused.
 pub(super) fn not_decoded(s: &mut FTPSession, verb: &str) {
     is_refused(s, verb);
@@ -65,7 +72,7 @@ pub(super) fn not_decoded(s: &mut FTPSession, verb: &str) {
 /// given for this one.
 fn is_refused(s: &mut FTPSession, cmd: &str) {
     if matches!(cmd, "APPE" | "RETR" | "STOR" | "STOU") {
-        s.rest = 0;
+        (s.rest, s.allo) = (0, 0);
     }
 }
 
@@ -143,7 +150,10 @@ fn call_with_path<H: Hooks + ?Sized>(
 fn call_with_text<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, cmd: &Command<'_>, text: &str) {
     match cmd.name {
         "ABOR" => h.ftp_abor(s),
-        "ALLO" => h.ftp_allo(s, text),
+        "ALLO" => {
+            s.allo = announced(text);
+            h.ftp_allo(s, text);
+        }
         "AUTH" => h.ftp_auth(s, text),
         "EPRT" => h.ftp_eprt(s, text),
         "EPSV" => h.ftp_epsv(s, text),

@@ -230,6 +230,7 @@ fn connection<H: Hooks + ?Sized>(
         slot,
         config: s.dtp_config(),
         sendfile_allowed: s.use_sendfile(),
+        max_upload_size: s.max_upload_size(),
         username: s.username().to_owned(),
         tls: s.tls_session(),
         now: s.now(),
@@ -446,6 +447,7 @@ fn close_file<H: Hooks + ?Sized>(
         Transfer::Receiving(mut receiving) => {
             let outcome = match receiving.end_translation() {
                 Err(err) if completed => Outcome::Failed(strerror(&err)),
+                Ok(Some(refusal)) if completed => Outcome::Ended(refusal),
                 _ => outcome,
             };
             let completed = matches!(outcome, Outcome::Complete);

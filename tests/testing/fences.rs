@@ -137,6 +137,152 @@ fn the_server_does_not_send_files_to_itself() {
     assert!(listener.accept().is_ok());
 }
 
+// --- max_upload_size
+
+const TOO_LARGE: &str = "552 Requested file action aborted. Exceeded storage allocation.";
+
+/// An upload of any kind ends at the limit, and the file keeps what fits.
+#[test]
+fn uploads_end_at_the_largest_size() {
+    let mut place = place();
+    place.config.max_upload_size = 10;
+    for tp in ["TYPE I", "TYPE A"] {
+        let mut session = place.login();
+        session.command(tp);
+        for (before, rest, command, bytes, reply, after) in [
+            (
+                "",
+                0,
+                "STOR a",
+                "0123456789",
+                "226 Transfer complete.",
+                "0123456789",
+            ),
+            ("", 0, "STOR a", "0123456789x", TOO_LARGE, "0123456789"),
+            // What was there before does not count.
+            (
+                "0123456789",
+                0,
+                "STOR a",
+                "abc",
+                "226 Transfer complete.",
+                "abc",
+            ),
+            (
+                "01234567",
+                0,
+                "APPE a",
+                "ab",
+                "226 Transfer complete.",
+                "01234567ab",
+            ),
+            ("01234567", 0, "APPE a", "abc", TOO_LARGE, "01234567ab"),
+            (
+                "0123456789",
+                0,
+                "APPE a",
+                "",
+                "226 Transfer complete.",
+                "0123456789",
+            ),
+            ("0123456789", 0, "APPE a", "a", TOO_LARGE, "0123456789"),
+            (
+                "01234567",
+                4,
+                "STOR a",
+                "abcdef",
+                "226 Transfer complete.",
+                "0123abcdef",
+            ),
+            ("01234567", 4, "STOR a", "abcdefg", TOO_LARGE, "0123abcdef"),
+            ("", 0, "STOU a", "0123456789x", TOO_LARGE, ""),
+        ] {
+            if rest > 0 && tp == "TYPE A" {
+                continue;
+            }
+            place.write("a", before.as_bytes());
+            let mut data = session.passive();
+            if rest > 0 {
+                session.command(&format!("REST {rest}"));
+            }
+            assert_eq!(session.command(command).code(), 125, "{command}");
+            data.write(bytes.as_bytes());
+            data.close();
+            assert_eq!(
+                super::place::reply(&mut session),
+                reply,
+                "{tp} {command} {bytes}"
+            );
+            let after = after.as_bytes();
+            assert!(
+                place.read("a") == after || command.starts_with("STOU"),
+                "{command} {bytes}"
+            );
+        }
+    }
+    for entry in std::fs::read_dir(place.home.path()).unwrap() {
+        assert!(entry.unwrap().metadata().unwrap().len() <= 10);
+    }
+}
+
+/// TYPE A holds a CR back until the end.
+#[test]
+fn the_last_cr_is_not_one_byte_too_many() {
+    let mut place = place();
+    place.config.max_upload_size = 3;
+    let mut session = place.login();
+    assert_eq!(session.stor("a", b"abc"), "226 Transfer complete.");
+    session.command("TYPE A");
+    let mut data = session.passive();
+    session.command("STOR a");
+    data.write(b"abc\r");
+    data.close();
+    assert_eq!(reply(&mut session), TOO_LARGE);
+    assert_eq!(place.read("a"), b"abc");
+}
+
+#[test]
+fn what_is_known_to_be_too_large_does_not_begin() {
+    let mut place = place();
+    place.config.max_upload_size = 10;
+    place.write("large", b"0123456789ab");
+    place.write("small", b"01234567");
+    let mut session = place.login();
+    session.command("TYPE I");
+    for (announced, rest, command, code) in [
+        ("11", 0, "STOR new", 552),
+        ("11 R 5", 0, "STOR new", 552),
+        ("11", 0, "STOU new", 552),
+        ("3", 0, "APPE small", 552),
+        ("7", 4, "STOR small", 552),
+        ("0", 11, "STOR large", 552),
+        ("0", 5, "STOR large", 552),
+        ("0", 0, "APPE large", 552),
+        ("99999999999999999999", 0, "STOR new", 552),
+        ("2", 0, "APPE small", 150),
+        ("10", 0, "STOR small", 150),
+        // It counts for one upload.
+        ("", 0, "STOR small", 150),
+    ] {
+        if !announced.is_empty() {
+            assert_eq!(session.command(&format!("ALLO {announced}")).code(), 202);
+        }
+        if rest > 0 {
+            session.command(&format!("REST {rest}"));
+        }
+        let reply = session.command(command);
+        assert_eq!(reply.code(), code, "{announced} {rest} {command}: {reply}");
+        if code == 150 {
+            session.command("ABOR");
+            session.reply();
+        }
+    }
+    assert_eq!(place.read("large"), b"0123456789ab");
+    assert_eq!(place.read("small"), b"01234567");
+    let names = std::fs::read_dir(place.home.path()).unwrap().count();
+    assert_eq!(names, 2, "nothing was made");
+}
+
 // --- login_timeout
 
 const LATE: &str = "421 Login timed out.";

@@ -532,3 +532,41 @@ fn uploads_side_by_side_do_not_mix() {
         assert!(bytes == vec![number; 3001 * 50], "{number}");
     }
 }
+
+/// The kernel's own way and that through memory end at the same byte.
+#[test]
+fn the_largest_size_of_an_upload() {
+    const MOST: usize = 700_001;
+    for use_sendfile in [true, false] {
+        let server = Server::with(MODE, move |config| {
+            config.max_upload_size = MOST as u64;
+            config.use_sendfile = use_sendfile;
+        });
+        let mut client = server.login();
+        client.expect(200, "TYPE I");
+        let bytes = pattern(2 * MOST);
+        for (before, rest, command) in [
+            (0, 0, "STOR a"),
+            (MOST, 0, "STOR a"),
+            (1000, 0, "APPE a"),
+            (1000, 1000, "STOR a"),
+        ] {
+            for (size, code) in [(MOST, 226), (MOST + 1, 552), (bytes.len(), 552)] {
+                server.write("a", &bytes[..before]);
+                let kept = if command == "APPE a" { before } else { rest };
+                if rest > 0 {
+                    client.expect(350, format!("REST {rest}"));
+                }
+                let (mut data, _) = begin(&mut client, Way::Early, command);
+                // The server reads the rest, so that the client can send it.
+                data.write_all(&bytes[kept..size]).unwrap();
+                drop(data);
+                client.expect_reply(code);
+                assert!(
+                    server.read("a") == bytes[..size.min(MOST)],
+                    "{command} {size}"
+                );
+            }
+        }
+    }
+}

@@ -42,6 +42,14 @@ const ERRORS: &[(&str, &str)] = &[
         "2: server.umask: must be an octal number up to \"777\" such as \"027\", not '1777'",
     ),
     (
+        "[handler]\nmax_upload_size = -1",
+        "2: handler.max_upload_size: must be 0 or more (got -1)",
+    ),
+    (
+        "[handler]\nmax_upload_size = '1 GB'",
+        "2: handler.max_upload_size: must be an integer, not a string",
+    ),
+    (
         "[handler]\nactive_mode = 0",
         "2: handler.active_mode: must be true or false, not an integer",
     ),

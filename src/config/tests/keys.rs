@@ -43,6 +43,7 @@ use_sendfile = false
 upload_lock = false
 login_timeout = 0
 active_mode = false
+max_upload_size = 1_000
 tcp_no_delay = false
 encoding = "latin-1"
 unicode_errors = "strict"
@@ -69,6 +70,7 @@ active_timeout = 4
     assert_eq!(shown(&handler.deny_from), ["10.1.0.0/16"]);
     assert_eq!(handler.timeout, None);
     assert_eq!(handler.login_timeout, None);
+    assert_eq!(handler.max_upload_size, 1000);
     assert!(!handler.active_mode && FTPConfig::default().active_mode);
     assert_eq!(handler.banner, "Welcome.");
     assert_eq!(handler.max_login_attempts, 1);
@@ -144,10 +146,10 @@ keyfile = "c.key"
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 50);
+    assert_eq!(keys.len(), 51);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 50);
+    assert_eq!(keys.len(), 51);
 }
 
 #[test]

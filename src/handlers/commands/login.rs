@@ -314,7 +314,7 @@ pub fn flush_account<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     }
     s.forget_user();
     s.tell_tls_user();
-    s.rest = 0;
+    (s.rest, s.allo) = (0, 0);
     s.rnfr = None;
     s.leaving = Leaving::No;
 }

@@ -13,7 +13,7 @@ use crate::error::FSError;
 use crate::filesystems::{AbstractedFS, FSFile, FSState, OpenMode};
 use crate::handlers::check;
 use crate::handlers::command::{CmdArg, Command};
-use crate::handlers::data::{Outcome, Outgoing};
+use crate::handlers::data::{Bounds, Outcome, Outgoing};
 use crate::handlers::dispatchers;
 use crate::handlers::files;
 use crate::handlers::hooks::Hooks;
@@ -58,7 +58,21 @@ pub fn appe<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, path: &Path) {
 pub fn stor(s: &mut FTPSession, path: &Path, mode: OpenMode) {
     let rest = mem::take(&mut s.rest);
     let mode = if rest > 0 { OpenMode::Update } else { mode };
-    store(s, path, mode, rest, None);
+    let bounds = bounds(s);
+    store(s, path, mode, rest, bounds, None);
+}
+
+/// What bounds the upload that begins. What ALLO has announced counts for it only, and only in TYPE
+/// I: TYPE A sends other bytes than those of the file.
+fn bounds(s: &mut FTPSession) -> Bounds {
+    let announced = mem::take(&mut s.allo);
+    Bounds {
+        max_upload_size: s.max_upload_size(),
+        announced: match s.transfer_type {
+            TransferType::Binary => announced,
+            TransferType::Ascii => 0,
+        },
+    }
 }
 
 /// The command that opens a file in this mode.
@@ -71,13 +85,24 @@ fn command_of(mode: OpenMode) -> &'static str {
 
 /// Receives into a file, from the position that REST has given. If another upload has the file,
 /// and was asked to end, waits for it until `until`, or for a short time.
-fn store(s: &mut FTPSession, path: &Path, mode: OpenMode, rest: u64, until: Option<Instant>) {
+fn store(
+    s: &mut FTPSession,
+    path: &Path,
+    mode: OpenMode,
+    rest: u64,
+    bounds: Bounds,
+    until: Option<Instant>,
+) {
     transfers::close_pending_upload(s, path);
     let locking = Locking::new(s);
     let (opened, path) = (path.to_owned(), path.to_owned());
     files::open_upload(
         s,
-        move |fs, state| open_claimed(fs, state, &opened, mode, rest, locking.as_ref()),
+        move |fs, state| {
+            // An upload to the end of a file that is not there begins at 0.
+            bounds.check_size(rest)?;
+            open_claimed(fs, state, &opened, mode, rest, bounds, locking.as_ref())
+        },
         move |s, opened| match opened {
             Ok((file, claim)) => {
                 let position = (mode != OpenMode::Append).then_some(rest);
@@ -94,6 +119,7 @@ fn store(s: &mut FTPSession, path: &Path, mode: OpenMode, rest: u64, until: Opti
                     path,
                     mode,
                     rest,
+                    bounds,
                     next: s.now + TAKE_OVER_STEP,
                     until,
                 }));
@@ -108,7 +134,8 @@ pub(crate) fn retry_upload<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         return;
     };
     s.begin_answer();
-    store(s, &wait.path, wait.mode, wait.rest, Some(wait.until));
+    let UploadWait { mode, rest, .. } = *wait;
+    store(s, &wait.path, mode, rest, wait.bounds, Some(wait.until));
     if s.upload_wait.is_none() {
         let (name, arg) = (command_of(wait.mode), CmdArg::Path(&wait.path));
         log_answer(h, s, &Command { name, arg });
@@ -123,14 +150,20 @@ fn open_claimed(
     path: &Path,
     mode: OpenMode,
     rest: u64,
+    bounds: Bounds,
     locking: Option<&Locking>,
 ) -> Result<Claimed, NotOpened> {
+    let open = || -> Result<_, NotOpened> {
+        let mut file = open_at(fs, state, path, mode, rest)?;
+        check_size(&mut *file, mode, bounds)?;
+        Ok(file)
+    };
     let Some(locking) = locking else {
-        return Ok((open_at(fs, state, path, mode, rest)?, None));
+        return Ok((open()?, None));
     };
     locking.check_path(path)?;
     for _ in 0..OPEN_TRIES {
-        let mut file = open_at(fs, state, path, mode, rest)?;
+        let mut file = open()?;
         let claim = locking.lock(&*file)?;
         // Another upload may have put its file in the place of this one meanwhile.
         if !file.is_replaced() {
@@ -138,6 +171,20 @@ fn open_claimed(
         }
     }
     Err(NotOpened::Busy { asked: false })
+}
+
+/// Refuses an upload to a file that is, or would become, larger than the settings allow.
+fn check_size(file: &mut dyn FSFile, mode: OpenMode, bounds: Bounds) -> Result<(), Reply> {
+    if bounds.max_upload_size == 0 || mode == OpenMode::Write {
+        return Ok(());
+    }
+    let size = file.size();
+    let size = size.map_err(|err| Reply::with(550, format!("{}.", FSError::Io(err))))?;
+    match mode {
+        OpenMode::Append => bounds.check_size(size),
+        // What is there already stays. The position was checked before.
+        _ => bounds.without_announcement().check_size(size),
+    }
 }
 
 /// Opens a file, and moves to the position that REST has given. Returns the reply if it fails.
@@ -179,9 +226,11 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
     let authorizer = s.authorizer_handle();
     let (line, username) = (line.to_owned(), s.username.clone());
     let locking = Locking::new(s);
+    let bounds = bounds(s);
     files::open_upload(
         s,
         move |fs, state| {
+            bounds.check_size(0)?;
             state.forget_checks();
             let file = make_unique(fs, state, &authorizer, &username, &line)?;
             let claim = match locking {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::config::DTPConfig;
+use super::room::Room;
 use super::tls::DataTls;
 use crate::filesystems::FSFile;
 use crate::ioloop::Stream;
@@ -27,6 +28,7 @@ pub struct DataChannel {
     pub(crate) tls: Option<Box<DataTls>>,
     config: DTPConfig,
     sendfile_allowed: bool,
+    pub(super) max_upload_size: u64,
     pub(crate) slot: Slot,
     pub(crate) cmd: Cow<'static, str>,
     pub(crate) transfer: Transfer,
@@ -74,6 +76,8 @@ pub(crate) struct Opening {
     pub(crate) config: DTPConfig,
     /// Whether the server's settings allow `sendfile` and `splice`.
     pub(crate) sendfile_allowed: bool,
+    /// The largest size of an uploaded file; 0: any.
+    pub(crate) max_upload_size: u64,
     pub(crate) username: String,
     /// The TLS session of the control connection.
     pub(crate) tls: Option<TlsSession>,
@@ -109,6 +113,8 @@ pub(crate) struct Receiving {
     pub(super) splice_at: Option<u64>,
     /// Whether the file was told that the upload begins.
     pub(super) begun: bool,
+    /// What bounds the upload.
+    pub(super) room: Option<Room>,
 }
 
 impl Receiving {
@@ -118,15 +124,30 @@ impl Receiving {
         self.file.begin()
     }
 
-    /// Writes what the translation of TYPE A holds back, after the last byte has come.
-    pub(crate) fn end_translation(&mut self) -> io::Result<()> {
+    /// Writes bytes as far as there is room. Returns the reply if that is not all.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<Option<Reply>> {
+        let Self { file, room, .. } = self;
+        let Some(room) = room else {
+            file.write_all(bytes)?;
+            return Ok(None);
+        };
+        let (left, refusal) = room.left(&mut **file)?;
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        file.write_all(&bytes[..size])?;
+        room.wrote(size);
+        Ok((size < bytes.len()).then_some(refusal))
+    }
+
+    /// Writes what the translation of TYPE A holds back, after the last byte has come. Returns the
+    /// reply if there is no room for it.
+    pub(crate) fn end_translation(&mut self) -> io::Result<Option<Reply>> {
         let mut rest = Vec::new();
         if let Some(translation) = &mut self.translation {
             translation.finish(&mut rest);
         }
         match rest.is_empty() {
-            true => Ok(()),
-            false => self.file.write_all(&rest),
+            true => Ok(None),
+            false => self.write(&rest),
         }
     }
 }
@@ -142,6 +163,7 @@ impl DataChannel {
             ac_out_buffer_size: config.ac_out_buffer_size,
             config,
             sendfile_allowed: opening.sendfile_allowed,
+            max_upload_size: opening.max_upload_size,
             slot: opening.slot,
             cmd: Cow::Borrowed(""),
             transfer: Transfer::None,

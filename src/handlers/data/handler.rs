@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::channel::{DataChannel, Receiving, Sending, Transfer};
 use super::payload::{Received, TransferError, Upload};
+use super::room::Room;
 use super::splice::splice;
 use super::tls::Stage;
 use crate::producers::Producer;
@@ -171,6 +172,7 @@ pub fn enable_receiving(d: &mut DataChannel, upload: Upload, splice: bool) {
         translation: (!binary).then(FromNetwork::default),
         splice_at: upload.position.filter(|_| splice),
         begun: false,
+        room: Room::new(d.max_upload_size, upload.position),
     });
 }
 
@@ -230,7 +232,7 @@ pub fn handle_read<D: DTPHandler + ?Sized>(
 }
 
 /// Writes received bytes to the file, translated as TYPE asks for: for overrides of
-/// [`DTPHandler::handle_read`].
+/// [`DTPHandler::handle_read`]. If they are too many for the settings, ends the transfer with 552.
 ///
 /// # Errors
 /// An error of the file.
@@ -238,15 +240,18 @@ pub fn store(d: &mut DataChannel, bytes: &[u8]) -> Result<(), TransferError> {
     let Transfer::Receiving(receiving) = &mut d.transfer else {
         return Ok(());
     };
-    match &mut receiving.translation {
-        None => receiving.file.write_all(bytes),
+    let written = match &mut receiving.translation {
+        None => receiving.write(bytes),
         Some(translation) => {
             let mut text = Vec::with_capacity(bytes.len() + 1);
             translation.convert(bytes, &mut text);
-            receiving.file.write_all(&text)
+            receiving.write(&text)
         }
+    };
+    if let Some(refusal) = written.map_err(TransferError::File)? {
+        d.ending = Some(refusal);
     }
-    .map_err(TransferError::File)
+    Ok(())
 }
 
 /// Stock [`DTPHandler::secure_connection`]: the connection waits for the client's handshake.

@@ -13,6 +13,7 @@ mod ended;
 mod handler;
 mod outcome;
 mod payload;
+mod room;
 mod secure;
 mod splice;
 mod tls;
@@ -29,3 +30,4 @@ pub use self::handler::{
 pub(crate) use self::outcome::{Drive, Outcome, TAKEN_OVER};
 pub(crate) use self::payload::PendingTransfer;
 pub use self::payload::{Outgoing, Received, TransferError, Upload};
+pub(crate) use self::room::Bounds;

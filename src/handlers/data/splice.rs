@@ -21,12 +21,23 @@ pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferEr
         leave_splice(receiving, at)?;
         return Ok(None);
     }
+    let room = match &mut receiving.room {
+        Some(room) => Some(
+            room.left(&mut *receiving.file)
+                .map_err(TransferError::File)?,
+        ),
+        None => None,
+    };
+    let (left, refusal) = room.map_or((usize::MAX, None), |(left, refusal)| {
+        (usize::try_from(left).unwrap_or(usize::MAX), Some(refusal))
+    });
     let pipe = d.lent.pipe.take().map_or_else(Pipe::new, Ok);
     let (Ok(pipe), Some(file)) = (pipe, receiving.file.as_file()) else {
         receiving.splice_at = None;
         return Ok(None);
     };
-    let filled = match d.stream.splice(&pipe, CHUNK) {
+    // One byte more than there is room for shows that there are too many.
+    let filled = match d.stream.splice(&pipe, CHUNK.min(left.saturating_add(1))) {
         Ok(filled) => filled,
         Err(err) if is_disconnect(&err) || d.tot_bytes_received > 0 => {
             return Err(TransferError::Connection(err));
@@ -40,10 +51,11 @@ pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferEr
         d.lent.pipe = Some(pipe);
         return Ok(Some(Received::Nothing));
     };
+    let fits = filled.min(left);
     let mut written = 0;
     let mut possible = true;
-    while possible && written < filled {
-        match pipe.drain_to(file, at + written as u64, filled - written) {
+    while possible && written < fits {
+        match pipe.drain_to(file, at + written as u64, fits - written) {
             Ok(0) => return Err(TransferError::File(io::ErrorKind::WriteZero.into())),
             Ok(drained) => written += drained,
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
@@ -52,11 +64,20 @@ pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferEr
             Err(err) => return Err(TransferError::File(err)),
         }
     }
-    receiving.splice_at = possible.then_some(at + filled as u64);
+    receiving.splice_at = possible.then_some(at + fits as u64);
     if !possible {
         // The file does not take splices: the bytes in the pipe pass through memory.
-        let drained = pipe.drain_into(&mut *receiving.file, filled);
+        let drained = pipe.drain_into(&mut *receiving.file, fits);
         drained.map_err(TransferError::File)?;
+    }
+    if let Some(room) = &mut receiving.room {
+        room.wrote(fits);
+    }
+    if fits < filled {
+        // The pipe still holds bytes, so it is dropped and not returned to the loop.
+        d.ending = refusal;
+        d.progress(0, filled);
+        return Ok(Some(Received::Bytes(filled)));
     }
     d.lent.pipe = Some(pipe);
     if filled == 0 {

@@ -190,6 +190,11 @@ impl FTPSession {
         self.config.upload_lock
     }
 
+    /// The largest size that an upload may give a file; 0: any.
+    pub(crate) fn max_upload_size(&self) -> u64 {
+        self.config.max_upload_size
+    }
+
     /// How long an upload is silent before the same user may take it over.
     pub(crate) fn upload_silence(&self) -> Duration {
         self.config.upload_silence

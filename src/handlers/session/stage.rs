@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::login::Owner;
 use crate::filesystems::OpenMode;
-use crate::handlers::data::{DataConnection, EndingDTP, PendingTransfer};
+use crate::handlers::data::{Bounds, DataConnection, EndingDTP, PendingTransfer};
 use crate::ioloop::{Listener, Stream, StreamListener};
 use crate::limits::Slot;
 use crate::tls::{ControlHandshake, TlsSession};
@@ -47,6 +47,7 @@ pub(crate) struct UploadWait {
     pub(crate) mode: OpenMode,
     /// The position that REST has given.
     pub(crate) rest: u64,
+    pub(crate) bounds: Bounds,
     /// When to try again.
     pub(crate) next: Instant,
     /// When to give up.

@@ -81,6 +81,8 @@ pub struct FTPSession {
     /// What RNFR has named.
     pub(crate) rnfr: Option<Arc<Held>>,
     pub(crate) rest: u64,
+    /// The bytes that ALLO has announced.
+    pub(crate) allo: u64,
     pub(crate) facts: MlsxFacts,
     pub(crate) transfer_type: TransferType,
     pub(crate) epsv_all: bool,
@@ -154,6 +156,7 @@ impl FTPSession {
             replaced: None,
             rnfr: None,
             rest: 0,
+            allo: 0,
             facts: MlsxFacts::default(),
             transfer_type: TransferType::default(),
             epsv_all: false,
@@ -433,6 +436,7 @@ impl FTPSession {
         self.facts = MlsxFacts::default();
         self.epsv_all = false;
         self.rest = 0;
+        self.allo = 0;
         self.rnfr = None;
         self.reset_prot();
     }
