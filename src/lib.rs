@@ -174,6 +174,7 @@
 //! | [`handlers::hooks`] | the methods of a handler, without bodies | the bodies |
 //! | `handlers::locking` | whether an upload may have its file | what it writes |
 //! | `handlers::log`, `handlers::files` | the lines of commands and transfers; the one door to the file system | which command runs |
+//! | `handlers::space` | whether a file system has space for an upload | when it is asked |
 //! | `handlers::check`, `handlers::turn` | whether a command may run, and whether now | what it does |
 //! | `handlers::transfers` | how a transfer begins and ends | which command began it |
 //! | `handlers::pending` | how a transfer ends whose data connection does not come | when it does |

@@ -350,6 +350,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     Setting::new(
         "handler",
+        "min_free_space",
+        "integer, 0",
+        "the bytes that must stay free on the disk: an upload that would take them gets 452",
+        |s, v| v.integer(0..=i64::MAX).map(|n| s.handler.min_free_space = n),
+    ),
+    Setting::new(
+        "handler",
         "tcp_no_delay",
         "boolean, true",
         "send replies without delay (`TCP_NODELAY`)",

@@ -220,6 +220,16 @@ pub trait AbstractedFS: Send + Sync {
         stock::lstat(fs, path)
     }
 
+    /// How many bytes may still be written where the file at `path` is, or is to be made; `None`:
+    /// the file system is never full. For [`min_free_space`](crate::FTPConfig::min_free_space):
+    /// called before an upload, and about once in each megabyte. May block.
+    ///
+    /// # Errors
+    /// The space is not known. The upload is refused, or ends.
+    fn free_space(&self, fs: &FSState, path: &Path) -> Result<Option<u64>, FSError> {
+        stock::free_space(fs, path).map(Some)
+    }
+
     /// Sets the times of access and of modification, in seconds since 1970, UTC. May block.
     ///
     /// # Errors

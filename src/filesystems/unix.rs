@@ -104,6 +104,10 @@ impl AbstractedFS for UnixFilesystem {
         ops::chmod(&way(fs)?, path, mode)
     }
 
+    fn free_space(&self, fs: &FSState, path: &Path) -> Result<Option<u64>, FSError> {
+        ops::free_space(&way(fs)?, path).map(Some)
+    }
+
     fn stat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
         ops::stat(&way(fs)?, path)
     }

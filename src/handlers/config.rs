@@ -83,6 +83,10 @@ pub struct FTPConfig {
     /// not begin; another one ends with 552 at that size, and the file keeps its bytes so far.
     /// Default: 0.
     pub max_upload_size: u64,
+    /// The bytes that must stay free on the file system of an upload, as
+    /// [`AbstractedFS::free_space`] counts them: without them an upload gets 452 and does not
+    /// begin, and one in progress ends with 452 before it takes them. Default: 0.
+    pub min_free_space: u64,
     /// Whether the control connection sets `TCP_NODELAY`. Default: true.
     pub tcp_no_delay: bool,
     /// The encoding of commands, replies and listings. Default: UTF-8.
@@ -182,6 +186,7 @@ impl Default for FTPConfig {
             upload_lock: true,
             upload_silence: Duration::from_secs(10),
             max_upload_size: 0,
+            min_free_space: 0,
             tcp_no_delay: true,
             encoding: Encoding::UTF_8,
             unicode_errors: UnicodeErrors::Replace,

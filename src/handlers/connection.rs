@@ -23,6 +23,7 @@ use super::lifecycle::{self, REAP_STEPS};
 use super::lines;
 use super::parking;
 use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
+use super::space;
 use super::transfers;
 use super::turn::{has_room, must_hold, takes_commands};
 use crate::error::strerror;
@@ -171,6 +172,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
         if !transfers::is_announced(&mut self.session) {
             return Some(Drive::Wait);
         }
+        space::look(&mut self.session);
         let DataState::Open(open) = &mut self.session.data else {
             return None;
         };

@@ -27,6 +27,7 @@ mod log;
 mod parking;
 mod pending;
 mod session;
+mod space;
 mod throttled;
 mod transfer_log;
 mod transfers;

@@ -230,7 +230,7 @@ fn connection<H: Hooks + ?Sized>(
         slot,
         config: s.dtp_config(),
         sendfile_allowed: s.use_sendfile(),
-        max_upload_size: s.max_upload_size(),
+        bounds: s.upload_bounds(),
         username: s.username().to_owned(),
         tls: s.tls_session(),
         now: s.now(),

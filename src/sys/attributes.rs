@@ -36,6 +36,27 @@ pub(crate) fn fstatat(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<libc::stat
     Ok(unsafe { stat.assume_init() })
 }
 
+/// How many bytes an ordinary user may still write to the file system of `fd`, which may be an
+/// `O_PATH` handle: fstatvfs(3), which POSIX has.
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::cast_lossless,
+    reason = "the types of these fields differ between systems, and none is wider than 64 bits"
+)]
+pub(crate) fn free_space(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut stat = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `stat` has room for the structure that the call writes, and `fd` is
+    // borrowed, so that it stays open during the call.
+    check(unsafe { libc::fstatvfs(fd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has filled in the structure.
+    let stat = unsafe { stat.assume_init() };
+    let block = match stat.f_frsize as u64 {
+        0 => stat.f_bsize as u64,
+        block => block,
+    };
+    Ok((stat.f_bavail as u64).saturating_mul(block))
+}
+
 /// Changes the mode of the file behind `fd`, which may be an `O_PATH` handle.
 pub(crate) fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]

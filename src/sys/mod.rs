@@ -23,7 +23,7 @@ mod socket;
 mod stderr;
 mod terminal;
 
-pub(crate) use attributes::{fchmod, fstat, fstatat, futime};
+pub(crate) use attributes::{fchmod, free_space, fstat, fstatat, futime};
 pub(crate) use dir::{DirReader, LARGE_BUFFER};
 pub(crate) use kernel::{Pipe, pread, send_more, sendfile};
 pub(crate) use last_resort::LastResort;

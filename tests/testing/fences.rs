@@ -1,14 +1,20 @@
 //! Fences: settings that keep clients from something. Each test is the attack.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use ftpdlib::FSError;
 use ftpdlib::TlsConfig;
 use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
+use ftpdlib::filesystems::{AbstractedFS, FSState, local};
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::proto::network::Network;
 use ftpdlib::testing::Session;
 use testkit::authority::Pair;
+use testkit::pattern;
 
 use super::place::{place, reply};
 use super::server::{Client, read, server};
@@ -281,6 +287,87 @@ fn what_is_known_to_be_too_large_does_not_begin() {
     assert_eq!(place.read("small"), b"01234567");
     let names = std::fs::read_dir(place.home.path()).unwrap().count();
     assert_eq!(names, 2, "nothing was made");
+}
+
+// --- min_free_space
+
+/// The stock file system on a disk of this size, which the test changes.
+struct Small(Arc<AtomicU64>);
+
+impl AbstractedFS for Small {
+    fn free_space(&self, fs: &FSState, path: &Path) -> Result<Option<u64>, FSError> {
+        let all = local::free_space(fs, path)?;
+        let home = std::fs::read_dir(fs.root()).unwrap();
+        let used: u64 = home
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum();
+        Ok(Some(all.min(self.0.load(Relaxed).saturating_sub(used))))
+    }
+}
+
+const NO_SPACE: &str = "452 Requested action not taken. Insufficient storage space in system.";
+
+#[test]
+fn uploads_leave_the_last_space_free() {
+    for (size, keep) in [(100, 20), (9 << 20, 1 << 20)] {
+        let mut place = place();
+        let disk = Arc::new(AtomicU64::new(size));
+        place.config.min_free_space = keep;
+        place.config.set_abstracted_fs(Small(Arc::clone(&disk)));
+        let most = usize::try_from(size - keep).unwrap();
+        let bytes = pattern(most + 1);
+        let mut session = place.login();
+        session.command("TYPE I");
+        assert_eq!(
+            session.stor("fits", &bytes[..most]),
+            "226 Transfer complete."
+        );
+        for command in ["STOR a", "APPE fits", "STOU"] {
+            assert_eq!(session.command(command), NO_SPACE);
+        }
+        session.command("DELE fits");
+        assert_eq!(session.stor("a", &bytes), NO_SPACE);
+        assert!(place.read("a") == bytes[..most]);
+        session.command("DELE a");
+        session.command(&format!("ALLO {}", bytes.len()));
+        assert_eq!(session.command("STOR a"), NO_SPACE);
+        assert!(!place.home.path().join("a").exists());
+    }
+}
+
+/// Another program fills the disk during the upload.
+#[test]
+fn the_space_is_looked_at_during_an_upload() {
+    let mut place = place();
+    let disk = Arc::new(AtomicU64::new(1 << 30));
+    place.config.min_free_space = 1000;
+    place.config.set_abstracted_fs(Small(Arc::clone(&disk)));
+    let mut session = place.login();
+    let mut data = session.passive();
+    session.command("STOR a");
+    data.write(&pattern(3 << 20));
+    assert_eq!(session.reply(), None);
+    disk.store(1000, Relaxed);
+    data.write(&pattern(3 << 20));
+    assert_eq!(reply(&mut session), NO_SPACE);
+    assert!(place.read("a").len() < 5 << 20);
+}
+
+/// A file system that does not know its space takes no upload.
+#[test]
+fn unknown_space_is_no_space() {
+    struct Unknown;
+    impl AbstractedFS for Unknown {
+        fn free_space(&self, _: &FSState, _: &Path) -> Result<Option<u64>, FSError> {
+            Err(FSError::from_errno(libc::ENOSYS))
+        }
+    }
+    let mut place = place();
+    place.config.min_free_space = 1;
+    place.config.set_abstracted_fs(Unknown);
+    let mut session = place.login();
+    assert_eq!(session.stor("a", b"x"), "550 Function not implemented.");
+    assert!(!place.home.path().join("a").exists());
 }
 
 // --- login_timeout

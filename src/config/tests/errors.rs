@@ -50,6 +50,10 @@ const ERRORS: &[(&str, &str)] = &[
         "2: handler.max_upload_size: must be an integer, not a string",
     ),
     (
+        "[handler]\nmin_free_space = 0.5",
+        "2: handler.min_free_space: must be an integer, not a float",
+    ),
+    (
         "[handler]\nactive_mode = 0",
         "2: handler.active_mode: must be true or false, not an integer",
     ),

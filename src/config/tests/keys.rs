@@ -44,6 +44,7 @@ upload_lock = false
 login_timeout = 0
 active_mode = false
 max_upload_size = 1_000
+min_free_space = 1_000_000
 tcp_no_delay = false
 encoding = "latin-1"
 unicode_errors = "strict"
@@ -71,6 +72,7 @@ active_timeout = 4
     assert_eq!(handler.timeout, None);
     assert_eq!(handler.login_timeout, None);
     assert_eq!(handler.max_upload_size, 1000);
+    assert_eq!(handler.min_free_space, 1_000_000);
     assert!(!handler.active_mode && FTPConfig::default().active_mode);
     assert_eq!(handler.banner, "Welcome.");
     assert_eq!(handler.max_login_attempts, 1);
@@ -146,10 +148,10 @@ keyfile = "c.key"
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 51);
+    assert_eq!(keys.len(), 52);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 51);
+    assert_eq!(keys.len(), 52);
 }
 
 #[test]

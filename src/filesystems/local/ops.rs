@@ -278,6 +278,15 @@ pub(crate) fn stat(way: &Way, path: &Path) -> Result<Stat, FSError> {
     Ok(fstat(fd.as_fd())?)
 }
 
+/// The space for the file at `path`, or for one that is to be made there.
+pub(crate) fn free_space(way: &Way, path: &Path) -> Result<u64, FSError> {
+    let fd = match (way.open_at(path, How::flags(sys::O_PATH)), path.parent()) {
+        (Err(err), Some(dir)) if err.is_not_found() => way.open_at(dir, How::directory())?,
+        (opened, _) => opened?,
+    };
+    Ok(sys::free_space(fd.as_fd())?)
+}
+
 pub(crate) fn lstat(way: &Way, path: &Path) -> Result<Stat, FSError> {
     if way.home().is_root(path) {
         return Ok(way.home().stat_root()?);

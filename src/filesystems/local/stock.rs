@@ -156,6 +156,16 @@ pub fn lstat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
     fs.on_way(|way| ops::lstat(way, path))
 }
 
+/// How many bytes may still be written to the file system of `path`, or of its directory if there
+/// is no such file. May block.
+///
+/// # Errors
+///
+/// As fstatvfs(3).
+pub fn free_space(fs: &FSState, path: &Path) -> Result<u64, FSError> {
+    fs.on_way(|way| ops::free_space(way, path))
+}
+
 /// Sets the times of access and of modification of a file, in seconds since 1970, UTC; a
 /// link is followed. May block.
 ///

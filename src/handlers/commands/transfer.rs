@@ -21,6 +21,7 @@ use crate::handlers::locking::{Claimed, Locking, NotOpened};
 use crate::handlers::log::log_answer;
 use crate::handlers::pending;
 use crate::handlers::session::{DataState, FTPSession, UploadWait};
+use crate::handlers::space;
 use crate::handlers::transfers::{self, push_dtp_data};
 use crate::proto::address::parse_offset;
 use crate::proto::reply::Reply;
@@ -67,11 +68,11 @@ pub fn stor(s: &mut FTPSession, path: &Path, mode: OpenMode) {
 fn bounds(s: &mut FTPSession) -> Bounds {
     let announced = mem::take(&mut s.allo);
     Bounds {
-        max_upload_size: s.max_upload_size(),
         announced: match s.transfer_type {
             TransferType::Binary => announced,
             TransferType::Ascii => 0,
         },
+        ..s.upload_bounds()
     }
 }
 
@@ -101,6 +102,7 @@ fn store(
         move |fs, state| {
             // An upload to the end of a file that is not there begins at 0.
             bounds.check_size(rest)?;
+            space::check(fs, state, &opened, bounds)?;
             open_claimed(fs, state, &opened, mode, rest, bounds, locking.as_ref())
         },
         move |s, opened| match opened {
@@ -232,7 +234,7 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
         move |fs, state| {
             bounds.check_size(0)?;
             state.forget_checks();
-            let file = make_unique(fs, state, &authorizer, &username, &line)?;
+            let file = make_unique(fs, state, &authorizer, &username, &line, bounds)?;
             let claim = match locking {
                 Some(locking) => locking.lock(&*file)?,
                 None => None,
@@ -258,6 +260,7 @@ fn make_unique(
     authorizer: &Arc<dyn Authorizer>,
     username: &str,
     line: &OsStr,
+    bounds: Bounds,
 ) -> Result<Box<dyn FSFile>, Reply> {
     let named = if line.is_empty() { state.cwd() } else { line };
     let path = fs.ftp2fs(state, named);
@@ -277,6 +280,7 @@ fn make_unique(
     if !authorizer.has_perm(username, Perm::Write, Some(&path)) {
         return Err(Reply::new(550, "Not enough privileges."));
     }
+    space::check(fs, state, &dir, bounds)?;
     files::ask_again_as(state, authorizer, username, &path, Perm::Write);
     fs.mkstemp(state, &dir, &prefix).map_err(|err| match err {
         FSError::Outside | FSError::NotPermitted => err.into(),

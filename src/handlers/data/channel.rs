@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::config::DTPConfig;
-use super::room::Room;
+use super::room::{Bounds, Room};
 use super::tls::DataTls;
 use crate::filesystems::FSFile;
 use crate::ioloop::Stream;
@@ -28,7 +28,7 @@ pub struct DataChannel {
     pub(crate) tls: Option<Box<DataTls>>,
     config: DTPConfig,
     sendfile_allowed: bool,
-    pub(super) max_upload_size: u64,
+    pub(super) bounds: Bounds,
     pub(crate) slot: Slot,
     pub(crate) cmd: Cow<'static, str>,
     pub(crate) transfer: Transfer,
@@ -76,8 +76,7 @@ pub(crate) struct Opening {
     pub(crate) config: DTPConfig,
     /// Whether the server's settings allow `sendfile` and `splice`.
     pub(crate) sendfile_allowed: bool,
-    /// The largest size of an uploaded file; 0: any.
-    pub(crate) max_upload_size: u64,
+    pub(crate) bounds: Bounds,
     pub(crate) username: String,
     /// The TLS session of the control connection.
     pub(crate) tls: Option<TlsSession>,
@@ -163,7 +162,7 @@ impl DataChannel {
             ac_out_buffer_size: config.ac_out_buffer_size,
             config,
             sendfile_allowed: opening.sendfile_allowed,
-            max_upload_size: opening.max_upload_size,
+            bounds: opening.bounds,
             slot: opening.slot,
             cmd: Cow::Borrowed(""),
             transfer: Transfer::None,
@@ -291,6 +290,26 @@ impl DataChannel {
     #[must_use]
     pub fn is_sleeping(&self) -> bool {
         self.wake_at.is_some_and(|wake_at| wake_at > self.now)
+    }
+
+    /// The file of an upload whose file system must be asked for its space.
+    pub(crate) fn wants_space(&self) -> Option<&Path> {
+        match &self.transfer {
+            Transfer::Receiving(receiving) => {
+                let room = receiving.room.as_ref()?;
+                room.wants_space().then(|| receiving.file.name())
+            }
+            _ => None,
+        }
+    }
+
+    /// An upload may write so many bytes now; `None`: any number.
+    pub(crate) fn set_space(&mut self, left: Option<u64>) {
+        if let Transfer::Receiving(receiving) = &mut self.transfer
+            && let Some(room) = &mut receiving.room
+        {
+            room.set_space(left);
+        }
     }
 
     /// Whether the kernel may move bytes on its own. It cannot encrypt them, and cannot

@@ -172,7 +172,7 @@ pub fn enable_receiving(d: &mut DataChannel, upload: Upload, splice: bool) {
         translation: (!binary).then(FromNetwork::default),
         splice_at: upload.position.filter(|_| splice),
         begun: false,
-        room: Room::new(d.max_upload_size, upload.position),
+        room: Room::new(d.bounds, upload.position),
     });
 }
 

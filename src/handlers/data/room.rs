@@ -11,31 +11,67 @@ pub(crate) struct Room {
     max: u64,
     /// Where the next byte goes; `None`: to the end of the file.
     position: Option<u64>,
+    /// The space of the file system, if some of it must stay free.
+    space: Option<Space>,
+}
+
+/// What is known about the space of the file system.
+#[derive(Default)]
+struct Space {
+    /// How many bytes are written before the file system is asked again.
+    unasked: u64,
+    /// How many bytes may be written, if they are so few that they count.
+    left: Option<u64>,
 }
 
 impl Room {
     /// `None`: there is no limit. The first byte goes to `position`, or to the end of the file.
-    pub(super) fn new(max_upload_size: u64, position: Option<u64>) -> Option<Self> {
-        (max_upload_size > 0).then_some(Self {
-            max: max_upload_size,
+    pub(super) fn new(bounds: Bounds, position: Option<u64>) -> Option<Self> {
+        let (max, keeps_free) = (bounds.max_upload_size, bounds.min_free_space > 0);
+        (max > 0 || keeps_free).then(|| Self {
+            max: if max > 0 { max } else { u64::MAX },
             position,
+            space: keeps_free.then(Space::default),
         })
+    }
+
+    /// Whether the file system must be asked for its space.
+    pub(super) fn wants_space(&self) -> bool {
+        self.space.as_ref().is_some_and(|space| space.unasked == 0)
+    }
+
+    /// So many bytes may be written now; `None`: any number.
+    pub(super) fn set_space(&mut self, left: Option<u64>) {
+        self.space = Some(Space {
+            unasked: ASK_EVERY,
+            left: left.filter(|left| *left <= COUNTED),
+        });
     }
 
     /// How many bytes may still be written, and the reply to one more.
     pub(super) fn left(&self, file: &mut dyn FSFile) -> io::Result<(u64, Reply)> {
-        // Another upload may write to the end of the file, too.
+        let space = self.space.as_ref().and_then(|space| space.left);
         let at = match self.position {
             Some(at) => at,
-            None => file.size()?,
+            // Another upload may write to the end of the file, too.
+            None if self.max < u64::MAX => file.size()?,
+            None => 0,
         };
-        Ok((self.max.saturating_sub(at), TOO_LARGE))
+        let left = self.max.saturating_sub(at);
+        Ok(match space {
+            Some(space) if space < left => (space, NO_SPACE),
+            _ => (left, TOO_LARGE),
+        })
     }
 
     /// So many bytes were written.
     pub(super) fn wrote(&mut self, bytes: usize) {
         if let Some(at) = &mut self.position {
             *at += bytes as u64;
+        }
+        if let Some(space) = &mut self.space {
+            space.unasked = space.unasked.saturating_sub(bytes as u64);
+            space.left = space.left.map(|left| left.saturating_sub(bytes as u64));
         }
     }
 }
@@ -45,6 +81,8 @@ impl Room {
 pub(crate) struct Bounds {
     /// The largest size of a file; 0: any.
     pub(crate) max_upload_size: u64,
+    /// The space that must stay free on the file system, in bytes.
+    pub(crate) min_free_space: u64,
     /// The bytes that ALLO has announced.
     pub(crate) announced: u64,
 }
@@ -55,6 +93,18 @@ impl Bounds {
         Self {
             announced: 0,
             ..self
+        }
+    }
+
+    /// Refuses an upload to a file system with so much free space, if too little would stay.
+    ///
+    /// # Errors
+    /// The reply.
+    pub(crate) fn check_space(&self, free: Option<u64>) -> Result<(), Reply> {
+        let needed = self.min_free_space.saturating_add(self.announced.max(1));
+        match free.is_some_and(|free| free < needed) {
+            true => Err(NO_SPACE),
+            false => Ok(()),
         }
     }
 
@@ -76,3 +126,16 @@ const TOO_LARGE: Reply = Reply::new(
     552,
     "Requested file action aborted. Exceeded storage allocation.",
 );
+
+/// The reply to an upload for which there is too little space (RFC 959 §4.2.2).
+const NO_SPACE: Reply = Reply::new(
+    452,
+    "Requested action not taken. Insufficient storage space in system.",
+);
+
+/// How often the file system is asked, in bytes: a call takes some microseconds.
+const ASK_EVERY: u64 = 1 << 20;
+
+/// Up to so much space the bytes are counted, so that none is written too many. It is more than an
+/// upload writes between two questions, with the rest of its turn.
+const COUNTED: u64 = 4 << 20;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::state::FTPSession;
 use crate::authorizers::Authorizer;
 use crate::handlers::config::FTPConfig;
-use crate::handlers::data::{DTPConfig, DTPHandler};
+use crate::handlers::data::{Bounds, DTPConfig, DTPHandler};
 use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
 
@@ -190,9 +190,13 @@ impl FTPSession {
         self.config.upload_lock
     }
 
-    /// The largest size that an upload may give a file; 0: any.
-    pub(crate) fn max_upload_size(&self) -> u64 {
-        self.config.max_upload_size
+    /// What bounds uploads.
+    pub(crate) fn upload_bounds(&self) -> Bounds {
+        Bounds {
+            max_upload_size: self.config.max_upload_size,
+            min_free_space: self.config.min_free_space,
+            announced: 0,
+        }
     }
 
     /// How long an upload is silent before the same user may take it over.
