@@ -163,8 +163,8 @@
 //! | `uploads` | which uploads are in progress, over all processes | who may upload |
 //! | `offload` | a pool of threads for slow jobs | sessions |
 //! | `tls` | certificates, tickets, the order of a handshake: [`TlsConfig`] | sockets, commands |
-//! | `server_state` | what the sessions of a server share besides the settings | sessions |
 //! | [`filesystems`] | files inside a user's home | sessions, replies, permissions |
+//! | `server_state` | what the sessions of a server share besides the settings | sessions |
 //! | [`authorizers`] | which users may log in, where, and what they may do | sessions, sockets, the pool |
 //! | [`producers`] | where the output of a connection comes from | where it goes |
 //! | `handlers::command`, `handlers::transfer_log` | a checked command, a transfer to be logged | what is done with it |

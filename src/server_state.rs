@@ -6,11 +6,12 @@ pub(crate) mod own_ports;
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use self::host_names::HostNames;
+use crate::filesystems::NameRules;
 use crate::limits::{Admission, Budget, LISTINGS, Limits, Slot};
 use crate::offload::Pool;
 use crate::random::Random;
@@ -32,6 +33,8 @@ pub(crate) struct ServerState {
     pub(crate) sessions: AtomicUsize,
     /// The host names of masquerade addresses.
     pub(crate) host_names: HostNames,
+    /// The names that clients may not use, once a session has asked.
+    pub(crate) name_rules: OnceLock<Option<Arc<NameRules>>>,
     backlog: i32,
     numbers: AtomicU64,
 }
@@ -62,6 +65,7 @@ impl ServerState {
             random,
             sessions: AtomicUsize::new(0),
             host_names: HostNames::default(),
+            name_rules: OnceLock::new(),
             backlog,
             numbers: AtomicU64::new(0),
         }

@@ -3,6 +3,7 @@
 
 use ftpdlib::proto::encoding::{Encoding, UnicodeErrors};
 use ftpdlib::proto::network::{InvalidNetwork, Network};
+use ftpdlib::{ClientAuth, SessionReuse, TlsVersion};
 
 use super::flags::Flag;
 use super::settings::{Concurrency, Settings};
@@ -99,6 +100,64 @@ pub(super) fn set_umask(settings: &mut Settings, value: &Value<'_>) -> Result<()
         format!("must be an octal number up to \"777\" such as \"027\", not '{text}'")
     })?);
     Ok(())
+}
+
+/// `[handler]`, `passive_ports`.
+pub(super) fn set_passive_ports(
+    settings: &mut Settings,
+    value: &Value<'_>,
+) -> Result<(), ValueError> {
+    // With an empty list the kernel chooses, as without a list.
+    let ports = value.ports()?;
+    settings.handler.passive_ports = Some(ports).filter(|ports| !ports.is_empty());
+    Ok(())
+}
+
+/// `[tls]`, `min_version`.
+pub(super) fn set_min_version(
+    settings: &mut Settings,
+    value: &Value<'_>,
+) -> Result<(), ValueError> {
+    settings.tls.config.min_version =
+        value.one_of(&[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)])?;
+    Ok(())
+}
+
+/// `[tls]`, `client_auth`.
+pub(super) fn set_client_auth(
+    settings: &mut Settings,
+    value: &Value<'_>,
+) -> Result<(), ValueError> {
+    settings.tls.config.client_auth = value.one_of(&[
+        ("off", ClientAuth::Off),
+        ("optional", ClientAuth::Optional),
+        ("required", ClientAuth::Required),
+    ])?;
+    Ok(())
+}
+
+/// `[tls]`, `session_reuse`.
+pub(super) fn set_session_reuse(
+    settings: &mut Settings,
+    value: &Value<'_>,
+) -> Result<(), ValueError> {
+    settings.tls.config.session_reuse = value.one_of(&[
+        ("off", SessionReuse::Off),
+        ("prefer", SessionReuse::Prefer),
+        ("require", SessionReuse::Require),
+    ])?;
+    Ok(())
+}
+
+/// A list of patterns of names.
+pub(super) fn names(value: &Value<'_>) -> Result<Vec<String>, ValueError> {
+    value.list("pattern", |text| match text {
+        "" => Err("must not have an empty pattern".to_owned()),
+        text if text.contains('/') => Err(format!(
+            "'{text}' is not the pattern of a name; write it without '/'"
+        )),
+        text => Ok(text.to_owned()),
+    })
 }
 
 /// A list of networks.

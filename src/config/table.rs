@@ -2,8 +2,6 @@
 //!
 //! Accounts are not in the table: they are lists, and options replace them as a whole.
 
-use ftpdlib::{ClientAuth, SessionReuse, TlsVersion};
-
 use super::flags::{
     BANNER, CERTFILE, CLIENT_AUTH, CLIENT_CA, CONCURRENCY, CONTROL_REQUIRED, DATA_REQUIRED,
     DRAIN_TIMEOUT, ENCODING, FOREIGN, IMPLICIT, INTERFACE, KEYFILE, LOCALTIME, MAX_CONS,
@@ -11,7 +9,8 @@ use super::flags::{
     PORT, PRIVILEGED, RANGE, SELF_SIGNED, SESSION_REUSE, TIMEOUT, WORKERS,
 };
 use super::setting::{
-    Setting, networks, set_concurrency, set_encoding, set_handshake_timeout, set_umask,
+    Setting, names, networks, set_client_auth, set_concurrency, set_encoding,
+    set_handshake_timeout, set_min_version, set_passive_ports, set_session_reuse, set_umask,
     set_unicode_errors,
 };
 
@@ -74,12 +73,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "`\"60000-60100\"` or list of integers",
         "the ports for passive data connections; if none of them is free, the system chooses a \
          port",
-        |s, v| {
-            // With an empty list the kernel chooses, as without a list.
-            let ports = v.ports()?;
-            s.handler.passive_ports = Some(ports).filter(|ports| !ports.is_empty());
-            Ok(())
-        },
+        set_passive_ports,
     )
     .flag(RANGE),
     Setting::new(
@@ -181,10 +175,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "min_version",
         "string, `\"1.2\"`",
         "the oldest version to accept: `\"1.2\"` or `\"1.3\"`",
-        |s, v| {
-            v.one_of(&[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)])
-                .map(|version| s.tls.config.min_version = version)
-        },
+        set_min_version,
     )
     .flag(MIN_VERSION),
     Setting::new(
@@ -192,14 +183,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "client_auth",
         "string, `\"off\"`",
         "ask clients for a certificate: `\"off\"`, `\"optional\"` or `\"required\"`",
-        |s, v| {
-            v.one_of(&[
-                ("off", ClientAuth::Off),
-                ("optional", ClientAuth::Optional),
-                ("required", ClientAuth::Required),
-            ])
-            .map(|auth| s.tls.config.client_auth = auth)
-        },
+        set_client_auth,
     )
     .flag(CLIENT_AUTH),
     Setting::new(
@@ -219,14 +203,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "string, `\"prefer\"`",
         "which data connections must resume a TLS session of their client: \
          `\"require\"`, all; `\"prefer\"`, all after one has done so; `\"off\"`, none can",
-        |s, v| {
-            v.one_of(&[
-                ("off", SessionReuse::Off),
-                ("prefer", SessionReuse::Prefer),
-                ("require", SessionReuse::Require),
-            ])
-            .map(|reuse| s.tls.config.session_reuse = reuse)
-        },
+        set_session_reuse,
     )
     .flag(SESSION_REUSE),
     Setting::new(
@@ -336,6 +313,27 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "lock the file of an upload: a second STOR or APPE to it gets 450; but after 10 s of \
          silence the same user takes over, from the same address",
         |s, v| v.boolean().map(|b| s.handler.upload_lock = b),
+    ),
+    Setting::new(
+        "handler",
+        "deny",
+        "list of strings, `[]`",
+        "patterns of names that no command may use (550), such as `[\"*.php\", \".ht*\"]`",
+        |s, v| names(v).map(|names| s.handler.deny = names),
+    ),
+    Setting::new(
+        "handler",
+        "hide",
+        "list of strings, `[]`",
+        "patterns of names that are neither listed nor found, nor made",
+        |s, v| names(v).map(|names| s.handler.hide = names),
+    ),
+    Setting::new(
+        "handler",
+        "hide_ids",
+        "boolean, false",
+        "show no owners in listings, and no targets of links that are absolute or lead outside",
+        |s, v| v.boolean().map(|b| s.handler.hide_ids = b),
     ),
     Setting::new(
         "handler",

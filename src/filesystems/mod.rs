@@ -14,11 +14,13 @@
 
 mod abstracted;
 mod checks;
+mod fenced;
 mod file;
 mod held;
 mod jail;
 pub mod local;
 mod local_fs;
+mod names;
 pub mod path;
 mod state;
 mod unix;
@@ -26,10 +28,12 @@ mod way;
 
 pub use crate::proto::listing::Stat;
 pub use abstracted::AbstractedFS;
+pub(crate) use fenced::Fenced;
 
 pub use file::{FSDir, FSFile, OpenMode};
 pub use held::Held;
 pub use local::LocalFile;
 pub use local_fs::LocalFS;
+pub(crate) use names::NameRules;
 pub use state::FSState;
 pub use unix::UnixFilesystem;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::checks::{Checks, Question};
 use super::held::Held;
 use super::jail::home::Home;
+use super::names::NameRules;
 use super::way::Way;
 use crate::error::FSError;
 use crate::random::Random;
@@ -28,6 +29,8 @@ pub struct FSState {
     random: Random,
     /// What is asked before the command in progress uses a file.
     checks: Option<Arc<Checks>>,
+    /// The names that no path may lead to.
+    rules: Option<Arc<NameRules>>,
 }
 
 impl FSState {
@@ -42,12 +45,23 @@ impl FSState {
             upload: false,
             random: Random::default(),
             checks: None,
+            rules: None,
         }
     }
 
     /// The same state, whose new names are made of these numbers.
     pub(crate) fn with_random(self, random: Random) -> Self {
         Self { random, ..self }
+    }
+
+    /// The same state, in which no path leads to some names.
+    pub(crate) fn with_rules(self, rules: Option<Arc<NameRules>>) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// Another state with the same root, rules and current directory.
+    pub(crate) fn copy(&self) -> Self {
+        Self::new(&self.root, self.cwd.clone()).with_rules(self.rules.clone())
     }
 
     /// The user's home, a real path.
@@ -138,7 +152,9 @@ impl FSState {
         if let Some(home) = &*home {
             return Ok(Arc::clone(home));
         }
-        Ok(Arc::clone(home.insert(Home::shared(&self.root)?)))
+        Ok(Arc::clone(
+            home.insert(Home::shared(&self.root, self.rules.as_ref())?),
+        ))
     }
 
     /// Runs an operation in the root directory. If it fails because the root was removed, runs it

@@ -87,6 +87,18 @@ pub struct FTPConfig {
     /// [`AbstractedFS::free_space`] counts them: without them an upload gets 452 and does not
     /// begin, and one in progress ends with 452 before it takes them. Default: 0.
     pub min_free_space: u64,
+    /// Patterns of names that no command may use: 550. They are listed. A pattern is compared with
+    /// each part of a path, and of the path that links lead to; `*`, `?` and `[a-z]` work as in a
+    /// shell, but also match a dot at the start, and upper case of ASCII counts as lower case.
+    /// Default: empty.
+    pub deny: Vec<String>,
+    /// Patterns of names that are neither listed nor found: replies are those to a name that does
+    /// not exist, and nothing can be made with such a name. Default: empty.
+    pub hide: Vec<String>,
+    /// Whether listings hide what they tell about the system: the names and numbers of owners (LIST
+    /// shows `ftp`, MLSD and MLST leave them out), and the targets of links that are absolute or
+    /// lead outside of the home. Default: false.
+    pub hide_ids: bool,
     /// Whether the control connection sets `TCP_NODELAY`. Default: true.
     pub tcp_no_delay: bool,
     /// The encoding of commands, replies and listings. Default: UTF-8.
@@ -185,6 +197,9 @@ impl Default for FTPConfig {
             use_sendfile: true,
             upload_lock: true,
             upload_silence: Duration::from_secs(10),
+            deny: Vec::new(),
+            hide: Vec::new(),
+            hide_ids: false,
             max_upload_size: 0,
             min_free_space: 0,
             tcp_no_delay: true,

@@ -17,7 +17,7 @@ use super::locking::{Claimed, NotOpened};
 use super::session::FTPSession;
 use crate::authorizers::{Authorizer, Identity, Perm, run_as};
 use crate::error::{FSError, FilesystemError};
-use crate::filesystems::{AbstractedFS, FSDir, FSFile, FSState};
+use crate::filesystems::{AbstractedFS, FSDir, FSFile, FSState, Fenced};
 use crate::proto::reply::{Reply, repr};
 
 /// The result of an operation.
@@ -51,13 +51,15 @@ fn perform<T, E: From<FSError>>(
     s: &mut FTPSession,
     operation: impl FnOnce(&dyn AbstractedFS, &mut FSState) -> Result<T, E>,
 ) -> Result<T, E> {
+    let rules = s.name_rules().cloned();
     let Some(state) = &mut s.fs else {
         return Err(FSError::from(FilesystemError::new("Not logged in")).into());
     };
     let fs = &*s.config.abstracted_fs;
     let authorizer = &*s.config.authorizer;
-    run_as(authorizer, &s.username, &s.password, || {
-        operation(fs, state)
+    run_as(authorizer, &s.username, &s.password, || match &rules {
+        None => operation(fs, state),
+        Some(rules) => operation(&Fenced::new(fs, rules), state),
     })
 }
 

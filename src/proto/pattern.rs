@@ -72,6 +72,12 @@ impl Pattern {
         if hidden && !matches!(self.tokens.first(), Some(Token::Byte(b'.'))) {
             return false;
         }
+        self.covers(name)
+    }
+
+    /// As [`matches`](Self::matches), but a dot at the start of a name is a byte like any other.
+    #[must_use]
+    pub fn covers(&self, name: &[u8]) -> bool {
         let (mut token, mut byte) = (0, 0);
         // The token behind the last `*`, and the first byte that the `*` does not cover.
         let mut star: Option<(usize, usize)> = None;
@@ -220,6 +226,15 @@ mod tests {
         check("[.]a", &[], &[".a"]);
         check("*.", &["a."], &["."]);
         check("*\u{e9}*", &["caf\u{e9}s"], &["cafe"]);
+    }
+
+    #[test]
+    fn a_dot_may_be_a_byte_like_others() {
+        for (pattern, name) in [("*.txt", ".txt"), ("?a", ".a"), ("[.]a", ".a"), ("*", ".")] {
+            let pattern = Pattern::new(pattern.as_bytes());
+            assert!(pattern.covers(name.as_bytes()) && !pattern.matches(name.as_bytes()));
+        }
+        assert!(!Pattern::new(b"*.txt").covers(b".txt.a"));
     }
 
     #[test]

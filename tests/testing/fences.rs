@@ -1,7 +1,8 @@
 //! Fences: settings that keep clients from something. Each test is the attack.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use ftpdlib::testing::Session;
 use testkit::authority::Pair;
 use testkit::pattern;
 
-use super::place::{place, reply};
+use super::place::{Place, place, reply};
 use super::server::{Client, read, server};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -145,7 +146,24 @@ fn the_server_does_not_send_files_to_itself() {
 
 // --- max_upload_size
 
+const COMPLETE: &str = "226 Transfer complete.";
 const TOO_LARGE: &str = "552 Requested file action aborted. Exceeded storage allocation.";
+
+/// What the file has before, the position of REST, the command, the bytes, whether they are too many,
+/// and what the file has then.
+const UPLOADS: [(&str, u64, &str, &str, bool, &str); 10] = [
+    ("", 0, "STOR a", "0123456789", false, "0123456789"),
+    ("", 0, "STOR a", "0123456789x", true, "0123456789"),
+    // What was there before does not count.
+    ("0123456789", 0, "STOR a", "abc", false, "abc"),
+    ("01234567", 0, "APPE a", "ab", false, "01234567ab"),
+    ("01234567", 0, "APPE a", "abc", true, "01234567ab"),
+    ("0123456789", 0, "APPE a", "", false, "0123456789"),
+    ("0123456789", 0, "APPE a", "a", true, "0123456789"),
+    ("01234567", 4, "STOR a", "abcdef", false, "0123abcdef"),
+    ("01234567", 4, "STOR a", "abcdefg", true, "0123abcdef"),
+    ("", 0, "STOU", "0123456789x", true, ""),
+];
 
 /// An upload of any kind ends at the limit, and the file keeps what fits.
 #[test]
@@ -155,54 +173,7 @@ fn uploads_end_at_the_largest_size() {
     for tp in ["TYPE I", "TYPE A"] {
         let mut session = place.login();
         session.command(tp);
-        for (before, rest, command, bytes, reply, after) in [
-            (
-                "",
-                0,
-                "STOR a",
-                "0123456789",
-                "226 Transfer complete.",
-                "0123456789",
-            ),
-            ("", 0, "STOR a", "0123456789x", TOO_LARGE, "0123456789"),
-            // What was there before does not count.
-            (
-                "0123456789",
-                0,
-                "STOR a",
-                "abc",
-                "226 Transfer complete.",
-                "abc",
-            ),
-            (
-                "01234567",
-                0,
-                "APPE a",
-                "ab",
-                "226 Transfer complete.",
-                "01234567ab",
-            ),
-            ("01234567", 0, "APPE a", "abc", TOO_LARGE, "01234567ab"),
-            (
-                "0123456789",
-                0,
-                "APPE a",
-                "",
-                "226 Transfer complete.",
-                "0123456789",
-            ),
-            ("0123456789", 0, "APPE a", "a", TOO_LARGE, "0123456789"),
-            (
-                "01234567",
-                4,
-                "STOR a",
-                "abcdef",
-                "226 Transfer complete.",
-                "0123abcdef",
-            ),
-            ("01234567", 4, "STOR a", "abcdefg", TOO_LARGE, "0123abcdef"),
-            ("", 0, "STOU a", "0123456789x", TOO_LARGE, ""),
-        ] {
+        for (before, rest, command, bytes, is_refused, after) in UPLOADS {
             if rest > 0 && tp == "TYPE A" {
                 continue;
             }
@@ -214,16 +185,9 @@ fn uploads_end_at_the_largest_size() {
             assert_eq!(session.command(command).code(), 125, "{command}");
             data.write(bytes.as_bytes());
             data.close();
-            assert_eq!(
-                super::place::reply(&mut session),
-                reply,
-                "{tp} {command} {bytes}"
-            );
-            let after = after.as_bytes();
-            assert!(
-                place.read("a") == after || command.starts_with("STOU"),
-                "{command} {bytes}"
-            );
+            let expected = if is_refused { TOO_LARGE } else { COMPLETE };
+            assert_eq!(reply(&mut session), expected, "{tp} {command} {bytes}");
+            assert_eq!(place.read("a"), after.as_bytes(), "{command} {bytes}");
         }
     }
     for entry in std::fs::read_dir(place.home.path()).unwrap() {
@@ -368,6 +332,286 @@ fn unknown_space_is_no_space() {
     let mut session = place.login();
     assert_eq!(session.stor("a", b"x"), "550 Function not implemented.");
     assert!(!place.home.path().join("a").exists());
+}
+
+// --- deny, hide
+
+/// A home with a hidden directory and a hidden file, and links to them.
+fn hidden() -> Place {
+    let mut place = place();
+    place.config.hide = vec!["secret*".to_owned(), ".git".to_owned()];
+    place.config.deny = vec!["*.php".to_owned()];
+    let home = place.home.path().to_owned();
+    std::fs::create_dir_all(home.join("dir/.git/deep")).unwrap();
+    for name in [
+        "secret.txt",
+        "SECRET2",
+        "dir/.git/config",
+        "dir/a",
+        "a.php",
+        ".b.PHP",
+    ] {
+        place.write(name, b"contents");
+    }
+    for (target, link) in [
+        ("dir/.git", "link"),
+        ("secret.txt", "linked"),
+        ("dir/.git/new", "dangling"),
+        ("a.php", "denied"),
+    ] {
+        symlink(target, home.join(link)).unwrap();
+    }
+    symlink(home.join("secret.txt"), home.join("absolute")).unwrap();
+    place
+}
+
+/// All commands that take the name of something that exists.
+const COMMANDS: [&str; 18] = [
+    "CWD",
+    "RETR",
+    "SIZE",
+    "MDTM",
+    "MLST",
+    "MLSD",
+    "LIST",
+    "NLST",
+    "STAT",
+    "DELE",
+    "RMD",
+    "RNFR",
+    "SITE CHMOD 600",
+    "MFMT 20200101000000",
+    "XCWD",
+    "XRMD",
+    "LIST -la",
+    "STAT -la",
+];
+
+#[test]
+fn hidden_names_are_as_names_that_do_not_exist() {
+    let place = hidden();
+    let mut session = place.login();
+    session.command("TYPE I");
+    for (there, missing) in [
+        ("secret.txt", "notthere.x"),
+        ("/dir/../secret.txt", "/dir/../notthere.x"),
+        ("SECRET2", "NOTHERE"),
+        ("dir/.git", "dir/.got"),
+        ("dir/.git/config", "dir/.got/config"),
+        ("dir/.GIT/config", "dir/.GOT/config"),
+        ("dir/.git/deep/../config", "dir/.got/deep/../config"),
+        ("secret.txt/", "notthere.x/"),
+    ] {
+        for command in COMMANDS {
+            let refused = session.command(&format!("{command} {there}"));
+            let expected = session.command(&format!("{command} {missing}"));
+            assert!(refused.code() >= 500, "{command} {there}: {refused}");
+            let (name, other) = (there.trim_end_matches('/'), missing.trim_end_matches('/'));
+            let shown = |reply: &str| reply.replace(".git", ".got").replace(".GIT", ".GOT");
+            let refused = shown(&refused.to_string()).replace(&shown(name), &shown(other));
+            let refused = refused.replace("secret.txt", "notthere.x");
+            assert_eq!(refused, expected.to_string(), "{command} {there}");
+        }
+    }
+}
+
+#[test]
+fn links_do_not_lead_to_hidden_or_denied_names() {
+    let place = hidden();
+    let mut session = place.login();
+    session.command("TYPE I");
+    for path in [
+        "link",
+        "link/config",
+        "linked",
+        "absolute",
+        "dangling",
+        "denied",
+    ] {
+        let follow = [
+            "CWD",
+            "RETR",
+            "SIZE",
+            "MDTM",
+            "SITE CHMOD 600",
+            "MFMT 20200101000000",
+            "MLSD",
+            "STOR",
+            "APPE",
+        ];
+        for command in follow {
+            let refused = session.command(&format!("{command} {path}"));
+            assert!(refused.code() >= 500, "{command} {path}: {refused}");
+        }
+    }
+    assert!(!place.home.path().join("dir/.git/new").exists());
+    // As a link that leads nowhere, it can be renamed and deleted itself.
+    assert_eq!(session.command("RNFR linked").code(), 350);
+    assert_eq!(session.command("RNTO renamed").code(), 250);
+    assert_eq!(session.command("DELE renamed").code(), 250);
+    let mlsd = session.list("MLSD").unwrap();
+    assert!(mlsd.contains("type=OS.unix=symlink;"), "{mlsd}");
+    assert_eq!(place.read("secret.txt"), b"contents");
+}
+
+#[test]
+fn nothing_gets_a_hidden_or_denied_name() {
+    let place = hidden();
+    let mut session = place.login();
+    let count = || walk(place.home.path());
+    let before = count();
+    for name in [
+        "secret3",
+        "x.php",
+        "dir/.git/x",
+        "link/x",
+        ".git",
+        "Secret",
+        ".PHP",
+    ] {
+        for command in ["STOR", "APPE", "MKD", "XMKD"] {
+            let refused = session.command(&format!("{command} {name}"));
+            assert_eq!(refused.code(), 550, "{command} {name}: {refused}");
+        }
+        let refused = session.command(&format!("STOU {name}"));
+        assert!(matches!(refused.code(), 450 | 550), "{name}: {refused}");
+        assert_eq!(session.command("RNFR dir").code(), 350);
+        let refused = session.command(&format!("RNTO {name}"));
+        assert_eq!(refused.code(), 550, "RNTO {name}: {refused}");
+    }
+    assert_eq!(count(), before);
+}
+
+/// The names of all files below a directory.
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.is_symlink() {
+            all.extend(walk(&path));
+        }
+        all.push(path);
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn listings_have_no_hidden_names() {
+    let place = hidden();
+    let mut session = place.login();
+    for command in [
+        "LIST", "NLST", "MLSD", "NLST *", "LIST *e*", "NLST dir", "LIST dir", "MLSD dir",
+    ] {
+        let listing = session.list(command).unwrap();
+        for name in ["secret", "SECRET", ".git"] {
+            assert!(!listing.contains(name), "{command}: {listing}");
+        }
+        assert!(!listing.is_empty(), "{command}");
+    }
+    for pattern in ["NLST secret*", "LIST .gi?", "NLST dir/.g*"] {
+        assert_eq!(session.list(pattern).unwrap_err().code(), 550, "{pattern}");
+    }
+    let status = session.command("STAT dir").lines().join("\n");
+    assert!(
+        !status.contains(".git") && status.contains(" a"),
+        "{status}"
+    );
+    // Denied names are listed.
+    assert!(session.list("NLST").unwrap().contains("a.php"));
+    assert!(session.list("NLST *").unwrap().contains("a.php"));
+}
+
+#[test]
+fn denied_names_are_refused() {
+    let place = hidden();
+    let mut session = place.login();
+    session.command("TYPE I");
+    for name in ["a.php", "A.PHP", ".b.PHP", "./dir/../a.php"] {
+        for command in COMMANDS {
+            let refused = session.command(&format!("{command} {name}"));
+            assert!(
+                matches!(refused.code(), 501 | 550),
+                "{command} {name}: {refused}"
+            );
+        }
+    }
+    assert_eq!(place.read("a.php"), b"contents");
+}
+
+/// A file system that is not made from the stock one has the same fences.
+#[test]
+fn other_file_systems_are_fenced_too() {
+    struct Plain;
+    impl AbstractedFS for Plain {}
+    let mut place = hidden();
+    place.config.set_abstracted_fs(Plain);
+    let mut session = place.login();
+    for path in [
+        "secret.txt",
+        "linked",
+        "absolute",
+        "link/config",
+        "a.php",
+        "denied",
+    ] {
+        assert_eq!(session.retr(path).unwrap_err().code(), 550, "{path}");
+    }
+    assert!(!session.list("NLST").unwrap().contains("secret"));
+}
+
+// --- hide_ids
+
+#[test]
+fn listings_hide_the_system() {
+    let mut place = place();
+    place.config.hide_ids = true;
+    place.config.hide = vec!["secret".to_owned()];
+    place.write("file", b"");
+    for (target, link) in [
+        ("file", "inside"),
+        ("../outside", "above"),
+        ("/etc/passwd", "passwd"),
+        ("secret", "veiled"),
+        ("nowhere", "nothing"),
+    ] {
+        symlink(target, place.home.path().join(link)).unwrap();
+    }
+    symlink(
+        place.home.path().join("file"),
+        place.home.path().join("absolute"),
+    )
+    .unwrap();
+    let mut session = place.login();
+    let mut listings = vec![session.list("LIST").unwrap()];
+    listings.push(session.command("STAT /").lines().join("\n"));
+    for link in ["absolute", "veiled", "inside", "nothing"] {
+        listings.push(session.list(&format!("LIST {link}")).unwrap());
+    }
+    let listings = listings.join("\n");
+    assert!(listings.contains("inside -> file") && listings.contains("nothing -> nowhere"));
+    let root = place.home.path().to_str().unwrap();
+    for shown in ["outside", "/etc", "secret", root, "root"] {
+        assert!(!listings.contains(shown), "{shown}: {listings}");
+    }
+    assert!(listings.contains(" ftp      ftp "), "{listings}");
+    session.command("OPTS MLST type;unix.uid;unix.gid;unix.mode;");
+    let facts = session.list("MLSD").unwrap() + &session.command("MLST file").lines().join("\n");
+    assert!(facts.contains("unix.mode="), "{facts}");
+    assert!(
+        !facts.contains("unix.uid") && !facts.contains("unix.gid"),
+        "{facts}"
+    );
+}
+
+#[test]
+fn owners_are_shown_by_default() {
+    let place = place();
+    place.write("file", b"");
+    let mut session = place.login();
+    assert!(!session.list("LIST").unwrap().contains(" ftp      ftp "));
+    session.command("OPTS MLST unix.uid;");
+    assert!(session.list("MLSD").unwrap().contains("unix.uid="));
 }
 
 // --- login_timeout

@@ -54,6 +54,22 @@ const ERRORS: &[(&str, &str)] = &[
         "2: handler.min_free_space: must be an integer, not a float",
     ),
     (
+        "[handler]\nhide = ['.git', 'a/b']",
+        "2: handler.hide: 'a/b' is not the pattern of a name; write it without '/'",
+    ),
+    (
+        "[handler]\ndeny = ['']",
+        "2: handler.deny: must not have an empty pattern",
+    ),
+    (
+        "[handler]\ndeny = '*.php'",
+        "2: handler.deny: must be a list of patterns, not a string",
+    ),
+    (
+        "[handler]\nhide_ids = 'yes'",
+        "2: handler.hide_ids: must be true or false, not a string",
+    ),
+    (
         "[handler]\nactive_mode = 0",
         "2: handler.active_mode: must be true or false, not an integer",
     ),

@@ -21,10 +21,7 @@ port = 0
 backlog = 5
 max_cons = 7
 max_cons_per_ip = 3
-allow_from = ["10.0.0.0/8", "::1"]
-deny_from = ["10.1.0.0/16"]
 max_cons_per_user = 2
-umask = "0027"
 concurrency = "pre-fork"
 workers = 2
 
@@ -41,10 +38,6 @@ passive_ports = "60000-60001"
 use_gmt_times = false
 use_sendfile = false
 upload_lock = false
-login_timeout = 0
-active_mode = false
-max_upload_size = 1_000
-min_free_space = 1_000_000
 tcp_no_delay = false
 encoding = "latin-1"
 unicode_errors = "strict"
@@ -64,16 +57,8 @@ active_timeout = 4
     assert_eq!((settings.port, settings.backlog), (0, 5));
     assert_eq!((settings.max_cons, settings.max_cons_per_ip), (7, 3));
     assert_eq!(settings.max_cons_per_user, 2);
-    assert_eq!(settings.umask, Some(0o027));
     let handler = &settings.handler;
-    let shown = |networks: &[Network]| networks.iter().map(Network::to_string).collect::<Vec<_>>();
-    assert_eq!(shown(&handler.allow_from), ["10.0.0.0/8", "::1/128"]);
-    assert_eq!(shown(&handler.deny_from), ["10.1.0.0/16"]);
     assert_eq!(handler.timeout, None);
-    assert_eq!(handler.login_timeout, None);
-    assert_eq!(handler.max_upload_size, 1000);
-    assert_eq!(handler.min_free_space, 1_000_000);
-    assert!(!handler.active_mode && FTPConfig::default().active_mode);
     assert_eq!(handler.banner, "Welcome.");
     assert_eq!(handler.max_login_attempts, 1);
     assert_eq!(handler.auth_failed_timeout, Duration::ZERO);
@@ -94,6 +79,41 @@ active_timeout = 4
     let throttle = &settings.throttle;
     assert_eq!((throttle.read_limit, throttle.write_limit), (100, 200));
     assert!(!throttle.auto_sized_buffers);
+}
+
+#[test]
+fn all_fences_are_understood() {
+    let text = r#"
+[server]
+allow_from = ["10.0.0.0/8", "::1"]
+deny_from = ["10.1.0.0/16"]
+umask = "0027"
+
+[handler]
+login_timeout = 0
+active_mode = false
+deny = ["*.php"]
+hide = [".*", "x"]
+hide_ids = true
+max_upload_size = 1_000
+min_free_space = 1_000_000
+"#;
+    let settings = load(text, &[]).unwrap();
+    assert_eq!(settings.umask, Some(0o027));
+    let (handler, usual) = (&settings.handler, FTPConfig::default());
+    let shown = |networks: &[Network]| networks.iter().map(Network::to_string).collect::<Vec<_>>();
+    assert_eq!(shown(&handler.allow_from), ["10.0.0.0/8", "::1/128"]);
+    assert_eq!(shown(&handler.deny_from), ["10.1.0.0/16"]);
+    assert_eq!(handler.login_timeout, None);
+    assert!(!handler.active_mode && usual.active_mode);
+    assert_eq!(handler.deny, ["*.php"]);
+    assert_eq!(handler.hide, [".*", "x"]);
+    assert!(handler.hide_ids && !usual.hide_ids);
+    assert_eq!(
+        (handler.max_upload_size, handler.min_free_space),
+        (1000, 1_000_000)
+    );
+    assert_eq!((usual.max_upload_size, usual.min_free_space), (0, 0));
 }
 
 #[test]
@@ -148,10 +168,10 @@ keyfile = "c.key"
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 52);
+    assert_eq!(keys.len(), 55);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 52);
+    assert_eq!(keys.len(), 55);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::attributes::{fstat, fstatat};
 use super::resolve::{How, Resolver, realpath};
 use super::trail::Links;
 use crate::error::{FSError, FilesystemError};
+use crate::filesystems::names::NameRules;
 use crate::filesystems::path::{below, normpath};
 use crate::proto::listing::Stat;
 use crate::sys;
@@ -30,32 +31,42 @@ pub(crate) struct Home {
     pub(super) real: Box<[u8]>,
     root: OwnedFd,
     pub(super) resolver: Resolver,
+    /// The names that no path may lead to, if there are any.
+    rules: Option<Arc<NameRules>>,
     /// Device and inode, by which a root that was removed and made again is noticed.
     id: (u64, u64),
 }
 
 impl Home {
-    /// The home that all sessions with this root share. Opens it if it is not open, or if
+    /// The home that all sessions with this root and these rules share. Opens it if it is not open, or if
     /// another directory has this path now.
-    pub(crate) fn shared(root: &Path) -> io::Result<Arc<Self>> {
+    pub(crate) fn shared(root: &Path, rules: Option<&Arc<NameRules>>) -> io::Result<Arc<Self>> {
+        // A home keeps its rules, so no others have their address as long as it is open.
+        let key = (
+            root.to_path_buf(),
+            rules.map_or(0, |rules| Arc::as_ptr(rules).addr()),
+        );
         let mut homes = HOMES
             .get_or_init(Mutex::default)
             .lock()
             // A panic cannot leave the map half changed, so a poisoned lock is fine.
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(home) = homes.get(root).and_then(Weak::upgrade) {
+        if let Some(home) = homes.get(&key).and_then(Weak::upgrade) {
             let now = std::fs::metadata(root)?;
             if home.id == (now.dev(), now.ino()) {
                 return Ok(home);
             }
         }
-        let home = Arc::new(Self::open(root, Resolver::Beneath)?);
+        let home = Arc::new(Self {
+            rules: rules.cloned(),
+            ..Self::open(root, Resolver::Beneath)?
+        });
         // Before the map would grow, entries of closed homes are removed: the map stays
         // within twice the number of homes in use.
         if homes.len() == homes.capacity() {
             homes.retain(|_, home| home.strong_count() > 0);
         }
-        homes.insert(root.to_path_buf(), Arc::downgrade(&home));
+        homes.insert(key, Arc::downgrade(&home));
         Ok(home)
     }
 
@@ -73,6 +84,7 @@ impl Home {
             given: normpath(root.as_os_str().as_bytes()).into(),
             real: real.as_os_str().as_bytes().into(),
             resolver: resolver.supported(fd.as_fd()),
+            rules: None,
             root: fd,
             id: (stat.dev, stat.ino),
         })
@@ -123,17 +135,23 @@ impl Home {
 
     /// Opens the file at `path`, anywhere inside; links are followed.
     pub(crate) fn open_at(&self, path: &Path, how: How) -> Result<OwnedFd, FSError> {
-        self.within(path, |rel, links| {
+        let last = match how.is_exclusive() {
+            true => Last::Made,
+            false => Last::Followed,
+        };
+        self.within(path, last, |rel, links| {
             self.resolver.open(self.root(), rel, how, links)
         })
     }
 
     /// Looks up `path` below the root, with a function that takes the path from there. If a link
     /// is absolute, or leaves the root and comes back, the links are resolved as text, and the
-    /// result is looked up with links refused.
+    /// result is looked up with links refused. So are all paths if some names are not to be
+    /// reached: the names of the result are then those that are used.
     pub(super) fn within<T>(
         &self,
         path: &Path,
+        last: Last,
         look_up: impl Fn(&[u8], Links) -> io::Result<T>,
     ) -> Result<T, FSError> {
         check_nul(path)?;
@@ -141,16 +159,24 @@ impl Home {
             if rel.is_empty() {
                 self.stat_root()?;
             }
-            match look_up(rel, Links::Follow) {
-                Err(err) if leaves(&err) => {}
-                found => return Ok(found?),
+            if rel.is_empty() || self.rules.is_none() {
+                match look_up(rel, Links::Follow) {
+                    Err(err) if leaves(&err) => {}
+                    found => return Ok(found?),
+                }
             }
         }
         for _ in 0..TRIES {
-            let real = realpath(path);
+            let real = match (last, path.parent(), path.file_name()) {
+                (Last::Made, Some(dir), Some(name)) => realpath(dir).with_name(name),
+                _ => realpath(path),
+            };
             let Some(rel) = below(&self.real, real.path.as_os_str().as_bytes()) else {
                 return Err(FSError::Outside);
             };
+            if let Some(rules) = &self.rules {
+                rules.check(rel)?;
+            }
             if real.looped {
                 return Err(FSError::from_errno(libc::ELOOP));
             }
@@ -230,6 +256,14 @@ pub(crate) fn slash() -> Result<&'static Arc<Home>, FSError> {
     Ok(SLASH.get_or_init(|| home))
 }
 
+/// What a look-up does with a link that has the last name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    Followed,
+    /// It is in the way of a new file.
+    Made,
+}
+
 /// The handle of a directory: borrowed from the home, or opened for one operation.
 pub(crate) enum Dir<'a> {
     Root(BorrowedFd<'a>),
@@ -251,8 +285,10 @@ pub(crate) struct Place<'a> {
     pub(crate) name: &'a [u8],
 }
 
-/// The homes in use, by the path of their root as sessions have it.
-static HOMES: OnceLock<Mutex<HashMap<PathBuf, Weak<Home>>>> = OnceLock::new();
+/// The homes in use, by the path of their root as sessions have it, and the address of the rules.
+static HOMES: OnceLock<Mutex<Homes>> = OnceLock::new();
+
+type Homes = HashMap<(PathBuf, usize), Weak<Home>>;
 
 /// How many times a path is resolved while somebody keeps changing it.
 const TRIES: usize = 8;

@@ -5,7 +5,7 @@
 //! if the path, or a link in it, is absolute or goes above the root. The caller decides what
 //! that means, with the help of [`realpath`].
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -141,6 +141,14 @@ pub(super) fn open_itself(dir: BorrowedFd<'_>, how: How) -> io::Result<OwnedFd> 
     match how.makes() {
         true => Err(errno(libc::EISDIR)),
         false => sys::openat(dir, b".", how.flags, 0),
+    }
+}
+
+impl Real {
+    /// The path of an entry, whose own link is not resolved.
+    pub(crate) fn with_name(mut self, name: &OsStr) -> Self {
+        self.path.push(name);
+        self
     }
 }
 

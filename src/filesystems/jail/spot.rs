@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::attributes::{fstat, fstatat};
-use super::home::{Dir, Home, split};
+use super::home::{Dir, Home, Last, split};
 use super::resolve::{How, Resolver, open_itself, open_name};
 use super::trail::{Above, Links, Trail, errno};
 use crate::error::FSError;
@@ -29,7 +29,7 @@ pub(crate) struct Spot<'a> {
 impl Home {
     /// Finds what `path` names; links are followed.
     pub(crate) fn find(&self, path: &Path) -> Result<Spot<'_>, FSError> {
-        self.within(path, |rel, links| self.look(rel, links))
+        self.within(path, Last::Followed, |rel, links| self.look(rel, links))
     }
 
     /// Finds the directory of `path`, and the last name as it is. The root has no name inside
@@ -37,7 +37,9 @@ impl Home {
     pub(crate) fn find_name(&self, path: &Path, at_root: i32) -> Result<Spot<'_>, FSError> {
         self.check_name(path, at_root)?;
         let (parent, name) = split(path);
-        let dir = self.within(parent, |rel, links| self.look_for_dir(rel, links))?;
+        let dir = self.within(parent, Last::Followed, |rel, links| {
+            self.look_for_dir(rel, links)
+        })?;
         Ok(dir.with_name(name))
     }
 

@@ -214,7 +214,8 @@ pub fn handle_auth_success<H: Hooks + ?Sized>(
         s.attempted_logins = 0;
     }
     let fs = FSState::new(home, OsString::from("/"));
-    s.fs = Some(fs.with_random(s.server.random.clone()));
+    let rules = s.name_rules().cloned();
+    s.fs = Some(fs.with_random(s.server.random.clone()).with_rules(rules));
     files::run_with(
         h,
         s,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::authorizers::{Authorizer, Perm};
 use crate::error::FSError;
-use crate::filesystems::{AbstractedFS, FSFile, FSState, OpenMode};
+use crate::filesystems::{AbstractedFS, FSFile, FSState, NameRules, OpenMode};
 use crate::handlers::check;
 use crate::handlers::command::{CmdArg, Command};
 use crate::handlers::data::{Bounds, Outcome, Outgoing};
@@ -229,12 +229,19 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
     let (line, username) = (line.to_owned(), s.username.clone());
     let locking = Locking::new(s);
     let bounds = bounds(s);
+    let rules = s.name_rules().cloned();
     files::open_upload(
         s,
         move |fs, state| {
             bounds.check_size(0)?;
             state.forget_checks();
-            let file = make_unique(fs, state, &authorizer, &username, &line, bounds)?;
+            let unique = Unique {
+                authorizer: &authorizer,
+                username: &username,
+                rules: rules.as_deref(),
+                bounds,
+            };
+            let file = unique.make(fs, state, &line)?;
             let claim = match locking {
                 Some(locking) => locking.lock(&*file)?,
                 None => None,
@@ -253,42 +260,69 @@ pub fn stou(s: &mut FTPSession, line: &OsStr) {
     );
 }
 
-/// Makes a file with a unique name that begins with `line`. Returns the reply if it fails.
-fn make_unique(
-    fs: &dyn AbstractedFS,
-    state: &mut FSState,
-    authorizer: &Arc<dyn Authorizer>,
-    username: &str,
-    line: &OsStr,
+/// What decides whether a file with a unique name may be made.
+struct Unique<'a> {
+    authorizer: &'a Arc<dyn Authorizer>,
+    username: &'a str,
+    rules: Option<&'a NameRules>,
     bounds: Bounds,
-) -> Result<Box<dyn FSFile>, Reply> {
-    let named = if line.is_empty() { state.cwd() } else { line };
-    let path = fs.ftp2fs(state, named);
-    let (dir, mut prefix) = match (line.is_empty(), path.parent(), path.file_name()) {
-        (false, Some(dir), Some(name)) => (dir.to_owned(), name.to_owned()),
-        _ => (path.clone(), OsString::from("ftpd")),
-    };
-    prefix.push(".");
-    if !fs.validpath(state, &dir) {
-        return Err(files::outside(fs, state, &dir).into());
-    }
-    // The permission is checked before anything is made, so that a user without it leaves no
-    // trace. It is checked for a name that does not exist, because it is too long for one.
-    let mut name = prefix.clone();
-    name.push("x".repeat(NAME_MAX));
-    let path = dir.join(name);
-    if !authorizer.has_perm(username, Perm::Write, Some(&path)) {
-        return Err(Reply::new(550, "Not enough privileges."));
-    }
-    space::check(fs, state, &dir, bounds)?;
-    files::ask_again_as(state, authorizer, username, &path, Perm::Write);
-    fs.mkstemp(state, &dir, &prefix).map_err(|err| match err {
-        FSError::Outside | FSError::NotPermitted => err.into(),
-        err if err.raw_os_error() == Some(libc::EEXIST) => {
-            Reply::new(450, "No usable unique file name found.")
+}
+
+impl Unique<'_> {
+    /// Makes a file with a unique name that begins with `line`. Returns the reply if it fails.
+    fn make(
+        &self,
+        fs: &dyn AbstractedFS,
+        state: &mut FSState,
+        line: &OsStr,
+    ) -> Result<Box<dyn FSFile>, Reply> {
+        let named = if line.is_empty() { state.cwd() } else { line };
+        let path = fs.ftp2fs(state, named);
+        let (dir, mut prefix) = match (line.is_empty(), path.parent(), path.file_name()) {
+            (false, Some(dir), Some(name)) => (dir.to_owned(), name.to_owned()),
+            _ => (path.clone(), OsString::from("ftpd")),
+        };
+        prefix.push(".");
+        if !fs.validpath(state, &dir) {
+            return Err(files::outside(fs, state, &dir).into());
         }
-        err => Reply::with(450, format!("{err}.")),
-    })
+        // The permission is checked before anything is made, so that a user without it leaves no
+        // trace. It is checked for a name that does not exist, because it is too long for one.
+        let mut name = prefix.clone();
+        name.push("x".repeat(NAME_MAX));
+        let unique = dir.join(name);
+        if !self
+            .authorizer
+            .has_perm(self.username, Perm::Write, Some(&unique))
+        {
+            return Err(Reply::new(550, "Not enough privileges."));
+        }
+        if let Some(rules) = self.rules {
+            for path in [&path, &unique] {
+                rules
+                    .check(fs.fs2ftp(state, path).as_bytes())
+                    .map_err(not_made)?;
+            }
+        }
+        space::check(fs, state, &dir, self.bounds)?;
+        files::ask_again_as(state, self.authorizer, self.username, &unique, Perm::Write);
+        fs.mkstemp(state, &dir, &prefix).map_err(|err| match err {
+            FSError::Outside | FSError::NotPermitted => err.into(),
+            err if err.raw_os_error() == Some(libc::EEXIST) => {
+                Reply::new(450, "No usable unique file name found.")
+            }
+            err => Reply::with(450, format!("{err}.")),
+        })
+    }
+}
+
+/// The reply to STOU with a name that is refused. A hidden name is as one in a directory that does
+/// not exist.
+fn not_made(err: FSError) -> Reply {
+    match err.is_not_found() {
+        true => Reply::with(450, format!("{err}.")),
+        false => err.into(),
+    }
 }
 
 /// Stock [`FTPHandler::ftp_rest`](crate::FTPHandler::ftp_rest). In TYPE A, only position 0 is

@@ -6,6 +6,7 @@ use std::io::{self, SeekFrom};
 use super::channel::{DataChannel, Receiving, Transfer};
 use super::payload::{Received, TransferError};
 use crate::ioloop::stream::is_disconnect;
+use crate::proto::reply::Reply;
 use crate::sys::Pipe;
 
 /// Receives with `splice`. `None`: the system cannot do it for this transfer, which no longer
@@ -21,16 +22,7 @@ pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferEr
         leave_splice(receiving, at)?;
         return Ok(None);
     }
-    let room = match &mut receiving.room {
-        Some(room) => Some(
-            room.left(&mut *receiving.file)
-                .map_err(TransferError::File)?,
-        ),
-        None => None,
-    };
-    let (left, refusal) = room.map_or((usize::MAX, None), |(left, refusal)| {
-        (usize::try_from(left).unwrap_or(usize::MAX), Some(refusal))
-    });
+    let (left, refusal) = room(receiving)?;
     let pipe = d.lent.pipe.take().map_or_else(Pipe::new, Ok);
     let (Ok(pipe), Some(file)) = (pipe, receiving.file.as_file()) else {
         receiving.splice_at = None;
@@ -87,6 +79,16 @@ pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferEr
     }
     d.progress(0, filled);
     Ok(Some(Received::Bytes(filled)))
+}
+
+/// How many bytes may be written, and the reply to one more.
+fn room(receiving: &mut Receiving) -> Result<(usize, Option<Reply>), TransferError> {
+    let Some(room) = &receiving.room else {
+        return Ok((usize::MAX, None));
+    };
+    let left = room.left(&mut *receiving.file);
+    let (left, refusal) = left.map_err(TransferError::File)?;
+    Ok((usize::try_from(left).unwrap_or(usize::MAX), Some(refusal)))
 }
 
 /// Continues through memory, from the position `at`.

@@ -1,7 +1,6 @@
 //! The user of a session, and the user of a transfer that goes on, or is pending, after its user has
 //! logged out.
 
-use std::ffi::OsStr;
 use std::mem;
 use std::time::Instant;
 
@@ -152,7 +151,7 @@ impl FTPSession {
 impl Account {
     /// A copy of the account of a user who is logged in.
     fn copy(&self) -> Self {
-        let copy = |fs: &FSState| FSState::new(fs.root(), OsStr::to_owned(fs.cwd()));
+        let copy = FSState::copy;
         Self {
             login: Login::Done,
             username: self.username.clone(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::state::FTPSession;
 use crate::authorizers::Authorizer;
+use crate::filesystems::NameRules;
 use crate::handlers::config::FTPConfig;
 use crate::handlers::data::{Bounds, DTPConfig, DTPHandler};
 use crate::proto::command::ProtoCmds;
@@ -207,6 +208,22 @@ impl FTPSession {
     /// The handler of a new data connection, which may limit its speed.
     pub(crate) fn new_dtp_handler(&self) -> Box<dyn DTPHandler> {
         (self.config.dtp_handler)()
+    }
+
+    // --- its files
+
+    /// The names that clients may not use, or do not see.
+    pub(crate) fn name_rules(&self) -> Option<&Arc<NameRules>> {
+        let rules = &self.server.name_rules;
+        let config = &self.config;
+        rules
+            .get_or_init(|| NameRules::new(&config.deny, &config.hide))
+            .as_ref()
+    }
+
+    /// Whether listings have no owners, and no targets of links that lead outside.
+    pub(crate) fn hides_ids(&self) -> bool {
+        self.config.hide_ids
     }
 
     // --- its log

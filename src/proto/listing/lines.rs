@@ -51,6 +51,8 @@ pub struct ListingStyle {
     /// The names of owners, encoded and padded for a line.
     users: HashMap<u32, Box<[u8]>>,
     groups: HashMap<u32, Box<[u8]>>,
+    /// Whether owners are not shown.
+    hides_owners: bool,
     /// The columns of owners that were shown last, and the numbers of their user and group.
     owners: (Option<(u32, u32)>, Vec<u8>),
 }
@@ -68,6 +70,16 @@ impl ListingStyle {
         Self::with_zone(encoding, unicode_errors, zone, now)
     }
 
+    /// The same style; if `hides` is true, without the names and numbers of owners: LIST shows
+    /// `ftp` for all, and MLSx leaves out the facts about them.
+    #[must_use]
+    pub fn without_owners(self, hides: bool) -> Self {
+        Self {
+            hides_owners: hides,
+            ..self
+        }
+    }
+
     fn with_zone(encoding: Encoding, errors: UnicodeErrors, zone: TimeZone, now: i64) -> Self {
         Self {
             encoding,
@@ -76,6 +88,7 @@ impl ListingStyle {
             calendar: Calendar::new(zone),
             users: HashMap::new(),
             groups: HashMap::new(),
+            hides_owners: false,
             owners: (None, Vec::new()),
         }
     }
@@ -118,7 +131,8 @@ impl ListingStyle {
     pub fn mlsx_line(&mut self, facts: &MlsxFacts, entry: &ListEntry<'_>, out: &mut Vec<u8>) {
         let stat = entry.stat;
         for fact in Fact::SORTED {
-            if !facts.shows(fact) {
+            let is_of_owner = matches!(fact, Fact::UnixGid | Fact::UnixUid);
+            if !facts.shows(fact) || is_of_owner && self.hides_owners {
                 continue;
             }
             let start = out.len();
@@ -155,6 +169,10 @@ impl ListingStyle {
 
     /// Appends both columns of owners. Most entries have the owners of the entry before.
     fn push_owners(&mut self, names: Names<'_>, stat: &Stat, out: &mut Vec<u8>) {
+        if self.hides_owners {
+            out.extend_from_slice(b"ftp      ftp      ");
+            return;
+        }
         if self.owners.0 != Some((stat.uid, stat.gid)) {
             if self.users.len() + self.groups.len() > OWNERS_MAX {
                 self.users.clear();

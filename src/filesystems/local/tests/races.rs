@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::fixture::{Fixture, StopOnDrop, both, errno};
 use crate::filesystems::file::OpenMode;
+use crate::filesystems::jail::resolve::Resolver;
 use crate::filesystems::local::stock::*;
+use crate::filesystems::names::NameRules;
+use crate::filesystems::state::FSState;
 
 /// A thread makes `swap` a directory, a link to the outside and an absolute link in turns, as
 /// fast as it can, while the test works below `swap`.
@@ -87,6 +90,50 @@ fn work_below_swap(f: &Fixture, end: Instant) {
         worked > 0,
         "no read has succeeded, so that the race has tested nothing"
     );
+}
+
+/// A thread makes `swap` a directory and a link to a hidden one in turns, as fast as it can, while
+/// the test reads below `swap`.
+#[test]
+fn nothing_hidden_is_read_in_a_race() {
+    let f = Fixture::new(Resolver::Beneath);
+    let rules = NameRules::new(&[], &["hidden".to_owned()]);
+    let state = FSState::new(f.fs.root(), "/".into()).with_rules(rules);
+    for (dir, text) in [("real", "shown"), ("hidden", "secret")] {
+        fs::create_dir(f.path(dir)).unwrap();
+        fs::write(f.path(dir).join("file"), text).unwrap();
+    }
+    f.link("hidden", "evil");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let swap = f.path("swap");
+            while !stop.load(Ordering::Relaxed) {
+                for name in ["real", "evil"] {
+                    let _ = fs::rename(f.path(name), &swap);
+                    thread::yield_now();
+                    let _ = fs::rename(&swap, f.path(name));
+                }
+            }
+        });
+        let _stop = StopOnDrop(&stop);
+        let mut worked = 0;
+        let start = Instant::now();
+        // On a busy machine the first read may take a while.
+        while start.elapsed() < Duration::from_secs(if worked > 0 { 1 } else { 20 }) {
+            if let Ok(mut file) = open(&state, &f.path("swap/file"), OpenMode::Read) {
+                let mut text = String::new();
+                file.read_to_string(&mut text).unwrap();
+                assert_eq!(text, "shown");
+                worked += 1;
+            }
+            let made = f.path("swap/new");
+            let _ = open(&state, &made, OpenMode::Write);
+            let _ = mkdir(&state, &f.path("swap/dir"));
+        }
+        assert!(worked > 0, "no read has succeeded");
+    });
+    assert_eq!(fs::read_dir(f.path("hidden")).unwrap().count(), 1);
 }
 
 /// The kernel returns `EAGAIN` for a path with `..` if anything on the machine is renamed

@@ -9,6 +9,7 @@ use super::form::Form;
 use super::lines::Listing;
 use super::now::{TimedStyle, now};
 use super::source::{self, Source};
+use super::veil::Veil;
 use crate::handlers::data::Outgoing;
 use crate::handlers::files::{self, Opener};
 use crate::handlers::session::FTPSession;
@@ -164,9 +165,13 @@ fn style(s: &FTPSession) -> TimedStyle {
     let now = now(&clock);
     let style = ListingStyle::new(s.encoding(), s.unicode_errors(), s.use_gmt_times(), now);
     TimedStyle {
-        style,
+        style: style.without_owners(s.hides_ids()),
         clock,
         budget: Arc::clone(&s.server.listings),
+        veil: Veil {
+            hides_outside: s.hides_ids(),
+            rules: s.name_rules().cloned(),
+        },
     }
 }
 

@@ -107,6 +107,8 @@ impl Lines {
                 };
                 self.style.update_now(&stat);
                 let target = stat.is_symlink().then(|| dir.readlink(name).ok()).flatten();
+                let veil = &self.style.veil;
+                let target = target.and_then(|target| veil.shown(target, || dir.stat(name)));
                 let entry = ListEntry {
                     name,
                     stat: &stat,

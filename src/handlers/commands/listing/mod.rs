@@ -7,6 +7,7 @@ mod lines;
 mod names;
 mod now;
 mod source;
+mod veil;
 
 pub(super) use self::bodies::stat;
 pub use self::bodies::{list, mlsd, mlst, nlst};

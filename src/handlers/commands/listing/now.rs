@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::veil::Veil;
 use crate::ioloop::clock::Clock;
 use crate::limits::Budget;
 use crate::proto::listing::{ListingStyle, Stat};
@@ -14,6 +15,8 @@ pub(super) struct TimedStyle {
     pub(super) clock: Clock,
     /// The memory of all listings.
     pub(super) budget: Arc<Budget>,
+    /// Which targets of links are shown.
+    pub(super) veil: Veil,
 }
 
 impl TimedStyle {

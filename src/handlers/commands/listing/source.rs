@@ -73,6 +73,8 @@ fn one_line(
         true => fs.readlink(state, path).ok(),
         false => None,
     };
+    let veil = &style.veil;
+    let target = target.and_then(|target| veil.shown(target, || fs.stat(state, path)));
     let entry = ListEntry {
         name,
         stat,
