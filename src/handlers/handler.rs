@@ -280,8 +280,8 @@ pub trait FTPHandler {
         commands::retr(s, file);
     }
 
-    /// STOR (RFC 959 §4.1.3): 125 or 150, then 226 or 426; 450, 550, 553, 554. APPE comes
-    /// here too, with [`OpenMode::Append`].
+    /// STOR (RFC 959 §4.1.3): 125 or 150, then 226, 426, 452 or 552; 450, 452, 550, 552, 553,
+    /// 554. APPE comes here too, with [`OpenMode::Append`].
     fn ftp_stor(&mut self, s: &mut FTPSession, file: &Path, mode: OpenMode) {
         commands::stor(s, file, mode);
     }
@@ -297,7 +297,9 @@ pub trait FTPHandler {
         commands::appe(self, s, file);
     }
 
-    /// ALLO (RFC 959 §4.1.3): 202.
+    /// ALLO (RFC 959 §4.1.3): 202. In TYPE I its size counts for the next upload, where
+    /// [`max_upload_size`](crate::FTPConfig::max_upload_size) or
+    /// [`min_free_space`](crate::FTPConfig::min_free_space) is set.
     fn ftp_allo(&mut self, s: &mut FTPSession, line: &str) {
         commands::allo(s);
     }

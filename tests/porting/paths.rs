@@ -219,6 +219,7 @@ fn members() {
     let _ = |x: &ftpdlib::FTPConfig| { let _ = &x.encoding; };
     let _ = |x: &ftpdlib::FTPConfig| { let _ = &x.log_cmds_list; };
     let _ = |x: &ftpdlib::FTPConfig| { let _ = &x.log_prefix; };
+    let _ = |x: &ftpdlib::FTPConfig| { let _ = &x.login_timeout; };
     let _ = |x: &ftpdlib::FTPConfig| { let _ = &x.masquerade_address; };
     let _ = |x: &ftpdlib::FTPConfig| { let _ = &x.masquerade_address_map; };
     let _ = |x: &ftpdlib::FTPConfig| { let _ = &x.max_login_attempts; };
