@@ -11,6 +11,7 @@ mod processes;
 mod server;
 mod signals;
 mod spawners;
+mod start;
 mod threads;
 
 pub(crate) use self::in_memory::serve_in_memory;
