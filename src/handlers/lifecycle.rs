@@ -74,11 +74,7 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         }
     }
     if due(s.login.next_timeout()) {
-        match s.is_closing() {
-            // No reply follows a 421.
-            true => login::drop_refusal(h, s),
-            false => login::end_refusal(h, s),
-        }
+        login::end_refusal(h, s);
     }
     if due(s.upload_wait.as_ref().map(|wait| wait.next)) {
         transfer::retry_upload(h, s);

@@ -251,6 +251,10 @@ pub fn handle_auth_failed(s: &mut FTPSession, err: &AuthenticationFailed, passwo
 
 /// Replies to a refused login whose reply was held back.
 pub(crate) fn end_refusal<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if s.is_closing() {
+        // No reply follows a 421.
+        return drop_refusal(h, s);
+    }
     let Some(refused) = take_refused(s) else {
         return;
     };
