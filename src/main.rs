@@ -100,6 +100,7 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     server.set_max_cons(settings.max_cons);
     server.set_max_cons_per_ip(settings.max_cons_per_ip);
     server.set_max_cons_per_user(settings.max_cons_per_user);
+    server.set_ipv6_prefix(settings.ipv6_prefix);
     for warning in &settings.warnings {
         warn!(target: "ftpdlib", "{warning}");
     }

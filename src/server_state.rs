@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use self::host_names::HostNames;
 use crate::filesystems::NameRules;
+use crate::ioloop::clock::Clock;
 use crate::limits::{Admission, Budget, LISTINGS, Limits, Slot};
 use crate::offload::Pool;
 use crate::random::Random;
@@ -41,7 +42,8 @@ pub(crate) struct ServerState {
 
 impl ServerState {
     pub(crate) fn new(backlog: i32, tls: Option<Arc<TlsAcceptor>>) -> Self {
-        Self::with(backlog, tls, Random::default(), Uploads::new())
+        let start = Clock::SYSTEM.now();
+        Self::with(backlog, tls, Random::default(), start, Uploads::new())
     }
 
     /// The state of a server in memory, whose clock shows `now`: it shares nothing with other
@@ -51,13 +53,19 @@ impl ServerState {
         Self {
             pool: Pool::by_hand(),
             listings: Budget::of_listings(),
-            ..Self::with(BACKLOG, tls, random, uploads)
+            ..Self::with(BACKLOG, tls, random, now, uploads)
         }
     }
 
-    fn with(backlog: i32, tls: Option<Arc<TlsAcceptor>>, random: Random, uploads: Uploads) -> Self {
+    fn with(
+        backlog: i32,
+        tls: Option<Arc<TlsAcceptor>>,
+        random: Random,
+        start: Instant,
+        uploads: Uploads,
+    ) -> Self {
         Self {
-            limits: Arc::new(Limits::new(&random)),
+            limits: Arc::new(Limits::new(&random, start)),
             tls,
             uploads: Arc::new(uploads),
             pool: Pool::OfProcess,
@@ -76,13 +84,14 @@ impl ServerState {
         &self,
         ip: IpAddr,
         descriptor: Option<BorrowedFd<'_>>,
+        now: Instant,
     ) -> (Slot, Admission) {
-        self.limits.admit(ip, descriptor)
+        self.limits.admit(ip, descriptor, now)
     }
 
-    /// Takes a slot for another socket.
-    pub(crate) fn slot(&self) -> Slot {
-        self.limits.slot()
+    /// Takes a slot for another socket of a session with a client at `ip`.
+    pub(crate) fn slot(&self, ip: IpAddr) -> Slot {
+        self.limits.slot(ip)
     }
 
     /// A process of the server has ended and was waited for: takes back what it had.
@@ -94,9 +103,9 @@ impl ServerState {
         }
     }
 
-    /// Whether the number of sockets is within the limit, a new connection included.
-    pub(crate) fn accepts_new_cons(&self) -> bool {
-        self.limits.accepts_new_cons()
+    /// Whether the limits allow another socket of a session with a client at `ip`.
+    pub(crate) fn accepts_new_cons(&self, ip: IpAddr) -> bool {
+        self.limits.accepts_new_cons(ip)
     }
 
     /// How many connections may wait to be accepted by a listening socket.

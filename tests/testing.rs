@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "testing/crowds.rs"]
+mod crowds;
 #[path = "testing/data.rs"]
 mod data;
 #[path = "testing/determinism.rs"]

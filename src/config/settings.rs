@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     /// The maximum number of control connections on which one user is logged in; 0
     /// means no limit.
     pub(crate) max_cons_per_user: usize,
+    /// How many bits of an IPv6 address stand for one client.
+    pub(crate) ipv6_prefix: u8,
     /// What runs the sessions.
     pub(crate) concurrency: Concurrency,
     /// The number of workers of pre-fork, if it is set; 0 means one per CPU.
@@ -111,6 +113,7 @@ impl Default for Settings {
             max_cons: 512,
             max_cons_per_ip: 0,
             max_cons_per_user: 0,
+            ipv6_prefix: 64,
             concurrency: Concurrency::Async,
             workers: None,
             umask: None,

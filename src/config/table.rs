@@ -427,6 +427,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
     )
     .flag(MAX_CONS_PER_USER),
     Setting::new(
+        "server",
+        "ipv6_prefix",
+        "integer, 64",
+        "how many bits of an IPv6 address stand for one client, when clients with many connections \
+         make room for others",
+        |s, v| v.integer(1..=128).map(|n| s.ipv6_prefix = n),
+    ),
+    Setting::new(
         "handler",
         "max_login_attempts",
         "integer, 3",

@@ -30,7 +30,7 @@ use crate::error::strerror;
 use crate::ioloop::line::Step;
 use crate::ioloop::stream::{is_disconnect, readable};
 use crate::ioloop::{Channel, Io, Linger, LingerLimits, Readiness, Source};
-use crate::limits::Admission;
+use crate::limits::{Admission, MakeRoom};
 use crate::proto::reply::Reply;
 
 /// A session and the user's handler.
@@ -110,6 +110,10 @@ impl<H: FTPHandler + 'static> Connection<H> {
     fn linger(&mut self, io: &mut Io<'_>) -> Option<Linger> {
         let s = &mut self.session;
         if self.admission != Admission::Admitted || s.is_leaving() || !s.chat.may_linger() {
+            return None;
+        }
+        // It would keep its slot, which others need.
+        if s.makes_room || s.server.limits.is_crowded() {
             return None;
         }
         let mut stream = s.chat.stream.hand_over(io).ok()?;
@@ -270,6 +274,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
     /// Sends the replies, and watches each socket for what the state calls for.
     fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let s = &mut self.session;
+        s.slot.set_activity(s.authenticated(), s.is_at_rest());
         if s.is_closing() {
             transfers::reply_now(&mut self.handler, s);
         }
@@ -415,6 +420,7 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
             Ok(answer) => login::answer_later(h, s, answer.number, answer.result),
             Err(message) => match message.downcast::<JobDone>() {
                 Ok(done) => parking::come_back(h, s, *done),
+                Err(message) if message.is::<MakeRoom>() => lifecycle::make_room(s),
                 Err(message) => h.on_message(s, message),
             },
         }

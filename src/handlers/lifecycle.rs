@@ -131,9 +131,29 @@ pub(super) fn leave(s: &mut FTPSession) {
         // Nothing can be sent before the end of the handshake, which may never come.
         s.close();
     } else if !s.is_closing() {
-        s.respond_at(Level::Info, Reply::new(421, "Service is shutting down."));
+        // The process of a session is asked to make room by the same signal.
+        let (level, reply) = match s.slot.is_asked_to_leave() {
+            true => (Level::Debug, MAKES_ROOM),
+            false => (Level::Info, Reply::new(421, "Service is shutting down.")),
+        };
+        s.respond_at(level, reply);
         s.close_when_done();
     }
+}
+
+/// Others need the slots of this session: closes it, unless something happens in it now.
+pub(super) fn make_room(s: &mut FTPSession) {
+    if s.authenticated() && !s.is_at_rest() {
+        s.slot.stay();
+        return;
+    }
+    s.makes_room = true;
+    s.server.limits.count_loss(s.remote_ip(), s.now);
+    if !s.is_closing() && !s.chat.stream.is_handshaking() {
+        s.respond_at(Level::Debug, MAKES_ROOM);
+    }
+    // It does not wait for the client to read that.
+    s.close();
 }
 
 /// Runs one of the [`REAP_STEPS`] steps of the end of a session.
@@ -143,7 +163,7 @@ pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: 
             transfers::reply_now(h, s);
             s.chat.last_flush();
             let is_unread = s.chat.may_linger() && s.chat.stream.is_readable();
-            if s.leaving == Leaving::Drained || !s.greeted || is_unread {
+            if s.leaving == Leaving::Drained || s.makes_room || !s.greeted || is_unread {
                 // Commands that were not read would cause a reset, and cost the client its reply.
                 s.chat.stream.discard_input();
             }
@@ -166,6 +186,12 @@ pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: 
         }
     }
 }
+
+/// The reply to a session that ends because others need its slots.
+const MAKES_ROOM: Reply = Reply::new(
+    421,
+    "Too many connections. This one is closed to make room for others.",
+);
 
 /// The steps of the end of a session.
 pub(super) const REAP_STEPS: u8 = 5;

@@ -1,46 +1,31 @@
 //! How many slots are taken, and how many of each address and user: in this process, or
 //! in all processes that serve together.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::{io, process};
 
-use super::table::{Index, Key, Table};
+use super::table::{Admission, Bounds, Index, Key, Leaver, Origin, Owner, State, Table};
 use crate::sys;
 
 /// The counts of a server.
 pub(super) struct Counts {
     /// The sockets of this process, the listening socket of the server included.
     sockets: AtomicUsize,
-    /// Slots by address and by user, while there is one process.
-    local: Mutex<HashMap<Key, usize>>,
+    /// The slots, while there is one process.
+    own: Mutex<OwnTable>,
     /// The slots of all processes, if there are several.
     shared: OnceLock<SharedTable>,
 }
 
-/// Where a slot is counted.
-#[derive(Clone, Copy)]
-pub(super) enum Entry {
-    /// In the memory of this process, under these keys; 0: under none.
-    Local { ip: Key, user: Key },
-    /// In the table that processes share.
-    Shared(Index),
-    /// Nowhere: the table was full.
-    None,
-}
-
-/// The counts after a slot was taken, that slot included.
-pub(super) struct Load {
-    pub(super) sockets: usize,
-    pub(super) of_ip: usize,
-}
+/// A slot in the table; `None` if the table was full.
+pub(super) type Entry = Option<Index>;
 
 impl Counts {
     pub(super) fn new() -> Self {
         Self {
             sockets: AtomicUsize::new(1),
-            local: Mutex::default(),
+            own: Mutex::new(OwnTable::new(OWN_SLOTS)),
             shared: OnceLock::new(),
         }
     }
@@ -71,74 +56,138 @@ impl Counts {
         slots.unwrap_or_default()
     }
 
-    /// Counts a new slot, for an address unless `ip` is 0. There is no load if the table
-    /// is full.
-    pub(super) fn take(&self, ip: Key) -> (Entry, Option<Load>) {
-        let sockets = self.sockets.fetch_add(1, Relaxed) + 1;
-        let Some(shared) = self.shared.get() else {
-            let of_ip = change(&mut self.local(), 0, ip);
-            return (Entry::Local { ip, user: 0 }, Some(Load { sockets, of_ip }));
-        };
-        let taken = shared.with(|table| {
-            let index = table.take(process::id(), ip)?;
-            // The listening socket of the server counts, as it does in one process.
-            let (sockets, of_ip) = (table.taken() + 1, table.count(ip));
-            Some((Entry::Shared(index), Some(Load { sockets, of_ip })))
-        });
-        taken.flatten().unwrap_or((Entry::None, None))
+    /// Counts a slot of a session's socket.
+    pub(super) fn take(&self, origin: Origin, now: u64) -> Entry {
+        self.sockets.fetch_add(1, Relaxed);
+        let owner = self.owner();
+        self.with(|table| table.take(owner, origin, now)).flatten()
+    }
+
+    /// Counts a new connection, and says whether it is within the limits; perhaps only because
+    /// another session leaves.
+    pub(super) fn admit(
+        &self,
+        origin: Origin,
+        now: u64,
+        bounds: Bounds,
+    ) -> (Entry, Admission, Option<Leaver>) {
+        self.sockets.fetch_add(1, Relaxed);
+        let owner = self.owner();
+        let admitted = self.with(|table| table.admit(owner, origin, now, bounds));
+        match admitted.flatten() {
+            Some((index, admission, leaver)) => (Some(index), admission, leaver),
+            None => (None, Admission::MaxCons, None),
+        }
     }
 
     pub(super) fn give_back(&self, entry: Entry) {
         self.sockets.fetch_sub(1, Relaxed);
-        match entry {
-            Entry::Local { ip, user } => {
-                let local = &mut self.local();
-                change(local, ip, 0);
-                change(local, user, 0);
-            }
-            Entry::Shared(index) => {
-                if let Some(shared) = self.shared.get() {
-                    shared.with(|table| table.give_back(index, process::id()));
-                }
-            }
-            Entry::None => {}
+        if let Some(index) = entry {
+            let pid = self.pid();
+            self.with(|table| table.give_back(index, pid));
         }
     }
 
     /// Counts a slot for a user instead of the user before; `user` is 0 for none.
     /// Returns the number of slots that the user has then.
-    pub(super) fn set_user(&self, entry: &mut Entry, user: Key) -> usize {
-        match entry {
-            Entry::Local { user: current, .. } => {
-                let before = std::mem::replace(current, user);
-                change(&mut self.local(), before, user)
-            }
-            Entry::Shared(index) => {
-                let shared = self.shared.get();
-                let count = shared.and_then(|shared| shared.with(|t| t.set_user(*index, user)));
-                count.unwrap_or(usize::MAX)
-            }
-            Entry::None => usize::MAX,
+    pub(super) fn set_user(&self, entry: Entry, user: Key) -> usize {
+        let count = entry.and_then(|index| self.with(|table| table.set_user(index, user)));
+        count.unwrap_or(usize::MAX)
+    }
+
+    /// The state of a session has changed. One that is asked to leave stays so, unless
+    /// `stays`.
+    pub(super) fn set_state(&self, entry: Entry, state: State, stays: bool) {
+        if let Some(index) = entry {
+            self.with(|table| {
+                if stays || !table.is_leaving(index) {
+                    table.set_state(index, state);
+                }
+            });
         }
     }
 
-    /// Whether the sockets of all processes are within `limit`, as `fits` decides.
-    pub(super) fn all_fit(&self, fits: impl FnOnce(usize) -> bool) -> bool {
+    /// Whether a session is asked to leave.
+    pub(super) fn is_leaving(&self, entry: Entry) -> bool {
+        let leaving = entry.and_then(|index| self.with(|table| table.is_leaving(index)));
+        leaving.unwrap_or_default()
+    }
+
+    /// Whether a session may have another socket.
+    pub(super) fn has_room(&self, origin: Origin, bounds: Bounds) -> bool {
+        let has_room = self.with(|table| table.has_room(origin, bounds));
+        has_room.unwrap_or_default()
+    }
+
+    /// Whether so many slots are taken that connections which are over must not keep theirs.
+    pub(super) fn is_crowded(&self, bounds: Bounds) -> bool {
+        self.with(|table| table.is_crowded(bounds)).unwrap_or(true)
+    }
+
+    /// The process that takes slots now.
+    fn owner(&self) -> Owner {
+        Owner {
+            pid: self.pid(),
+            worker: 0,
+        }
+    }
+
+    /// The number of this process.
+    pub(super) fn pid(&self) -> u32 {
         match self.shared.get() {
-            None => fits(self.sockets()),
-            Some(shared) => shared
-                .with(|table| !table.is_full() && fits(table.taken() + 1))
-                .unwrap_or_default(),
+            Some(_) => process::id(),
+            // It must not be 0. The system is not asked.
+            None => 1,
         }
     }
 
-    pub(super) fn local(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
-        self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Calls a function, which must be short, with the locked table. `None` if the
+    /// system cannot lock it, which happens only by a bug in ftpdlib.
+    fn with<T>(&self, function: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
+        match self.shared.get() {
+            Some(shared) => shared.with(function),
+            None => {
+                let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(function(&mut own.with_room()))
+            }
+        }
     }
 
     #[cfg(test)]
     pub(super) fn shared(&self) -> Option<&SharedTable> {
         self.shared.get()
+    }
+
+    /// How many keys of addresses, groups and users there are.
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> usize {
+        self.with(|table| table.keys()).unwrap()
+    }
+}
+
+/// A table in the memory of this process. It grows as slots are taken.
+struct OwnTable {
+    words: Vec<u64>,
+    capacity: usize,
+}
+
+impl OwnTable {
+    fn new(capacity: usize) -> Self {
+        Self {
+            words: vec![0; Table::words(capacity)],
+            capacity,
+        }
+    }
+
+    /// The table, with room for another slot unless it is as large as it may be.
+    fn with_room(&mut self) -> Table<'_> {
+        if Table::new(&mut self.words, self.capacity).is_full() && self.capacity < CAPACITY_MAX {
+            let mut grown = Self::new(self.capacity * 2);
+            let before = Table::new(&mut self.words, self.capacity);
+            before.copy_to(&mut Table::new(&mut grown.words, grown.capacity));
+            *self = grown;
+        }
+        Table::new(&mut self.words, self.capacity)
     }
 }
 
@@ -149,8 +198,6 @@ pub(super) struct SharedTable {
 }
 
 impl SharedTable {
-    /// Calls a function, which must be short, with the locked table. `None` if the
-    /// system cannot lock it, which happens only by a bug in ftpdlib.
     fn with<T>(&self, function: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         let mut words = self.words.lock().ok()?;
         let died = words.owner_died;
@@ -162,20 +209,9 @@ impl SharedTable {
     }
 }
 
-/// Counts `to` instead of `from`, and returns the count of `to`.
-fn change(counts: &mut HashMap<Key, usize>, from: Key, to: Key) -> usize {
-    if from != 0
-        && let Some(count) = counts.get_mut(&from)
-    {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(&from);
-        }
-    }
-    if to == 0 {
-        return 0;
-    }
-    let count = counts.entry(to).or_default();
-    *count += 1;
-    *count
-}
+/// The slots for which one process has room at first.
+const OWN_SLOTS: usize = 64;
+
+/// The most slots in a table. Memory is used only as they are taken, at most 400 bytes
+/// for each.
+pub(super) const CAPACITY_MAX: usize = 1 << 20;

@@ -2,17 +2,22 @@
 //! may take: [`Budget`].
 //!
 //! Each socket has a [`Slot`], which counts until it is dropped. If jobs outlive a
-//! session, its slot counts until they end. One process counts in its own memory.
-//! Processes that serve together count in a table that they share, from which the slots
-//! of a process that dies can be taken back.
+//! session, its slot counts until they end. The slots are in a table: in the memory of one
+//! process, or in memory that processes which serve together share, so that the slots of a
+//! process that dies can be taken back. When few slots are left, a session of the client
+//! that has most of them leaves for that of another client.
 
 mod counts;
 mod descriptors;
+mod doors;
+mod losses;
 mod memory;
 mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::doors::MakeRoom;
 pub(crate) use self::memory::{Budget, LISTINGS, Share};
-pub(crate) use self::slots::{Admission, Limits, Slot, SlotHolder};
+pub(crate) use self::slots::{Limits, Slot, SlotHolder};
+pub(crate) use self::table::Admission;

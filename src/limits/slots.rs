@@ -6,12 +6,16 @@ use std::hash::Hash;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use super::counts::{Counts, Entry, Load};
+use super::counts::{CAPACITY_MAX, Counts, Entry};
 use super::descriptors::Descriptors;
-use super::table::Key;
+use super::doors::{Door, Doors};
+use super::losses::Losses;
+use super::table::{Admission, Bounds, Key, Leaver, Origin, State};
+use crate::ioloop::{ChannelId, Remote};
 use crate::random::{Keys, Random};
 use crate::sys;
 
@@ -20,34 +24,33 @@ pub(crate) struct Limits {
     max_cons: AtomicUsize,
     max_cons_per_ip: AtomicUsize,
     max_cons_per_user: AtomicUsize,
+    /// How many bits of an IPv6 address stand for a client.
+    ipv6_prefix: AtomicU8,
     pub(super) counts: Counts,
     pub(super) descriptors: Descriptors,
+    doors: Doors,
+    losses: Losses,
     /// Makes keys that a client cannot predict.
     keys: Keys,
-}
-
-/// Whether a new connection is within the limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Admission {
-    Admitted,
-    /// There are too many sockets.
-    MaxCons,
-    /// There are too many connections from its address.
-    MaxConsPerIp,
-    /// Clients at its address are not served.
-    Address,
+    /// From when times are counted. Forked processes have the same clock.
+    start: Instant,
 }
 
 impl Limits {
-    /// The default limits. The keys of addresses and users come from `random`.
-    pub(crate) fn new(random: &Random) -> Self {
+    /// The default limits. The keys of addresses and users come from `random`, and `start` is
+    /// the time now.
+    pub(crate) fn new(random: &Random, start: Instant) -> Self {
         Self {
             max_cons: AtomicUsize::new(MAX_CONS),
             max_cons_per_ip: AtomicUsize::new(0),
             max_cons_per_user: AtomicUsize::new(0),
+            ipv6_prefix: AtomicU8::new(IPV6_PREFIX),
             counts: Counts::new(),
             descriptors: Descriptors::new(),
+            doors: Doors::default(),
+            losses: Losses::default(),
             keys: random.keys(),
+            start,
         }
     }
 
@@ -73,6 +76,10 @@ impl Limits {
 
     pub(crate) fn set_max_cons_per_user(&self, limit: usize) {
         self.max_cons_per_user.store(limit, Relaxed);
+    }
+
+    pub(crate) fn set_ipv6_prefix(&self, bits: u8) {
+        self.ipv6_prefix.store(bits.clamp(1, 128), Relaxed);
     }
 
     /// The sockets of this process, the listening socket of the server included.
@@ -128,49 +135,117 @@ impl Limits {
     // --- slots
 
     /// Takes a slot for a control connection, and says whether it is within the limits. A
-    /// connection in memory has no descriptor.
+    /// session of another client may be asked to leave for it. A connection in memory has no
+    /// descriptor.
     pub(crate) fn admit(
         self: &Arc<Self>,
         ip: IpAddr,
         descriptor: Option<BorrowedFd<'_>>,
+        now: Instant,
     ) -> (Slot, Admission) {
-        let (slot, load) = self.take(self.key(ip));
-        let admission = match load {
-            _ if descriptor.is_some_and(|got| self.is_reserved(&got)) => Admission::MaxCons,
-            None => Admission::MaxCons,
-            Some(load) if !fits(load.sockets, &self.max_cons) => Admission::MaxCons,
-            Some(load) if !fits(load.of_ip, &self.max_cons_per_ip) => Admission::MaxConsPerIp,
-            Some(_) => Admission::Admitted,
+        let origin = Origin {
+            ip: self.key(ip),
+            group: self.group(ip),
         };
-        (slot, admission)
+        if descriptor.is_some_and(|got| self.is_reserved(&got)) {
+            let entry = self.counts.take(origin, self.time(now));
+            return (self.slot_of(entry, State::Bound), Admission::MaxCons);
+        }
+        let (time, bounds) = (self.time(now), self.bounds());
+        let (entry, admission, leaver) = self.counts.admit(origin, time, bounds);
+        if let Some(leaver) = leaver {
+            self.ask_to_leave(leaver);
+        }
+        let state = match admission {
+            Admission::Admitted => State::New,
+            _ => State::Bound,
+        };
+        (self.slot_of(entry, state), admission)
     }
 
-    /// Takes a slot for another socket.
-    pub(crate) fn slot(self: &Arc<Self>) -> Slot {
-        self.take(0).0
+    /// Takes a slot for another socket of a session with a client at `ip`.
+    pub(crate) fn slot(self: &Arc<Self>, ip: IpAddr) -> Slot {
+        let origin = Origin {
+            ip: 0,
+            group: self.group(ip),
+        };
+        self.slot_of(self.counts.take(origin, 0), State::Bound)
     }
 
-    /// Whether the number of sockets is within the limit. The new connection counts, as
-    /// in pyftpdlib.
-    pub(crate) fn accepts_new_cons(&self) -> bool {
-        self.counts.all_fit(|count| fits(count, &self.max_cons))
+    /// Whether a session with a client at `ip` may have another socket. That one counts, as in
+    /// pyftpdlib.
+    pub(crate) fn accepts_new_cons(&self, ip: IpAddr) -> bool {
+        let origin = Origin {
+            ip: 0,
+            group: self.group(ip),
+        };
+        self.counts.has_room(origin, self.bounds())
     }
 
-    /// Takes a slot. There is no load if there was no room for it.
-    fn take(self: &Arc<Self>, ip: Key) -> (Slot, Option<Load>) {
-        let (entry, load) = self.counts.take(ip);
-        let slot = Slot {
+    /// Whether so many slots are taken that connections which are over must not keep theirs.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.counts.is_crowded(self.bounds())
+    }
+
+    /// A session with a client at `ip` leaves, because it was asked to.
+    pub(crate) fn count_loss(&self, ip: IpAddr, now: Instant) {
+        self.losses.count(ip, now);
+    }
+
+    fn ask_to_leave(&self, leaver: Leaver) {
+        if leaver.owner.pid == self.counts.pid() && !self.doors.ask(leaver.index) {
+            // Its session has not begun yet.
+            self.counts.set_state(Some(leaver.index), State::New, true);
+        }
+    }
+
+    fn slot_of(self: &Arc<Self>, entry: Entry, state: State) -> Slot {
+        Slot {
             limits: Arc::clone(self),
             entry,
+            state,
             holder: OnceCell::new(),
-        };
-        (slot, load)
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            slots: self.max_cons(),
+            of_ip: self.max_cons_per_ip(),
+        }
+    }
+
+    /// The key of the client at an address: an IPv6 client may have many addresses.
+    fn group(&self, ip: IpAddr) -> Key {
+        match ip {
+            IpAddr::V4(ip) => self.key((4, ip)),
+            IpAddr::V6(ip) => {
+                let others = 128 - u32::from(self.ipv6_prefix.load(Relaxed));
+                self.key((6, ip.to_bits() >> others << others))
+            }
+        }
+    }
+
+    /// A time, in milliseconds since the start.
+    fn time(&self, now: Instant) -> u64 {
+        let time = now.saturating_duration_since(self.start).as_millis();
+        u64::try_from(time).unwrap_or(u64::MAX)
     }
 
     /// The key of an address or a user. All processes of a run use the same key; the next
     /// run uses another.
     fn key(&self, of: impl Hash) -> Key {
         self.keys.hash_one(of).max(1)
+    }
+}
+
+impl State {
+    fn of_session(logged_in: bool, at_rest: bool) -> Self {
+        match (logged_in, at_rest) {
+            (false, _) => Self::New,
+            (true, true) => Self::Idle,
+            (true, false) => Self::Busy,
+        }
     }
 }
 
@@ -190,6 +265,8 @@ impl fmt::Debug for Limits {
 pub(crate) struct Slot {
     limits: Arc<Limits>,
     entry: Entry,
+    /// As the table has it, unless the session was asked to leave.
+    state: State,
     holder: OnceCell<Arc<SlotHolder>>,
 }
 
@@ -204,7 +281,7 @@ impl Slot {
     /// Counts the slot for a user. Returns false if the user already has the most allowed.
     pub(crate) fn assign_user(&mut self, username: &str) -> bool {
         let user = self.limits.key(username);
-        let count = self.limits.counts.set_user(&mut self.entry, user);
+        let count = self.limits.counts.set_user(self.entry, user);
         let assigned = fits(count, &self.limits.max_cons_per_user);
         if !assigned {
             self.clear_user();
@@ -215,12 +292,49 @@ impl Slot {
     /// Counts the slot for a user, whatever the limit.
     pub(crate) fn count_user(&mut self, username: &str) {
         let user = self.limits.key(username);
-        self.limits.counts.set_user(&mut self.entry, user);
+        self.limits.counts.set_user(self.entry, user);
     }
 
     /// Counts the slot for no user.
     pub(crate) fn clear_user(&mut self) {
-        self.limits.counts.set_user(&mut self.entry, 0);
+        self.limits.counts.set_user(self.entry, 0);
+    }
+
+    /// The session of the slot has begun: this is how it is asked to leave.
+    pub(crate) fn set_session(&self, remote: &Remote, id: ChannelId) {
+        self.set_door(Door::Loop(remote.clone(), id));
+    }
+
+    /// The session of the slot has a process of its own, which was not waited for yet.
+    pub(crate) fn set_process(&self, pid: sys::Pid) {
+        self.set_door(Door::Process(pid));
+    }
+
+    fn set_door(&self, door: Door) {
+        if let Some(index) = self.entry
+            && self.state != State::Bound
+        {
+            self.limits.doors.set(index, door);
+        }
+    }
+
+    /// Says what the session does: whether a user is logged in, and whether nothing happens.
+    pub(crate) fn set_activity(&mut self, logged_in: bool, at_rest: bool) {
+        let state = State::of_session(logged_in, at_rest);
+        if self.state != State::Bound && self.state != state {
+            self.state = state;
+            self.limits.counts.set_state(self.entry, state, false);
+        }
+    }
+
+    /// The session was asked to leave, and stays.
+    pub(crate) fn stay(&self) {
+        self.limits.counts.set_state(self.entry, self.state, true);
+    }
+
+    /// Whether the session is asked to leave.
+    pub(crate) fn is_asked_to_leave(&self) -> bool {
+        self.limits.counts.is_leaving(self.entry)
     }
 
     /// Returns the holder that keeps the slot taken.
@@ -235,12 +349,20 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if let Some(index) = self.entry
+            && self.state != State::Bound
+        {
+            self.limits.doors.remove(index);
+        }
         match self.holder.take() {
             None => self.limits.counts.give_back(self.entry),
             // The last owner of the holder gives it back, possibly this one.
             Some(holder) => {
                 let descriptors = &self.limits.descriptors;
                 descriptors.without_socket.fetch_add(1, Relaxed);
+                let counts = &self.limits.counts;
+                // There is no session any more that could leave.
+                counts.set_state(self.entry, State::Bound, true);
                 let _ = holder.left.set(self.entry);
             }
         }
@@ -266,6 +388,5 @@ fn fits(count: usize, limit: &AtomicUsize) -> bool {
 /// The default of `max_cons`: as pyftpdlib.
 const MAX_CONS: usize = 512;
 
-/// The most slots in a table. Memory is used only as they are taken, at most 88 bytes
-/// for each.
-const CAPACITY_MAX: usize = 1 << 20;
+/// How many bits of an IPv6 address stand for a client: what a network usually gives to one.
+const IPV6_PREFIX: u8 = 64;

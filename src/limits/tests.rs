@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use super::descriptors::reserve_from;
 use super::{Admission, Limits, Slot};
@@ -16,7 +17,7 @@ const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
 fn local() -> Arc<Limits> {
-    Arc::new(Limits::new(&Random::default()))
+    Arc::new(Limits::new(&Random::default(), Instant::now()))
 }
 
 fn shared() -> Arc<Limits> {
@@ -37,7 +38,7 @@ fn limit(limits: &Limits, max_cons: usize, per_ip: usize, per_user: usize) {
 
 /// With a socket that has a low number.
 fn admit(limits: &Arc<Limits>, ip: IpAddr) -> (Slot, Admission) {
-    limits.admit(ip, Some(io::stderr().as_fd()))
+    limits.admit(ip, Some(io::stderr().as_fd()), Instant::now())
 }
 
 #[track_caller]
@@ -52,13 +53,13 @@ fn sockets_are_limited() {
     for limits in both() {
         limit(&limits, 3, 0, 0);
         let first = admitted(&limits, IP);
-        assert!(limits.accepts_new_cons());
-        let second = limits.slot();
+        assert!(limits.accepts_new_cons(IP));
+        let second = limits.slot(IP);
         // As in pyftpdlib, one more than the limit.
-        assert!(limits.accepts_new_cons());
+        assert!(limits.accepts_new_cons(IP));
         let (third, admission) = admit(&limits, IP);
         assert_eq!(admission, Admission::MaxCons);
-        assert!(!limits.accepts_new_cons());
+        assert!(!limits.accepts_new_cons(IP));
         assert_eq!(limits.sockets(), 4);
         drop((third, second));
         drop(admitted(&limits, IP));
@@ -73,7 +74,7 @@ fn addresses_are_limited() {
         limit(&limits, 0, 2, 0);
         let first = admitted(&limits, IP);
         let _second = admitted(&limits, IP);
-        let _data = limits.slot();
+        let _data = limits.slot(IP);
         assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
         let _other = admitted(&limits, OTHER);
         drop(first);
@@ -132,15 +133,16 @@ fn a_slot_is_given_back_by_its_last_holder() {
 
 #[test]
 fn no_count_is_left_after_the_last_slot() {
-    let limits = local();
-    limit(&limits, 0, 0, 0);
-    let mut slots: Vec<_> = (0..100).map(|_| admitted(&limits, IP)).collect();
-    for (number, slot) in slots.iter_mut().enumerate() {
-        assert!(slot.assign_user(&format!("user {}", number % 7)));
+    for limits in both() {
+        limit(&limits, 0, 0, 0);
+        let mut slots: Vec<_> = (0..300).map(|_| admitted(&limits, IP)).collect();
+        for (number, slot) in slots.iter_mut().enumerate() {
+            assert!(slot.assign_user(&format!("user {}", number % 7)));
+        }
+        assert_eq!(limits.counts.keys(), 9);
+        drop(slots);
+        assert_eq!(limits.counts.keys(), 0);
     }
-    assert_eq!(limits.counts.local().len(), 8);
-    drop(slots);
-    assert!(limits.counts.local().is_empty());
 }
 
 #[test]
@@ -150,13 +152,13 @@ fn a_full_table_is_as_max_cons() {
     limits.share(1, 1).unwrap();
     limits.set_max_cons(0);
     let capacity = limits.counts.shared().unwrap().capacity;
-    let mut slots: Vec<_> = (0..capacity).map(|_| limits.slot()).collect();
-    assert!(!limits.accepts_new_cons());
+    let mut slots: Vec<_> = (0..capacity).map(|_| limits.slot(IP)).collect();
+    assert!(!limits.accepts_new_cons(IP));
     let (mut slot, admission) = admit(&limits, IP);
     assert_eq!(admission, Admission::MaxCons);
     assert!(!slot.assign_user("joe"));
     slots.pop();
-    assert!(limits.accepts_new_cons());
+    assert!(limits.accepts_new_cons(IP));
     drop(slot);
     let mut slot = admitted(&limits, IP);
     assert!(slot.assign_user("joe"));
@@ -175,7 +177,7 @@ fn the_last_descriptors_are_not_for_new_connections() {
     admitted(&limits, IP);
     assert!(limits.descriptors.reserve_from.load(Relaxed) > 0);
     // Jobs that outlive their sockets hold descriptors.
-    let slot = limits.slot();
+    let slot = limits.slot(IP);
     let job = slot.hold();
     drop(slot);
     assert_eq!(limits.descriptors.without_socket.load(Relaxed), 1);
@@ -224,7 +226,7 @@ fn kill_one_with_slots(holds_the_lock: bool) {
     let child = fork(|| {
         let mut slots = [admitted(&limits, IP), admitted(&limits, IP)];
         assert!(slots.iter_mut().all(|slot| slot.assign_user("joe")));
-        let _data = limits.slot();
+        let _data = limits.slot(IP);
         let words = holds_the_lock.then(|| {
             let mut words = limits.counts.shared().unwrap().words.lock().unwrap();
             // The words that it was about to change are inconsistent.
@@ -266,7 +268,7 @@ fn processes_count_together() {
                         let ip = IpAddr::from((turn % 50).to_be_bytes());
                         let mut slot = admitted(&limits, ip);
                         assert!(slot.assign_user(&format!("user {}", turn * number % 99)));
-                        let _data = limits.slot();
+                        let _data = limits.slot(IP);
                     }
                 })
             })
@@ -291,7 +293,7 @@ fn an_inherited_slot_is_not_given_back() {
         let child = fork(|| {
             // The child serves with the slot, and ends.
             assert!(slot.as_mut().is_some_and(|slot| slot.assign_user("joe")));
-            let data = limits.slot();
+            let data = limits.slot(IP);
             drop(slot.take());
             // It does not give this slot back.
             std::mem::forget(data);

@@ -135,7 +135,7 @@ impl ServerChannel {
             }
             let ip = canonical(peer.ip());
             let (slot, admission) = match config.admits(ip) {
-                true => state.admit(ip, descriptor),
+                true => state.admit(ip, descriptor, io.now()),
                 false => (state.slot(), Admission::Address),
             };
             let connection = NewConnection {

@@ -114,6 +114,7 @@ impl Processes {
             let held = HeldSignals::new();
             match (self.fork)() {
                 Ok(Fork::Parent(pid)) => {
+                    connection.slot.set_process(pid);
                     self.children.insert(pid, connection.slot);
                     self.shortage.end();
                 }

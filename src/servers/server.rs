@@ -106,6 +106,11 @@ impl FTPServer {
     /// Limits the number of sockets: control connections, data connections, passive
     /// listeners and the listening socket of the server. Further clients get 421.
     /// Default: 512; 0: no limit.
+    ///
+    /// From 32 on, the last eighth is for data connections and their listeners. If the rest is
+    /// taken, a client that has many connections loses one to that of another client: the
+    /// oldest of those that are not logged in; or if it has more than half of all, the longest
+    /// idle of the others. That session gets 421.
     pub fn set_max_cons(&mut self, max_cons: usize) {
         self.state.limits.set_max_cons(max_cons);
     }
@@ -121,6 +126,12 @@ impl FTPServer {
     pub fn set_max_cons_per_user(&mut self, max_cons_per_user: usize) {
         let limits = &self.state.limits;
         limits.set_max_cons_per_user(max_cons_per_user);
+    }
+
+    /// Sets how many bits of an IPv6 address stand for a client, as far as clients that have many
+    /// connections make room for others: from 1 to 128. Default: 64.
+    pub fn set_ipv6_prefix(&mut self, bits: u8) {
+        self.state.limits.set_ipv6_prefix(bits);
     }
 
     /// Lets [`serve_forever`](Self::serve_forever) fork this many workers (0: one for each

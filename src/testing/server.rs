@@ -90,6 +90,11 @@ impl Server {
         limits.set_max_cons_per_user(max_cons_per_user);
     }
 
+    /// As [`FTPServer::set_ipv6_prefix`](crate::FTPServer::set_ipv6_prefix).
+    pub fn set_ipv6_prefix(&mut self, bits: u8) {
+        self.state.limits.set_ipv6_prefix(bits);
+    }
+
     // --- the network
 
     /// The address that the server listens on.

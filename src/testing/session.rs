@@ -18,6 +18,7 @@ use crate::ioloop::clock::Clock;
 use crate::ioloop::memory::{MemoryStream, Network};
 use crate::ioloop::{Channel, ChannelId, IOLoop, Stream};
 use crate::limits::Admission;
+use crate::proto::address::canonical;
 use crate::server_state::ServerState;
 use crate::servers::acceptor;
 
@@ -77,7 +78,7 @@ impl<H: FTPHandler + 'static> Session<H> {
                         stream: Stream::in_memory(stream),
                         peer,
                         config: Arc::new(config),
-                        slot: server.slot(),
+                        slot: server.slot(canonical(peer.ip())),
                         server,
                         remote: remote.clone(),
                         id,

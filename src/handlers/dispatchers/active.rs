@@ -122,7 +122,7 @@ fn make_eport<H: Hooks + ?Sized>(
                 deadline: timeout.map(|timeout| after(s.now, timeout)),
                 cmd,
                 target,
-                slot: s.server.slot(),
+                slot: s.server.slot(s.remote_ip()),
             }));
         }
         Err(_) => reply_active(h, s, cmd, target, Level::Debug, CANNOT_CONNECT),

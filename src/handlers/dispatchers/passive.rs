@@ -69,7 +69,7 @@ fn make_epasv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, extended: bool) 
         ready: false,
         claimed: false,
         deadline: timeout.map(|timeout| after(s.now, timeout)),
-        _slot: s.server.slot(),
+        _slot: s.server.slot(s.remote_ip()),
     }));
     if extended {
         s.respond(address::format_229(port));
@@ -152,7 +152,7 @@ pub fn handle_accepted<H: Hooks + ?Sized>(
     }
     // The slot is taken before that of the listener is given back: in between, another process
     // could admit a connection over the limit.
-    let slot = s.server.slot();
+    let slot = s.server.slot(s.remote_ip());
     // Only one connection is accepted: the listener is closed with its state.
     s.data = DataState::None;
     transfers::open(h, s, stream, slot);

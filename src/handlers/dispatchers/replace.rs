@@ -46,7 +46,7 @@ pub(crate) fn reset_data<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
 
 /// Whether the limits allow another socket. If not, the command is replied to.
 pub(super) fn accepts_new_cons(s: &mut FTPSession) -> bool {
-    let accepts = s.server.accepts_new_cons();
+    let accepts = s.server.accepts_new_cons(s.remote_ip());
     if !accepts {
         let text = "Too many connections. Can't open data channel.";
         s.respond_w_warning(Reply::new(425, text));

@@ -14,7 +14,7 @@ impl FTPSession {
     /// Forgets the user. A transfer that is in progress or pending stays that of the user who has
     /// begun it, and counts for that user.
     pub(crate) fn forget_user(&mut self) {
-        let mut account = Account::default();
+        let (mut account, ip) = (Account::default(), self.remote_ip());
         self.swap_account(&mut account);
         if account.login.is_done() {
             let timeout = self.login_timeout();
@@ -24,7 +24,7 @@ impl FTPSession {
             && let Some(pending) = &mut self.pending
             && pending.owner.is_none()
         {
-            let (account, slot) = (account.copy(), self.server.slot());
+            let (account, slot) = (account.copy(), self.server.slot(ip));
             pending.owner = Some(Box::new(Owner { account, slot }));
         }
         if self.transfer_active() && self.transfer_user.is_none() {

@@ -87,6 +87,8 @@ pub struct FTPSession {
     pub(crate) transfer_type: TransferType,
     pub(crate) epsv_all: bool,
     pub(crate) leaving: Leaving,
+    /// Whether the session ends because others need its slots.
+    pub(crate) makes_room: bool,
     pub(crate) greeted: bool,
     /// Whether the handler overrides no command.
     pub(crate) has_stock_commands: bool,
@@ -124,6 +126,7 @@ impl FTPSession {
         chat.set_limit(LINE_LIMIT);
         let timeout = new.config.timeout;
         let started = chat.stream.clock().date();
+        new.slot.set_session(&new.remote, new.id);
         Self {
             chat,
             idle: timeout.map(|timeout| after(new.now, timeout)),
@@ -161,6 +164,7 @@ impl FTPSession {
             transfer_type: TransferType::default(),
             epsv_all: false,
             leaving: Leaving::No,
+            makes_room: false,
             greeted: false,
             has_stock_commands: false,
             spoken: false,

@@ -14,6 +14,8 @@ impl Judge<'_> {
             self.s.stage = Stage::Leaving;
             let (sockets, same, _) = self.s.crowd;
             let (most, most_of_ip) = (settings.max_cons, settings.max_cons_per_ip);
+            // The last ones are for data connections.
+            let most = most - if self.makes_room() { most / 8 } else { 0 };
             let full = most > 0 && sockets > most || most_of_ip > 0 && same > most_of_ip;
             if !full && self.w.drained.is_none() {
                 return self.fault(FaultKind::Limit, "connect", "220", &r.shown());
@@ -25,7 +27,7 @@ impl Judge<'_> {
         self.s.nobody_since.1 = self.now;
         let banner = settings.banner.clone();
         let most = settings.max_cons_per_ip;
-        if most > 0 {
+        if most > 0 && !self.makes_room() {
             let certain = |other: &&Session| other.is_certainly_open() && other.ip == self.s.ip;
             let same = self.others.iter().flatten().map(|other| &**other);
             if same.filter(certain).count() >= most {
@@ -45,6 +47,11 @@ impl Judge<'_> {
             true => Ok(()),
             false => self.fault(FaultKind::Text, "connect", &banner, &r.shown()),
         }
+    }
+
+    /// Whether a session may have to leave for others, at any time.
+    fn makes_room(&self) -> bool {
+        self.w.settings.max_cons >= 32
     }
 
     /// How many sockets there may be when this client connects, how many clients of its address,
@@ -98,6 +105,13 @@ impl Judge<'_> {
         let early = |since, limit: std::time::Duration| limit.is_zero() || now < since + limit;
         let wrong =
             |what: &str| Some(self.fault(FaultKind::Unasked, what, "no time-out yet", &r.shown()));
+        if text == b"Too many connections. This one is closed to make room for others." {
+            if !self.makes_room() {
+                return wrong("there are few connections");
+            }
+            self.s.stage = Stage::Leaving;
+            return Some(Ok(()));
+        }
         if text == b"Control connection timed out." {
             if early(self.s.last_active, settings.timeout) {
                 return wrong("the control connection");
@@ -217,7 +231,7 @@ impl Judge<'_> {
         // The client may read it when the session has ended, or has logged out again.
         let logged_out = |call: &Callback| matches!(call, Callback::Logout(_));
         let is_over = self.s.disconnects > 0 || self.s.called.iter().any(logged_out);
-        if most > 0 && !is_over {
+        if most > 0 && !is_over && !self.makes_room() {
             let certain = |other: &&Session| other.is_certainly_open() && other.login == Some(user);
             let of_user = self.others.iter().flatten().map(|other| &**other);
             if of_user.filter(certain).count() >= most {
