@@ -7,8 +7,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use self::host_names::HostNames;
 use crate::filesystems::NameRules;
@@ -16,7 +16,7 @@ use crate::ioloop::clock::Clock;
 use crate::limits::{Admission, Budget, LISTINGS, Limits, Slot};
 use crate::offload::Pool;
 use crate::random::Random;
-use crate::sys::Pid;
+use crate::sys::{Held, Pid};
 use crate::tls::TlsAcceptor;
 use crate::uploads::Uploads;
 
@@ -38,6 +38,8 @@ pub(crate) struct ServerState {
     pub(crate) name_rules: OnceLock<Option<Arc<NameRules>>>,
     backlog: i32,
     numbers: AtomicU64,
+    /// The processes that have ended, and whose slots were not taken back yet.
+    ended: Mutex<Vec<Pid>>,
 }
 
 impl ServerState {
@@ -76,6 +78,7 @@ impl ServerState {
             name_rules: OnceLock::new(),
             backlog,
             numbers: AtomicU64::new(0),
+            ended: Mutex::default(),
         }
     }
 
@@ -94,13 +97,44 @@ impl ServerState {
         self.limits.slot(ip)
     }
 
-    /// A process of the server has ended and was waited for: takes back what it had.
+    /// A process of the server has ended and was waited for: takes back what it had, as far as no
+    /// other process holds the locks. [`look_at_locks`](Self::look_at_locks) does the rest.
     pub(crate) fn forget_process(&self, pid: Pid) {
-        self.limits.forget_process(pid);
-        self.uploads.forget_process(pid);
-        if let Some(tls) = &self.tls {
-            tls.forget_process(pid);
-        }
+        self.ended().push(pid);
+        self.forget_ended();
+    }
+
+    /// Takes back what processes had that have ended. Returns whether all is done.
+    fn forget_ended(&self) -> bool {
+        let mut ended = self.ended();
+        ended.retain(|pid| {
+            let limits = self.limits.forget_process(*pid).is_some();
+            let uploads = self.uploads.forget_process(*pid);
+            let tls = self.tls.as_ref().is_none_or(|tls| tls.forget_process(*pid));
+            !(limits && uploads && tls)
+        });
+        ended.is_empty()
+    }
+
+    /// For the parent of processes that serve together: which of them holds a lock for too long,
+    /// or when to look again.
+    pub(crate) fn look_at_locks(&self, now: Instant) -> Held {
+        let tls = self.tls.as_ref();
+        let locks = [
+            self.limits.look_at_lock(now),
+            self.uploads.look_at_lock(now),
+            tls.map_or(Held::Free, |tls| tls.look_at_lock(now)),
+            self.host_names.look_at_locks(now),
+        ];
+        let again = match self.forget_ended() {
+            true => Held::Free,
+            false => Held::Until(now + FORGET_EVERY),
+        };
+        locks.into_iter().fold(again, Held::or)
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Vec<Pid>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the limits allow another socket of a session with a client at `ip`.
@@ -118,6 +152,9 @@ impl ServerState {
         self.numbers.fetch_add(1, Relaxed)
     }
 }
+
+/// How often it is tried to take back what a process had that has ended.
+const FORGET_EVERY: Duration = Duration::from_millis(100);
 
 /// How many connections may wait at a listening socket in memory.
 const BACKLOG: i32 = 100;

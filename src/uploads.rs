@@ -10,7 +10,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::ioloop::clock::Clock;
@@ -26,6 +26,8 @@ pub(crate) struct Uploads {
     /// From when times are counted. Forked processes have the same clock.
     start: Instant,
     numbers: AtomicU64,
+    /// The entries, by index and number, that ended while another process held the lock.
+    gone: Mutex<Vec<(usize, u64)>>,
 }
 
 /// Stands for a file, or for a user at an address. 0 stands for none.
@@ -39,6 +41,7 @@ impl Uploads {
             keys: Random::default().keys(),
             start: Clock::SYSTEM.now(),
             numbers: AtomicU64::new(0),
+            gone: Mutex::default(),
         }
     }
 
@@ -49,6 +52,7 @@ impl Uploads {
             keys: random.keys(),
             start,
             numbers: AtomicU64::new(0),
+            gone: Mutex::default(),
         }
     }
 
@@ -101,6 +105,8 @@ impl Uploads {
         let index = match entered {
             Some(Err(())) => return None,
             Some(Ok(index)) => index,
+            // Another process holds the lock of the table.
+            None if !is_locked && !matches!(self.words, Words::None) => return None,
             None => None,
         };
         Some(Claim {
@@ -137,8 +143,9 @@ impl Uploads {
         .unwrap_or(false)
     }
 
-    /// Drops the entries of a process that has ended.
-    pub(crate) fn forget_process(&self, pid: sys::Pid) {
+    /// Drops the entries of a process that has ended. Returns false if another process holds the
+    /// lock: call it again.
+    pub(crate) fn forget_process(&self, pid: sys::Pid) -> bool {
         let pid = u64::from(pid.cast_unsigned());
         self.with(|table| {
             for index in 0..ENTRIES {
@@ -147,7 +154,17 @@ impl Uploads {
                     *entry = [0; ENTRY];
                 }
             }
-        });
+        })
+        .is_some()
+            || matches!(self.words, Words::None)
+    }
+
+    /// Which process holds the lock of the table.
+    pub(crate) fn look_at_lock(&self, now: Instant) -> sys::Held {
+        match &self.words {
+            Words::Shared(words) => words.look(now),
+            Words::Own(_) | Words::None => sys::Held::Free,
+        }
     }
 
     /// The number of this process.
@@ -165,7 +182,7 @@ impl Uploads {
         u64::try_from(time).unwrap_or(u64::MAX)
     }
 
-    /// Locks the table.
+    /// Locks the table. `None` if another process holds the lock.
     fn with<T>(&self, work: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         match &self.words {
             Words::None => None,
@@ -180,9 +197,21 @@ impl Uploads {
                 if is_unsure {
                     table.drop_half_written();
                 }
+                for (index, number) in self.gone().drain(..) {
+                    let entry = table.entry(index);
+                    if entry[NUMBER] == number {
+                        *entry = [0; ENTRY];
+                    }
+                }
                 Some(work(&mut table))
             }
         }
+    }
+}
+
+impl Uploads {
+    fn gone(&self) -> MutexGuard<'_, Vec<(usize, u64)>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -282,7 +311,18 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.with(|entry| *entry = [0; ENTRY]);
+        let Some(index) = self.index else { return };
+        let dropped = self.uploads.with(|table| {
+            let entry = table.entry(index);
+            if entry[NUMBER] == self.number {
+                *entry = [0; ENTRY];
+            }
+        });
+        let mut gone = self.uploads.gone();
+        // There are no more entries than that at a time.
+        if dropped.is_none() && gone.len() < ENTRIES {
+            gone.push((index, self.number));
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! How many slots are taken, and how many of each address and user: in this process, or
 //! in all processes that serve together.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 use std::{io, process};
 
+use super::later::{Later, Token};
 use super::table::{Admission, Bounds, Index, Key, Leaver, Origin, Owner, State, Table};
 use crate::sys;
 
@@ -16,10 +18,27 @@ pub(super) struct Counts {
     own: Mutex<OwnTable>,
     /// The slots of all processes, if there are several.
     shared: OnceLock<SharedTable>,
+    /// What waits for the lock of the shared table.
+    later: Mutex<Later>,
+    /// Whether the last attempt to get that lock has failed.
+    is_behind: AtomicBool,
+    /// Called when it fails for the first time.
+    on_busy: Mutex<Option<OnBusy>>,
 }
 
-/// A slot in the table; `None` if the table was full.
-pub(super) type Entry = Option<Index>;
+/// Tries again later.
+pub(super) type OnBusy = Box<dyn Fn() + Send>;
+
+/// Where a slot is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// In the table.
+    At(Index),
+    /// In the table, once this process gets its lock.
+    Later(Token),
+    /// Nowhere: the table was full, or the connection came while another process held its lock.
+    None,
+}
 
 impl Counts {
     pub(super) fn new() -> Self {
@@ -27,6 +46,9 @@ impl Counts {
             sockets: AtomicUsize::new(1),
             own: Mutex::new(OwnTable::new(OWN_SLOTS)),
             shared: OnceLock::new(),
+            later: Mutex::default(),
+            is_behind: AtomicBool::new(false),
+            on_busy: Mutex::default(),
         }
     }
 
@@ -48,23 +70,35 @@ impl Counts {
         Ok(())
     }
 
-    /// Takes back the slots of a process that has ended. Returns their number.
-    pub(super) fn forget_process(&self, pid: sys::Pid) -> usize {
+    /// Takes back the slots of a process that has ended. Returns their number; `None` if another
+    /// process holds the lock: call it again.
+    pub(super) fn forget_process(&self, pid: sys::Pid) -> Option<usize> {
         let pid = pid.cast_unsigned();
+        match self.shared.get() {
+            None => Some(0),
+            Some(_) => self.with(|table| table.forget(pid)),
+        }
+    }
+
+    /// Which process holds the lock.
+    pub(super) fn look_at_lock(&self, now: Instant) -> sys::Held {
         let shared = self.shared.get();
-        let slots = shared.and_then(|shared| shared.with(|table| table.forget(pid)));
-        slots.unwrap_or_default()
+        shared.map_or(sys::Held::Free, |shared| shared.words.look(now))
     }
 
     /// Counts a slot of a session's socket.
     pub(super) fn take(&self, origin: Origin, now: u64) -> Entry {
         self.sockets.fetch_add(1, Relaxed);
         let owner = self.owner();
-        self.with(|table| table.take(owner, origin, now)).flatten()
+        match self.with(|table| table.take(owner, origin, now)) {
+            Some(Some(index)) => Entry::At(index),
+            Some(None) => Entry::None,
+            None => Entry::Later(self.later().take(origin)),
+        }
     }
 
     /// Counts a new connection, and says whether it is within the limits; perhaps only because
-    /// another session leaves.
+    /// another session leaves. It is not if another process holds the lock.
     pub(super) fn admit(
         &self,
         origin: Origin,
@@ -75,53 +109,86 @@ impl Counts {
         let owner = self.owner();
         let admitted = self.with(|table| table.admit(owner, origin, now, bounds));
         match admitted.flatten() {
-            Some((index, admission, leaver)) => (Some(index), admission, leaver),
-            None => (None, Admission::MaxCons, None),
+            Some((index, admission, leaver)) => (Entry::At(index), admission, leaver),
+            None => (Entry::None, Admission::MaxCons, None),
         }
     }
 
     pub(super) fn give_back(&self, entry: Entry) {
         self.sockets.fetch_sub(1, Relaxed);
-        if let Some(index) = entry {
+        let index = match entry {
+            Entry::Later(token) => self.later().forget(token),
+            entry => self.index(entry),
+        };
+        if let Some(index) = index {
             let pid = self.pid();
-            self.with(|table| table.give_back(index, pid));
+            let given = self.with(|table| table.give_back(index, pid));
+            if given.is_none() {
+                self.later().change(index).is_gone = true;
+            }
         }
     }
 
-    /// Counts a slot for a user instead of the user before; `user` is 0 for none.
-    /// Returns the number of slots that the user has then.
-    pub(super) fn set_user(&self, entry: Entry, user: Key) -> usize {
-        let count = entry.and_then(|index| self.with(|table| table.set_user(index, user)));
-        count.unwrap_or(usize::MAX)
+    /// Counts a slot for a user instead of the user before; `user` is 0 for none. Returns the
+    /// number of slots that the user has then; `None` if another process holds the lock, so that
+    /// it is counted later.
+    pub(super) fn set_user(&self, entry: Entry, user: Key) -> Option<usize> {
+        let Some(index) = self.index(entry) else {
+            return Some(usize::MAX);
+        };
+        let count = self.with(|table| table.set_user(index, user));
+        if count.is_none() {
+            self.later().change(index).user = Some(user);
+        }
+        count
     }
 
     /// The state of a session has changed. One that is asked to leave stays so, unless
     /// `stays`.
     pub(super) fn set_state(&self, entry: Entry, state: State, stays: bool) {
-        if let Some(index) = entry {
-            self.with(|table| {
-                if stays || !table.is_leaving(index) {
-                    table.set_state(index, state);
-                }
-            });
+        let Some(index) = self.index(entry) else {
+            return;
+        };
+        let set = self.with(|table| {
+            if stays || !table.is_leaving(index) {
+                table.set_state(index, state);
+            }
+        });
+        if set.is_none() {
+            self.later().change(index).state = Some((state, stays));
         }
     }
 
     /// Whether a session is asked to leave.
     pub(super) fn is_leaving(&self, entry: Entry) -> bool {
-        let leaving = entry.and_then(|index| self.with(|table| table.is_leaving(index)));
+        let leaving = self.index(entry);
+        let leaving = leaving.and_then(|index| self.with(|table| table.is_leaving(index)));
         leaving.unwrap_or_default()
     }
 
-    /// Whether a session may have another socket.
+    /// Whether a session may have another socket. While another process holds the lock, it may.
     pub(super) fn has_room(&self, origin: Origin, bounds: Bounds) -> bool {
         let has_room = self.with(|table| table.has_room(origin, bounds));
-        has_room.unwrap_or_default()
+        has_room.unwrap_or(true)
     }
 
     /// Whether so many slots are taken that connections which are over must not keep theirs.
     pub(super) fn is_crowded(&self, bounds: Bounds) -> bool {
         self.with(|table| table.is_crowded(bounds)).unwrap_or(true)
+    }
+
+    /// Makes the changes that wait for the lock. Returns whether this process has got it.
+    pub(super) fn catch_up(&self) -> bool {
+        self.with(|_| ()).is_some()
+    }
+
+    /// The index of a slot, if it is in the table.
+    pub(super) fn index(&self, entry: Entry) -> Option<Index> {
+        match entry {
+            Entry::At(index) => Some(index),
+            Entry::Later(token) => self.later().index(token),
+            Entry::None => None,
+        }
     }
 
     /// The process that takes slots now.
@@ -141,21 +208,57 @@ impl Counts {
         }
     }
 
-    /// Calls a function, which must be short, with the locked table. `None` if the
-    /// system cannot lock it, which happens only by a bug in ftpdlib.
+    /// Calls a function, which must be short, with the locked table, after the changes that have
+    /// waited for it. `None` if another process holds the lock.
     fn with<T>(&self, function: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
-        match self.shared.get() {
-            Some(shared) => shared.with(function),
-            None => {
-                let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-                Some(function(&mut own.with_room()))
+        let Some(shared) = self.shared.get() else {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            return Some(function(&mut own.with_room()));
+        };
+        let owner = self.owner();
+        let result = shared.with(|table| {
+            let mut later = self.later();
+            if !later.is_empty() {
+                later.apply(table, owner);
+            }
+            drop(later);
+            function(table)
+        });
+        if result.is_none() == self.is_behind.load(Relaxed) {
+            return result;
+        }
+        self.is_behind.store(result.is_none(), Relaxed);
+        if result.is_none() {
+            let on_busy = self.on_busy.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(on_busy) = &*on_busy {
+                on_busy();
             }
         }
+        result
+    }
+
+    /// Calls this function when another process holds the lock. It must let
+    /// [`catch_up`](Self::catch_up) be called until that returns true. In a new process, forgets
+    /// what its parent has not done yet.
+    pub(super) fn on_busy(&self, on_busy: OnBusy) {
+        let mut current = self.on_busy.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(on_busy);
+        *self.later() = Later::default();
+        self.is_behind.store(false, Relaxed);
+    }
+
+    fn later(&self) -> MutexGuard<'_, Later> {
+        self.later.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(super) fn shared(&self) -> Option<&SharedTable> {
         self.shared.get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.with(|table| table.taken()).unwrap()
     }
 
     /// How many keys of addresses, groups and users there are.

@@ -10,6 +10,7 @@
 mod counts;
 mod descriptors;
 mod doors;
+mod later;
 mod losses;
 mod memory;
 mod slots;

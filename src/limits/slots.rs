@@ -112,9 +112,26 @@ impl Limits {
     }
 
     /// Takes back the slots of a process that has ended and was waited for. Returns
-    /// their number.
-    pub(crate) fn forget_process(&self, pid: sys::Pid) -> usize {
+    /// their number; `None` if another process holds the lock of the table: call it again.
+    pub(crate) fn forget_process(&self, pid: sys::Pid) -> Option<usize> {
         self.counts.forget_process(pid)
+    }
+
+    /// Which process holds the lock of the table.
+    pub(crate) fn look_at_lock(&self, now: Instant) -> sys::Held {
+        self.counts.look_at_lock(now)
+    }
+
+    /// Calls this function when another process holds the lock of the table. It must let
+    /// [`catch_up`](Self::catch_up) be called until that returns true.
+    pub(crate) fn on_busy(&self, on_busy: impl Fn() + Send + 'static) {
+        self.counts.on_busy(Box::new(on_busy));
+    }
+
+    /// Makes the changes that wait for the lock of the table. Returns whether this process has
+    /// got the lock.
+    pub(crate) fn catch_up(&self) -> bool {
+        self.counts.catch_up()
     }
 
     // --- descriptors
@@ -195,7 +212,8 @@ impl Limits {
     fn ask_to_leave(&self, leaver: Leaver) {
         if leaver.owner.pid == self.counts.pid() && !self.doors.ask(leaver.index) {
             // Its session has not begun yet.
-            self.counts.set_state(Some(leaver.index), State::New, true);
+            self.counts
+                .set_state(Entry::At(leaver.index), State::New, true);
         }
     }
 
@@ -282,7 +300,8 @@ impl Slot {
     pub(crate) fn assign_user(&mut self, username: &str) -> bool {
         let user = self.limits.key(username);
         let count = self.limits.counts.set_user(self.entry, user);
-        let assigned = fits(count, &self.limits.max_cons_per_user);
+        let max = &self.limits.max_cons_per_user;
+        let assigned = count.map_or(max.load(Relaxed) == 0, |count| fits(count, max));
         if !assigned {
             self.clear_user();
         }
@@ -311,7 +330,7 @@ impl Slot {
     }
 
     fn set_door(&self, door: Door) {
-        if let Some(index) = self.entry
+        if let Some(index) = self.limits.counts.index(self.entry)
             && self.state != State::Bound
         {
             self.limits.doors.set(index, door);
@@ -349,7 +368,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(index) = self.entry
+        if let Some(index) = self.limits.counts.index(self.entry)
             && self.state != State::Bound
         {
             self.limits.doors.remove(index);

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use super::descriptors::reserve_from;
 use super::{Admission, Limits, Slot};
 use crate::random::Random;
-use crate::sys::process_for_tests::{alone, fork};
+use crate::sys::Held;
+use crate::sys::process_for_tests::{alone, fork, stop};
 
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const OTHER: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
@@ -248,8 +249,8 @@ fn kill_one_with_slots(holds_the_lock: bool) {
     child.kill();
     // Only the master takes them back.
     assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
-    assert_eq!(limits.forget_process(child.pid()), 3);
-    assert_eq!(limits.forget_process(child.pid()), 0);
+    assert_eq!(limits.forget_process(child.pid()), Some(3));
+    assert_eq!(limits.forget_process(child.pid()), Some(0));
     let mut slots: Vec<_> = (0..2).map(|_| admitted(&limits, IP)).collect();
     assert!(slots.iter_mut().all(|slot| slot.assign_user("joe")));
     assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
@@ -275,7 +276,7 @@ fn processes_count_together() {
             .collect();
         for child in children {
             assert!(child.wait());
-            assert_eq!(limits.forget_process(child.pid()), 0);
+            assert_eq!(limits.forget_process(child.pid()), Some(0));
         }
         limits.set_max_cons(2);
         admitted(&limits, IP);
@@ -302,10 +303,72 @@ fn an_inherited_slot_is_not_given_back() {
         let mut other = admitted(&limits, OTHER);
         assert_eq!(admit(&limits, IP).1, Admission::MaxConsPerIp);
         assert!(!other.assign_user("joe"));
-        assert_eq!(limits.forget_process(child.pid()), 1);
+        assert_eq!(limits.forget_process(child.pid()), Some(1));
         assert!(!other.assign_user("joe"));
         drop(slot);
         assert!(other.assign_user("joe"));
         admitted(&limits, IP);
+    });
+}
+
+/// Sessions go on while another process has stopped with the lock, and what they do counts
+/// afterwards.
+#[test]
+fn a_stopped_process_with_the_lock_stops_no_other() {
+    const NAME: &str = "limits::tests::a_stopped_process_with_the_lock_stops_no_other";
+    alone(NAME, || {
+        let limits = local();
+        limit(&limits, 9, 0, 0);
+        limits.share(2, 1).unwrap();
+        let mut session = admitted(&limits, IP);
+        let (leaves, data) = (admitted(&limits, IP), limits.slot(IP));
+        let busy = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&busy);
+        limits.on_busy(move || {
+            count.fetch_add(1, Relaxed);
+        });
+        let child = fork(|| {
+            let _slots = [admitted(&limits, IP), limits.slot(IP)];
+            let _words = limits.counts.shared().unwrap().words.lock().unwrap();
+            stop();
+        });
+        let start = Instant::now();
+        while !matches!(limits.look_at_lock(start), Held::Until(_)) {
+            assert!(start.elapsed() < Duration::from_secs(20));
+            std::thread::yield_now();
+        }
+        // A new connection gets 421. The sessions that exist get what they need.
+        let (refused, admission) = admit(&limits, OTHER);
+        assert_eq!(admission, Admission::MaxCons);
+        drop(refused);
+        assert!(limits.accepts_new_cons(IP));
+        let (kept, short) = (limits.slot(IP), limits.slot(IP));
+        assert!(session.assign_user("joe"));
+        session.set_activity(true, true);
+        drop((leaves, data, short));
+        assert!(!limits.catch_up());
+        assert_eq!(busy.load(Relaxed), 1);
+        // A limit that cannot be checked is not exceeded.
+        limits.set_max_cons_per_user(2);
+        assert!(!session.assign_user("joe"));
+        limits.set_max_cons_per_user(0);
+        assert!(session.assign_user("joe"));
+        // It is found, and killed by its parent.
+        let second = Duration::from_secs(1);
+        assert_eq!(limits.look_at_lock(start + second), Held::By(child.pid()));
+        assert_eq!(limits.forget_process(child.pid()), None);
+        child.kill();
+        assert!(limits.catch_up());
+        assert_eq!(limits.forget_process(child.pid()), Some(2));
+        assert_eq!(limits.look_at_lock(start + second), Held::Free);
+        // The session, its socket, and the keys of the address, its group and the user.
+        assert_eq!((limits.counts.taken(), limits.counts.keys()), (2, 3));
+        assert_eq!(limits.sockets(), 3);
+        drop(kept);
+        assert_eq!(limits.counts.taken(), 1);
+        limits.set_max_cons_per_user(1);
+        assert!(!admitted(&limits, OTHER).assign_user("joe"));
+        drop(session);
+        assert_eq!((limits.counts.taken(), limits.counts.keys()), (0, 0));
     });
 }

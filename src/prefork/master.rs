@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 use super::restarts::Restarts;
 use super::signals::Signals;
 use crate::log::{TARGET, after_fork, before_fork, retry};
-use crate::sys::{self, Fork, Pid, Terminal};
+use crate::sys::{self, Fork, Held, Pid, Terminal};
 use crate::time::after;
 
 /// Which process this is, after [`fork_processes`].
@@ -67,6 +67,12 @@ pub(crate) trait Service {
         false
     }
 
+    /// Whether a worker has stopped while it holds what others need, or when to look again.
+    fn look_after(&mut self, now: Instant) -> Held {
+        let _ = now;
+        Held::Free
+    }
+
     /// A worker has ended.
     fn worker_ended(&mut self, pid: Pid) {
         let _ = pid;
@@ -93,18 +99,7 @@ pub(crate) fn supervise(
 ) -> io::Result<Role> {
     let number = count(number);
     log::info!(target: TARGET, "starting {number} pre-fork processes");
-    let mut master = Master::new(number, max_restarts, end_timeout, service)?;
-    loop {
-        if let Some(worker) = master.start_due()? {
-            return Ok(Role::Worker(worker));
-        }
-        if master.is_done() {
-            return master.result();
-        }
-        master.sleep();
-        master.pass_signals();
-        master.reap();
-    }
+    Master::new(number, max_restarts, end_timeout, service)?.run()
 }
 
 /// The state of the master.
@@ -112,6 +107,8 @@ struct Master<'a> {
     service: &'a mut dyn Service,
     workers: Vec<Worker>,
     signals: Signals,
+    /// [`sys::fork`], which tests replace.
+    fork: fn() -> io::Result<Fork>,
     restarts: Restarts,
     /// How long the workers have to end.
     end_timeout: Duration,
@@ -123,6 +120,8 @@ struct Master<'a> {
     forced_signal: Option<i32>,
     /// When the workers that still run are killed.
     kill_at: Option<Instant>,
+    /// When to look again at what workers hold.
+    look_at: Option<Instant>,
     /// Whether workers were killed, since they took too long.
     killed: bool,
     /// Whether there were too many restarts.
@@ -163,16 +162,33 @@ impl<'a> Master<'a> {
             workers: std::iter::repeat_with(due).take(number).collect(),
             signals: Signals::new(master_timeout, terminal)?,
             service,
+            fork: sys::fork,
             restarts: Restarts::new(number, max_restarts),
             end_timeout,
             ending: false,
             end_signal: SIGTERM,
             forced_signal: None,
             kill_at: None,
+            look_at: None,
             killed: false,
             failed: false,
             status: 0,
         })
+    }
+
+    fn run(&mut self) -> io::Result<Role> {
+        loop {
+            if let Some(worker) = self.start_due()? {
+                return Ok(Role::Worker(worker));
+            }
+            if self.is_done() {
+                return self.result();
+            }
+            self.sleep();
+            self.pass_signals();
+            self.reap();
+            self.look_after();
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -199,7 +215,7 @@ impl<'a> Master<'a> {
                 _ => continue,
             };
             before_fork();
-            match sys::fork() {
+            match (self.fork)() {
                 Ok(Fork::Parent(pid)) => {
                     let since = now;
                     self.workers[number] = Worker::Running { pid, since, pause };
@@ -234,8 +250,26 @@ impl<'a> Master<'a> {
             Worker::Due { at, .. } => Some(*at),
             _ => None,
         });
-        let next = due.chain(self.kill_at).chain(retry()).min();
+        let next = due.chain(self.kill_at).chain(self.look_at).chain(retry()).min();
         self.signals.wait(next);
+    }
+
+    /// Kills a worker that holds a lock for too long: it is stopped or stuck, and the others need
+    /// the lock. The system hands the lock over when the process is gone.
+    fn look_after(&mut self) {
+        let now = Instant::now();
+        self.look_at = match self.service.look_after(now) {
+            Held::Free => None,
+            Held::Until(next) => Some(next),
+            Held::By(holder) => {
+                let is_holder = |worker: &Worker| matches!(worker, Worker::Running { pid, .. } if *pid == holder);
+                if let Some(number) = self.workers.iter().position(is_holder) {
+                    log::error!(target: TARGET, "child {number} (pid {holder}) holds a lock and does not go on: it is killed");
+                    sys::kill(holder, SIGKILL);
+                }
+                Some(now + LOOK_AGAIN)
+            }
+        };
     }
 
     fn pass_signals(&mut self) {
@@ -396,6 +430,9 @@ pub(crate) const FORCED_END_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How much longer the master may take than its workers.
 const MASTER_EXTRA_TIME: Duration = Duration::from_millis(400);
 
+/// How soon to look again after a worker was killed because of a lock.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// A worker that lives this long resets the restart count of its number.
 const FULL_LIFE: Duration = Duration::from_secs(300);
 
@@ -405,3 +442,65 @@ const GOOD_LIFE: Duration = Duration::from_secs(10);
 /// The pauses before a restart. There is none before the first restart.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::SharedWords;
+    use crate::sys::process_for_tests::{alone, fork_beside_harness, stop};
+
+    /// Workers that share a lock.
+    struct Sharing(SharedWords);
+
+    impl Service for Sharing {
+        fn look_after(&mut self, now: Instant) -> Held {
+            self.0.look(now)
+        }
+    }
+
+    /// The first worker stops while it holds the lock. The second one cannot get it, and goes on;
+    /// the master kills the first one, and the lock passes on.
+    #[test]
+    fn a_worker_that_stops_with_the_lock_is_killed() {
+        const NAME: &str = "prefork::master::tests::a_worker_that_stops_with_the_lock_is_killed";
+        alone(NAME, || {
+            let mut service = Sharing(SharedWords::new(2).unwrap());
+            let mut master = Master::new(2, 5, END_TIMEOUT, &mut service).unwrap();
+            master.fork = fork_beside_harness;
+            let role = master.run().unwrap();
+            drop(master);
+            let number = match role {
+                Role::Worker(number) => number,
+                Role::Master(status) => {
+                    assert_eq!(status, 0);
+                    let words = service.0.lock().unwrap();
+                    assert_eq!(*words, [1, 2]);
+                    return;
+                }
+            };
+            work(number, &service.0);
+            std::process::exit(0);
+        });
+    }
+
+    fn work(number: usize, words: &SharedWords) {
+        let end = Instant::now() + Duration::from_secs(20);
+        let mut was_busy = false;
+        while Instant::now() < end {
+            match words.lock() {
+                Ok(mut words) if number == 0 && words[0] == 0 => {
+                    words[0] = 1;
+                    stop();
+                }
+                Ok(mut words) if number == 0 || was_busy => {
+                    words[1] += u64::from(number == 1) * 2;
+                    return;
+                }
+                Ok(_) => {}
+                Err(_) => was_busy = true,
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        std::process::exit(1);
+    }
+}

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::log::TARGET;
 use crate::offload::Pool;
-use crate::sys::SharedWords;
+use crate::sys::{Held, SharedWords};
 
 /// The host names of a server. Processes that it forks share the answers.
 #[derive(Debug, Default)]
@@ -87,6 +87,13 @@ impl HostNames {
         taken.collect()
     }
 
+    /// Which process holds the lock of a name.
+    pub(crate) fn look_at_locks(&self, now: Instant) -> Held {
+        let names = self.names();
+        let held = names.iter().map(|name| name.words.look(now));
+        held.fold(Held::Free, Held::or)
+    }
+
     fn names(&self) -> Vec<Arc<HostName>> {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         names.clone()
@@ -100,6 +107,8 @@ pub(crate) struct HostName {
     name: Box<str>,
     /// See [`ANSWER`] and the constants after it.
     words: SharedWords,
+    /// The last answer that this process has seen, for the time that another one holds the lock.
+    seen: AtomicU32,
     /// Whether a job of this process asks, or a process that it has forked.
     running: AtomicBool,
     look_up: LookUp,
@@ -121,18 +130,20 @@ impl HostName {
             local,
             name: name.into(),
             words,
+            seen: AtomicU32::new(first.map_or(0, u32::from)),
             running: AtomicBool::new(false),
             look_up,
         })
     }
 
     fn address(&self) -> Option<Ipv4Addr> {
-        let answer = self.words.lock().ok()?[ANSWER];
-        // The number of an address has 32 bits; 0 is no answer.
-        u32::try_from(answer)
-            .ok()
-            .filter(|answer| *answer != 0)
-            .map(Ipv4Addr::from)
+        if let Ok(words) = self.words.lock() {
+            // The number of an address has 32 bits; 0 is no answer.
+            let answer = u32::try_from(words[ANSWER]).unwrap_or_default();
+            self.seen.store(answer, Relaxed);
+        }
+        let answer = self.seen.load(Relaxed);
+        (answer != 0).then(|| Ipv4Addr::from(answer))
     }
 
     fn take_if_due(&self, now: u64) -> bool {

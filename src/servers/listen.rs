@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::time::Instant;
 
 use mio::net::TcpListener;
 
@@ -11,7 +12,7 @@ use crate::ioloop::bind_af_unspecified;
 use crate::log::TARGET;
 use crate::prefork::Service;
 use crate::server_state::ServerState;
-use crate::sys::{self, Pid};
+use crate::sys::{self, Held, Pid};
 
 /// What a server listens on.
 pub(super) enum Endpoint<'a> {
@@ -138,6 +139,10 @@ impl Service for WorkerListeners {
     /// Without its worker, no process accepts the connections of a listening socket.
     fn needs_every_worker(&self) -> bool {
         true
+    }
+
+    fn look_after(&mut self, now: Instant) -> Held {
+        self.state.look_at_locks(now)
     }
 
     fn worker_ended(&mut self, pid: Pid) {

@@ -5,6 +5,7 @@ mod accept;
 mod constructors;
 mod in_memory;
 mod listen;
+mod locks;
 mod masquerade;
 mod model;
 mod processes;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGKILL, SIGQUIT, SIGTERM};
 
 use super::accept::{NewConnection, Shortage, StartSession};
+use super::locks::NextLook;
 use crate::handlers::FTPHandler;
 use crate::ioloop::{IOLoop, Io};
 use crate::limits::{Admission, Slot};
@@ -33,6 +34,7 @@ pub(super) struct Processes {
     questions: Vec<Question>,
     /// When each process was last asked whether it has ended.
     asked_all: Instant,
+    pub(super) next_look: NextLook,
     /// Whether a process had to be killed, or ended itself by force.
     forced: bool,
 }
@@ -93,6 +95,7 @@ impl Processes {
             fork: sys::fork,
             shortage: Shortage::default(),
             asked_all: Instant::now(),
+            next_look: NextLook::default(),
             forced: false,
         };
         (processes, in_processes)
@@ -191,6 +194,14 @@ impl Processes {
             }
             true
         });
+    }
+
+    /// A process holds a lock and does not go on: kills it if it is one of this server.
+    pub(super) fn kill_holder(&self, pid: Pid) {
+        if self.children.contains_key(&pid) {
+            log::error!(target: TARGET, "the process {pid} of a connection holds a lock and does not go on: it is killed");
+            sys::kill(pid, SIGKILL);
+        }
     }
 
     /// Starts a session on a loop of this process.

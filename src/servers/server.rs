@@ -14,6 +14,7 @@ use signal_hook::consts::SIGTERM;
 use super::accept::{NewConnection, ServerChannel, StartSession};
 use super::constructors::constructors;
 use super::listen::{Endpoint, WorkerListeners};
+use super::locks;
 use super::model::{Model, ModelAndStart, on_loop};
 use super::signals::{self, Signals};
 use crate::handlers::{FTPConfig, FTPHandler};
@@ -23,7 +24,7 @@ use crate::log::TARGET;
 use crate::prefork::{self, Role};
 use crate::server_state::ServerState;
 use crate::server_state::own_ports::Listening;
-use crate::sys::{self, HeldSignals, LastResort, Terminal};
+use crate::sys::{self, Held, HeldSignals, LastResort, Terminal};
 use crate::time::after;
 use crate::tls::{TlsAcceptor, TlsError};
 
@@ -318,6 +319,7 @@ impl FTPServer {
                     "limits apply to each process alone, because counts cannot be shared: {err}"
                 );
             }
+            locks::try_again_on(self.ioloop.remote(), &self.state);
             self.ioloop.add(ServerChannel {
                 listener: Some(Listener::new(StreamListener::Tcp(listener))),
                 config: Arc::clone(&self.config),
@@ -400,6 +402,18 @@ impl FTPServer {
             self.state.forget_process(pid);
         });
         processes.ask_all(&self.state.host_names);
+        let now = Instant::now();
+        let next = match self.state.look_at_locks(now) {
+            Held::Free => None,
+            Held::Until(next) => processes.next_look.at(next, now),
+            Held::By(pid) => {
+                processes.kill_holder(pid);
+                None
+            }
+        };
+        if let Some(delay) = next {
+            self.ioloop.call_later(delay, |_| {});
+        }
         if let Some((connection, held)) = processes.fork_all(&mut self.ioloop) {
             self.serve_one(connection, held);
         }
@@ -419,6 +433,7 @@ impl FTPServer {
         // Closes all sockets of the old loop in this process, the listening socket, too.
         self.ioloop = IOLoop::new()?;
         self.state.sessions.store(0, Relaxed);
+        locks::try_again_on(self.ioloop.remote(), &self.state);
         let signals = self.handle_signals(true)?;
         drop(held);
         self.ioloop.add(signals);

@@ -225,6 +225,18 @@ pub(super) fn after_fork(parent: Pid) {
     PARENTS_FLAG.store(OWN_FLAG.swap(ptr::null_mut(), SeqCst), SeqCst);
 }
 
+/// Wakes the process that has forked this one, if it is still there: its handler of SIGCHLD does
+/// that.
+pub(crate) fn wake_parent() {
+    let parent = PARENT.load(SeqCst);
+    // SAFETY: getppid(2) takes no argument and cannot fail.
+    if parent != 0 && unsafe { libc::getppid() } == parent {
+        // SAFETY: kill(2) takes two numbers and no pointer. The parent exists, or has just ended:
+        // then nothing but a needless signal comes of it, which is ignored by default.
+        unsafe { libc::kill(parent, libc::SIGCHLD) };
+    }
+}
+
 /// Makes the system send SIGALRM once, after this time. Zero cancels it.
 fn set_timer(after: Duration) {
     let seconds = after.as_secs().min(LONGEST);

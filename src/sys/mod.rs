@@ -26,7 +26,7 @@ mod terminal;
 pub(crate) use attributes::{fchmod, free_space, fstat, fstatat, futime};
 pub(crate) use dir::{DirReader, LARGE_BUFFER};
 pub(crate) use kernel::{Pipe, pread, send_more, sendfile};
-pub(crate) use last_resort::LastResort;
+pub(crate) use last_resort::{LastResort, wake_parent};
 pub(crate) use lock::{FileLock, close_copy, file_id, lock_file, unlock_file};
 pub(crate) use openat::{
     O_PATH, linkat, mkdirat, openat, openat_beneath, readlinkat, renameat, renameat_new, rmdirat,
@@ -38,7 +38,7 @@ pub(crate) use process::{
     Fork, HeldSignals, ended_child, fork, kill, signal_at_death_of_parent, wait,
 };
 pub(crate) use rlimit::{open_files, raise_open_files, survive_file_size_limit};
-pub(crate) use shared::SharedWords;
+pub(crate) use shared::{Held, SharedWords};
 pub(crate) use socket::{
     INHERITS_OPTIONS, connect, control_options, has_room, listen, listen_anywhere, listen_beside,
     share_port,

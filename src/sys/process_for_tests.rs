@@ -10,7 +10,8 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::pid::Pid;
+use super::last_resort;
+use super::pid::{Pid, own_pid};
 use super::process::{self, Fork};
 
 /// A forked process.
@@ -54,12 +55,20 @@ pub(crate) fn fork(body: impl FnOnce()) -> Child {
     unsafe { libc::_exit(result.is_err().into()) }
 }
 
+/// Stops this process.
+pub(crate) fn stop() {
+    // SAFETY: raise(3) takes a number and no pointer.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
 /// As [`process::fork`], although the harness has a thread.
 pub(crate) fn fork_beside_harness() -> io::Result<Fork> {
+    let parent = own_pid();
     // SAFETY: as in `fork`.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
+            last_resort::after_fork(parent);
             limit_the_time();
             Ok(Fork::Child)
         }

@@ -1,10 +1,18 @@
 //! Words of memory that forked processes share, under one lock that survives the death of
-//! a process that holds it.
+//! a process that holds it, and that no process waits for without a limit.
 
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::process;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::last_resort::wake_parent;
+use super::pid::Pid;
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 use owned::Lock;
@@ -20,6 +28,34 @@ pub(crate) struct SharedWords {
     /// The start of the mapping: the lock. The words follow at [`OFFSET`].
     memory: NonNull<Lock>,
     words: usize,
+    /// Whether this process has waited for the lock in vain. Until it gets the lock, it does not
+    /// wait again.
+    gave_up: AtomicBool,
+    /// What [`look`](Self::look) has seen: the word of the holder, and since when it is the same.
+    seen: Mutex<Option<(u64, Instant)>>,
+}
+
+/// Who holds a lock, as far as the parent of the processes that use it has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Nobody.
+    Free,
+    /// A process, perhaps for long: look again at this time.
+    Until(Instant),
+    /// This process holds it for a second, and so is stopped, or stuck.
+    By(Pid),
+}
+
+impl Held {
+    /// What matters more of both.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::By(pid), _) | (_, Self::By(pid)) => Self::By(pid),
+            (Self::Until(one), Self::Until(another)) => Self::Until(one.min(another)),
+            (Self::Free, other) => other,
+            (held, Self::Free) => held,
+        }
+    }
 }
 
 // SAFETY: the mapping belongs to the process and not to a thread, so that any thread may
@@ -54,24 +90,85 @@ impl SharedWords {
             return Err(io::Error::last_os_error());
         }
         let memory = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let shared = Self { memory, words };
+        let shared = Self {
+            memory,
+            words,
+            gave_up: AtomicBool::new(false),
+            seen: Mutex::new(None),
+        };
         shared.lock_itself().init()?;
         Ok(shared)
     }
 
-    /// Waits for the lock. Its holder must give it back soon, and must not wait for
-    /// anything meanwhile: other processes block here.
+    /// Takes the lock. Its holder must give it back soon, and must not wait for anything
+    /// meanwhile. If it does not for some milliseconds, it may have been stopped: then the parent
+    /// of this process is woken, which [looks](Self::look) for that, and until this process gets
+    /// the lock, it does not wait any more.
     ///
     /// # Errors
-    /// The mutex of the system fails only if it was not initialized, or was given back before
-    /// the death of an owner was dealt with; neither happens here.
+    /// `WouldBlock`: another process holds the lock. The mutex of the system fails only if it was
+    /// not initialized, or was given back before the death of an owner was dealt with; neither
+    /// happens here.
     pub(crate) fn lock(&self) -> io::Result<SharedGuard<'_>> {
-        let owner_died = self.lock_itself().lock()?;
-        Ok(SharedGuard {
-            shared: self,
-            owner_died,
-            _not_send: PhantomData,
-        })
+        for turn in 0..SPINS + SLEEPS {
+            if let Some(owner_died) = self.lock_itself().try_lock()? {
+                self.gave_up.store(false, Ordering::Relaxed);
+                // Only the holder of the lock writes the word.
+                let turns = self.holder().load(Ordering::Relaxed) >> 32;
+                let word = turns.wrapping_add(1) << 32 | u64::from(process::id());
+                self.holder().store(word, Ordering::Release);
+                return Ok(SharedGuard {
+                    shared: self,
+                    owner_died,
+                    _not_send: PhantomData,
+                });
+            }
+            match turn {
+                _ if self.gave_up.load(Ordering::Relaxed) => break,
+                0..SPINS => thread::yield_now(),
+                _ => thread::sleep(SLEEP),
+            }
+        }
+        if !self.gave_up.swap(true, Ordering::Relaxed) {
+            wake_parent();
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Looks who holds the lock, for the parent of the processes that use it. It must look again
+    /// when it is woken, and at the time of the result.
+    pub(crate) fn look(&self, now: Instant) -> Held {
+        let word = self.holder().load(Ordering::Acquire);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pid) = Pid::try_from(word & u64::from(u32::MAX))
+            .ok()
+            .filter(|pid| *pid != 0)
+        else {
+            *seen = None;
+            return Held::Free;
+        };
+        // Each time that the lock is taken has a word of its own.
+        let since = match *seen {
+            Some((before, since)) if before == word => since,
+            _ => now,
+        };
+        *seen = Some((word, since));
+        match now.saturating_duration_since(since) >= STUCK_AFTER {
+            true => Held::By(pid),
+            false => Held::Until(since + STUCK_AFTER),
+        }
+    }
+
+    /// The number of the process that holds the lock, or 0. The upper half counts how often it
+    /// was taken.
+    fn holder(&self) -> &AtomicU64 {
+        let start = self.memory.as_ptr().cast::<u8>();
+        let word = start.wrapping_add(HOLDER).cast::<AtomicU64>();
+        // SAFETY: the mapping is aligned to a page and larger than `OFFSET`, so that the word lies
+        // in it, aligned, and does not overlap the lock, which is smaller than `HOLDER`. The
+        // mapping lives as long as `self`, any bytes are a valid `AtomicU64`, and nothing has a
+        // `&mut` to it.
+        unsafe { &*word }
     }
 
     fn lock_itself(&self) -> &Lock {
@@ -129,6 +226,8 @@ impl DerefMut for SharedGuard<'_> {
 
 impl Drop for SharedGuard<'_> {
     fn drop(&mut self) {
+        let turns = self.shared.holder().load(Ordering::Relaxed) >> 32;
+        self.shared.holder().store(turns << 32, Ordering::Release);
         self.shared.lock_itself().unlock();
     }
 }
@@ -136,7 +235,20 @@ impl Drop for SharedGuard<'_> {
 /// Bytes from the start of the mapping to the first word, which so has a cache line that
 /// the lock does not use.
 const OFFSET: usize = 128;
-const _: () = assert!(size_of::<Lock>() <= OFFSET);
+
+/// Bytes from the start of the mapping to the word of the holder.
+const HOLDER: usize = 64;
+const _: () = assert!(size_of::<Lock>() <= HOLDER && HOLDER + size_of::<AtomicU64>() <= OFFSET);
+
+/// How often a process tries to get the lock at once, and how often it sleeps in between after
+/// that: 10 ms and more in all. A holder has it for some microseconds, unless the system lets
+/// other processes run meanwhile.
+const SPINS: u32 = 100;
+const SLEEPS: u32 = 100;
+const SLEEP: Duration = Duration::from_micros(100);
+
+/// A process that holds a lock for so long is stopped or stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// Keeps the system from reserving memory for all words, most of which are never used.
 #[cfg(target_os = "linux")]
@@ -179,19 +291,21 @@ mod robust {
             check(unsafe { libc::pthread_mutexattr_destroy(attributes) })
         }
 
-        /// Waits for the lock. Returns whether its last owner has died while it held it.
-        pub(super) fn lock(&self) -> io::Result<bool> {
+        /// Takes the lock, and returns whether its last owner has died while it held it. `None`
+        /// if another one holds it.
+        pub(super) fn try_lock(&self) -> io::Result<Option<bool>> {
             // SAFETY: `init` has initialized the mutex before anything could call this.
-            match unsafe { libc::pthread_mutex_lock(self.0.get()) } {
+            match unsafe { libc::pthread_mutex_trylock(self.0.get()) } {
+                libc::EBUSY => Ok(None),
                 // This thread holds the lock now. If this process dies as well before it has
                 // repaired the words, the next one gets EOWNERDEAD again.
                 libc::EOWNERDEAD => {
                     // SAFETY: the mutex is initialized, and this thread holds it after
                     // EOWNERDEAD, as the call demands.
                     check(unsafe { libc::pthread_mutex_consistent(self.0.get()) })?;
-                    Ok(true)
+                    Ok(Some(true))
                 }
-                code => check(code).map(|()| false),
+                code => check(code).map(|()| Some(false)),
             }
         }
 
@@ -214,8 +328,7 @@ mod robust {
 }
 
 /// The replacement where robust mutexes are missing: a word with the number of the process
-/// that holds the lock. A process that waits checks now and then whether that one still
-/// exists.
+/// that holds the lock. A process that finds it taken checks whether that one still exists.
 #[cfg(any(test, not(any(target_os = "linux", target_os = "freebsd"))))]
 mod owned {
     use std::io;
@@ -235,28 +348,22 @@ mod owned {
             Ok(())
         }
 
-        /// Waits for the lock. Returns whether its last owner has died while it held it.
+        /// Takes the lock, and returns whether its last owner has died while it held it. `None`
+        /// if another one holds it.
         #[allow(
             clippy::unnecessary_wraps,
             reason = "the same signature as the robust lock"
         )]
-        pub(super) fn lock(&self) -> io::Result<bool> {
+        pub(super) fn try_lock(&self) -> io::Result<Option<bool>> {
             let own = std::process::id();
-            let mut tries = 0_u32;
-            loop {
-                let taken = |from| {
-                    let (done, seen) = (Ordering::Acquire, Ordering::Relaxed);
-                    self.0.compare_exchange(from, own, done, seen)
-                };
-                let Err(owner) = taken(0) else {
-                    return Ok(false);
-                };
-                tries = tries.wrapping_add(1);
-                if tries.is_multiple_of(CHECK_EVERY) && !exists(owner) && taken(owner).is_ok() {
-                    return Ok(true);
-                }
-                std::thread::yield_now();
-            }
+            let taken = |from| {
+                let (done, seen) = (Ordering::Acquire, Ordering::Relaxed);
+                self.0.compare_exchange(from, own, done, seen)
+            };
+            let Err(owner) = taken(0) else {
+                return Ok(Some(false));
+            };
+            Ok((!exists(owner) && taken(owner).is_ok()).then_some(true))
         }
 
         pub(super) fn unlock(&self) {
@@ -275,133 +382,7 @@ mod owned {
         let result = unsafe { libc::kill(pid, 0) };
         pid > 0 && (result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH))
     }
-
-    /// How many tries there are between two checks of the owner.
-    const CHECK_EVERY: u32 = 64;
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicU32;
-    use std::time::{Duration, Instant};
-
-    use super::*;
-    use crate::sys::process_for_tests::{Child, alone, fork};
-
-    /// The calls that both kinds of locks have.
-    trait AnyLock {
-        fn take(&self) -> bool;
-        fn give_back(&self);
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
-    impl AnyLock for Lock {
-        fn take(&self) -> bool {
-            self.lock().unwrap()
-        }
-
-        fn give_back(&self) {
-            self.unlock();
-        }
-    }
-
-    impl AnyLock for owned::Lock {
-        fn take(&self) -> bool {
-            self.lock().unwrap()
-        }
-
-        fn give_back(&self) {
-            self.unlock();
-        }
-    }
-
-    #[test]
-    fn words_are_zero_and_kept() {
-        let shared = SharedWords::new(1000).unwrap();
-        {
-            let mut words = shared.lock().unwrap();
-            assert!(!words.owner_died);
-            assert_eq!(*words, [0; 1000]);
-            words[999] = 7;
-        }
-        assert_eq!(shared.lock().unwrap()[999], 7);
-        assert!(SharedWords::new(usize::MAX).is_err());
-    }
-
-    #[test]
-    fn threads_exclude_each_other() {
-        let shared = Arc::new(SharedWords::new(2).unwrap());
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || {
-                    for _ in 0..1000 {
-                        let mut words = shared.lock().unwrap();
-                        assert_eq!(words[0], words[1]);
-                        words[0] += 1;
-                        words[1] += 1;
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        assert_eq!(shared.lock().unwrap()[0], 4000);
-    }
-
-    /// Waits until a child has counted up to `value`.
-    fn wait_for(counter: &AtomicU32, value: u32) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while counter.load(std::sync::atomic::Ordering::Acquire) != value {
-            assert!(Instant::now() < end, "not in time");
-            std::thread::yield_now();
-        }
-    }
-
-    /// Kills a child that holds the lock, then takes and gives back the lock with another
-    /// child waiting for it.
-    fn survives(lock: &impl AnyLock, counter: &AtomicU32) {
-        use std::sync::atomic::Ordering::AcqRel;
-        assert!(!lock.take());
-        lock.give_back();
-        let child = fork(|| {
-            lock.take();
-            counter.fetch_add(1, AcqRel);
-            loop {
-                std::thread::park();
-            }
-        });
-        wait_for(counter, 1);
-        child.kill();
-        assert!(lock.take());
-        let waiting = fork(|| {
-            assert!(!lock.take());
-            counter.fetch_add(1, AcqRel);
-            lock.give_back();
-        });
-        lock.give_back();
-        wait_for(counter, 2);
-        assert!(Child::wait(&waiting));
-        assert!(!lock.take());
-        lock.give_back();
-    }
-
-    #[test]
-    fn the_lock_survives_its_owner() {
-        alone("sys::shared::tests::the_lock_survives_its_owner", || {
-            let memory = SharedWords::new(64).unwrap();
-            let word = memory.first_word();
-            // SAFETY: the first word of a mapping that lives to the end of this test, which
-            // uses it as an atomic only.
-            let counter = unsafe { &*word.cast::<AtomicU32>() };
-            // SAFETY: as before, with the 17th word. Zeroes are a valid value of this lock.
-            let owned = unsafe { &*word.wrapping_add(16).cast::<owned::Lock>() };
-            owned.init().unwrap();
-            survives(owned, counter);
-            counter.store(0, std::sync::atomic::Ordering::Release);
-            survives(memory.lock_itself(), counter);
-        });
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Makes the configuration of rustls from the settings, and again when files have changed.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use rustls::ServerConfig;
 use rustls::server::danger::ClientCertVerifier;
@@ -16,7 +17,7 @@ use super::registry::Registry;
 use super::resolver::Certificates;
 use crate::ioloop::clock::Clock;
 use crate::ioloop::tls_words::describe;
-use crate::sys::Pid;
+use crate::sys::{Held, Pid};
 
 /// The settings of a server, and the configurations of rustls made from them.
 pub(crate) struct TlsAcceptor {
@@ -86,11 +87,17 @@ impl TlsAcceptor {
         config.certfile.is_some() || !config.certificates.is_empty() || config.client_ca.is_some()
     }
 
-    /// A process of the server has ended, and its sessions with it.
-    pub(crate) fn forget_process(&self, pid: Pid) {
-        if let Some(registry) = &self.registry {
-            registry.forget_process(pid);
-        }
+    /// A process of the server has ended, and its sessions with it. Returns false if another
+    /// process holds the lock of the registry: call it again.
+    pub(crate) fn forget_process(&self, pid: Pid) -> bool {
+        let registry = self.registry.as_ref();
+        registry.is_none_or(|registry| registry.forget_process(pid))
+    }
+
+    /// Which process holds the lock of the registry.
+    pub(crate) fn look_at_lock(&self, now: Instant) -> Held {
+        let registry = self.registry.as_ref();
+        registry.map_or(Held::Free, |registry| registry.look(now))
     }
 
     /// The configurations of sessions that begin now.

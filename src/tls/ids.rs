@@ -40,6 +40,7 @@ pub(super) enum Standing {
 pub(super) type Secret = [u8; 32];
 
 /// The secrets that open tickets now.
+#[derive(Clone, Copy)]
 pub(super) struct Secrets {
     /// The number of the current one.
     pub(super) epoch: u64,

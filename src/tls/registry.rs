@@ -6,17 +6,19 @@
 //! changes something, everything is forgotten. Then tickets from before are refused, except
 //! on data connections of the session that has issued them.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 
 use super::ids::{Owner, Secret, Secrets, SessionId, Standing};
-use super::table::{Table, WORDS};
+use super::table::{NO_ENTRY, SESSIONS, Table, WORDS};
 use crate::ioloop::clock::Clock;
-use crate::sys::{Pid, SharedWords};
+use crate::sys::{Held, Pid, SharedWords};
 
 /// What the processes of a server share about TLS sessions.
 pub(super) struct Registry {
@@ -27,6 +29,17 @@ pub(super) struct Registry {
     start: Instant,
     /// Makes the keys of owners. A client can neither predict nor choose them.
     owners: hmac::Key,
+    /// What was to be changed while another process held the lock.
+    later: Mutex<VecDeque<Change>>,
+    /// The secrets that this process has seen last.
+    last: Mutex<Option<Secrets>>,
+}
+
+/// A change that waits for the lock.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    SetOwner(SessionId, Owner),
+    End(SessionId),
 }
 
 impl Registry {
@@ -41,34 +54,51 @@ impl Registry {
             start: clock.now(),
             clock,
             owners: hmac::Key::new(hmac::HMAC_SHA256, &owners),
+            later: Mutex::default(),
+            last: Mutex::default(),
         })
     }
 
-    /// A session begins in this process. `None` if the system cannot lock the memory, which
-    /// happens only by a bug in ftpdlib.
+    /// A session begins in this process. If another process holds the lock, the session has no
+    /// entry, as if the table was full. `None` if there are no random numbers for its number.
     pub(super) fn begin(&self) -> Option<SessionId> {
-        self.with(|table| table.begin(std::process::id()))
+        let begun = self.with(|table| table.begin(std::process::id()));
+        begun.or_else(|| {
+            let number = u64::from_le_bytes(random()?);
+            Some(SessionId {
+                // The table counts from 1, and never comes so far.
+                number: number | 1 << 63,
+                entry: NO_ENTRY,
+            })
+        })
     }
 
     /// The session belongs to `owner` from now on.
     pub(super) fn set_owner(&self, id: SessionId, owner: Owner) {
-        self.with(|table| table.set_owner(id, owner));
+        self.change(Change::SetOwner(id, owner));
     }
 
     /// The session has ended. It keeps its owner for ten minutes.
     pub(super) fn end(&self, id: SessionId) {
-        self.with(|table| table.end(id));
+        self.change(Change::End(id));
     }
 
-    /// A process has ended, and its sessions with it.
-    pub(super) fn forget_process(&self, pid: Pid) {
-        self.with(|table| table.end_all(pid.cast_unsigned()));
+    /// A process has ended, and its sessions with it. Returns false if another process holds the
+    /// lock: call it again.
+    pub(super) fn forget_process(&self, pid: Pid) -> bool {
+        self.with(|table| table.end_all(pid.cast_unsigned()))
+            .is_some()
     }
 
-    /// What the session is to `owner`.
+    /// Who holds the lock.
+    pub(super) fn look(&self, now: Instant) -> Held {
+        self.words.look(now)
+    }
+
+    /// What the session is to `owner`. While another process holds the lock, that is open.
     pub(super) fn standing(&self, id: SessionId, owner: Owner) -> Standing {
         let standing = self.with(|table| table.standing(id, owner));
-        standing.unwrap_or(Standing::Foreign)
+        standing.unwrap_or(Standing::Open)
     }
 
     /// The owner that a user at an address is.
@@ -90,7 +120,12 @@ impl Registry {
 
     /// The secrets of tickets. A new one replaces the current one every hour.
     pub(super) fn secrets(&self) -> Option<Secrets> {
-        self.with(|table| table.secrets(random))?
+        let secrets = self.with(|table| table.secrets(random));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(secrets) = secrets {
+            *last = secrets;
+        }
+        *last
     }
 
     /// Keeps the secret of a session of TLS 1.2 that has a name but no ticket. The name has
@@ -113,7 +148,31 @@ impl Registry {
         if died {
             table.reset();
         }
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in later.drain(..) {
+            change.apply(&mut table);
+        }
         Some(function(&mut table))
+    }
+
+    /// Makes a change, or does so later if another process holds the lock.
+    fn change(&self, change: Change) {
+        if self.with(|table| change.apply(table)).is_none() {
+            let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+            if later.len() == SESSIONS {
+                later.pop_front();
+            }
+            later.push_back(change);
+        }
+    }
+}
+
+impl Change {
+    fn apply(self, table: &mut Table<'_>) {
+        match self {
+            Self::SetOwner(id, owner) => table.set_owner(id, owner),
+            Self::End(id) => table.end(id),
+        }
     }
 }
 

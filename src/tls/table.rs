@@ -267,7 +267,7 @@ const KEPT: u64 = 600;
 const ROTATION: u64 = 3600;
 
 /// The most sessions in the table, in all processes.
-const SESSIONS: usize = 1 << 16;
+pub(super) const SESSIONS: usize = 1 << 16;
 
 /// The entry of a session that has none.
 pub(super) const NO_ENTRY: u32 = u32::MAX;

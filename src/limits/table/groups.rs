@@ -119,6 +119,7 @@ impl Table<'_> {
             }
         };
         let at = self.group(group);
+        self.words[at..at + GROUP].fill(0);
         self.words[at + GROUP_OF] = key;
         self.set_value(key, group as u64 + 1);
         Some(group)

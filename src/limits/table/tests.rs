@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::groups::FEW;
 use super::room::SAFE_FOR;
 use super::words::{BUCKET, FREE, FREE_GROUP, KEYS, MAX_RANK, TAKEN};
 use super::*;
@@ -242,7 +243,7 @@ type Model = HashMap<Index, (u32, Key, Key)>;
 
 /// The group of an address: three addresses share one. No address has the number of a group.
 fn group(ip: Key) -> Key {
-    if ip == 0 { 0 } else { ip % 5 + 1 | 1 << 60 }
+    if ip == 0 { 0 } else { (ip % 5 + 1) | (1 << 60) }
 }
 
 fn apply(step: &Step, table: &mut Table<'_>, model: &mut Model) {
@@ -361,7 +362,7 @@ fn check(table: &mut Table<'_>, model: &Model) {
         assert_eq!(length(table, table.new_list_of(group)), news);
         let idle = of_state(table, State::Idle, Some(group));
         assert_eq!(length(table, table.idle_list_of(group)), idle);
-        if total > super::groups::FEW {
+        if total > FEW {
             greatest = greatest.max(news);
         }
     }

@@ -1,0 +1,75 @@
+//! What a process could not write to the table, because another one held the lock.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::table::{Index, Key, Origin, Owner, State, Table};
+
+/// A slot that was not taken yet.
+pub(super) type Token = u64;
+
+/// The changes that wait for the lock: at most one for each slot of this process.
+#[derive(Default)]
+pub(super) struct Later {
+    slots: BTreeMap<Index, Change>,
+    takes: BTreeMap<Token, Origin>,
+    /// The slots of those that were taken since; `None`: the table was full.
+    taken: HashMap<Token, Option<Index>>,
+    tokens: Token,
+}
+
+#[derive(Default)]
+pub(super) struct Change {
+    pub(super) user: Option<Key>,
+    pub(super) state: Option<(State, bool)>,
+    pub(super) is_gone: bool,
+}
+
+impl Later {
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty() && self.takes.is_empty()
+    }
+
+    /// The change of a slot, to which a later one is added.
+    pub(super) fn change(&mut self, index: Index) -> &mut Change {
+        self.slots.entry(index).or_default()
+    }
+
+    /// A slot of a session's socket is to be taken.
+    pub(super) fn take(&mut self, origin: Origin) -> Token {
+        self.tokens += 1;
+        self.takes.insert(self.tokens, origin);
+        self.tokens
+    }
+
+    /// The slot that was taken, if it was.
+    pub(super) fn index(&self, token: Token) -> Option<Index> {
+        self.taken.get(&token).copied().flatten()
+    }
+
+    /// The socket is closed. Returns the slot to give back, if it was taken.
+    pub(super) fn forget(&mut self, token: Token) -> Option<Index> {
+        self.takes.remove(&token);
+        self.taken.remove(&token).flatten()
+    }
+
+    /// Makes all changes.
+    pub(super) fn apply(&mut self, table: &mut Table<'_>, owner: Owner) {
+        for (index, change) in std::mem::take(&mut self.slots) {
+            if change.is_gone {
+                table.give_back(index, owner.pid);
+                continue;
+            }
+            if let Some(user) = change.user {
+                table.set_user(index, user);
+            }
+            if let Some((state, stays)) = change.state
+                && (stays || !table.is_leaving(index))
+            {
+                table.set_state(index, state);
+            }
+        }
+        for (token, origin) in std::mem::take(&mut self.takes) {
+            self.taken.insert(token, table.take(owner, origin, 0));
+        }
+    }
+}
