@@ -87,6 +87,11 @@ impl Remote {
         self.0.post(Request::Message(to, message));
     }
 
+    /// Whether both reach the same loop.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(super) fn has_requests(&self) -> bool {
         !self.0.is_empty()
     }

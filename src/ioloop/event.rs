@@ -49,6 +49,12 @@ pub struct ChannelId {
 }
 
 impl ChannelId {
+    /// The name of no channel.
+    pub(crate) const NOBODY: Self = Self {
+        slot: u32::MAX,
+        generation: u32::MAX,
+    };
+
     pub(super) const GENERATIONS: u32 = 1 << 24;
 
     /// Packs the name and the number of a source: `generation:24 | slot:32 | source:8`.

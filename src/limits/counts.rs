@@ -7,7 +7,8 @@ use std::time::Instant;
 use std::{io, process};
 
 use super::later::{Later, Token};
-use super::table::{Admission, Bounds, Index, Key, Leaver, Origin, Owner, State, Table};
+use super::table::{Admission, Bounds, Index, Key, Leaver, Origin, Owner, State, Table, When};
+use super::wakers::Wakers;
 use crate::sys;
 
 /// The counts of a server.
@@ -18,6 +19,8 @@ pub(super) struct Counts {
     own: Mutex<OwnTable>,
     /// The slots of all processes, if there are several.
     shared: OnceLock<SharedTable>,
+    /// Wake the workers.
+    pub(super) wakers: Wakers,
     /// What waits for the lock of the shared table.
     later: Mutex<Later>,
     /// Whether the last attempt to get that lock has failed.
@@ -46,6 +49,7 @@ impl Counts {
             sockets: AtomicUsize::new(1),
             own: Mutex::new(OwnTable::new(OWN_SLOTS)),
             shared: OnceLock::new(),
+            wakers: Wakers::default(),
             later: Mutex::default(),
             is_behind: AtomicBool::new(false),
             on_busy: Mutex::default(),
@@ -62,8 +66,9 @@ impl Counts {
     }
 
     /// Counts from now on in a table of `capacity` slots, which this process shares with
-    /// those that it forks from now on.
-    pub(super) fn share(&self, capacity: usize) -> io::Result<()> {
+    /// those that it forks from now on, `workers` among them.
+    pub(super) fn share(&self, capacity: usize, workers: usize) -> io::Result<()> {
+        self.wakers.make(workers)?;
         let words = sys::SharedWords::new(Table::words(capacity))?;
         // Nothing else can have set it: there is one thread.
         let _ = self.shared.set(SharedTable { words, capacity });
@@ -87,7 +92,7 @@ impl Counts {
     }
 
     /// Counts a slot of a session's socket.
-    pub(super) fn take(&self, origin: Origin, now: u64) -> Entry {
+    pub(super) fn take(&self, origin: Origin, now: u32) -> Entry {
         self.sockets.fetch_add(1, Relaxed);
         let owner = self.owner();
         match self.with(|table| table.take(owner, origin, now)) {
@@ -102,7 +107,7 @@ impl Counts {
     pub(super) fn admit(
         &self,
         origin: Origin,
-        now: u64,
+        now: u32,
         bounds: Bounds,
     ) -> (Entry, Admission, Option<Leaver>) {
         self.sockets.fetch_add(1, Relaxed);
@@ -143,19 +148,14 @@ impl Counts {
         count
     }
 
-    /// The state of a session has changed. One that is asked to leave stays so, unless
-    /// `stays`.
-    pub(super) fn set_state(&self, entry: Entry, state: State, stays: bool) {
+    /// The state of a session has changed.
+    pub(super) fn set_state(&self, entry: Entry, state: State, when: When) {
         let Some(index) = self.index(entry) else {
             return;
         };
-        let set = self.with(|table| {
-            if stays || !table.is_leaving(index) {
-                table.set_state(index, state);
-            }
-        });
+        let set = self.with(|table| table.set_state_if(index, state, when));
         if set.is_none() {
-            self.later().change(index).state = Some((state, stays));
+            self.later().change(index).state = Some((state, when));
         }
     }
 
@@ -164,6 +164,13 @@ impl Counts {
         let leaving = self.index(entry);
         let leaving = leaving.and_then(|index| self.with(|table| table.is_leaving(index)));
         leaving.unwrap_or_default()
+    }
+
+    /// The sessions of this process that are asked to leave.
+    pub(super) fn leavers(&self) -> Vec<Index> {
+        let pid = self.pid();
+        let leavers = self.with(|table| table.leavers(pid));
+        leavers.unwrap_or_default()
     }
 
     /// Whether a session may have another socket. While another process holds the lock, it may.
@@ -195,7 +202,7 @@ impl Counts {
     fn owner(&self) -> Owner {
         Owner {
             pid: self.pid(),
-            worker: 0,
+            worker: self.wakers.number(),
         }
     }
 
@@ -277,18 +284,26 @@ struct OwnTable {
 impl OwnTable {
     fn new(capacity: usize) -> Self {
         Self {
-            words: vec![0; Table::words(capacity)],
+            words: vec![0; Table::words_for(capacity, 0)],
             capacity,
         }
     }
 
     /// The table, with room for another slot unless it is as large as it may be.
     fn with_room(&mut self) -> Table<'_> {
-        if Table::new(&mut self.words, self.capacity).is_full() && self.capacity < CAPACITY_MAX {
-            let mut grown = Self::new(self.capacity * 2);
+        let table = Table::new(&mut self.words, self.capacity);
+        let (is_full, keys) = (table.is_full(), table.keys());
+        let needed = Table::words_for(self.capacity, keys);
+        if is_full && self.capacity < CAPACITY_MAX {
+            // By little, since most of it is memory of sessions that do not exist.
+            let capacity = self.capacity + self.capacity / 8;
+            let mut words = vec![0; Table::words_for(capacity, keys)];
             let before = Table::new(&mut self.words, self.capacity);
-            before.copy_to(&mut Table::new(&mut grown.words, grown.capacity));
-            *self = grown;
+            before.copy_to(&mut words, capacity);
+            *self = Self { words, capacity };
+        } else if self.words.len() < needed {
+            self.words.reserve_exact(needed - self.words.len());
+            self.words.resize(needed, 0);
         }
         Table::new(&mut self.words, self.capacity)
     }
@@ -315,6 +330,6 @@ impl SharedTable {
 /// The slots for which one process has room at first.
 const OWN_SLOTS: usize = 64;
 
-/// The most slots in a table. Memory is used only as they are taken, at most 400 bytes
+/// The most slots in a table. Memory is used only as they are taken, at most 300 bytes
 /// for each.
 pub(super) const CAPACITY_MAX: usize = 1 << 20;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::table::{Index, Key, Origin, Owner, State, Table};
+use super::table::{Index, Key, Origin, Owner, State, Table, When};
 
-/// A slot that was not taken yet.
-pub(super) type Token = u64;
+/// A slot that was not taken yet. The number is small, since each session keeps one.
+pub(super) type Token = u32;
 
 /// The changes that wait for the lock: at most one for each slot of this process.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(super) struct Later {
 #[derive(Default)]
 pub(super) struct Change {
     pub(super) user: Option<Key>,
-    pub(super) state: Option<(State, bool)>,
+    pub(super) state: Option<(State, When)>,
     pub(super) is_gone: bool,
 }
 
@@ -36,7 +36,7 @@ impl Later {
 
     /// A slot of a session's socket is to be taken.
     pub(super) fn take(&mut self, origin: Origin) -> Token {
-        self.tokens += 1;
+        self.tokens = self.tokens.wrapping_add(1);
         self.takes.insert(self.tokens, origin);
         self.tokens
     }
@@ -62,10 +62,8 @@ impl Later {
             if let Some(user) = change.user {
                 table.set_user(index, user);
             }
-            if let Some((state, stays)) = change.state
-                && (stays || !table.is_leaving(index))
-            {
-                table.set_state(index, state);
+            if let Some((state, when)) = change.state {
+                table.set_state_if(index, state, when);
             }
         }
         for (token, origin) in std::mem::take(&mut self.takes) {

@@ -17,6 +17,7 @@ mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
+mod wakers;
 
 pub(crate) use self::doors::MakeRoom;
 pub(crate) use self::memory::{Budget, LISTINGS, Share};

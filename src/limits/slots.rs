@@ -6,15 +6,16 @@ use std::hash::Hash;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::counts::{CAPACITY_MAX, Counts, Entry};
 use super::descriptors::Descriptors;
-use super::doors::{Door, Doors};
+use super::doors::{Asked, Door, Doors};
 use super::losses::Losses;
-use super::table::{Admission, Bounds, Key, Leaver, Origin, State};
+use super::table::{Admission, Bounds, Index, Key, Leaver, Origin, State, When};
 use crate::ioloop::{ChannelId, Remote};
 use crate::random::{Keys, Random};
 use crate::sys;
@@ -108,7 +109,9 @@ impl Limits {
             // A refused connection has a slot too, until its 421 is sent.
             max_cons => max_cons.saturating_add(max_cons / 4 + 1024),
         };
-        self.counts.share(capacity.min(CAPACITY_MAX))
+        // A process for one connection gets no slots of its own that could be taken away.
+        let workers = if workers == usize::MAX { 0 } else { workers };
+        self.counts.share(capacity.min(CAPACITY_MAX), workers)
     }
 
     /// Takes back the slots of a process that has ended and was waited for. Returns
@@ -171,7 +174,7 @@ impl Limits {
         let (time, bounds) = (self.time(now), self.bounds());
         let (entry, admission, leaver) = self.counts.admit(origin, time, bounds);
         if let Some(leaver) = leaver {
-            self.ask_to_leave(leaver);
+            self.ask_to_leave(leaver, now);
         }
         let state = match admission {
             Admission::Admitted => State::New,
@@ -209,11 +212,34 @@ impl Limits {
         self.losses.count(ip, now);
     }
 
-    fn ask_to_leave(&self, leaver: Leaver) {
-        if leaver.owner.pid == self.counts.pid() && !self.doors.ask(leaver.index) {
-            // Its session has not begun yet.
-            self.counts
-                .set_state(Entry::At(leaver.index), State::New, true);
+    /// This process is the worker of this number from now on. Returns the socket that becomes
+    /// readable when it must [ask](Self::ask_leavers) its sessions.
+    pub(crate) fn become_worker(&self, number: usize) -> io::Result<UnixStream> {
+        self.counts.wakers.become_worker(number)
+    }
+
+    /// Asks the sessions of this process to leave that others have chosen.
+    pub(crate) fn ask_leavers(&self, now: Instant) {
+        for index in self.counts.leavers() {
+            self.ask_session(index, now);
+        }
+    }
+
+    fn ask_to_leave(&self, leaver: Leaver, now: Instant) {
+        match leaver.owner.pid == self.counts.pid() {
+            true => self.ask_session(leaver.index, now),
+            false => self.counts.wakers.wake(leaver.owner.worker),
+        }
+    }
+
+    fn ask_session(&self, index: Index, now: Instant) {
+        match self.doors.ask(index) {
+            // It has not begun yet.
+            Asked::Nobody => self
+                .counts
+                .set_state(Entry::At(index), State::New, When::Leaving),
+            Asked::Session => {}
+            Asked::Process(ip) => self.count_loss(ip, now),
         }
     }
 
@@ -244,10 +270,10 @@ impl Limits {
         }
     }
 
-    /// A time, in milliseconds since the start.
-    fn time(&self, now: Instant) -> u64 {
-        let time = now.saturating_duration_since(self.start).as_millis();
-        u64::try_from(time).unwrap_or(u64::MAX)
+    /// A time, in tenths of a second since the start.
+    fn time(&self, now: Instant) -> u32 {
+        let time = now.saturating_duration_since(self.start).as_millis() / 100;
+        u32::try_from(time).unwrap_or(u32::MAX)
     }
 
     /// The key of an address or a user. All processes of a run use the same key; the next
@@ -324,9 +350,10 @@ impl Slot {
         self.set_door(Door::Loop(remote.clone(), id));
     }
 
-    /// The session of the slot has a process of its own, which was not waited for yet.
-    pub(crate) fn set_process(&self, pid: sys::Pid) {
-        self.set_door(Door::Process(pid));
+    /// The session of the slot, with a client at `ip`, has a process of its own, which was not
+    /// waited for yet.
+    pub(crate) fn set_process(&self, pid: sys::Pid, ip: IpAddr) {
+        self.set_door(Door::Process(pid, ip));
     }
 
     fn set_door(&self, door: Door) {
@@ -342,13 +369,17 @@ impl Slot {
         let state = State::of_session(logged_in, at_rest);
         if self.state != State::Bound && self.state != state {
             self.state = state;
-            self.limits.counts.set_state(self.entry, state, false);
+            self.limits
+                .counts
+                .set_state(self.entry, state, When::Staying);
         }
     }
 
     /// The session was asked to leave, and stays.
     pub(crate) fn stay(&self) {
-        self.limits.counts.set_state(self.entry, self.state, true);
+        self.limits
+            .counts
+            .set_state(self.entry, self.state, When::Leaving);
     }
 
     /// Whether the session is asked to leave.
@@ -381,7 +412,7 @@ impl Drop for Slot {
                 descriptors.without_socket.fetch_add(1, Relaxed);
                 let counts = &self.limits.counts;
                 // There is no session any more that could leave.
-                counts.set_state(self.entry, State::Bound, true);
+                counts.set_state(self.entry, State::Bound, When::Always);
                 let _ = holder.left.set(self.entry);
             }
         }
@@ -409,3 +440,6 @@ const MAX_CONS: usize = 512;
 
 /// How many bits of an IPv6 address stand for a client: what a network usually gives to one.
 const IPV6_PREFIX: u8 = 64;
+
+// An idle session is to take little memory.
+const _: () = assert!(size_of::<Slot>() <= 32);

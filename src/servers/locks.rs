@@ -20,8 +20,11 @@ pub(super) fn try_again_on(remote: Remote, state: &Arc<ServerState>) {
 
 fn try_again(io: &mut Io<'_>, state: Weak<ServerState>) {
     io.call_later(TRY_EVERY, move |io| {
-        let has_caught_up = state.upgrade().is_none_or(|state| state.limits.catch_up());
-        if !has_caught_up {
+        let limits = state.upgrade().map(|state| Arc::clone(&state.limits));
+        if limits.as_ref().is_none_or(|limits| limits.catch_up()) {
+            // This process may have been woken for them meanwhile.
+            limits.inspect(|limits| limits.ask_leavers(io.now()));
+        } else {
             // It may have looked at a moment in which the holder was another one.
             sys::wake_parent();
             try_again(io, state);

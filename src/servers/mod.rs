@@ -9,6 +9,7 @@ mod locks;
 mod masquerade;
 mod model;
 mod processes;
+mod room;
 mod server;
 mod signals;
 mod spawners;

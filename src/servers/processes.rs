@@ -18,6 +18,7 @@ use crate::handlers::FTPHandler;
 use crate::ioloop::{IOLoop, Io};
 use crate::limits::{Admission, Slot};
 use crate::log::{TARGET, after_fork, before_fork, write_through};
+use crate::proto::address::canonical;
 use crate::server_state::host_names::{HostName, HostNames};
 use crate::sys::{self, Fork, HeldSignals, Pid};
 
@@ -117,7 +118,8 @@ impl Processes {
             let held = HeldSignals::new();
             match (self.fork)() {
                 Ok(Fork::Parent(pid)) => {
-                    connection.slot.set_process(pid);
+                    let ip = canonical(connection.peer.ip());
+                    connection.slot.set_process(pid, ip);
                     self.children.insert(pid, connection.slot);
                     self.shortage.end();
                 }

@@ -16,6 +16,7 @@ use super::constructors::constructors;
 use super::listen::{Endpoint, WorkerListeners};
 use super::locks;
 use super::model::{Model, ModelAndStart, on_loop};
+use super::room;
 use super::signals::{self, Signals};
 use crate::handlers::{FTPConfig, FTPHandler};
 use crate::ioloop::clock::Clock;
@@ -349,6 +350,7 @@ impl FTPServer {
         let role = prefork::supervise(workers, MAX_RESTARTS, end_timeout, &mut listeners)?;
         if let Role::Worker(number) = role {
             self.ioloop = IOLoop::new()?;
+            room::watch(&mut self.ioloop, &self.state, number)?;
             let listener = listeners.take(number);
             self.unopened = Some(Unopened { listener, sessions });
         }

@@ -241,11 +241,11 @@ const HOLDER: usize = 64;
 const _: () = assert!(size_of::<Lock>() <= HOLDER && HOLDER + size_of::<AtomicU64>() <= OFFSET);
 
 /// How often a process tries to get the lock at once, and how often it sleeps in between after
-/// that: 10 ms and more in all. A holder has it for some microseconds, unless the system lets
+/// that: 30 ms and more in all. A holder has it for some microseconds, unless the system lets
 /// other processes run meanwhile.
 const SPINS: u32 = 100;
-const SLEEPS: u32 = 100;
-const SLEEP: Duration = Duration::from_micros(100);
+const SLEEPS: u32 = 150;
+const SLEEP: Duration = Duration::from_micros(200);
 
 /// A process that holds a lock for so long is stopped or stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(1);

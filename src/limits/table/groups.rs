@@ -6,9 +6,8 @@
 //! greatest rank is found at once.
 
 use super::words::{
-    FREE_GROUP, FRESH_GROUP, GREATEST, GROUP, GROUP_KEY, GROUP_OF, ITS_RANK, Index, LEAVING,
-    LEAVING_ENDS, MAX_RANK, NEW_ENDS, NEWS, NEXT_GROUP, OWNER, RANK, STATE, State, TOTAL, Table,
-    to_usize,
+    COUNT_BITS, COUNTS, FREE_GROUP, FRESH_GROUP, GREATEST, GROUP, GROUP_KEY, Index, LEAVING,
+    LEAVING_ENDS, MAX_RANK, NEW_ENDS, NEXT_GROUP, OWNER, RANK, STATE, State, Table, When, to_usize,
 };
 
 impl Table<'_> {
@@ -33,14 +32,33 @@ impl Table<'_> {
         }
     }
 
+    /// The same, under a condition.
+    pub(in crate::limits) fn set_state_if(&mut self, index: Index, state: State, when: When) {
+        if when == When::Always || self.is_leaving(index) == (when == When::Leaving) {
+            self.set_state(index, state);
+        }
+    }
+
     /// The number of slots of a group.
     pub(super) fn total(&self, group: usize) -> usize {
-        to_usize(self.words[self.group(group) + TOTAL])
+        self.get(group, TOTAL)
     }
 
     /// The number of sessions without a user that a group has.
     pub(super) fn news(&self, group: usize) -> usize {
-        to_usize(self.words[self.group(group) + NEWS])
+        self.get(group, NEWS)
+    }
+
+    fn get(&self, group: usize, which: usize) -> usize {
+        let word = self.words[self.group(group) + COUNTS];
+        to_usize(word >> (which * COUNT_BITS)) & COUNT_MASK
+    }
+
+    fn set(&mut self, group: usize, which: usize, count: usize) {
+        let word = self.group(group) + COUNTS;
+        let shift = which * COUNT_BITS;
+        let others = self.words[word] & !((COUNT_MASK as u64) << shift);
+        self.words[word] = others | (count.min(COUNT_MASK) as u64) << shift;
     }
 
     /// The group of a slot.
@@ -59,8 +77,7 @@ impl Table<'_> {
         let number = group.map_or(0, |group| group as u64 + 1);
         self.words[slot + STATE] = self.words[slot + STATE] & 0xffff_ffff | number << 32;
         if let Some(group) = group {
-            let word = self.group(group) + TOTAL;
-            self.words[word] += 1;
+            self.set(group, TOTAL, self.total(group) + 1);
             let greatest = to_usize(self.words[GREATEST]).checked_sub(1);
             if greatest.is_none_or(|greatest| self.total(group) > self.total(greatest)) {
                 self.words[GREATEST] = number;
@@ -76,12 +93,11 @@ impl Table<'_> {
         let Some(group) = self.group_of(index) else {
             return;
         };
-        let word = self.group(group) + TOTAL;
-        self.words[word] = self.words[word].saturating_sub(1);
+        self.set(group, TOTAL, self.total(group).saturating_sub(1));
         self.change_rank(group);
-        if self.words[word] == 0 {
+        if self.total(group) == 0 {
             let at = self.group(group);
-            self.set_value(self.words[at + GROUP_OF], 0);
+            self.set_value(self.words[self.slot(index) + GROUP_KEY], 0);
             self.words[at..at + GROUP].fill(0);
             self.words[at + NEXT_GROUP] = self.words[FREE_GROUP];
             self.words[FREE_GROUP] = group as u64 + 1;
@@ -120,7 +136,6 @@ impl Table<'_> {
         };
         let at = self.group(group);
         self.words[at..at + GROUP].fill(0);
-        self.words[at + GROUP_OF] = key;
         self.set_value(key, group as u64 + 1);
         Some(group)
     }
@@ -130,8 +145,7 @@ impl Table<'_> {
             (State::New, Some(group)) => {
                 self.append(self.new_list(), index);
                 self.append(self.new_list_of(group), index);
-                let word = self.group(group) + NEWS;
-                self.words[word] += 1;
+                self.set(group, NEWS, self.news(group) + 1);
                 self.change_rank(group);
             }
             (State::Idle, Some(group)) => self.append(self.idle_list_of(group), index),
@@ -148,8 +162,7 @@ impl Table<'_> {
             (State::New, Some(group)) => {
                 self.remove(self.new_list(), index);
                 self.remove(self.new_list_of(group), index);
-                let word = self.group(group) + NEWS;
-                self.words[word] = self.words[word].saturating_sub(1);
+                self.set(group, NEWS, self.news(group).saturating_sub(1));
                 self.change_rank(group);
             }
             (State::Idle, Some(group)) => self.remove(self.idle_list_of(group), index),
@@ -164,8 +177,7 @@ impl Table<'_> {
     /// Computes the rank of a group again, which differs by little from the one before. So the
     /// search for the greatest rank is short.
     fn change_rank(&mut self, group: usize) {
-        let at = self.group(group);
-        let before = to_usize(self.words[at + ITS_RANK]);
+        let before = self.get(group, ITS_RANK);
         let rank = match self.total(group) > FEW {
             true => self.news(group).min(self.capacity),
             false => 0,
@@ -176,7 +188,7 @@ impl Table<'_> {
         if before > 0 {
             self.remove(self.groups_of(before), group);
         }
-        self.words[at + ITS_RANK] = rank as u64;
+        self.set(group, ITS_RANK, rank);
         if rank > 0 {
             self.append(self.groups_of(rank), group);
         }
@@ -187,6 +199,13 @@ impl Table<'_> {
         self.words[MAX_RANK] = greatest as u64;
     }
 }
+
+// The counts of a group:
+const TOTAL: usize = 0;
+const NEWS: usize = 1;
+const ITS_RANK: usize = 2;
+const COUNT_MASK: usize = (1 << COUNT_BITS) - 1;
+const _: () = assert!(3 * COUNT_BITS <= 64);
 
 // What `clear_groups` resets.
 const _: () = assert!(LEAVING > FREE_GROUP && LEAVING_ENDS < NEW_ENDS && MAX_RANK > FREE_GROUP);

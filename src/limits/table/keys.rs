@@ -12,7 +12,6 @@ impl Table<'_> {
     }
 
     /// The number of keys.
-    #[cfg(test)]
     pub(in crate::limits) fn keys(&self) -> usize {
         to_usize(self.words[KEYS])
     }
@@ -67,7 +66,8 @@ impl Table<'_> {
     pub(super) fn make_room(&mut self) {
         let buckets = self.buckets();
         // A slot may bring three new keys.
-        if to_usize(self.words[KEYS] + 3) * 2 > buckets && buckets < buckets_max(self.capacity) {
+        let has_room = self.words.len() >= self.first_bucket() + buckets * 2 * BUCKET;
+        if to_usize(self.words[KEYS] + 3) * 2 > buckets && has_room {
             self.rehash(buckets * 2);
         }
     }

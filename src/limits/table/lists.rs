@@ -61,7 +61,6 @@ impl Table<'_> {
     }
 
     /// The one after `index`.
-    #[cfg(test)]
     pub(super) fn next(&self, list: List, index: usize) -> Option<usize> {
         self.pair(list.of(index)).1.checked_sub(1)
     }

@@ -10,4 +10,4 @@ mod words;
 
 pub(crate) use self::room::Admission;
 pub(super) use self::room::{Bounds, Leaver};
-pub(super) use self::words::{Index, Key, Origin, Owner, State, Table};
+pub(super) use self::words::{Index, Key, Origin, Owner, State, Table, When};

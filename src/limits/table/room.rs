@@ -6,7 +6,7 @@
 
 use super::groups::FEW;
 use super::words::{
-    BORN, GREATEST, Index, LEAVING, MAX_RANK, OWNER, Origin, Owner, STATE, State, Table, to_usize,
+    GREATEST, Index, LEAVING, MAX_RANK, Origin, Owner, STATE, State, Table, to_usize,
 };
 
 /// The most slots, and the most connections of an address; 0 is no limit.
@@ -44,7 +44,7 @@ impl Table<'_> {
         &mut self,
         owner: Owner,
         origin: Origin,
-        now: u64,
+        now: u32,
         bounds: Bounds,
     ) -> Option<(Index, Admission, Option<Leaver>)> {
         let index = self.take(owner, origin, now)?;
@@ -95,7 +95,6 @@ impl Table<'_> {
     }
 
     /// The sessions of a process that are asked to leave.
-    #[cfg(test)]
     pub(in crate::limits) fn leavers(&self, pid: u32) -> Vec<Index> {
         let list = self.leaving_list();
         let mut found = Vec::new();
@@ -115,11 +114,8 @@ impl Table<'_> {
     }
 
     /// Finds a session that leaves for a new connection of `group`.
-    fn find_leaver(&self, group: usize, now: u64, bounds: Bounds) -> Option<usize> {
-        let is_old = |index: usize| {
-            let born = self.words[self.slot(index) + BORN];
-            now.saturating_sub(born) >= SAFE_FOR
-        };
+    fn find_leaver(&self, group: usize, now: u32, bounds: Bounds) -> Option<usize> {
+        let is_old = |index: usize| now.saturating_sub(self.born(index)) >= SAFE_FOR;
         // The oldest without a user, of the group that has most of them. In its own group a
         // connection replaces only what is older than a login takes.
         let rank = to_usize(self.words[MAX_RANK]);
@@ -157,7 +153,7 @@ impl Table<'_> {
         let slot = self.slot(index);
         let worker = self.words[slot + STATE] >> 8 & 0xffff;
         Owner {
-            pid: u32::try_from(self.words[slot + OWNER]).unwrap_or_default(),
+            pid: self.pid(index),
             worker: u16::try_from(worker).unwrap_or_default(),
         }
     }
@@ -171,6 +167,6 @@ fn reserve(slots: usize) -> usize {
 /// With fewer slots, there is no reserve, and no session leaves for others.
 const FAIR_FROM: usize = 32;
 
-/// How long a connection without a user is safe, in milliseconds, if its group has few slots or
+/// How long a connection without a user is safe, in tenths of a second, if its group has few slots or
 /// the new one is of the same group.
-pub(super) const SAFE_FOR: u64 = 5000;
+pub(super) const SAFE_FOR: u32 = 50;

@@ -38,6 +38,16 @@ pub(in crate::limits) enum State {
     Leaving = 4,
 }
 
+/// When a state is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::limits) enum When {
+    Always,
+    /// Only if the session is asked to leave: it stays.
+    Leaving,
+    /// Only if it is not.
+    Staying,
+}
+
 /// The process that takes a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::limits) struct Owner {
@@ -63,13 +73,23 @@ impl<'a> Table<'a> {
     }
 
     pub(in crate::limits) fn new(words: &'a mut [u64], capacity: usize) -> Self {
-        debug_assert_eq!(words.len(), Self::words(capacity));
         debug_assert!(Index::try_from(capacity).is_ok());
-        Self { words, capacity }
+        let table = Self { words, capacity };
+        debug_assert!(table.words.len() >= table.first_bucket() + table.buckets() * BUCKET);
+        table
     }
 
-    /// Copies a table to one of zeros that has room for more slots.
-    pub(in crate::limits) fn copy_to(&self, to: &mut Table<'_>) {
+    /// How many words a table of `capacity` slots has at least, with these keys. It has room for
+    /// those of another slot.
+    pub(in crate::limits) fn words_for(capacity: usize, keys: usize) -> usize {
+        let buckets = ((keys + 3) * 2).next_power_of_two().max(BUCKETS_MIN);
+        let all = Self::words(capacity);
+        all - (buckets_max(capacity) - buckets.min(buckets_max(capacity))) * BUCKET
+    }
+
+    /// Copies a table to zeros that have room for more slots.
+    pub(in crate::limits) fn copy_to(&self, words: &mut [u64], capacity: usize) {
+        let mut to = Table { words, capacity };
         let parts = [
             (0, 0, HEADER),
             (HEADER, HEADER, self.used() * SLOT),
@@ -79,7 +99,8 @@ impl<'a> Table<'a> {
         for (from, at, size) in parts {
             to.words[at..at + size].copy_from_slice(&self.words[from..from + size]);
         }
-        to.rehash(self.buckets());
+        let fitting = (to.words.len() - to.first_bucket()) / BUCKET;
+        to.rehash(self.buckets().min(fitting));
     }
 
     /// The number of slots taken.
@@ -96,7 +117,7 @@ impl<'a> Table<'a> {
         &mut self,
         owner: Owner,
         origin: Origin,
-        born: u64,
+        born: u32,
     ) -> Option<Index> {
         self.make_room();
         let index = match to_usize(self.words[FREE]) {
@@ -112,12 +133,11 @@ impl<'a> Table<'a> {
             }
         };
         let slot = self.slot(index);
-        self.words[slot + OWNER] = owner.pid.into();
+        self.words[slot + OWNER] = u64::from(born) << 32 | u64::from(owner.pid);
         self.words[slot + IP] = origin.ip;
         self.words[slot + USER] = 0;
         self.words[slot + GROUP_KEY] = origin.group;
         self.words[slot + STATE] = u64::from(owner.worker) << 8;
-        self.words[slot + BORN] = born;
         self.words[TAKEN] += 1;
         self.raise(origin.ip);
         self.join_group(index);
@@ -126,8 +146,7 @@ impl<'a> Table<'a> {
 
     /// Gives a slot back if the process still has it.
     pub(in crate::limits) fn give_back(&mut self, index: Index, pid: u32) {
-        let word = self.slot(index as usize) + OWNER;
-        if self.words[word] == u64::from(pid) {
+        if self.pid(index as usize) == pid {
             self.clear(index as usize);
         }
     }
@@ -147,8 +166,7 @@ impl<'a> Table<'a> {
     pub(in crate::limits) fn forget(&mut self, pid: u32) -> usize {
         let before = self.taken();
         for index in 0..self.used() {
-            let word = self.slot(index) + OWNER;
-            if self.words[word] == u64::from(pid) {
+            if self.pid(index) == pid {
                 self.clear(index);
             }
         }
@@ -172,7 +190,7 @@ impl<'a> Table<'a> {
                 self.words[slot + NEXT] = self.words[FREE];
                 self.words[FREE] = index as u64 + 1;
             } else {
-                taken.push((self.words[slot + BORN], index));
+                taken.push((self.born(index), index));
             }
         }
         // The lists of sessions begin with the oldest.
@@ -196,6 +214,18 @@ impl<'a> Table<'a> {
         self.words[TAKEN] -= 1;
         self.lower(ip);
         self.lower(user);
+    }
+
+    /// The process that has a slot, or 0.
+    pub(super) fn pid(&self, index: usize) -> u32 {
+        let word = self.words[self.slot(index) + OWNER];
+        u32::try_from(word & u64::from(u32::MAX)).unwrap_or_default()
+    }
+
+    /// When a slot was taken.
+    pub(super) fn born(&self, index: usize) -> u32 {
+        let word = self.words[self.slot(index) + OWNER];
+        u32::try_from(word >> 32).unwrap_or_default()
     }
 
     /// The number of slots that were ever taken.
@@ -263,7 +293,7 @@ pub(super) const NEW_ENDS: usize = 11;
 pub(super) const HEADER: usize = 16;
 
 // The words of a slot:
-/// The process that has it, or 0.
+/// The process that has it in 32 bits, and when it was taken; 0: it is free.
 pub(super) const OWNER: usize = 0;
 /// The key of its address, or 0.
 pub(super) const IP: usize = 1;
@@ -276,29 +306,26 @@ pub(super) const GROUP_KEY: usize = 3;
 /// The state in 8 bits, the number of the worker in 16, and the group from bit 32 on, counted
 /// from 1.
 pub(super) const STATE: usize = 4;
-/// When it was taken, in milliseconds.
-pub(super) const BORN: usize = 5;
 /// The neighbours in the list of its state: of its group, or of the sessions that are to leave.
-pub(super) const LINKS: usize = 6;
+pub(super) const LINKS: usize = 5;
 /// The neighbours in the list of all sessions without a user.
-pub(super) const NEW_LINKS: usize = 7;
-pub(super) const SLOT: usize = 8;
+pub(super) const NEW_LINKS: usize = 6;
+pub(super) const SLOT: usize = 7;
 
 // The words of a group of addresses that has slots:
-pub(super) const GROUP_OF: usize = 0;
 /// In a group that was given back: the next one.
 pub(super) const NEXT_GROUP: usize = 0;
-/// The number of its slots.
-pub(super) const TOTAL: usize = 1;
-/// The number of its sessions without a user, and the ends of their list, the oldest first.
-pub(super) const NEWS: usize = 2;
-pub(super) const GROUP_NEW_ENDS: usize = 3;
+/// The number of its slots, that of its sessions without a user, and its rank: each has
+/// [`COUNT_BITS`].
+pub(super) const COUNTS: usize = 0;
+pub(super) const COUNT_BITS: usize = 21;
+/// The ends of the list of its sessions without a user, the oldest first.
+pub(super) const GROUP_NEW_ENDS: usize = 1;
 /// The ends of the list of its idle sessions, the longest idle first.
-pub(super) const IDLE_ENDS: usize = 4;
-/// Its rank, and the neighbours in the list of the groups of the same rank.
-pub(super) const ITS_RANK: usize = 5;
-pub(super) const RANK_LINKS: usize = 6;
-pub(super) const GROUP: usize = 7;
+pub(super) const IDLE_ENDS: usize = 2;
+/// The neighbours in the list of the groups of the same rank.
+pub(super) const RANK_LINKS: usize = 3;
+pub(super) const GROUP: usize = 4;
 
 /// A rank has one word: the ends of the list of its groups.
 pub(super) const RANK: usize = 1;
