@@ -173,26 +173,27 @@ fn five_thousand_connections() {
             let program = Program::start(FTPDLIB, Mode::Clear, &args);
             program.write("file", b"abc");
             let (stop, begun) = (AtomicBool::new(false), AtomicBool::new(false));
-            let mut times = thread::scope(|scope| {
+            let (mut times, made) = thread::scope(|scope| {
                 let crowd = scope.spawn(|| storm(program.address, attack, &begun, &stop));
                 wait_for("the crowd", || begun.load(SeqCst));
-                let result = std::panic::catch_unwind(|| {
-                    let visits = (0..50).map(|_| {
-                        let start = Instant::now();
-                        visit(&program, "127.0.0.10");
-                        start.elapsed()
-                    });
-                    visits.collect::<Vec<_>>()
+                let visits = (0..50).map(|_| {
+                    // In each second, the crowd does something else.
+                    thread::sleep(Duration::from_millis(170));
+                    let start = Instant::now();
+                    let visited = std::panic::catch_unwind(|| visit(&program, "127.0.0.10"));
+                    visited.map_or(Duration::MAX, |()| start.elapsed())
                 });
+                let times: Vec<_> = visits.collect();
                 stop.store(true, SeqCst);
-                let connected = crowd.join().unwrap();
-                println!("{model:?} {attack:?}: {connected} connections");
-                result.unwrap()
+                (times, crowd.join().unwrap())
             });
             times.sort_unstable();
-            let (median, most) = (times[25], times[49]);
             let late = times.iter().filter(|time| time.as_secs() >= 2).count();
-            println!("    50 clients: median {median:?}, at most {most:?}; {late} over 2 s");
+            let (median, most) = (times[25], times[49_usize.saturating_sub(late)]);
+            println!("{model:?} {attack:?}: {made} connections of the crowd");
+            println!(
+                "    50 clients: median {median:?}, at most {most:?}; {late} over 2 s or not served"
+            );
         }
     }
 }
