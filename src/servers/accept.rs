@@ -136,7 +136,7 @@ impl ServerChannel {
             let ip = canonical(peer.ip());
             let (slot, admission) = match config.admits(ip) {
                 true => state.admit(ip, descriptor, io.now()),
-                false => (state.slot(), Admission::Address),
+                false => (state.slot(ip), Admission::Address),
             };
             let connection = NewConnection {
                 stream,

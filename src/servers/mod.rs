@@ -4,6 +4,7 @@
 mod accept;
 mod constructors;
 mod in_memory;
+mod limits;
 mod listen;
 mod locks;
 mod masquerade;

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::{NamedTempFile, TempDir};
@@ -27,8 +26,8 @@ pub struct Program {
     log: Arc<Mutex<Vec<u8>>>,
     /// Whether nothing reads what it logs.
     is_unread: Arc<AtomicBool>,
-    /// Reads the log.
-    reader: Option<JoinHandle<()>>,
+    /// Whether the end of what it logs has been read.
+    is_read: Arc<AtomicBool>,
     /// Kept as long as the program may read it.
     certfile: Option<NamedTempFile>,
 }
@@ -70,9 +69,11 @@ impl Program {
             .spawn()
             .unwrap();
         let mut stderr = child.stderr.take().unwrap();
-        let mut program = Self::new(child, home);
+        let program = Self::new(child, home);
         let (lines, pauses) = (Arc::clone(&program.log), Arc::clone(&program.is_unread));
-        let reader = std::thread::spawn(move || {
+        let is_read = Arc::clone(&program.is_read);
+        is_read.store(false, SeqCst);
+        std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(size @ 1..) = stderr.read(&mut chunk) {
                 while pauses.load(SeqCst) {
@@ -80,8 +81,8 @@ impl Program {
                 }
                 lines.lock().unwrap().extend_from_slice(&chunk[..size]);
             }
+            is_read.store(true, SeqCst);
         });
-        program.reader = Some(reader);
         program.listening()
     }
 
@@ -114,7 +115,7 @@ impl Program {
             child,
             log: Arc::default(),
             is_unread: Arc::default(),
-            reader: None,
+            is_read: Arc::new(AtomicBool::new(true)),
             certfile: None,
         }
     }
@@ -230,9 +231,8 @@ impl Program {
             status.is_some()
         });
         wait_for("the end of all", || group_members(self.pid()) == 0);
-        let is_read = |reader: &JoinHandle<()>| reader.is_finished();
         wait_for("the end of the log", || {
-            self.is_unread.load(SeqCst) || self.reader.as_ref().is_none_or(is_read)
+            self.is_unread.load(SeqCst) || self.is_read.load(SeqCst)
         });
         status.unwrap()
     }

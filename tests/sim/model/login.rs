@@ -94,6 +94,27 @@ impl Judge<'_> {
             })
     }
 
+    /// What speaks against a 421 that ends the session; `None` if the text is none of these.
+    fn last_word(&self, text: &[u8]) -> Option<Option<&'static str>> {
+        let settings = &self.w.settings;
+        let now = self.now + SLACK;
+        let early = |since, limit: std::time::Duration| limit.is_zero() || now < since + limit;
+        match text {
+            b"Too many connections. This one is closed to make room for others." => {
+                Some((!self.makes_room()).then_some("there are few connections"))
+            }
+            b"Control connection timed out." => {
+                let is_early = early(self.s.last_active, settings.timeout);
+                Some(is_early.then_some("the control connection"))
+            }
+            b"Login timed out." => {
+                let is_early = early(self.s.nobody_since.0, settings.login_timeout);
+                Some((self.s.login.is_some() || is_early).then_some("the login"))
+            }
+            _ => None,
+        }
+    }
+
     /// Replies that come without a command: `None` if this is none of them.
     pub fn service(&mut self, r: &Reply) -> Option<Verdict> {
         if r.code != 421 {
@@ -105,27 +126,14 @@ impl Judge<'_> {
         let early = |since, limit: std::time::Duration| limit.is_zero() || now < since + limit;
         let wrong =
             |what: &str| Some(self.fault(FaultKind::Unasked, what, "no time-out yet", &r.shown()));
-        if text == b"Too many connections. This one is closed to make room for others." {
-            if !self.makes_room() {
-                return wrong("there are few connections");
+        let end = self.last_word(text);
+        match end {
+            Some(Some(what)) => return wrong(what),
+            Some(None) => {
+                self.s.stage = Stage::Leaving;
+                return Some(Ok(()));
             }
-            self.s.stage = Stage::Leaving;
-            return Some(Ok(()));
-        }
-        if text == b"Control connection timed out." {
-            if early(self.s.last_active, settings.timeout) {
-                return wrong("the control connection");
-            }
-            self.s.stage = Stage::Leaving;
-            return Some(Ok(()));
-        }
-        if text == b"Login timed out." {
-            let is_owed = self.s.login.is_none();
-            if !is_owed || early(self.s.nobody_since.0, settings.login_timeout) {
-                return wrong("the login");
-            }
-            self.s.stage = Stage::Leaving;
-            return Some(Ok(()));
+            None => {}
         }
         if text == b"Passive data channel timed out." {
             let since = self
