@@ -22,6 +22,7 @@ use ftpdlib::{
     FTPConfig, FTPHandler, FTPServer, FTPSession, MultiprocessFTPServer, ThreadedFTPServer,
 };
 use log::LevelFilter;
+use rustix::process::set_parent_process_death_signal;
 use testkit::{Client, Mode, Program, Way, begin, parse_227, signal, store, wait_for};
 
 fn main() -> ExitCode {
@@ -89,6 +90,10 @@ const TESTS: &[(&str, fn())] = &[
     (
         "the_end_waits_for_parked_sessions",
         the_end_waits_for_parked_sessions,
+    ),
+    (
+        "processes_notice_that_their_parent_is_gone",
+        processes_notice_that_their_parent_is_gone,
     ),
     (
         "silent_uploads_are_taken_over_from_elsewhere",
@@ -191,7 +196,7 @@ fn home() -> PathBuf {
 
 fn config() -> FTPConfig {
     let mut config = testkit::config(Mode::Clear, &home());
-    for name in ["XWAIT", "XWORK", "XPID"] {
+    for name in ["XWAIT", "XWORK", "XPID", "XDEAF"] {
         let command = ProtoCmd {
             perm: None,
             auth: true,
@@ -210,6 +215,11 @@ impl FTPHandler for Waiter {
         let arg = arg.to_text().into_owned();
         match cmd {
             "XPID" => s.respond(format!("250 {}", std::process::id())),
+            // As the kernel does when a process changes its credentials.
+            "XDEAF" => {
+                set_parent_process_death_signal(None).unwrap();
+                s.respond("250 Deaf.");
+            }
             // Both wait until the test lets go.
             "XWAIT" => {
                 wait_at(&arg);
@@ -523,6 +533,29 @@ fn the_end_waits_for_parked_sessions() {
         parked.expect_reply(421);
         parked.expect_eof();
         assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+    }
+}
+
+/// Also those to which the kernel sends no signal about it. Their jobs go on.
+fn processes_notice_that_their_parent_is_gone() {
+    for role in ["async workers=2", "processes"] {
+        let mut program = start(&format!("{role} drain_ms=600000"));
+        let mut idle = program.login();
+        idle.expect(250, "XDEAF");
+        let gate = Gate::new();
+        let mut parked = program.login();
+        parked.expect(250, "XDEAF");
+        let hold = gate.hold(&mut parked, "XWORK");
+        program.signal("KILL");
+        idle.expect_reply(421);
+        idle.expect_eof();
+        assert!(parked.is_silent());
+        drop(hold);
+        assert_eq!(parked.expect_reply(250), "250 Worked.");
+        parked.expect_reply(421);
+        parked.expect_eof();
+        // All of them.
+        program.wait();
     }
 }
 

@@ -34,8 +34,9 @@ pub enum Role {
 ///
 /// After SIGTERM or SIGINT the workers have 5 s to end, then they are killed. A second
 /// signal is passed on as SIGQUIT, because a terminal sends the first one to the workers,
-/// too. If the master is killed, its workers get SIGTERM (on Linux only). If the master is
-/// stuck, SIGALRM ends it.
+/// too. If the master is killed, its workers get SIGTERM (on Linux only, and not after they have
+/// changed their credentials; an [`FTPServer`](crate::FTPServer) notices it in any case). If the
+/// master is stuck, SIGALRM ends it.
 ///
 /// In a worker SIGTERM, SIGINT and SIGHUP have no effect until the worker handles them, as
 /// [`FTPServer::serve_forever`](crate::FTPServer::serve_forever) does.

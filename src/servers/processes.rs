@@ -170,6 +170,7 @@ impl Processes {
                 // The slots belong to the parent.
                 mem::forget(mem::take(&mut self.children));
                 // It has the sockets of its parent, so it must not outlive it.
+                sys::exit_with_parent();
                 let bound = sys::signal_at_death_of_parent(parent, SIGKILL);
                 if bound.is_ok() {
                     name.ask();

@@ -1,6 +1,8 @@
 //! The signals of a server that serves: SIGINT and SIGTERM end it, SIGHUP reads the
 //! certificates again, SIGCHLD reports that a child has ended. SIGHUP also comes when the terminal
-//! hangs up that the program was started on: then it may mean the same as SIGTERM.
+//! hangs up that the program was started on: then it may mean the same as SIGTERM. The death of the
+//! parent ends the server, too: the loop sees the end of a pipe, whatever became of the kernel's
+//! signal.
 //!
 //! The parent of a worker, or of the process of a connection, passes signals on. But a
 //! terminal sends a signal to all of its processes, and so do service managers, so such a
@@ -15,13 +17,14 @@ use std::sync::{Arc, OnceLock};
 
 use mio::Interest;
 use mio::net::UnixStream;
+use mio::unix::pipe::Receiver;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::log::TARGET;
 use crate::server_state::ServerState;
-use crate::sys::{LastResort, Terminal};
+use crate::sys::{self, LastResort, Terminal};
 
 /// The signals as a channel, which stops the loop at each signal that ends the server.
 pub(super) struct Signals {
@@ -29,6 +32,8 @@ pub(super) struct Signals {
     reload: UnixStream,
     /// Only wakes the loop up.
     child: UnixStream,
+    /// Is at its end when the parent has died.
+    parent: Option<Receiver>,
     last_resort: Arc<LastResort>,
     stopped: bool,
     state: Arc<ServerState>,
@@ -56,6 +61,10 @@ impl Signals {
             stop,
             reload,
             child,
+            parent: has_parent
+                .then(sys::end_of_parent)
+                .flatten()
+                .map(Receiver::from),
             last_resort: Arc::clone(last_resort),
             stopped: false,
             state: Arc::clone(state),
@@ -114,6 +123,11 @@ impl Channel for Signals {
                 log::error!(target: TARGET, "cannot watch for signals: {err}");
             }
         }
+        if let Some(parent) = &mut self.parent
+            && let Err(err) = io.register(parent, PARENT, Interest::READABLE)
+        {
+            log::error!(target: TARGET, "cannot watch for the death of the parent: {err}");
+        }
     }
 
     fn ready(&mut self, io: &mut Io<'_>, source: Source, _readiness: Readiness) {
@@ -127,6 +141,13 @@ impl Channel for Signals {
                 false => self.reload(),
             },
             CHILD => drop(any(&mut self.child)),
+            PARENT => {
+                self.last_resort.parent_has_died();
+                if !std::mem::replace(&mut self.stopped, true) || self.last_resort.at_once() {
+                    log::info!(target: TARGET, "the parent process has ended");
+                    io.stop();
+                }
+            }
             _ => {}
         }
     }
@@ -192,3 +213,4 @@ static EARLY: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 const STOP: Source = 0;
 const RELOAD: Source = 1;
 const CHILD: Source = 2;
+const PARENT: Source = 3;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use signal_hook::SigId;
 use signal_hook::low_level;
 
+use super::parent::no_signal_at_death_of_parent;
 use super::pid::Pid;
 use super::terminal::Terminal;
 
@@ -115,6 +116,20 @@ impl LastResort {
     /// Whether a signal has come that means "at once".
     pub(crate) fn at_once(&self) -> bool {
         self.state.at_once.load(SeqCst)
+    }
+
+    /// Called by a loop that has noticed the death of the parent. The kernel may send a signal
+    /// about the same; whichever comes first begins the end.
+    pub(crate) fn parent_has_died(&self) {
+        no_signal_at_death_of_parent();
+        // It counts as one signal, like that of the kernel, which may have come by now.
+        let _ = self.state.count.compare_exchange(0, 1, SeqCst, SeqCst);
+        let first = !self.state.received.swap(true, SeqCst);
+        if parent_was_forced() && !self.state.at_once.swap(true, SeqCst) {
+            set_timer(NOTICE_TIME);
+        } else if first {
+            set_timer(self.state.time_limit);
+        }
     }
 
     /// Called by a loop that has noticed [`at_once`](Self::at_once). Gives the loop

@@ -11,6 +11,7 @@ mod kernel;
 mod last_resort;
 mod lock;
 mod openat;
+mod parent;
 mod passwd;
 mod pid;
 mod ports;
@@ -32,11 +33,10 @@ pub(crate) use openat::{
     O_PATH, linkat, mkdirat, openat, openat_beneath, readlinkat, renameat, renameat_new, rmdirat,
     unlinkat,
 };
+pub(crate) use parent::{end_of_parent, exit_with_parent, signal_at_death_of_parent};
 pub(crate) use passwd::{group_name, user_name};
 pub(crate) use pid::{Pid, own_pid};
-pub(crate) use process::{
-    Fork, HeldSignals, ended_child, fork, kill, signal_at_death_of_parent, wait,
-};
+pub(crate) use process::{Fork, HeldSignals, ended_child, fork, kill, wait};
 pub(crate) use rlimit::{open_files, raise_open_files, survive_file_size_limit};
 pub(crate) use shared::{Held, SharedWords};
 pub(crate) use socket::{

@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::ptr;
 
 use super::last_resort;
+use super::parent;
 use super::pid::{Pid, own_pid};
 
 /// In which of the two processes [`fork`] has returned.
@@ -30,14 +31,16 @@ pub(crate) fn fork() -> io::Result<Fork> {
         ));
     }
     last_resort::before_fork()?;
-    let parent = own_pid();
+    parent::before_fork()?;
+    let own = own_pid();
     // SAFETY: there must be no other thread, whose locks and half-changed values the copy
     // would have for good. `threads` has just found none; where /proc is missing, this rests
     // on the callers, which must not have started any.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            last_resort::after_fork(parent);
+            last_resort::after_fork(own);
+            parent::after_fork();
             Ok(Fork::Child)
         }
         pid => Ok(Fork::Parent(pid)),
@@ -116,29 +119,4 @@ pub(crate) fn kill(child: Pid, signal: i32) {
     // SAFETY: kill(2) takes two numbers and no pointer. It fails only if the child has
     // ended, in which case the signal is not needed.
     unsafe { libc::kill(child, signal) };
-}
-
-/// Makes the kernel send `signal` to this process when its parent ends, for any reason.
-/// Only Linux can do that.
-///
-/// # Errors
-/// Those of prctl(2); or the parent, whose number is `parent`, has ended before this call.
-#[cfg(target_os = "linux")]
-pub(crate) fn signal_at_death_of_parent(parent: Pid, signal: i32) -> io::Result<()> {
-    // SAFETY: with this option prctl(2) takes a number and no pointer.
-    let set = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
-    if set == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: getppid(2) takes no argument and cannot fail.
-    if unsafe { libc::getppid() } != parent {
-        return Err(io::Error::other("the parent process has ended"));
-    }
-    Ok(())
-}
-
-/// Does nothing: this system does not signal the end of a parent.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn signal_at_death_of_parent(_parent: Pid, _signal: i32) -> io::Result<()> {
-    Ok(())
 }
