@@ -5,8 +5,8 @@
 //! is an error of one line, which is reported before the server listens.
 //!
 //! The files, from the bottom up: `error`, `flags`, `password`, `words` and `value`; `file`,
-//! `settings` and `self_signed`; `setting`, `table` and `accounts`; `sections`, `masquerade` and `tls`;
-//! `load`.
+//! `settings` and `self_signed`; `setting`, `table` and `accounts`; `sections`, `masquerade`,
+//! `tls` and `user`; `load`.
 
 pub(crate) mod accounts;
 mod error;
@@ -22,12 +22,14 @@ mod setting;
 mod settings;
 pub(crate) mod table;
 mod tls;
+mod user;
 mod value;
 mod words;
 
 pub(crate) use self::load::load;
 pub(crate) use self::masquerade::resolve as resolve_masquerade;
 pub(crate) use self::settings::{Concurrency, Share};
+pub(crate) use self::user::root_warning;
 
 #[cfg(test)]
 mod tests;

@@ -157,6 +157,7 @@
 //! | `sys` | the system calls that std lacks, and every `unsafe` block | why they are made |
 //! | `error` | the texts of errors: [`FSError`] and others | the reply codes before them |
 //! | [`log`](mod@log) | the form of a line of the log, and when it is written | what it says |
+//! | `run_as` | how a process becomes another user for good | when, and what it serves |
 //! | [`ioloop`] | sockets, deadlines, turns, channels, TLS records | FTP |
 //! | [`proto`] | commands, replies, addresses and listings, as bytes | sockets, files, users |
 //! | `limits` | how many sockets there are and may be, over all processes; a budget of memory | what they are for |
@@ -229,6 +230,7 @@ pub mod prefork;
 pub mod producers;
 pub mod proto;
 mod random;
+mod run_as;
 mod server_state;
 mod servers;
 #[allow(
@@ -249,6 +251,7 @@ pub use handlers::{
 /// The poll, for your own sockets on an [`IOLoop`](ioloop::IOLoop).
 pub use mio;
 pub use offload::PoolFull;
+pub use run_as::RunAs;
 /// The TLS library, for [`TlsConfig::ssl_context`].
 pub use rustls;
 pub use servers::{FTPServer, MultiprocessFTPServer, ThreadedFTPServer};

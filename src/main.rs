@@ -81,6 +81,8 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
         rustix::process::umask(Mode::from_raw_mode(mask));
     }
     config::resolve_masquerade(&mut settings).map_err(|err| err.to_string())?;
+    let root = config::root_warning(&settings).map(str::to_owned);
+    settings.warnings.extend(root);
     let (address, port) = (settings.address, settings.port);
     let tls = settings.handler.tls.as_ref();
     let implicit = tls.map(|tls| tls.implicit);
@@ -96,6 +98,9 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     }
     // A service reads its certificates again.
     server.set_ends_at_hang_up(flags.config.is_none());
+    if let Some(run_as) = settings.run_as {
+        server.set_run_as(run_as).map_err(|err| strerror(&err))?;
+    }
     server.set_drain_timeout(settings.drain_timeout);
     server.set_max_cons(settings.max_cons);
     server.set_max_cons_per_ip(settings.max_cons_per_ip);

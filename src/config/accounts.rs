@@ -68,6 +68,15 @@ impl Accounts {
         self.list.iter().any(|account| !account.password.is_empty())
     }
 
+    /// The name and the home of each account.
+    pub(super) fn homes(&self) -> Vec<(String, PathBuf)> {
+        let accounts = self.list.iter();
+        let homes = accounts.map(|account| (account.name.get_ref(), account.home.get_ref()));
+        homes
+            .map(|(name, home)| (name.clone(), home.clone()))
+            .collect()
+    }
+
     /// The line of the log about the accounts: `accounts: 3 (2 users, anonymous), from ftpd.toml`.
     pub(super) fn summary(&self, file: &Path) -> String {
         let is_user = |account: &&Account| account.section == "users";

@@ -15,6 +15,7 @@ use super::sections;
 use super::settings::{Concurrency, Settings, Share, Throttle};
 use super::table::SETTINGS;
 use super::tls;
+use super::user;
 use super::value::Value;
 
 /// Loads the file, applies the flags over it, and registers the accounts.
@@ -45,6 +46,7 @@ pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
                 )),
                 false => None,
             };
+            settings.homes = accounts.homes();
             authorizer = Some(accounts.register(&file)?);
         }
     }
@@ -58,6 +60,7 @@ pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     settings.handler.set_authorizer(authorizer);
     apply_throttle(&mut settings);
     tls::apply(&mut settings, flags)?;
+    user::apply(&mut settings)?;
     // The last error: a wrong line of the file is named first.
     no_accounts.map_or(Ok(settings), Err)
 }
@@ -146,6 +149,7 @@ fn share(settings: &mut Settings, flags: &Flags) -> Result<DummyAuthorizer, Conf
                 .to_owned(),
         );
     }
+    settings.homes = vec![(username.clone(), home.clone())];
     settings.share = Some(Share {
         username,
         directory: home,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ftpdlib::{FTPConfig, TlsConfig};
+use ftpdlib::{FTPConfig, RunAs, TlsConfig};
 
 use super::error::Origin;
 
@@ -36,10 +36,17 @@ pub(crate) struct Settings {
     pub(crate) umask: Option<u32>,
     /// How long transfers may continue after the server has been asked to end.
     pub(crate) drain_timeout: Duration,
+    /// The user to switch to, and the group if it is another one than that of the user.
+    pub(super) user: Option<String>,
+    pub(super) group: Option<String>,
+    /// The same, looked up.
+    pub(crate) run_as: Option<RunAs>,
     /// The configuration of the sessions.
     pub(crate) handler: FTPConfig,
     /// The directory that is shared, if the account comes from the command line.
     pub(crate) share: Option<Share>,
+    /// The accounts with their homes.
+    pub(super) homes: Vec<(String, PathBuf)>,
     /// Where the accounts come from and how many there are, as the log says it.
     pub(crate) accounts: String,
     /// What is not an error, but should be changed: a line for each.
@@ -118,8 +125,12 @@ impl Default for Settings {
             workers: None,
             umask: None,
             drain_timeout: Duration::from_secs(3),
+            user: None,
+            group: None,
+            run_as: None,
             handler: FTPConfig::default(),
             share: None,
+            homes: Vec::new(),
             accounts: String::new(),
             warnings: Vec::new(),
             masquerade_names: Vec::new(),

@@ -472,6 +472,21 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     Setting::new(
         "server",
+        "user",
+        "string or integer",
+        "the user to switch to for good when the sockets are bound, by name or number; only root \
+         can switch",
+        |s, v| v.name_or_number().map(|t| s.user = Some(t)),
+    ),
+    Setting::new(
+        "server",
+        "group",
+        "string or integer, that of `user`",
+        "the group to switch to; it requires `user`",
+        |s, v| v.name_or_number().map(|t| s.group = Some(t)),
+    ),
+    Setting::new(
+        "server",
         "drain_timeout",
         "time, 3",
         "how long transfers may continue after the signal that ends the server",

@@ -79,6 +79,18 @@ impl Value<'_> {
         }
     }
 
+    /// A name, or a number as the system gives it to users and groups.
+    pub(crate) fn name_or_number(&self) -> Result<String, ValueError> {
+        match self {
+            Self::Toml(DeValue::Integer(_)) => {
+                let number = self.integer::<u32>(0..=i64::from(u32::MAX) - 1);
+                number.map(|number| number.to_string())
+            }
+            Self::Text(_) | Self::Toml(DeValue::String(_)) => self.name(),
+            _ => Err(self.must_be("a name or a number").into()),
+        }
+    }
+
     /// A path. A relative path in the file refers to `base`.
     pub(crate) fn path(&self, base: &Path) -> Result<PathBuf, ValueError> {
         let path = self.name()?;

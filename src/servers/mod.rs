@@ -11,6 +11,7 @@ mod masquerade;
 mod model;
 mod processes;
 mod room;
+mod run_as;
 mod server;
 mod signals;
 mod spawners;

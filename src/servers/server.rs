@@ -23,6 +23,7 @@ use crate::ioloop::clock::Clock;
 use crate::ioloop::{IOLoop, Listener, StreamListener};
 use crate::log::TARGET;
 use crate::prefork::{self, Role};
+use crate::run_as::RunAs;
 use crate::server_state::ServerState;
 use crate::server_state::own_ports::Listening;
 use crate::sys::{self, Held, HeldSignals, LastResort, Terminal};
@@ -59,6 +60,8 @@ pub struct FTPServer {
     workers: Option<usize>,
     drain_timeout: Duration,
     ends_at_hang_up: bool,
+    /// The user to switch to.
+    pub(super) run_as: Option<RunAs>,
     /// Ends a process that is stuck, while the server serves.
     last_resort: Option<Arc<LastResort>>,
     status: u8,
@@ -100,6 +103,7 @@ impl FTPServer {
             workers: None,
             drain_timeout: DRAIN_TIMEOUT,
             ends_at_hang_up: true,
+            run_as: None,
             last_resort: None,
             status: 0,
         })
@@ -165,8 +169,9 @@ impl FTPServer {
     /// The start and the end are logged.
     ///
     /// # Errors
-    /// Errors of the system's poll, and those of
-    /// [`fork_processes`](prefork::fork_processes).
+    /// Errors of the system's poll, those of
+    /// [`fork_processes`](prefork::fork_processes), and those of the switch to another
+    /// [user](Self::set_run_as).
     pub fn serve_forever(&mut self) -> io::Result<()> {
         if self.ends_at_hang_up && signals::has_hung_up_early() {
             log::info!(target: TARGET, "received interrupt signal");
@@ -185,6 +190,7 @@ impl FTPServer {
                 .limits
                 .raise_open_files(1, self.model.descriptors());
             self.log_start("");
+            self.switch_user()?;
         }
         let (address, pid) = (self.address, process::id());
         let signals = self.handle_signals(prefork::is_worker())?;
@@ -220,8 +226,9 @@ impl FTPServer {
     /// `serve_forever(blocking=False)`. Returns the time until the next deadline.
     ///
     /// # Errors
-    /// Errors of the system's poll.
+    /// Errors of the system's poll, and of the switch to another [user](Self::set_run_as).
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        self.switch_user()?;
         self.open();
         let next = self.ioloop.turn(timeout)?;
         self.run_processes();
@@ -315,6 +322,7 @@ impl FTPServer {
             &self.state,
             self.ends_at_hang_up,
         );
+        self.switch_user()?;
         let end_timeout = self.drain_timeout.saturating_add(WORKER_EXTRA_TIME);
         let role = prefork::supervise(workers, MAX_RESTARTS, end_timeout, &mut listeners)?;
         if let Role::Worker(number) = role {

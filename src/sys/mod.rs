@@ -6,6 +6,7 @@
 
 mod attributes;
 mod call;
+mod credentials;
 mod dir;
 mod kernel;
 mod last_resort;
@@ -25,6 +26,10 @@ mod stderr;
 mod terminal;
 
 pub(crate) use attributes::{fchmod, free_space, fstat, fstatat, futime};
+pub(crate) use credentials::{
+    effective_group, effective_user, group_ids, groups, groups_of, set_effective_group,
+    set_effective_user, set_group, set_groups, set_user, user_ids,
+};
 pub(crate) use dir::{DirReader, LARGE_BUFFER};
 pub(crate) use kernel::{Pipe, pread, send_more, sendfile};
 pub(crate) use last_resort::{LastResort, wake_parent};
@@ -34,7 +39,7 @@ pub(crate) use openat::{
     unlinkat,
 };
 pub(crate) use parent::{end_of_parent, exit_with_parent, signal_at_death_of_parent};
-pub(crate) use passwd::{group_name, user_name};
+pub(crate) use passwd::{group_by_name, group_name, user_by_name, user_by_number, user_name};
 pub(crate) use pid::{Pid, own_pid};
 pub(crate) use process::{Fork, HeldSignals, ended_child, fork, kill, wait};
 pub(crate) use rlimit::{open_files, raise_open_files, survive_file_size_limit};

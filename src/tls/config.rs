@@ -1,7 +1,7 @@
 //! The settings of FTPS.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +105,16 @@ pub enum SessionReuse {
 }
 
 impl TlsConfig {
+    /// The files that these settings name: those that are read at the start, and again by
+    /// [`FTPServer::reload_tls`](crate::FTPServer::reload_tls).
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let own = [&self.certfile, &self.keyfile, &self.client_ca];
+        let more = self.certificates.iter();
+        let more = more.flat_map(|files| [Some(&files.certfile), files.keyfile.as_ref()]);
+        let all = own.into_iter().map(Option::as_ref).chain(more);
+        all.flatten().map(PathBuf::as_path)
+    }
+
     /// Settings with a certificate chain and its key, both in this file. If the key is in
     /// another file, set `keyfile`.
     pub fn new(certfile: impl Into<PathBuf>) -> Self {

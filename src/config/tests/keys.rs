@@ -168,10 +168,10 @@ keyfile = "c.key"
 #[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 56);
+    assert_eq!(keys.len(), 58);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 56);
+    assert_eq!(keys.len(), 58);
 }
 
 #[test]
