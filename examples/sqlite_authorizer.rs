@@ -93,14 +93,14 @@ impl Shared {
     fn log_in(&self, username: String, password: &str) -> Result<(), AuthenticationFailed> {
         let found = find(&lock(&self.database), &username).map_err(|err| {
             log::error!(target: "ftpdlib", "the database of users: {err}");
-            AuthenticationFailed::new("Nobody can log in for now.")
+            AuthenticationFailed::unavailable("Nobody can log in for now.")
         })?;
         let hash = found.as_ref().map_or(&self.nobody, |(hash, _)| hash);
         verify(password, hash)?;
         let (_, account) = found.ok_or_else(AuthenticationFailed::default)?;
         let account = account.check().map_err(|err| {
             log::error!(target: "ftpdlib", "the database of users: {username}: {err}");
-            AuthenticationFailed::new("Your account is not in order.")
+            AuthenticationFailed::unavailable("Your account is not in order.")
         })?;
         lock(&self.accounts).insert(username, account);
         Ok(())

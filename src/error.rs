@@ -111,20 +111,43 @@ impl Error for FilesystemError {}
 /// that a client cannot find out which users exist; `Anonymous access not allowed.` for
 /// `anonymous`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AuthenticationFailed(String);
+pub struct AuthenticationFailed {
+    text: String,
+    is_unavailable: bool,
+}
 
 impl AuthenticationFailed {
     /// Makes an error with a text. The reply is `530 ` and the text, whose first letter
     /// becomes a capital.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            is_unavailable: false,
+        }
+    }
+
+    /// Makes the error of an authorizer that could not decide: for example, its database does not
+    /// answer. The reply is as for [`new`](Self::new), but the login does not count as a failure
+    /// of the client: see [`GuardConfig`](crate::GuardConfig).
+    #[must_use]
+    pub fn unavailable(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            is_unavailable: true,
+        }
+    }
+
+    /// Whether the error was made by [`unavailable`](Self::unavailable).
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        self.is_unavailable
     }
 }
 
 impl fmt::Display for AuthenticationFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

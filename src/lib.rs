@@ -162,6 +162,7 @@
 //! | [`proto`] | commands, replies, addresses and listings, as bytes | sockets, files, users |
 //! | `limits` | how many sockets there are and may be, over all processes; a budget of memory | what they are for |
 //! | `uploads` | which uploads are in progress, over all processes | who may upload |
+//! | `guard` | which addresses fail to log in or connect too often, over all processes | sessions, replies |
 //! | `offload` | a pool of threads for slow jobs | sessions |
 //! | `tls` | certificates, tickets, the order of a handshake: [`TlsConfig`] | sockets, commands |
 //! | [`filesystems`] | files inside a user's home | sessions, replies, permissions |
@@ -221,6 +222,7 @@
 pub mod authorizers;
 mod error;
 pub mod filesystems;
+mod guard;
 pub mod handlers;
 pub mod ioloop;
 mod limits;
@@ -244,6 +246,7 @@ mod tls;
 mod uploads;
 
 pub use error::{AuthenticationFailed, AuthorizerError, FSError, FilesystemError, strerror};
+pub use guard::GuardConfig;
 pub use handlers::{
     ActiveDTPConfig, DTPConfig, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPSession,
     PassiveDTPConfig, ThrottledDTPHandler,
@@ -275,6 +278,7 @@ macro_rules! pages {
         /// [end]: crate::docs::program#how-the-server-ends
         /// [log-lines]: crate::docs::program#log
         /// [security]: crate::docs::program#security
+        /// [guessing]: crate::docs::program#guessed-passwords
         /// [configuration]: crate::docs::configuration
         /// [ftps]: crate::docs::ftps
         /// [commands]: crate::docs::commands

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use self::host_names::HostNames;
 use crate::filesystems::NameRules;
+use crate::guard::{Guard, GuardConfig};
 use crate::ioloop::clock::Clock;
 use crate::limits::{Admission, Budget, LISTINGS, Limits, Slot};
 use crate::offload::Pool;
@@ -26,6 +27,7 @@ pub(crate) struct ServerState {
     /// FTPS, if the server has it.
     pub(crate) tls: Option<Arc<TlsAcceptor>>,
     pub(crate) uploads: Arc<Uploads>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) pool: Pool,
     /// The memory of listings.
     pub(crate) listings: Arc<Budget>,
@@ -43,19 +45,33 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    pub(crate) fn new(backlog: i32, tls: Option<Arc<TlsAcceptor>>) -> Self {
+    pub(crate) fn new(backlog: i32, tls: Option<Arc<TlsAcceptor>>, guard: &GuardConfig) -> Self {
+        let guard = |_: &Random| Guard::new(guard);
         let start = Clock::SYSTEM.now();
-        Self::with(backlog, tls, Random::default(), start, Uploads::new())
+        Self::with(
+            backlog,
+            tls,
+            Random::default(),
+            start,
+            Uploads::new(),
+            guard,
+        )
     }
 
     /// The state of a server in memory, whose clock shows `now`: it shares nothing with other
     /// servers, its jobs wait to be run one by one, and its random numbers are those of `random`.
-    pub(crate) fn in_memory(tls: Option<Arc<TlsAcceptor>>, random: Random, now: Instant) -> Self {
+    pub(crate) fn in_memory(
+        tls: Option<Arc<TlsAcceptor>>,
+        random: Random,
+        now: Instant,
+        guard: &GuardConfig,
+    ) -> Self {
+        let guard = |random: &Random| Guard::of_one_process(guard, random, now);
         let uploads = Uploads::of_one_process(&random, now);
         Self {
             pool: Pool::by_hand(),
             listings: Budget::of_listings(),
-            ..Self::with(BACKLOG, tls, random, now, uploads)
+            ..Self::with(BACKLOG, tls, random, now, uploads, guard)
         }
     }
 
@@ -65,9 +81,11 @@ impl ServerState {
         random: Random,
         start: Instant,
         uploads: Uploads,
+        guard: impl FnOnce(&Random) -> Guard,
     ) -> Self {
         Self {
             limits: Arc::new(Limits::new(&random, start)),
+            guard: Arc::new(guard(&random)),
             tls,
             uploads: Arc::new(uploads),
             pool: Pool::OfProcess,

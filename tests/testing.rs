@@ -10,6 +10,8 @@ mod data;
 mod determinism;
 #[path = "testing/fences.rs"]
 mod fences;
+#[path = "testing/guard.rs"]
+mod guard;
 #[path = "testing/log.rs"]
 mod log;
 #[path = "testing/place.rs"]

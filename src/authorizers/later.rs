@@ -14,7 +14,7 @@ pub enum Verdict {
 }
 
 /// The right to answer a login later, from any thread. A value that is dropped without an
-/// answer refuses the login.
+/// answer refuses the login, which does not count as a failure of the client.
 pub struct LaterVerdict {
     /// `None` once it has answered.
     answers: Option<Box<dyn Answers>>,
@@ -56,7 +56,7 @@ impl LaterVerdict {
     ) -> Verdict {
         match self.answers.take() {
             Some(answers) => answers.offload(Box::new(work)),
-            None => Verdict::Now(Err(AuthenticationFailed::default())),
+            None => Verdict::Now(Err(AuthenticationFailed::unavailable(""))),
         }
     }
 
@@ -69,7 +69,7 @@ impl LaterVerdict {
 
 impl Drop for LaterVerdict {
     fn drop(&mut self) {
-        self.send(Err(AuthenticationFailed::default()));
+        self.send(Err(AuthenticationFailed::unavailable("")));
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::authorizers::{Authorizer, DummyAuthorizer};
 use crate::filesystems::{AbstractedFS, LocalFS};
+use crate::guard::GuardConfig;
 use crate::handlers::data::{DTPConfig, DTPHandler, StockDTPHandler};
 use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
@@ -113,6 +114,8 @@ pub struct FTPConfig {
     pub log_cmds_list: Vec<Cow<'static, str>>,
     /// How long the reply to a wrong password is held back. Default: 3 s.
     pub auth_failed_timeout: Duration,
+    /// What is done about addresses that fail to log in, or connect too often.
+    pub guard: GuardConfig,
     /// The authorizer, which decides about logins. Default: an empty [`DummyAuthorizer`], which
     /// refuses every login.
     pub authorizer: Arc<dyn Authorizer>,
@@ -208,6 +211,7 @@ impl Default for FTPConfig {
             log_prefix: "{remote_ip}:{remote_port}-[{username}]".to_owned(),
             log_cmds_list: LOGGED.map(Cow::Borrowed).to_vec(),
             auth_failed_timeout: Duration::from_secs(3),
+            guard: GuardConfig::default(),
             authorizer: Arc::new(DummyAuthorizer::new()),
             abstracted_fs: Arc::new(LocalFS::new()),
             proto_cmds: ProtoCmds::default(),

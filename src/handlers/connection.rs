@@ -300,10 +300,10 @@ impl<H: FTPHandler + 'static> Connection<H> {
             let last = s.now + CLOSE_WAIT;
             s.idle = Some(s.idle.map_or(last, |idle| idle.min(last)));
         }
-        // Keep watching a waiting session, so that a disconnect is noticed. But after a failed
-        // login the slot is held for the delay, so that a client cannot guess faster by
+        // Keep watching a waiting session, so that a disconnect is noticed. But while a
+        // login is delayed the slot is held, so that a client cannot guess faster by
         // reconnecting.
-        let listens = !s.login.is_refused() && !s.is_leaving();
+        let listens = !s.login.is_delayed() && !s.is_leaving();
         s.chat.watch(io, CONTROL, listens)?;
         match &mut s.data {
             DataState::None => Ok(()),

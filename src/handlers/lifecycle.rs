@@ -74,7 +74,7 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         }
     }
     if due(s.login.next_timeout()) {
-        login::end_refusal(h, s);
+        login::end_delay(h, s);
     }
     if due(s.upload_wait.as_ref().map(|wait| wait.next)) {
         transfer::retry_upload(h, s);

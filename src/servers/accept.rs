@@ -134,6 +134,9 @@ impl ServerChannel {
                 sys::control_options(socket, config.tcp_no_delay);
             }
             let ip = canonical(peer.ip());
+            if !state.guard.admits(ip, io.now()) {
+                return;
+            }
             let (slot, admission) = match config.admits(ip) {
                 true => state.admit(ip, descriptor, io.now()),
                 false => (state.slot(ip), Admission::Address),

@@ -36,7 +36,12 @@ where
     }
     let socket = network.serve(address)?;
     let address = socket.local_addr();
-    let state = Arc::new(ServerState::in_memory(tls, random, ioloop.now()));
+    let state = Arc::new(ServerState::in_memory(
+        tls,
+        random,
+        ioloop.now(),
+        &config.guard,
+    ));
     ioloop.add(ServerChannel {
         listener: Some(Listener::new(StreamListener::Memory(socket))),
         config: Arc::new(config),

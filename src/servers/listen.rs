@@ -164,6 +164,7 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
+    use crate::guard::GuardConfig;
 
     /// Control connections inherit the options of whichever socket accepts them.
     #[test]
@@ -172,7 +173,7 @@ mod tests {
             let first = bind_af_unspecified("127.0.0.1", 0, BACKLOG).unwrap();
             sys::control_options(&first, no_delay);
             let address = first.local_addr().unwrap();
-            let state = Arc::new(ServerState::new(BACKLOG, None));
+            let state = Arc::new(ServerState::new(BACKLOG, None, &GuardConfig::default()));
             let workers = WorkerListeners::new(first, address, 3, no_delay, &state, true);
             assert_eq!(workers.listeners.len(), 3);
             for listener in &workers.listeners {

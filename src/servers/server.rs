@@ -98,7 +98,7 @@ impl FTPServer {
             _listening: Listening::new(address),
             unopened: Some(Unopened { listener, sessions }),
             model,
-            state: Arc::new(ServerState::new(backlog, tls)),
+            state: Arc::new(ServerState::new(backlog, tls, &config.guard)),
             config: Arc::new(config),
             workers: None,
             drain_timeout: DRAIN_TIMEOUT,

@@ -66,7 +66,7 @@ impl<H: FTPHandler + 'static> Session<H> {
         if tls.is_some() {
             config.proto_cmds.insert_tls();
         }
-        let server = Arc::new(ServerState::new(BACKLOG, tls));
+        let server = Arc::new(ServerState::new(BACKLOG, tls, &config.guard));
         let mut control = None;
         let begin = |ioloop: &mut IOLoop, network: &Network| {
             let (client, stream) = network.pair(peer, local);

@@ -35,6 +35,8 @@ pub fn config(script: &Script, disk: &Disk, late: &Late) -> FTPConfig {
     }
     config.auth_failed_timeout = settings.auth_failed_timeout;
     config.max_login_attempts = settings.max_login_attempts;
+    // The model knows the delay of each session only.
+    config.guard.max_delay = Duration::ZERO;
     config.permit_foreign_addresses = settings.permit_foreign;
     config.permit_privileged_ports = settings.permit_privileged;
     config.upload_lock = settings.upload_lock;

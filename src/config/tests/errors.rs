@@ -102,6 +102,22 @@ const ERRORS: &[(&str, &str)] = &[
         "2: handler.use_sendfile: must be true or false, not an integer",
     ),
     (
+        "[guard]\nban_after = -1",
+        "2: guard.ban_after: must be between 0 and 2147483647 (got -1)",
+    ),
+    (
+        "[guard]\nmax_delay = 'long'",
+        "2: guard.max_delay: must be a number of seconds, not a string",
+    ),
+    (
+        "[guard]\nallow = '::1'",
+        "2: guard.allow: must be a list of networks, not a string",
+    ),
+    (
+        "[guard]\nallow = ['::1', '10.0.0.1/8']",
+        "2: guard.allow: '10.0.0.1/8' has bits after its prefix; write 10.0.0.0/8",
+    ),
+    (
         "[handler]\nmax_login_attempts = 0",
         "2: handler.max_login_attempts: must be between 1 and 2147483647 (got 0)",
     ),
@@ -214,7 +230,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "[logging]",
-        "1: logging: unknown section; there are anonymous, dtp, handler, server, tls, users",
+        "1: logging: unknown section; there are anonymous, dtp, guard, handler, server, tls, users",
     ),
     (
         "[[server]]",

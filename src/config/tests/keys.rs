@@ -166,12 +166,32 @@ keyfile = "c.key"
 }
 
 #[test]
+fn the_guard_has_its_section() {
+    let text = "[guard]\nmax_delay = 2.5\nforget_after = 60\nban_after = 10\nban_time = 5\n\
+                connections_per_minute = 30\nallow = ['10.0.0.0/8', '::1']\n\
+                [anonymous]\nhome = '.'\n";
+    let guard = load_from(directory(text).path(), &[])
+        .unwrap()
+        .handler
+        .guard;
+    assert_eq!(guard.max_delay, Duration::from_millis(2500));
+    assert_eq!(guard.forget_after, Duration::from_secs(60));
+    assert_eq!((guard.ban_after, guard.connections_per_minute), (10, 30));
+    assert_eq!(guard.ban_time, Duration::from_secs(5));
+    let shown: Vec<_> = guard.allow.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "::1/128"]);
+    let text = "[guard]\nallow = []\n[anonymous]\nhome = '.'\n";
+    let settings = load_from(directory(text).path(), &[]).unwrap();
+    assert!(settings.handler.guard.allow.is_empty());
+}
+
+#[test]
 fn every_setting_is_in_the_contract_once() {
     let mut keys: Vec<_> = SETTINGS.iter().map(|s| (s.section, s.key)).collect();
-    assert_eq!(keys.len(), 58);
+    assert_eq!(keys.len(), 64);
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 58);
+    assert_eq!(keys.len(), 64);
 }
 
 #[test]

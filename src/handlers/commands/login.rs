@@ -12,10 +12,11 @@ use log::Level;
 use crate::authorizers::{Answers, LaterVerdict, MSG_QUIT, Verdict, Work};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::FSState;
+use crate::guard::{Answer, Attempt};
 use crate::handlers::dispatchers;
 use crate::handlers::files;
 use crate::handlers::hooks::Hooks;
-use crate::handlers::session::{Asked, DataState, FTPSession, Leaving, Login, Refused};
+use crate::handlers::session::{Asked, DataState, FTPSession, Held, Leaving, Login, Refused};
 use crate::handlers::transfers;
 use crate::ioloop::{ChannelId, Remote};
 use crate::limits::SlotHolder;
@@ -142,17 +143,40 @@ pub fn pass<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
         s.respond(Reply::new(503, "Login with USER first."));
         return;
     }
+    let answer = s.server.guard.ask(s.remote_ip(), &s.username, s.now);
+    match answer {
+        Answer::At(until, attempt) if until > s.now => {
+            s.login = Login::Held(Box::new(Held {
+                until,
+                password: line.to_owned(),
+                attempt,
+            }));
+        }
+        Answer::At(_, attempt) => ask(h, s, line, attempt),
+        Answer::Refused => {
+            s.respond_w_warning(Reply::new(
+                421,
+                "Too many failed logins from your address. Try again later.",
+            ));
+            s.close_when_done();
+        }
+    }
+}
+
+/// Asks the authorizer.
+fn ask<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str, attempt: Attempt) {
     let number = s.server.next_number();
     let later = || LaterVerdict::new(Box::new(LoginAnswers::new(s, number)));
     let local = || s.local_addr();
     let client = s.client(&local);
     let authorizer = s.authorizer();
     match authorizer.authenticate(&s.username, line, &client, &later) {
-        Verdict::Now(result) => answer(h, s, line, result),
+        Verdict::Now(result) => answer(h, s, line, result, attempt),
         Verdict::Later => {
             s.login = Login::Asked(Box::new(Asked {
                 number,
                 password: line.to_owned(),
+                attempt,
             }));
         }
     }
@@ -168,7 +192,9 @@ pub(crate) fn answer_later<H: Hooks + ?Sized>(
     match mem::take(&mut s.login) {
         // The client has got its last reply.
         Login::Asked(asked) if asked.number == number && s.is_closing() => {}
-        Login::Asked(asked) if asked.number == number => answer(h, s, &asked.password, result),
+        Login::Asked(asked) if asked.number == number => {
+            answer(h, s, &asked.password, result, asked.attempt);
+        }
         other => s.login = other,
     }
 }
@@ -178,8 +204,18 @@ fn answer<H: Hooks + ?Sized>(
     s: &mut FTPSession,
     password: &str,
     result: Result<(), AuthenticationFailed>,
+    attempt: Attempt,
 ) {
-    let home = result.and_then(|()| s.authorizer().get_home_dir(&s.username));
+    let home = match result {
+        // What is wrong from here on is no fault of the client: a dropped attempt does not count.
+        Ok(()) => s.authorizer().get_home_dir(&s.username),
+        Err(err) => {
+            if !err.is_unavailable() {
+                attempt.failed(s.now);
+            }
+            return h.handle_auth_failed(s, &err, password);
+        }
+    };
     match home {
         Ok(_) if !s.count_user() => h.handle_max_cons_per_user(s),
         Ok(home) => {
@@ -187,7 +223,10 @@ fn answer<H: Hooks + ?Sized>(
             h.handle_auth_success(s, &home, password, &msg_login);
             // An override may have refused the login after all.
             match s.authenticated() {
-                true => transfers::hand_over(h, s),
+                true => {
+                    attempt.succeeded(s.now);
+                    transfers::hand_over(h, s);
+                }
                 false => s.uncount_user(),
             }
             s.tell_tls_user();
@@ -241,18 +280,25 @@ pub fn handle_auth_failed(s: &mut FTPSession, err: &AuthenticationFailed, passwo
         _ if s.username == "anonymous" => "Anonymous access not allowed.".to_owned(),
         _ => "Authentication failed.".to_owned(),
     };
+    let delay = s.server.guard.delay(s.remote_ip());
     s.login = Login::Refused(Box::new(Refused {
-        until: after(s.now, s.auth_failed_timeout()),
+        until: after(s.now, s.auth_failed_timeout().max(delay)),
         username: mem::take(&mut s.username),
         password: password.to_owned(),
         text,
     }));
 }
 
-/// Replies to a refused login whose reply was held back.
-pub(crate) fn end_refusal<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
-    if s.is_closing() {
+/// The delay of a login is over: asks the authorizer, or replies to a refused login.
+pub(crate) fn end_delay<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    let is_closing = s.is_closing();
+    match mem::take(&mut s.login) {
         // No reply follows a 421.
+        Login::Held(_) if is_closing => return,
+        Login::Held(held) => return ask(h, s, &held.password, held.attempt),
+        other => s.login = other,
+    }
+    if is_closing {
         return drop_refusal(h, s);
     }
     let Some(refused) = take_refused(s) else {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::filesystems::FSState;
+use crate::guard::Attempt;
 use crate::limits::Slot;
 
 /// How far the login has come.
@@ -10,6 +11,9 @@ use crate::limits::Slot;
 pub(crate) enum Login {
     #[default]
     No,
+    /// The address has failed to log in before: the authorizer is asked later. Until then the
+    /// session reads no command.
+    Held(Box<Held>),
     /// The authorizer answers later. Until then the session reads no command.
     Asked(Box<Asked>),
     /// The login is refused. The reply is held back, and the session reads no command.
@@ -33,12 +37,20 @@ pub(crate) struct Owner {
     pub(super) slot: Slot,
 }
 
+/// A login that waits until the authorizer may be asked.
+pub(crate) struct Held {
+    pub(crate) until: Instant,
+    pub(crate) password: String,
+    pub(crate) attempt: Attempt,
+}
+
 /// A question to the authorizer.
 pub(crate) struct Asked {
     /// The number of the question, so that the answer to another one is not taken for its
     /// answer.
     pub(crate) number: u64,
     pub(crate) password: String,
+    pub(crate) attempt: Attempt,
 }
 
 /// A refusal whose reply is held back.
@@ -56,7 +68,7 @@ impl Login {
 
     /// Whether commands must wait for the login.
     pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self, Self::Asked(_) | Self::Refused(_))
+        matches!(self, Self::Held(_) | Self::Asked(_) | Self::Refused(_))
     }
 
     /// Whether the authorizer has been asked and has not answered.
@@ -64,14 +76,15 @@ impl Login {
         matches!(self, Self::Asked(_))
     }
 
-    /// Whether a reply is held back.
-    pub(crate) fn is_refused(&self) -> bool {
-        matches!(self, Self::Refused(_))
+    /// Whether the login is delayed, before or after the decision.
+    pub(crate) fn is_delayed(&self) -> bool {
+        matches!(self, Self::Held(_) | Self::Refused(_))
     }
 
-    /// When the reply that is held back is due.
+    /// When the delay is over.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self {
+            Self::Held(held) => Some(held.until),
             Self::Refused(refused) => Some(refused.until),
             _ => None,
         }

@@ -15,7 +15,7 @@ mod state;
 mod timers;
 
 pub(crate) use self::gone::GONE_SILENCE;
-pub(crate) use self::login::{Asked, Login, Refused};
+pub(crate) use self::login::{Asked, Held, Login, Refused};
 pub(crate) use self::offload::JobDone;
 pub(crate) use self::stage::{
     ActiveDTP, ControlTls, DataState, Leaving, PassiveDTP, Pending, UploadWait,
