@@ -27,12 +27,13 @@ impl FTPServer {
     /// The user cannot read one of these files, or the system refuses the switch. The text names
     /// the file and the user.
     pub fn set_run_as(&mut self, run_as: RunAs) -> io::Result<()> {
+        // First of all: a caller that ignores the error must not serve as root.
+        let run_as = &*self.run_as.insert(run_as);
         run_as.try_as(|| ())?;
         if let Some(tls) = &self.state.tls {
             let mut files = tls.config.files();
             files.try_for_each(|file| run_as.check_readable(file))?;
         }
-        self.run_as = Some(run_as);
         Ok(())
     }
 
