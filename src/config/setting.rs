@@ -172,7 +172,6 @@ pub(super) fn set_handshake_timeout(
     settings: &mut Settings,
     value: &Value<'_>,
 ) -> Result<(), ValueError> {
-    let time = value.timeout()?.ok_or("must be greater than 0")?;
-    settings.tls.config.handshake_timeout = time;
+    settings.tls.config.handshake_timeout = value.time_above_0()?;
     Ok(())
 }

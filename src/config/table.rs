@@ -457,8 +457,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "guard",
         "forget_after",
         "time, 900",
-        "failed logins are forgotten after this time without another one",
-        |s, v| v.time().map(|t| s.handler.guard.forget_after = t),
+        "failed logins are forgotten after this time without another one; it must be greater than 0",
+        |s, v| v.time_above_0().map(|t| s.handler.guard.forget_after = t),
     ),
     Setting::new(
         "guard",
@@ -472,8 +472,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "guard",
         "ban_time",
         "time, 600",
-        "how long an address is banned",
-        |s, v| v.time().map(|t| s.handler.guard.ban_time = t),
+        "how long an address is banned; it must be greater than 0",
+        |s, v| v.time_above_0().map(|t| s.handler.guard.ban_time = t),
     ),
     Setting::new(
         "guard",

@@ -177,6 +177,12 @@ impl Value<'_> {
         Ok((!time.is_zero()).then_some(time))
     }
 
+    /// A number of seconds that must not be 0.
+    pub(crate) fn time_above_0(&self) -> Result<Duration, ValueError> {
+        let time = self.timeout()?;
+        time.ok_or_else(|| "must be greater than 0".into())
+    }
+
     /// Ports: `"60000-60100"`, or a list of integers in the file.
     pub(crate) fn ports(&self) -> Result<Vec<u16>, ValueError> {
         let list = match self {

@@ -106,6 +106,14 @@ const ERRORS: &[(&str, &str)] = &[
         "2: guard.ban_after: must be between 0 and 2147483647 (got -1)",
     ),
     (
+        "[guard]\nban_time = 0",
+        "2: guard.ban_time: must be greater than 0",
+    ),
+    (
+        "[guard]\nforget_after = 0.0",
+        "2: guard.forget_after: must be greater than 0",
+    ),
+    (
         "[guard]\nmax_delay = 'long'",
         "2: guard.max_delay: must be a number of seconds, not a string",
     ),
