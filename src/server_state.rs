@@ -141,6 +141,7 @@ impl ServerState {
         let locks = [
             self.limits.look_at_lock(now),
             self.uploads.look_at_lock(now),
+            self.guard.look_at_lock(now),
             tls.map_or(Held::Free, |tls| tls.look_at_lock(now)),
             self.host_names.look_at_locks(now),
         ];

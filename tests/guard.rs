@@ -65,9 +65,10 @@ fn connections_are_counted_over_all_processes() {
         for _ in 0..8 {
             program.client().expect_eof();
         }
-        let log = program.log();
         let line = "guard: 127.0.0.1 has made more than 4 connections in a minute: further ones \
                     are closed\n";
+        program.expect_log(line);
+        let log = program.log();
         assert_eq!(log.matches(line).count(), 1, "{log}");
         for mut client in clients {
             client.expect(200, "NOOP");
@@ -82,9 +83,10 @@ fn the_first_delay_tells_how_to_ban() {
     for _ in 0..6 {
         fail(&mut program.connect(), "joe");
     }
-    let log = program.log();
     let line = "guard: 127.0.0.1 has 3 failed logins: its logins are delayed, by up to 0.02 s; \
                 ban_after in [guard] would ban it\n";
+    program.expect_log(line);
+    let log = program.log();
     assert_eq!(log.matches(line).count(), 1, "{log}");
     assert_eq!(log.matches("guard: ").count(), 1, "{log}");
 }

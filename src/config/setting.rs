@@ -175,3 +175,5 @@ pub(super) fn set_handshake_timeout(
     settings.tls.config.handshake_timeout = value.time_above_0()?;
     Ok(())
 }
+
+pub(super) const MAX_COUNT: i64 = i32::MAX as i64;

@@ -9,10 +9,11 @@ use super::flags::{
     PORT, PRIVILEGED, RANGE, SELF_SIGNED, SESSION_REUSE, TIMEOUT, WORKERS,
 };
 use super::setting::{
-    Setting, names, networks, set_client_auth, set_concurrency, set_encoding,
-    set_handshake_timeout, set_min_version, set_passive_ports, set_session_reuse, set_umask,
+    MAX_COUNT, Setting, names, networks, set_client_auth, set_concurrency, set_encoding,
+    set_handshake_timeout, set_min_version, set_passive_ports, set_session_reuse,
     set_unicode_errors,
 };
+use super::{guard, process};
 
 /// All settings, in the order of the help.
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -445,51 +446,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         },
     )
     .flag(MAX_LOGIN_ATTEMPTS),
-    Setting::new(
-        "guard",
-        "max_delay",
-        "time, 15",
-        "how long logins from an address are delayed at most; the delay begins with 1 s after three \
-         failed logins, and doubles with each; 0 means no delays",
-        |s, v| v.time().map(|t| s.handler.guard.max_delay = t),
-    ),
-    Setting::new(
-        "guard",
-        "forget_after",
-        "time, 900",
-        "failed logins are forgotten after this time without another one; it must be greater than 0",
-        |s, v| v.time_above_0().map(|t| s.handler.guard.forget_after = t),
-    ),
-    Setting::new(
-        "guard",
-        "ban_after",
-        "integer, 0",
-        "the number of failed logins after which an address is banned: its connections are closed; \
-         0 means never",
-        |s, v| v.integer(0..=MAX_COUNT).map(|n| s.handler.guard.ban_after = n),
-    ),
-    Setting::new(
-        "guard",
-        "ban_time",
-        "time, 600",
-        "how long an address is banned; it must be greater than 0",
-        |s, v| v.time_above_0().map(|t| s.handler.guard.ban_time = t),
-    ),
-    Setting::new(
-        "guard",
-        "connections_per_minute",
-        "integer, 0",
-        "how many connections an address may make in a minute; further ones are closed; 0 means no \
-         limit",
-        |s, v| v.integer(0..=MAX_COUNT).map(|n| s.handler.guard.connections_per_minute = n),
-    ),
-    Setting::new(
-        "guard",
-        "allow",
-        "list of strings, `[\"127.0.0.0/8\", \"::1\"]`",
-        "the networks of which nothing is counted",
-        |s, v| networks(v).map(|networks| s.handler.guard.allow = networks),
-    ),
+    guard::MAX_DELAY,
+    guard::FORGET_AFTER,
+    guard::BAN_AFTER,
+    guard::BAN_TIME,
+    guard::CONNECTIONS_PER_MINUTE,
+    guard::ALLOW,
     Setting::new(
         "server",
         "concurrency",
@@ -507,29 +469,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
         |s, v| v.integer(0..=MAX_WORKERS).map(|n| s.workers = Some(n)),
     )
     .flag(WORKERS),
-    Setting::new(
-        "server",
-        "umask",
-        "string, inherited",
-        "the permissions that new files and directories do not get, in octal, such as `\"027\"`; for \
-         the whole process",
-        set_umask,
-    ),
-    Setting::new(
-        "server",
-        "user",
-        "string or integer",
-        "the user to switch to for good when the sockets are bound, by name or number; only root \
-         can switch",
-        |s, v| v.name_or_number().map(|t| s.user = Some(t)),
-    ),
-    Setting::new(
-        "server",
-        "group",
-        "string or integer, that of `user`",
-        "the group to switch to; it requires `user`",
-        |s, v| v.name_or_number().map(|t| s.group = Some(t)),
-    ),
+    process::UMASK,
+    process::USER,
+    process::GROUP,
     Setting::new(
         "server",
         "drain_timeout",
@@ -542,5 +484,4 @@ pub(crate) const SETTINGS: &[Setting] = &[
 
 /// 16 MiB: a larger buffer does not make a transfer faster.
 const MAX_BUFFER: i64 = 16 << 20;
-const MAX_COUNT: i64 = i32::MAX as i64;
 const MAX_WORKERS: i64 = 1024;

@@ -10,7 +10,7 @@ use super::table::{OWN_WORDS, Table, WORDS};
 use crate::ioloop::clock::Clock;
 use crate::log::TARGET;
 use crate::random::{Keys, Random};
-use crate::sys::SharedWords;
+use crate::sys::{self, SharedWords};
 
 /// Watches the addresses of clients.
 pub(crate) struct Guard {
@@ -163,6 +163,14 @@ impl Guard {
     /// A time, in milliseconds since the start; never 0.
     fn time(&self, now: Instant) -> u64 {
         millis(now.saturating_duration_since(self.start)).saturating_add(1)
+    }
+
+    /// Whether another process holds the lock for too long.
+    pub(crate) fn look_at_lock(&self, now: Instant) -> sys::Held {
+        match &self.words {
+            Words::Shared(words) => words.look(now),
+            Words::Own(_) | Words::None => sys::Held::Free,
+        }
     }
 
     /// Works on the locked table. `None`: another process holds the lock for too long.
