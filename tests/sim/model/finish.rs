@@ -253,6 +253,10 @@ impl Judge<'_> {
         if transfer.loose {
             return;
         }
+        if matches!(transfer.port, Some((false, _))) {
+            // The server had made the connection before another one was asked for: it has begun.
+            return self.relax();
+        }
         let tree = &mut self.w.homes[transfer.home].tree;
         if !upload.made {
             if let Some(node) = tree.find_id(upload.id).and_then(|at| tree.get_mut(&at)) {

@@ -585,10 +585,11 @@ impl Judge<'_> {
 
     /// Whether the time to read the replies is over, of a session that was idle for too long.
     fn has_not_read(&self) -> bool {
-        let timeout = self.w.settings.timeout;
+        let limits = [self.w.settings.timeout, self.w.settings.data_timeout];
+        let timeout = limits.into_iter().filter(|limit| !limit.is_zero()).min();
         // It does not read commands while its replies are not read.
         let last = self.s.queue.front().map_or(self.s.last_active, |c| c.sent);
-        !timeout.is_zero() && self.now + SLACK >= last + timeout + CLOSING
+        timeout.is_some_and(|timeout| self.now + SLACK >= last + timeout + CLOSING)
     }
 
     /// Whether the client has sent commands after QUIT. They may reset the connection, and then it
