@@ -290,6 +290,7 @@ macro_rules! pages {
         /// [tls-names]: crate::porting#pyftpdlibhandlerstls_ftphandler
         /// [contributing]: crate::docs::contributing
         /// [testing]: crate::docs::testing
+        /// [threats]: crate::docs::security
         /// [architecture]: crate::architecture
         /// [glossary]: crate::architecture#glossary
         /// [differences]: crate::architecture#where-ftpdlib-differs-from-pyftpdlib-on-purpose
@@ -318,6 +319,7 @@ pub mod docs {
         commands: "../docs/COMMANDS.md";
         contributing: "../CONTRIBUTING.md";
         testing: "../docs/TESTING.md";
+        security: "../docs/SECURITY.md";
         // What it shows is quoted from the examples: parts, which do not compile alone.
         #[cfg(not(doctest))]
         recipes: "../docs/RECIPES.md";

@@ -22,6 +22,37 @@ fn the_readme_is_short() {
     );
 }
 
+/// Each row of the tables of threats names tests that exist.
+#[test]
+fn the_tests_of_threats_exist() {
+    let mut sources = String::new();
+    for directory in ["src", "tests"] {
+        read_sources(Path::new(directory), &mut sources);
+    }
+    let security = text(Path::new("docs/SECURITY.md"));
+    let mut seen = 0;
+    for row in security.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+        let tests = cells.last().unwrap().split('`').skip(1).step_by(2);
+        for test in tests {
+            assert!(sources.contains(&format!("fn {test}(")), "no test {test}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "{seen}");
+}
+
+fn read_sources(directory: &Path, sources: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&text(&path));
+        }
+    }
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     let documents = documents();
