@@ -151,7 +151,7 @@ impl Client {
         Ok((code, line))
     }
 
-    fn send(&mut self, command: &str) -> io::Result<()> {
+    pub(crate) fn send(&mut self, command: &str) -> io::Result<()> {
         self.wire
             .get_mut()
             .write_all(format!("{command}\r\n").as_bytes())
