@@ -215,7 +215,7 @@ fn swap_at_each_moment(server: &Server, after: &AtomicUsize) {
             let is_swapped = after.swap(0, SeqCst) == 0 && moment > 0;
             assert_tells_nothing(&told, &format!("{commands:?} {moment}"));
             assert_eq!(vault(home), before, "{commands:?} {moment}");
-            // Who asks once only has asked before the operation.
+            // A session that asks once only has asked before the operation.
             assert!(
                 is_swapped || moment != 2,
                 "{commands:?} is not asked about again"
@@ -233,7 +233,7 @@ fn what_was_checked_is_what_is_used() {
     swap_at_each_moment(&server, &after);
 }
 
-/// A file system of one's own that opens files with the stock body, or looks where they are by
+/// A file system of a user that opens files with the stock body, or looks where they are by
 /// itself.
 struct Own {
     looks: bool,
@@ -295,7 +295,8 @@ fn rnto_does_not_rename_what_another_session_puts_there() {
         one.expect(550, "RNTO stolen");
         assert!(!server.path("stolen").exists());
         assert!(server.path("vault/secret").exists());
-        // It is found again where it was. Who has named a protected file must name another.
+        // It is found again where it was. A client that has named a protected file must name
+        // another.
         two.expect(350, "RNFR x/y");
         two.expect(250, format!("RNTO {from}"));
         two.expect(350, "RNFR x/old");

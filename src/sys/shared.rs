@@ -35,7 +35,7 @@ pub(crate) struct SharedWords {
     seen: Mutex<Option<(u64, Instant)>>,
 }
 
-/// Who holds a lock, as far as the parent of the processes that use it has to know.
+/// Which process holds a lock, as far as the parent of the processes that use it has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
     /// Nobody.

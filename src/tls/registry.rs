@@ -90,7 +90,7 @@ impl Registry {
             .is_some()
     }
 
-    /// Who holds the lock.
+    /// Which process holds the lock.
     pub(super) fn look(&self, now: Instant) -> Held {
         self.words.look(now)
     }

@@ -1,4 +1,4 @@
-//! Who may have the last slots, and which session leaves for a new connection.
+//! Which client may have the last slots, and which session leaves for a new connection.
 //!
 //! From [`FAIR_FROM`] slots on, the last eighth is for the sockets of sessions: data connections
 //! and their listeners. A connection that would get one of them is admitted only if a session of
