@@ -14,12 +14,16 @@ mod fences;
 mod guard;
 #[path = "testing/log.rs"]
 mod log;
+#[path = "testing/login_timeout.rs"]
+mod login_timeout;
 #[path = "testing/place.rs"]
 mod place;
 #[path = "testing/replies.rs"]
 mod replies;
 #[path = "testing/server.rs"]
 mod server;
+#[path = "testing/sizes.rs"]
+mod sizes;
 #[path = "testing/uploads.rs"]
 mod uploads;
 
@@ -29,7 +33,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Perm, Verdict};
+use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perm, Verdict};
 use ftpdlib::filesystems::local;
 use ftpdlib::testing::Session;
 use place::{Reporter, place, reply};
@@ -139,34 +143,14 @@ fn work_off_the_loop() {
     assert_eq!(reply(&mut session), "215 UNIX Type: L8");
 }
 
-/// Decides about a login in another thread.
-struct Later(DummyAuthorizer);
-
-impl Authorizer for Later {
-    fn inner(&self) -> &dyn Authorizer {
-        &self.0
-    }
-
-    fn authenticate(
-        &self,
-        _username: &str,
-        _password: &str,
-        _client: &authorizers::Client<'_>,
-        later: &dyn Fn() -> LaterVerdict,
-    ) -> Verdict {
-        let verdict = later();
-        thread::spawn(move || verdict.answer(Ok(())));
-        Verdict::Later
-    }
-}
-
 #[test]
 fn an_authorizer_that_answers_later() {
     let mut place = place();
-    let mut authorizer = DummyAuthorizer::new();
-    let added = authorizer.add_user("user", "12345", place.home.path(), "elr");
-    added.unwrap();
-    place.config.set_authorizer(Later(authorizer));
+    place.decide(|_, later| {
+        let verdict = later();
+        thread::spawn(move || verdict.answer(Ok(())));
+        Verdict::Later
+    });
     assert_eq!(place.login().command("PWD").code(), 257);
 }
 

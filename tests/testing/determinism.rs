@@ -4,10 +4,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::testing::Server;
-use ftpdlib::{FSError, FTPHandler, FTPSession};
+use ftpdlib::{AuthenticationFailed, FSError, FTPHandler, FTPSession};
 
 use super::place::place;
 use super::server::{Client, at, port, read, server};
@@ -231,39 +230,16 @@ impl FTPHandler for Flooding {
     }
 }
 
-/// Decides about logins on the pool.
-struct Later(DummyAuthorizer);
-
-impl Authorizer for Later {
-    fn inner(&self) -> &dyn Authorizer {
-        &self.0
-    }
-
-    fn authenticate(
-        &self,
-        _username: &str,
-        password: &str,
-        _client: &authorizers::Client<'_>,
-        later: &dyn Fn() -> LaterVerdict,
-    ) -> Verdict {
-        let is_right = password == "12345";
-        later().offload(move || {
-            if is_right {
-                Ok(())
-            } else {
-                Err(Default::default())
-            }
-        })
-    }
-}
-
 #[test]
 fn logins_that_are_answered_later() {
     let mut place = place();
-    let mut authorizer = DummyAuthorizer::new();
-    let added = authorizer.add_user("user", "12345", place.home.path(), "elr");
-    added.unwrap();
-    place.config.set_authorizer(Later(authorizer));
+    place.decide(|password, later| {
+        let is_right = password == "12345";
+        later().offload(move || match is_right {
+            true => Ok(()),
+            false => Err(AuthenticationFailed::default()),
+        })
+    });
     let server = server(place.config, 1);
     let clients = ["12345", "guess"].map(|password| {
         let client = Client::new(&server, "10.0.0.2");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
+use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, Verdict};
 use ftpdlib::testing::Server;
 use ftpdlib::{AuthenticationFailed, FTPConfig};
 
@@ -209,40 +209,12 @@ fn a_banned_address_gets_no_session() {
 }
 
 /// What goes wrong in the server.
+#[derive(Clone, Copy)]
 enum Broken {
     Unavailable,
     Forgotten,
     Homeless,
     Panics,
-}
-
-struct OutOfOrder(DummyAuthorizer, Broken);
-
-impl Authorizer for OutOfOrder {
-    fn inner(&self) -> &dyn Authorizer {
-        &self.0
-    }
-
-    fn authenticate(
-        &self,
-        _username: &str,
-        _password: &str,
-        _client: &authorizers::Client<'_>,
-        later: &dyn Fn() -> LaterVerdict,
-    ) -> Verdict {
-        match self.1 {
-            Broken::Unavailable => {
-                Verdict::Now(Err(AuthenticationFailed::unavailable("out of order")))
-            }
-            Broken::Forgotten => {
-                drop(later());
-                Verdict::Later
-            }
-            // There is no such user, which shows later.
-            Broken::Homeless => Verdict::Now(Ok(())),
-            Broken::Panics => std::panic::resume_unwind(Box::new("as planned")),
-        }
-    }
 }
 
 #[test]
@@ -256,13 +228,22 @@ fn what_goes_wrong_in_the_server_does_not_count() {
         let mut place = place_with_delay();
         place.config.guard.ban_after = 1;
         let panics = matches!(broken, Broken::Panics);
-        place
-            .config
-            .set_authorizer(OutOfOrder(DummyAuthorizer::new(), broken));
+        place.decide(move |_, later| match broken {
+            Broken::Unavailable => {
+                Verdict::Now(Err(AuthenticationFailed::unavailable("out of order")))
+            }
+            Broken::Forgotten => {
+                drop(later());
+                Verdict::Later
+            }
+            // There is no such user, which shows later.
+            Broken::Homeless => Verdict::Now(Ok(())),
+            Broken::Panics => std::panic::resume_unwind(Box::new("as planned")),
+        });
         let server = server(place.config.clone(), 1);
         for _ in 0..10 {
             let client = connect(&server, "10.0.0.9");
-            client.command("USER user");
+            client.command("USER nobody");
             client.send("PASS 12345");
             if !panics {
                 let (_, reply) = next_reply(&client);

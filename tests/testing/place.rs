@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use ftpdlib::authorizers::DummyAuthorizer;
+use ftpdlib::authorizers::{self, Authorizer, DummyAuthorizer, LaterVerdict, Verdict};
 use ftpdlib::handlers::{StockHandler, TimerId};
 use ftpdlib::testing::Session;
 use ftpdlib::{FTPConfig, FTPHandler, FTPSession};
@@ -62,6 +62,28 @@ impl FTPHandler for Reporter {
     }
 }
 
+/// An authorizer that decides with a function, from the password, at once or later.
+struct Deciding<F>(DummyAuthorizer, F);
+
+impl<F> Authorizer for Deciding<F>
+where
+    F: Fn(&str, &dyn Fn() -> LaterVerdict) -> Verdict + Send + Sync,
+{
+    fn inner(&self) -> &dyn Authorizer {
+        &self.0
+    }
+
+    fn authenticate(
+        &self,
+        _username: &str,
+        password: &str,
+        _client: &authorizers::Client<'_>,
+        later: &dyn Fn() -> LaterVerdict,
+    ) -> Verdict {
+        self.1(password, later)
+    }
+}
+
 pub(super) struct Place {
     pub(super) home: TempDir,
     pub(super) config: FTPConfig,
@@ -69,16 +91,29 @@ pub(super) struct Place {
 
 pub(super) fn place() -> Place {
     let home = tempfile::tempdir().unwrap();
-    let mut authorizer = DummyAuthorizer::new();
-    authorizer
-        .add_user("user", "12345", home.path(), "elradfmwMT")
-        .unwrap();
     let mut config = FTPConfig::default();
-    config.set_authorizer(authorizer);
+    config.set_authorizer(users(&home));
     Place { home, config }
 }
 
+/// The user of the tests, with all permissions.
+fn users(home: &TempDir) -> DummyAuthorizer {
+    let mut users = DummyAuthorizer::new();
+    let added = users.add_user("user", "12345", home.path(), "elradfmwMT");
+    added.unwrap();
+    users
+}
+
 impl Place {
+    /// Lets a function decide about the logins of the user.
+    pub(super) fn decide(
+        &mut self,
+        verdict: impl Fn(&str, &dyn Fn() -> LaterVerdict) -> Verdict + Send + Sync + 'static,
+    ) {
+        let users = users(&self.home);
+        self.config.set_authorizer(Deciding(users, verdict));
+    }
+
     pub(super) fn write(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.home.path().join(name), bytes).unwrap();
     }
