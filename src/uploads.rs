@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::ioloop::clock::Clock;
 use crate::random::{Keys, Random};
-use crate::sys;
+use crate::sys::{self, Words};
 use crate::time::after;
 
 /// The uploads in progress.
@@ -35,9 +35,8 @@ pub(crate) type Key = u64;
 
 impl Uploads {
     pub(crate) fn new() -> Self {
-        let words = sys::SharedWords::new(ENTRIES * ENTRY);
         Self {
-            words: words.map_or(Words::None, Words::Shared),
+            words: Words::shared(ENTRIES * ENTRY),
             keys: Random::default().keys(),
             start: Clock::SYSTEM.now(),
             numbers: AtomicU64::new(0),
@@ -48,7 +47,7 @@ impl Uploads {
     /// The uploads of a server that is one process for certain, and whose clock begins at `start`.
     pub(crate) fn of_one_process(random: &Random, start: Instant) -> Self {
         Self {
-            words: Words::Own(Mutex::new(vec![0; OWN_ENTRIES * ENTRY])),
+            words: Words::own(OWN_ENTRIES * ENTRY),
             keys: random.keys(),
             start,
             numbers: AtomicU64::new(0),
@@ -161,10 +160,7 @@ impl Uploads {
 
     /// Which process holds the lock of the table.
     pub(crate) fn look_at_lock(&self, now: Instant) -> sys::Held {
-        match &self.words {
-            Words::Shared(words) => words.look(now),
-            Words::Own(_) | Words::None => sys::Held::Free,
-        }
+        self.words.look(now)
     }
 
     /// The number of this process.
@@ -184,28 +180,19 @@ impl Uploads {
 
     /// Locks the table. `None` if another process holds the lock.
     fn with<T>(&self, work: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
-        match &self.words {
-            Words::None => None,
-            Words::Own(words) => {
-                let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-                Some(work(&mut Table(&mut words)))
+        self.words.with(|words, is_unsure| {
+            let mut table = Table(words);
+            if is_unsure {
+                table.drop_half_written();
             }
-            Words::Shared(words) => {
-                let mut guard = words.lock().ok()?;
-                let is_unsure = guard.owner_died;
-                let mut table = Table(&mut guard);
-                if is_unsure {
-                    table.drop_half_written();
+            for (index, number) in self.gone().drain(..) {
+                let entry = table.entry(index);
+                if entry[NUMBER] == number {
+                    *entry = [0; ENTRY];
                 }
-                for (index, number) in self.gone().drain(..) {
-                    let entry = table.entry(index);
-                    if entry[NUMBER] == number {
-                        *entry = [0; ENTRY];
-                    }
-                }
-                Some(work(&mut table))
             }
-        }
+            work(&mut table)
+        })
     }
 }
 
@@ -219,14 +206,6 @@ impl fmt::Debug for Uploads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Uploads")
     }
-}
-
-/// The memory of the table.
-enum Words {
-    /// The system has no memory that processes can share.
-    None,
-    Shared(sys::SharedWords),
-    Own(Mutex<Vec<u64>>),
 }
 
 /// The table, locked.

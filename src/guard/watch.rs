@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::config::{FREE, GuardConfig};
@@ -10,7 +10,7 @@ use super::table::{OWN_WORDS, Table, WORDS};
 use crate::ioloop::clock::Clock;
 use crate::log::TARGET;
 use crate::random::{Keys, Random};
-use crate::sys::{self, SharedWords};
+use crate::sys::{self, Words};
 
 /// Watches the addresses of clients.
 pub(crate) struct Guard {
@@ -20,14 +20,6 @@ pub(crate) struct Guard {
     keys: Keys,
     /// From when times are counted. Forked processes have the same clock.
     start: Instant,
-}
-
-/// The memory of the table.
-enum Words {
-    /// The system has no memory that processes can share.
-    None,
-    Shared(SharedWords),
-    Own(Mutex<Vec<u64>>),
 }
 
 /// The answer to a login.
@@ -52,14 +44,17 @@ struct Open {
 
 impl Guard {
     pub(crate) fn new(config: &GuardConfig) -> Self {
-        let words = SharedWords::new(WORDS).map_or(Words::None, Words::Shared);
-        Self::with(config, words, &Random::default(), Clock::SYSTEM.now())
+        Self::with(
+            config,
+            Words::shared(WORDS),
+            &Random::default(),
+            Clock::SYSTEM.now(),
+        )
     }
 
     /// The guard of a server that is one process for certain, and whose clock begins at `start`.
     pub(crate) fn of_one_process(config: &GuardConfig, random: &Random, start: Instant) -> Self {
-        let words = Words::Own(Mutex::new(vec![0; OWN_WORDS]));
-        Self::with(config, words, random, start)
+        Self::with(config, Words::own(OWN_WORDS), random, start)
     }
 
     fn with(config: &GuardConfig, words: Words, random: &Random, start: Instant) -> Self {
@@ -167,26 +162,13 @@ impl Guard {
 
     /// Whether another process holds the lock for too long.
     pub(crate) fn look_at_lock(&self, now: Instant) -> sys::Held {
-        match &self.words {
-            Words::Shared(words) => words.look(now),
-            Words::Own(_) | Words::None => sys::Held::Free,
-        }
+        self.words.look(now)
     }
 
     /// Works on the locked table. `None`: another process holds the lock for too long.
     fn with_table<T>(&self, work: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
-        match &self.words {
-            Words::None => None,
-            Words::Own(words) => {
-                let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-                Some(work(&mut Table(&mut words)))
-            }
-            Words::Shared(words) => {
-                // A change of an entry that is half done is harmless: a count is one too low.
-                let mut words = words.lock().ok()?;
-                Some(work(&mut Table(&mut words)))
-            }
-        }
+        // A change of an entry that is half done is harmless: a count is one too low.
+        self.words.with(|words, _| work(&mut Table(words)))
     }
 }
 

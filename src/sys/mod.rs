@@ -24,6 +24,7 @@ mod shared;
 mod socket;
 mod stderr;
 mod terminal;
+mod words;
 
 pub(crate) use attributes::{fchmod, free_space, fstat, fstatat, futime};
 pub(crate) use credentials::{
@@ -50,3 +51,4 @@ pub(crate) use socket::{
 };
 pub(crate) use stderr::{StandardError, WHOLE};
 pub(crate) use terminal::Terminal;
+pub(crate) use words::Words;
