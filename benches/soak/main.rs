@@ -125,7 +125,7 @@ impl Churn {
                     let mut number = seed as u64;
                     while !over.load(Relaxed) {
                         number = random(number);
-                        self.visit(number, seed);
+                        self.visit(number);
                         thread::sleep(PAUSE);
                     }
                 });
@@ -139,13 +139,14 @@ impl Churn {
     }
 
     /// One visit, from connecting to closing.
-    fn visit(&self, number: u64, seed: usize) {
+    fn visit(&self, number: u64) {
         let tls = number.is_multiple_of(3).then_some(&self.tls);
         let visits = Visits::ALL;
         let (name, work) = visits[usize::try_from(number / 3).unwrap() % visits.len()];
         let visit = || -> io::Result<()> {
             let mut client = Client::connect(self.address)?;
-            work(&mut client, tls, &format!("up {seed}"))
+            // A session that its client has left may keep its file until its worker sees that.
+            work(&mut client, tls, &format!("up {number}"))
         };
         match visit() {
             Ok(()) => *self.done.lock().unwrap().entry(name).or_default() += 1,

@@ -244,7 +244,7 @@ const _: () = assert!(size_of::<Lock>() <= HOLDER && HOLDER + size_of::<AtomicU6
 /// that: 30 ms and more in all. A holder has it for some microseconds, unless the system lets
 /// other processes run meanwhile.
 const SPINS: u32 = 100;
-const SLEEPS: u32 = 500;
+const SLEEPS: u32 = 150;
 const SLEEP: Duration = Duration::from_micros(200);
 
 /// A process that holds a lock for so long is stopped or stuck.
