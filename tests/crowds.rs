@@ -3,15 +3,10 @@
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![allow(clippy::print_stdout, reason = "one test shows figures")]
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-use std::time::{Duration, Instant};
-
-use socket2::{Domain, Socket, Type};
 
 use testkit::{
     Client, DEADLINE, Mode, PASSWORD, Program, USER, connect_data_from, parse_227, read_all,
@@ -145,101 +140,4 @@ fn connections_that_come_again() {
         drop(socket);
         program.stop();
     }
-}
-
-/// What each connection of a great crowd does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attack {
-    Idles,
-    SendsNoop,
-    ComesAgain,
-    LogsIn,
-}
-
-/// Five thousand connections of one address, and fifty clients of another one. It shows how long
-/// these take, with the default settings; it needs 12,000 descriptors:
-/// `cargo test --release --test crowds -- --ignored --nocapture`.
-#[test]
-#[ignore = "takes minutes, and shows figures"]
-fn five_thousand_connections() {
-    for model in [&["async"][..], &["pre-fork", "--workers", "2"]] {
-        for attack in [
-            Attack::Idles,
-            Attack::SendsNoop,
-            Attack::ComesAgain,
-            Attack::LogsIn,
-        ] {
-            let args = [&["--concurrency"], model].concat();
-            let program = Program::start(FTPDLIB, Mode::Clear, &args);
-            program.write("file", b"abc");
-            let (stop, begun) = (AtomicBool::new(false), AtomicBool::new(false));
-            let (mut times, made) = thread::scope(|scope| {
-                let crowd = scope.spawn(|| storm(program.address, attack, &begun, &stop));
-                wait_for("the crowd", || begun.load(SeqCst));
-                let visits = (0..50).map(|_| {
-                    // In each second, the crowd does something else.
-                    thread::sleep(Duration::from_millis(170));
-                    let start = Instant::now();
-                    let visited = std::panic::catch_unwind(|| visit(&program, "127.0.0.10"));
-                    visited.map_or(Duration::MAX, |()| start.elapsed())
-                });
-                let times: Vec<_> = visits.collect();
-                stop.store(true, SeqCst);
-                (times, crowd.join().unwrap())
-            });
-            times.sort_unstable();
-            let late = times.iter().filter(|time| time.as_secs() >= 2).count();
-            let (median, most) = (times[25], times[49_usize.saturating_sub(late)]);
-            println!("{model:?} {attack:?}: {made} connections of the crowd");
-            println!(
-                "    50 clients: median {median:?}, at most {most:?}; {late} over 2 s or not served"
-            );
-        }
-    }
-}
-
-/// Keeps five thousand connections as busy as `attack` says, until `stop`. Returns how many were
-/// made.
-fn storm(address: SocketAddr, attack: Attack, begun: &AtomicBool, stop: &AtomicBool) -> usize {
-    let (mut sockets, mut connected, mut buffer) = (Vec::new(), 0, [0; 4096]);
-    let mut next = Instant::now();
-    while !stop.load(SeqCst) {
-        next += Duration::from_secs(1);
-        if attack == Attack::ComesAgain {
-            sockets.clear();
-        }
-        // Those that were closed come again.
-        sockets.retain(|socket: &Socket| {
-            let mut socket: &Socket = socket;
-            loop {
-                match socket.read(&mut buffer) {
-                    Ok(0) => return false,
-                    Ok(_) => {}
-                    Err(err) => return err.kind() == ErrorKind::WouldBlock,
-                }
-            }
-        });
-        while sockets.len() < 5000 && !stop.load(SeqCst) {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            let source: SocketAddr = format!("{CROWD}:0").parse().unwrap();
-            socket.bind(&source.into()).unwrap();
-            socket.set_nonblocking(true).unwrap();
-            let _ = socket.connect(&address.into());
-            sockets.push(socket);
-            connected += 1;
-        }
-        for mut socket in &sockets {
-            let _ = match attack {
-                Attack::Idles | Attack::ComesAgain => Ok(0),
-                Attack::SendsNoop => socket.write(b"NOOP\r\n"),
-                Attack::LogsIn => {
-                    let lines = format!("USER {USER}\r\nPASS {PASSWORD}\r\nPASV\r\n");
-                    socket.write(lines.as_bytes())
-                }
-            };
-        }
-        begun.store(true, SeqCst);
-        thread::sleep(next.saturating_duration_since(Instant::now()));
-    }
-    connected
 }

@@ -28,11 +28,7 @@ impl Client {
 
     /// Connects from another address of this machine.
     pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
-        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
-        socket.connect(&address.into()).unwrap();
-        Self::greeted(socket.into())
+        Self::greeted(connect_from(source, address))
     }
 
     fn greeted(socket: TcpStream) -> Self {
@@ -109,7 +105,13 @@ impl Client {
         let inner = reply.split(['(', ')']).nth(1).unwrap();
         let parts: Vec<u16> = inner.split(',').map(|part| part.parse().unwrap()).collect();
         let port = parts[4] * 256 + parts[5];
-        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = match self.socket.socket().local_addr().unwrap() {
+            SocketAddr::V4(own) if *own.ip() != Ipv4Addr::LOCALHOST => {
+                connect_from(*own.ip(), address)
+            }
+            _ => TcpStream::connect(address).unwrap(),
+        };
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket
     }
@@ -199,4 +201,13 @@ impl Client {
         self.reply(221);
         self.socket.read_end();
     }
+}
+
+/// Connects from an address of this machine.
+fn connect_from(source: Ipv4Addr, address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    socket.into()
 }

@@ -1,20 +1,18 @@
 //! How long a NOOP takes while the server is busy with all kinds of work.
 //!
-//! The server has its own CPU. The clients share another one, where the client that measures has
-//! real-time priority if the system permits it; otherwise it would also measure how long it waits
-//! for the other clients.
+//! The server has its own CPU, and the clients share another one.
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Client, Samples, Table, Target, USER, file};
-use crate::options::{Options, Scale};
+use crate::common::{Client, Table, Target, USER, file};
+use crate::meter::{Meter, explain, tell};
+use crate::options::Options;
 use crate::{cpus, start};
 
 pub fn run(table: &mut Table, home: &Path, options: &Options) {
@@ -26,15 +24,15 @@ pub fn run(table: &mut Table, home: &Path, options: &Options) {
     }
     file(&home.join("fetched"), 256).expect("a file");
     let server = start(home);
-    let real_time = is_real_time();
-    if !real_time {
-        table.note("NOOPs without real-time priority: they wait for the other clients, too");
-    }
-    let measure = || noops(server.address(), scale, real_time);
-    tell(table, "alone", &measure(), Target::None);
-    let mut load = play(LOAD, server.address()).spawn().expect("this bench");
+    explain(table);
+    let meter = || Meter::start(server.address(), scale.noops);
+    tell(table, "alone", &meter().measure(), Target::None);
+    let mut load = Command::new(env::current_exe().expect("this bench"))
+        .env(LOAD, server.address().to_string())
+        .spawn()
+        .expect("this bench");
     thread::sleep(Duration::from_millis(500));
-    let waits = measure();
+    let waits = meter().measure();
     assert!(
         load.try_wait().unwrap().is_none(),
         "the other clients failed"
@@ -49,91 +47,10 @@ pub fn run(table: &mut Table, home: &Path, options: &Options) {
     tell(table, &work, &waits, Target::AtMost(2.0));
 }
 
-fn tell(table: &mut Table, work: &str, waits: &Samples, at_p99: Target) {
-    let quantiles = [
-        ("p50", 0.5, Target::None),
-        ("p90", 0.9, Target::None),
-        ("p99", 0.99, at_p99),
-        ("p99.9", 0.999, Target::None),
-    ];
-    for (name, quantile, target) in quantiles {
-        let mut sample = Samples::default();
-        sample.push(waits.quantile(quantile));
-        let work = format!("NOOP {work}: {name} ms");
-        table.row(work, &[sample], target);
-    }
-}
-
-// --- the roles that this program plays in other processes
-
-/// Plays a role, if the environment names one.
+/// Plays the other clients, if the environment asks for it.
 pub fn plays() -> bool {
-    let address = |name| env::var(name).ok()?.parse::<SocketAddr>().ok();
-    if let Some(address) = address(METER) {
-        meter(address);
-    } else if let Some(address) = address(LOAD) {
-        load(address);
-    } else {
-        return false;
-    }
-    true
-}
-
-fn play(part: &str, address: SocketAddr) -> Command {
-    let mut command = Command::new(env::current_exe().expect("this bench"));
-    command.env(part, address.to_string());
-    command
-}
-
-/// Whether a process may have real-time priority.
-fn is_real_time() -> bool {
-    let tried = Command::new("chrt")
-        .args(["-f", PRIORITY, "true"])
-        .stderr(Stdio::null())
-        .status();
-    tried.is_ok_and(|status| status.success())
-}
-
-/// Measures how long NOOPs take, in milliseconds.
-fn noops(address: SocketAddr, scale: &Scale, real_time: bool) -> Samples {
-    let mut command = play(METER, address);
-    if real_time {
-        let program = command.get_program().to_owned();
-        command = Command::new("chrt");
-        command
-            .args(["-f", PRIORITY])
-            .arg(program)
-            .env(METER, address.to_string());
-    }
-    command.env(NOOPS, scale.noops.to_string());
-    let output = command.stderr(Stdio::inherit()).output().expect("a meter");
-    assert!(output.status.success(), "the meter failed");
-    let lines = String::from_utf8(output.stdout).expect("numbers");
-    let mut waits = Samples::default();
-    lines
-        .lines()
-        .for_each(|line| waits.push(line.parse().expect("a number")));
-    waits
-}
-
-fn meter(address: SocketAddr) {
-    let count = env::var(NOOPS)
-        .expect("how many")
-        .parse()
-        .expect("a number");
-    let mut client = Client::connect(address);
-    client.login();
-    let mut waits = Vec::with_capacity(count);
-    for _ in 0..count {
-        let asked = Instant::now();
-        client.command("NOOP", 200);
-        waits.push(asked.elapsed());
-        thread::sleep(Duration::from_millis(2));
-    }
-    let mut output = io::stdout().lock();
-    for wait in waits {
-        writeln!(output, "{}", wait.as_secs_f64() * 1e3).expect("a reader");
-    }
+    let address = env::var(LOAD).ok().and_then(|address| address.parse().ok());
+    address.map(load).is_some()
 }
 
 /// All the other clients, until they are killed.
@@ -177,14 +94,8 @@ fn fetch(address: SocketAddr) {
     }
 }
 
-/// The variables that name the role, and hold the address of the server.
-const METER: &str = "FTPDLIB_SCALE_METER";
+/// The variable with the address of the server.
 const LOAD: &str = "FTPDLIB_SCALE_LOAD";
-
-/// The variable with the number of NOOPs.
-const NOOPS: &str = "FTPDLIB_SCALE_NOOPS";
-
-const PRIORITY: &str = "50";
 
 const TRANSFERS: usize = 8;
 const GUESSES: usize = 20;

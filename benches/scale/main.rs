@@ -1,8 +1,8 @@
 //! The reactor at scale: what thousands of idle sessions cost, what they cost other sessions, and
-//! how long a command waits while the server is busy.
+//! how long a command waits while the server is busy or attacked.
 //!
 //! ```text
-//! cargo bench --bench scale -- [--quick] [--sessions N] [idle] [fair]
+//! cargo bench --bench scale -- [--quick] [--sessions N] [idle] [fair] [attacks]
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
@@ -11,6 +11,7 @@
     reason = "a program, whose modules are public within it"
 )]
 
+mod attacks;
 #[path = "../common/mod.rs"]
 mod common;
 #[allow(dead_code, reason = "compare has options for it")]
@@ -18,6 +19,7 @@ mod common;
 mod cpus;
 mod fair;
 mod idle;
+mod meter;
 mod options;
 
 use std::path::Path;
@@ -26,7 +28,7 @@ use common::{Server, Speech, Table, Which, home, with_all_descriptors};
 use options::Options;
 
 fn main() {
-    if fair::plays() {
+    if meter::plays() || fair::plays() || attacks::plays() {
         return;
     }
     let options = Options::parse();
@@ -38,6 +40,9 @@ fn main() {
     }
     if options.wants("fair") {
         fair::run(&mut table, home.path(), &options);
+    }
+    if options.wants("attacks") {
+        attacks::run(&mut table, home.path(), &options);
     }
     // The table counts all CPUs of the machine.
     cpus::choose("any").expect("all CPUs");

@@ -68,6 +68,10 @@ pub struct Scale {
     /// Entries of the long listing.
     pub entries: usize,
     pub noops: usize,
+    /// Connections of an attack,
+    pub crowd: usize,
+    /// and clients that come meanwhile.
+    pub visits: usize,
 }
 
 impl Scale {
@@ -80,6 +84,8 @@ impl Scale {
         rest: Duration::from_secs(10),
         entries: 100_000,
         noops: 4000,
+        crowd: 5000,
+        visits: 50,
     };
 
     const QUICK: Self = Self {
@@ -91,7 +97,9 @@ impl Scale {
         rest: Duration::from_secs(1),
         entries: 2000,
         noops: 200,
+        crowd: 1000,
+        visits: 5,
     };
 }
 
-const PARTS: [&str; 2] = ["idle", "fair"];
+const PARTS: [&str; 3] = ["idle", "fair", "attacks"];
