@@ -1,7 +1,7 @@
 //! Lines of the log that a client can cause without end: the first ones of a kind are written, the
 //! others are counted.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -41,9 +41,14 @@ pub(super) enum Verdict {
     Count,
 }
 
-/// The lines of a session by their kind. It takes no memory before the first one.
+/// The lines of a session by their kind. The very first line, which most often tells of the login,
+/// is always written and not counted, so that an idle session has no table.
 #[derive(Default)]
-pub(super) struct Repeats(RefCell<Option<Box<Table>>>);
+pub(super) struct Repeats {
+    had_first: Cell<bool>,
+    /// Taken out while it is used.
+    table: Cell<Option<Box<Table>>>,
+}
 
 #[derive(Default)]
 struct Table {
@@ -62,7 +67,7 @@ struct Row {
     until: Instant,
     seen: u64,
     /// The last line that was written, if it is the last one for a while.
-    kept: Option<(Level, String)>,
+    kept: Option<Box<(Level, String)>>,
 }
 
 impl Row {
@@ -79,9 +84,48 @@ impl Row {
 impl Repeats {
     /// Another line of this kind comes.
     pub(super) fn count(&self, kind: Kind<'_>, now: Instant) -> Verdict {
-        let mut table = self.0.borrow_mut();
-        let table = table.get_or_insert_default();
-        let row = table.row(kind, now);
+        if !self.had_first.replace(true) {
+            return Verdict::Write;
+        }
+        self.with(|table| table.get_or_insert_default().count(kind, now))
+    }
+
+    /// Keeps a line, so that it can be written once more with the number of the lines like it.
+    pub(super) fn keep(&self, kind: Kind<'_>, level: Level, line: &str) {
+        self.with(|table| {
+            let rows = table.as_mut().map(|table| table.rows.iter_mut());
+            if let Some(row) = rows.into_iter().flatten().find(|row| row.is(kind)) {
+                row.kept = Some(Box::new((level, line.to_owned())));
+            }
+        });
+    }
+
+    /// When lines are to be reported that were counted.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.with(|table| table.as_ref()?.due)
+    }
+
+    /// Takes the lines to report, each with how many like it were counted: those that are due at
+    /// `now`, or all of them.
+    pub(super) fn take(&self, now: Option<Instant>) -> Vec<(Level, String, u64)> {
+        self.with(|table| {
+            table
+                .as_mut()
+                .map_or_else(Vec::new, |table| table.take(now))
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Option<Box<Table>>) -> T) -> T {
+        let mut table = self.table.take();
+        let result = work(&mut table);
+        self.table.set(table);
+        result
+    }
+}
+
+impl Table {
+    fn count(&mut self, kind: Kind<'_>, now: Instant) -> Verdict {
+        let row = self.row(kind, now);
         if row.seen <= row.few && row.until <= now {
             (row.seen, row.until) = (0, after(now, INTERVAL));
         }
@@ -91,47 +135,27 @@ impl Repeats {
             Ordering::Equal => Verdict::WriteAndKeep,
             Ordering::Greater => {
                 let until = row.until;
-                table.due = Some(table.due.map_or(until, |due| due.min(until)));
+                self.due = Some(self.due.map_or(until, |due| due.min(until)));
                 Verdict::Count
             }
         }
     }
 
-    /// Keeps a line, so that it can be written once more with the number of the lines like it.
-    pub(super) fn keep(&self, kind: Kind<'_>, level: Level, line: &str) {
-        if let Some(table) = &mut *self.0.borrow_mut()
-            && let Some(row) = table.rows.iter_mut().find(|row| row.is(kind))
-        {
-            row.kept = Some((level, line.to_owned()));
-        }
-    }
-
-    /// When lines are to be reported that were counted.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.0.borrow().as_ref()?.due
-    }
-
-    /// Takes the lines to report, each with how many like it were counted: those that are due at
-    /// `now`, or all of them.
-    pub(super) fn take(&self, now: Option<Instant>) -> Vec<(Level, String, u64)> {
+    fn take(&mut self, now: Option<Instant>) -> Vec<(Level, String, u64)> {
         let mut taken = Vec::new();
-        if let Some(table) = &mut *self.0.borrow_mut() {
-            for row in &mut table.rows {
-                if row.seen > row.few && now.is_none_or(|now| row.until <= now) {
-                    let counted = row.seen - row.few;
-                    row.seen = 0;
-                    taken.extend(row.kept.take().map(|(level, line)| (level, line, counted)));
-                    row.until = after(now.unwrap_or(row.until), INTERVAL);
-                }
+        for row in &mut self.rows {
+            if row.seen > row.few && now.is_none_or(|now| row.until <= now) {
+                let counted = row.seen - row.few;
+                row.seen = 0;
+                taken.extend(row.kept.take().map(|kept| (kept.0, kept.1, counted)));
+                row.until = after(now.unwrap_or(row.until), INTERVAL);
             }
-            let rows = table.rows.iter().filter(|row| row.seen > row.few);
-            table.due = rows.map(|row| row.until).min();
         }
+        let rows = self.rows.iter().filter(|row| row.seen > row.few);
+        self.due = rows.map(|row| row.until).min();
         taken
     }
-}
 
-impl Table {
     /// The row of a kind. The last row is that of all kinds that find no other.
     fn row(&mut self, kind: Kind<'_>, now: Instant) -> &mut Row {
         let found = self.rows.iter().position(|row| row.is(kind));
@@ -141,6 +165,10 @@ impl Table {
                     Kind::Place(place) => (Some(place), ""),
                     Kind::Refused(cmd) | Kind::Harmless(cmd) => (None, cmd),
                 };
+                if self.rows.len() < ROWS_USUAL {
+                    // Most sessions have few kinds.
+                    self.rows.reserve_exact(1);
+                }
                 self.rows.push(Row {
                     place,
                     cmd: cmd.into(),
@@ -166,6 +194,9 @@ const FEW_HARMLESS: u64 = 100;
 /// After this time lines are reported that were counted, and further ones are written again.
 const INTERVAL: Duration = Duration::from_secs(60);
 
+/// Up to here the table grows row by row.
+const ROWS_USUAL: usize = 4;
+
 /// How many kinds a session counts apart.
 const ROWS_MAX: usize = 32;
 
@@ -187,9 +218,17 @@ mod tests {
         written.count() as u64
     }
 
+    /// The lines of a session after its first one.
+    fn repeats() -> Repeats {
+        let repeats = Repeats::default();
+        assert_eq!(repeats.count(LIST, Instant::now()), Verdict::Write);
+        assert!(repeats.with(|table| table.is_none()));
+        repeats
+    }
+
     #[test]
     fn the_first_lines_of_each_kind_are_written() {
-        let (repeats, now) = (Repeats::default(), Instant::now());
+        let (repeats, now) = (repeats(), Instant::now());
         let here = Kind::Place(Location::caller());
         assert_eq!(count(&repeats, LIST, 1000, now), FEW);
         assert_eq!(count(&repeats, here, FEW, now), FEW);
@@ -208,7 +247,7 @@ mod tests {
 
     #[test]
     fn commands_that_work_have_more_lines() {
-        let (repeats, now) = (Repeats::default(), Instant::now());
+        let (repeats, now) = (repeats(), Instant::now());
         assert_eq!(count(&repeats, Kind::Refused("CWD"), 500, now), FEW);
         let harmless = Kind::Harmless("CWD");
         assert_eq!(count(&repeats, harmless, 500, now), FEW_HARMLESS);
@@ -222,7 +261,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded() {
-        let (repeats, now) = (Repeats::default(), Instant::now());
+        let (repeats, now) = (repeats(), Instant::now());
         let names: Vec<_> = (0..1000).map(|number| number.to_string()).collect();
         let written = names
             .iter()

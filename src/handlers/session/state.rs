@@ -41,7 +41,7 @@ pub struct FTPSession {
     pub(crate) remote: Remote,
     pub(crate) id: ChannelId,
     peer: SocketAddr,
-    local: OnceCell<SocketAddr>,
+    local: OnceCell<Box<SocketAddr>>,
     started: SystemTime,
     /// The time at which the loop began the current call.
     pub(crate) now: Instant,
@@ -199,12 +199,12 @@ impl FTPSession {
     /// The address and port of the server that the client has connected to.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        *self.local.get_or_init(|| {
+        **self.local.get_or_init(|| {
             let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-            match self.chat.stream().local_addr().unwrap_or(unknown) {
+            Box::new(match self.chat.stream().local_addr().unwrap_or(unknown) {
                 SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_none() => SocketAddr::V6(v6),
                 other => SocketAddr::new(canonical(other.ip()), other.port()),
-            }
+            })
         })
     }
 
