@@ -21,7 +21,7 @@ pub struct FileProducer {
     size: Option<u64>,
     /// Whether the last read has reached the end: it ended at that size, and was short.
     at_end: bool,
-    /// How many bytes one call reads. 65,536 by default.
+    /// How many bytes one call reads at most. 65,536 by default.
     pub buffer_size: usize,
 }
 
@@ -48,13 +48,25 @@ impl FileProducer {
     }
 }
 
+impl FileProducer {
+    /// How many bytes to read: for a small file few, and one more than it should have, so that a
+    /// short read shows the end.
+    fn wanted(&self) -> usize {
+        let left = self.size.and_then(|size| size.checked_sub(self.position));
+        let left = left.and_then(|left| usize::try_from(left).ok());
+        let left = left.filter(|left| *left > 0);
+        let most = self.buffer_size.max(1);
+        left.map_or(most, |left| most.min(left.saturating_add(1)))
+    }
+}
+
 impl Producer for FileProducer {
     fn more(&mut self, out: &mut Vec<u8>) -> io::Result<More> {
         if self.at_end {
             return Ok(More::End);
         }
         let start = out.len();
-        out.resize(start + self.buffer_size.max(1), 0);
+        out.resize(start + self.wanted(), 0);
         let read = loop {
             match self.file.read(&mut out[start..]) {
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
@@ -183,7 +195,7 @@ mod tests {
         assert_eq!(produce(65_536, 65_536).unwrap(), (65_536, 2));
         assert_eq!(produce(0, 0).unwrap(), (0, 1));
         // The file has grown, or shrunk.
-        assert_eq!(produce(1000, 2000).unwrap(), (2000, 2));
+        assert_eq!(produce(1000, 2000).unwrap(), (2000, 3));
         assert!(produce(1000, 999).is_err());
     }
 }
