@@ -116,7 +116,7 @@ impl Default for Settings {
         Self {
             address: String::new(),
             port: 2121,
-            backlog: 100,
+            backlog: 1024,
             max_cons: 512,
             max_cons_per_ip: 0,
             max_cons_per_user: 0,

@@ -103,7 +103,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::new(
         "server",
         "backlog",
-        "integer, 100",
+        "integer, 1024",
         "the number of connections that may wait to be accepted",
         |s, v| v.integer(0..=i32::MAX.into()).map(|n| s.backlog = n),
     ),

@@ -141,7 +141,7 @@ pub struct FTPConfig {
 pub struct PassiveDTPConfig {
     /// How long the client may take to connect; then it gets 421. Default: 30 s.
     pub timeout: Option<Duration>,
-    /// Connections that may wait at the listener. `None`: the backlog of the server.
+    /// Connections that may wait at the listener. `None`: the backlog of the server, at most 100.
     /// Default: `None`.
     pub backlog: Option<i32>,
 }

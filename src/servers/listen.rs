@@ -154,8 +154,10 @@ impl Service for WorkerListeners {
     }
 }
 
-/// How many connections may wait to be accepted by default: as pyftpdlib.
-const BACKLOG: i32 = 100;
+/// How many connections may wait to be accepted by default. pyftpdlib's 100 are fewer than a crowd
+/// of connections fills in a moment: then the system drops those of other clients, which try again
+/// a second later.
+const BACKLOG: i32 = 1024;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

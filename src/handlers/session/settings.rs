@@ -156,7 +156,7 @@ impl FTPSession {
     /// Connections that may wait at a passive listener.
     pub(crate) fn passive_backlog(&self) -> i32 {
         let backlog = self.config.passive_dtp.backlog;
-        backlog.unwrap_or(self.server.backlog())
+        backlog.unwrap_or(self.server.backlog().min(PASSIVE_BACKLOG))
     }
 
     /// The ports for passive data connections; `None`: the kernel chooses.
@@ -243,3 +243,6 @@ impl FTPSession {
         Arc::clone(&self.config.authorizer)
     }
 }
+
+/// How many connections may wait at a passive listener by default, at most: one is expected.
+const PASSIVE_BACKLOG: i32 = 100;
