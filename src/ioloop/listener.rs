@@ -193,8 +193,9 @@ fn is_exhaustion(err: &io::Error) -> bool {
     )
 }
 
-/// How many connections are accepted in one turn.
-const ACCEPTS: usize = 32;
+/// How many connections are accepted in one turn: while a crowd connects, the sessions wait for
+/// these only.
+const ACCEPTS: usize = 8;
 
 /// After this many failures in a row a listener pauses.
 const FAILURES: usize = 8;
