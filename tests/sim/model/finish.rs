@@ -3,7 +3,7 @@
 use super::files::is_transfer;
 use super::judge::{Judge, find};
 use super::lines::{Cut, Reply};
-use super::session::{Command, Stage};
+use super::session::{Command, Conn, Stage};
 use super::transfer::{Payload, Transfer, Upload};
 use super::tree::{Mtime, What};
 use super::verbs;
@@ -287,17 +287,8 @@ impl Judge<'_> {
             self.leave_old(transfer, upload);
             return Ok(());
         };
-        if complete && !transfer.stolen {
-            let fine = matches!(conn.by_client, Some(End::Fin | End::Half)) && !conn.was_reset;
-            // Under TLS the end of the records comes before that of the connection.
-            if !fine && !conn.is_secure {
-                return self.fault(
-                    FaultKind::Code,
-                    &what,
-                    "no 226 before the client has closed",
-                    "226",
-                );
-            }
+        if complete && let Some(expected) = speaks_against(transfer, conn) {
+            return self.fault(FaultKind::Code, &what, expected, "226");
         }
         if transfer.loose || self.s.relaxed {
             return Ok(());
@@ -423,4 +414,15 @@ pub fn difference(wanted: &[u8], found: &[u8]) -> String {
         part(found),
         part(wanted)
     )
+}
+
+/// What speaks against the 226 of an upload.
+fn speaks_against(transfer: &Transfer, conn: &Conn) -> Option<&'static str> {
+    let has_closed = matches!(conn.by_client, Some(End::Fin | End::Half)) && !conn.was_reset;
+    if transfer.unwritten {
+        return Some("no 226 after an error of the disk");
+    }
+    // Under TLS the end of the records comes before that of the connection.
+    let is_early = !transfer.stolen && !has_closed && !conn.is_secure;
+    is_early.then_some("no 226 before the client has closed")
 }

@@ -79,14 +79,16 @@ impl Judge<'_> {
         (sockets, same, certain)
     }
 
-    /// Whether a job may still decide a login of this session, which holds its slot.
+    /// Whether a job may still decide a login of this session, or the delay of its refusal goes on:
+    /// both hold the slot.
     fn has_job(&self, session: &Session) -> bool {
         let asks = |line: &[u8]| {
             verbs::parse(line, true)
                 .verb
                 .is_some_and(|verb| verb.name == "PASS")
         };
-        self.w.settings.authorizer == Answers::Job
+        let settings = &self.w.settings;
+        (settings.authorizer == Answers::Job || !settings.auth_failed_timeout.is_zero())
             && session.stage != Stage::New
             && session.queue.iter().any(|command| match &command.cut {
                 Cut::Line(line) => asks(line),

@@ -312,7 +312,7 @@ impl Model {
 
     /// The disk has done something to an operation in `home` on `path` (an FTP path).
     pub fn damage(&mut self, now: Duration, home: usize, path: &[u8], damage: &Damage) {
-        let _ = (now, path);
+        let _ = now;
         if *damage == Damage::Short {
             return;
         }
@@ -326,8 +326,11 @@ impl Model {
                 continue;
             }
             session.relaxed = true;
+            // Of several commands it is not known which one has met it.
+            let is_only_one = session.queue.len() <= 1;
             if let Some(transfer) = &mut session.transfer {
                 transfer.loose = true;
+                transfer.unwritten |= is_only_one && transfer.stores(home, path, damage);
             }
             for transfer in &mut session.ended {
                 transfer.loose = true;
@@ -344,7 +347,8 @@ impl Model {
     pub fn turn(&mut self, work: Work) -> Verdict {
         // What ARCHITECTURE.md gives a channel in a turn: eight times 512 KiB at most.
         const BYTES: usize = 4 << 20;
-        const COMMANDS: usize = 4096;
+        // Eight times sixteen, and a session may be called twice: for a socket and for a job.
+        const COMMANDS: usize = 256;
         if work.bytes > BYTES || work.commands > COMMANDS {
             return Err(Fault {
                 kind: FaultKind::Budget,

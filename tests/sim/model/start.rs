@@ -345,6 +345,7 @@ impl Judge<'_> {
             asked: c.at,
             began: self.w.events,
             loose: loose || stolen,
+            unwritten: false,
             stolen,
             code: None,
         }));

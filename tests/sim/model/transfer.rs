@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::Damage;
 use super::listing::Expected;
 use super::session::Port;
 
@@ -24,6 +25,8 @@ pub struct Transfer {
     pub began: u64,
     /// Judged loosely: the disk was at fault, or others work in the home.
     pub loose: bool,
+    /// An operation has failed that stores the bytes of the upload.
+    pub unwritten: bool,
     /// A foreign client may have its data connection.
     pub stolen: bool,
     /// The final reply has come: this code.
@@ -61,6 +64,21 @@ pub enum Mode {
 }
 
 impl Transfer {
+    /// Whether it is an upload, and an operation has failed that stores its bytes at this path.
+    pub fn stores(&self, home: usize, path: &[u8], damage: &Damage) -> bool {
+        let Payload::Upload(upload) = &self.what else {
+            return false;
+        };
+        let stores = matches!(
+            damage,
+            Damage::Failed {
+                operation: "write" | "close",
+                ..
+            }
+        );
+        stores && self.home == home && (upload.path == path || upload.named == path)
+    }
+
     /// Whether its data connection is not there. One that the server has made is, before the
     /// client has accepted it.
     pub fn is_pending(&self) -> bool {

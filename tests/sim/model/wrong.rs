@@ -1,7 +1,7 @@
 //! Sequences that the model must reject.
 
 use super::tests::{Play, file, full, real, shared};
-use super::{By, Callback, Event, FaultKind, Remains, Work};
+use super::{By, Callback, Damage, Event, FaultKind, Remains, Work};
 use crate::plan::step::End;
 
 /// A sequence that the model must reject.
@@ -73,6 +73,15 @@ pub const WRONG: &[(&str, fn())] = &[
             .upload(b"x\ry")
             .data_end(By::Client(End::Fin))
             .complete()
+    }),
+    wrong!("226 after an error of the disk", Code, |play| {
+        play.pasv().begin("STOR a").upload(b"x");
+        let damage = Damage::Failed {
+            operation: "close",
+            errno: 5,
+        };
+        play.model.damage(play.now, 0, b"/a", &damage);
+        play.data_end(By::Client(End::Fin)).complete()
     }),
     wrong!("226 before the client has closed", Code, |play| play
         .pasv()
