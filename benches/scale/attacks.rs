@@ -1,8 +1,9 @@
 //! What clients that attack cost the others.
 //!
-//! The server has its default settings and its own CPU. The clients share another one: those that
-//! attack, one that measures its NOOPs, and those that come from another address, log in and fetch
-//! a small file.
+//! The server has its default settings. Its clients are those that attack, one that measures its
+//! NOOPs, and some that come from another address, log in and fetch a small file. A single process
+//! has its own CPU; workers share all CPUs with the clients, among which those that attack come
+//! last.
 
 use std::env;
 use std::fs;
@@ -24,18 +25,22 @@ use crate::meter::{Meter, explain, tell};
 use crate::options::{Options, Scale};
 
 pub fn run(table: &mut Table, home: &Path, options: &Options) {
-    cpus::choose("two").expect("a CPU for each");
     explain(table);
     fs::write(home.join("small"), [b'x'; 1024]).expect("a file");
-    for model in MODELS {
+    for (model, places) in MODELS {
+        cpus::choose(places).expect("CPUs");
         for attack in Attack::ALL {
             measure(table, home, &options.scale, model, attack);
         }
     }
 }
 
-/// The concurrency models, as options.
-const MODELS: [&[&str]; 2] = [&["async"], &["pre-fork", "--workers", "2"]];
+/// The concurrency models, as options, and the CPUs. Two workers on one CPU would wait for each
+/// other.
+const MODELS: [(&[&str], &str); 2] = [
+    (&["async"], "two"),
+    (&["pre-fork", "--workers", "2"], "any"),
+];
 
 /// An attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,7 +255,10 @@ struct Storm(Child);
 impl Storm {
     /// Starts it, and waits until it has begun.
     fn start(server: SocketAddr, attack: Attack, connections: usize) -> Self {
-        let mut child = Command::new(env::current_exe().expect("this bench"))
+        // Those that attack have no CPUs of this machine.
+        let mut child = Command::new("nice")
+            .args(["-n", "19"])
+            .arg(env::current_exe().expect("this bench"))
             .env(STORM, server.to_string())
             .env(ATTACK, format!("{attack:?}"))
             .env(CONNECTIONS, connections.to_string())
