@@ -19,14 +19,8 @@ impl Judge<'_> {
         directory: bool,
     ) -> Verdict {
         let fine = match &real {
-            Ok(real) if directory => {
-                // A link with a slash is what it leads to.
-                let what = self.tree().get(real).map(|node| &node.what);
-                let is_link = matches!(what, Some(What::Link(_)));
-                let leads_to_dir =
-                    matches!(self.tree().resolve(real, true), Ok(to) if self.tree().is_dir(&to));
-                real != b"/" && (self.tree().is_dir(real) || is_link && leads_to_dir)
-            }
+            // To rename a link, it is named without a slash, as in rename(2).
+            Ok(real) if directory => real != b"/" && self.tree().is_dir(real),
             Ok(real) => real != b"/" && self.tree().get(real).is_some(),
             Err(_) => false,
         };

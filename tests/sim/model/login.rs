@@ -29,14 +29,11 @@ impl Judge<'_> {
         let most = settings.max_cons_per_ip;
         if most > 0 && !self.makes_room() {
             let certain = |other: &&Session| other.is_certainly_open() && other.ip == self.s.ip;
-            let same = self.others.iter().flatten().map(|other| &**other);
-            if same.filter(certain).count() >= most {
-                return self.fault(
-                    FaultKind::Limit,
-                    "connect",
-                    "421 for the address",
-                    &r.shown(),
-                );
+            let others = self.others.iter().flatten().map(|other| &**other);
+            // When it connected, and now: the greeting may be read long after.
+            if self.s.crowd.2.min(others.filter(certain).count()) >= most {
+                let expected = "421 for the address";
+                return self.fault(FaultKind::Limit, "connect", expected, &r.shown());
             }
         }
         let lines: Vec<Vec<u8>> = match banner.chars().count() <= 75 {
@@ -50,7 +47,7 @@ impl Judge<'_> {
     }
 
     /// Whether a session may have to leave for others, at any time.
-    fn makes_room(&self) -> bool {
+    pub fn makes_room(&self) -> bool {
         self.w.settings.max_cons >= 32
     }
 

@@ -549,6 +549,7 @@ impl Judge<'_> {
                     || self.goes_on_after_quit()
                     || self.s.lines.is_unfinished() && self.has_quit()
                     || self.has_not_read()
+                    || self.is_cut_short(by)
                     || notified
                     || self.s.client_end.is_some()
                     || self.s.was_reset
@@ -593,7 +594,17 @@ impl Judge<'_> {
         let timeout = limits.into_iter().filter(|limit| !limit.is_zero()).min();
         // It does not read commands while its replies are not read.
         let last = self.s.queue.front().map_or(self.s.last_active, |c| c.sent);
-        timeout.is_some_and(|timeout| self.now + SLACK >= last + timeout + CLOSING)
+        let is_over = |since: Duration, limit| self.now + SLACK >= since + limit + CLOSING;
+        let limit = self.w.settings.login_timeout;
+        let is_late = self.s.login.is_none() && !limit.is_zero();
+        timeout.is_some_and(|timeout| is_over(last, timeout))
+            || is_late && is_over(self.s.nobody_since.0, limit)
+    }
+
+    /// Whether the server need not wait until the client has read the last reply: others need the
+    /// slot.
+    fn is_cut_short(&self, by: By) -> bool {
+        by == By::ServerReset && self.makes_room() && !self.s.queue.is_empty()
     }
 
     /// Whether the client has sent commands after QUIT. They may reset the connection, and then it

@@ -246,7 +246,8 @@ impl Judge<'_> {
                 (dir.to_vec(), prefix.to_vec())
             }
         };
-        let dir = self.tree().resolve(&dir, true);
+        let named = dir;
+        let dir = self.tree().resolve(&named, true);
         let fine = matches!(&dir, Ok(dir) if self.tree().is_dir(dir)) && prefix.len() < 246;
         if !matches!(r.code, 125 | 150) {
             match fine && !self.is_loose() {
@@ -265,7 +266,8 @@ impl Judge<'_> {
             return self.wrong(FaultKind::Text, c, "FILE: and a unique name", r);
         }
         let name = [&prefix[..], b".", tail.unwrap_or(b"")].concat();
-        let at = names::join(&dir.unwrap_or_default(), &name);
+        // It need not be known where others work, too.
+        let at = names::join(&dir.unwrap_or(named), &name);
         if self.tree().get(&at).is_some() && !self.is_loose() {
             return self.wrong(FaultKind::Text, c, "a name that is new", r);
         }

@@ -8,6 +8,9 @@ use super::session::Command;
 use super::{FaultKind, Verdict};
 use crate::plan::scene::Tls;
 
+/// The reply to PORT and EPRT when nothing answers at the address.
+const UNREACHABLE: &[u8] = b"Can't connect to specified address.";
+
 impl Judge<'_> {
     pub fn way(&mut self, c: &Command, r: &Reply, name: &str, arg: &[u8]) -> Verdict {
         let taken = self.s.transfer.as_ref().is_some_and(|transfer| {
@@ -48,7 +51,9 @@ impl Judge<'_> {
             },
             "PORT" if !four => match (r.code, parse_port(&text)) {
                 // The address is tried.
-                (421, Some((ip, port))) => return self.active(c, r, ip, port),
+                (421 | 425, Some((ip, port))) if r.code == 421 || r.text() == UNREACHABLE => {
+                    return self.active(c, r, ip, port);
+                }
                 _ => self.code(c, r, &[425, 501])?,
             },
             "PORT" => match parse_port(&text) {
