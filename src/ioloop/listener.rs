@@ -193,9 +193,9 @@ fn is_exhaustion(err: &io::Error) -> bool {
     )
 }
 
-/// How many connections are accepted in one turn: while a crowd connects, the sessions wait for
-/// these only.
-const ACCEPTS: usize = 8;
+/// How many connections are accepted at once, which happens twice in a turn while a crowd connects:
+/// the sessions wait for these only.
+const ACCEPTS: usize = 4;
 
 /// After this many failures in a row a listener pauses.
 const FAILURES: usize = 8;
