@@ -206,6 +206,27 @@ fn refusals_are_counted() {
     program.stop();
 }
 
+/// A crowd that comes again and again.
+#[test]
+fn refused_connections_are_counted() {
+    let program = start(&[&["--max-cons", "2"]]);
+    let mut client = program.login();
+    for _ in 0..50 {
+        let mut refused = program.client();
+        refused.expect_reply(421);
+        refused.expect_eof();
+    }
+    client.expect(221, "QUIT");
+    client.expect_eof();
+    program.expect_log("USER 'user' logged in.");
+    program.expect_log("FTP session closed (disconnect).");
+    let log = program.log();
+    let count = |text: &str| log.matches(text).count();
+    assert_eq!(count("Too many connections."), FEW, "{log}");
+    assert_eq!(count("FTP session opened"), FEW + 1, "{log}");
+    program.stop();
+}
+
 /// What has worked has more lines, and what changes a file has all of them.
 #[test]
 fn commands_that_change_nothing_are_counted() {

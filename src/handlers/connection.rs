@@ -348,6 +348,10 @@ impl<H> Drop for Connection<H> {
 impl<H: FTPHandler + 'static> Channel for Connection<H> {
     fn opened(&mut self, io: &mut Io<'_>) {
         let (h, s) = (&mut self.handler, &mut self.session);
+        let is_refused = self.admission != Admission::Admitted;
+        if is_refused && !s.server.limits.count_refusal(s.remote_ip(), io.now()) {
+            s.log_nothing();
+        }
         s.log("FTP session opened (connect)");
         s.reset_prot();
         if s.prot {
@@ -363,7 +367,7 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
             Admission::MaxConsPerIp => h.handle_max_cons_per_ip(s),
             Admission::Address => h.handle_refused_address(s),
         }
-        if self.admission != Admission::Admitted && s.chat.stream.is_handshaking() {
+        if is_refused && s.chat.stream.is_handshaking() {
             // The client could read the reason only after a handshake, until which it would
             // hold a slot that others need.
             s.close();

@@ -12,6 +12,7 @@ mod descriptors;
 mod doors;
 mod later;
 mod losses;
+mod refusals;
 mod memory;
 mod slots;
 mod table;

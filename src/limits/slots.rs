@@ -15,6 +15,7 @@ use super::counts::{CAPACITY_MAX, Counts, Entry};
 use super::descriptors::Descriptors;
 use super::doors::{Asked, Door, Doors};
 use super::losses::Losses;
+use super::refusals::Refusals;
 use super::table::{Admission, Bounds, Index, Key, Leaver, Origin, State, When};
 use crate::ioloop::{ChannelId, Remote};
 use crate::random::{Keys, Random};
@@ -31,6 +32,7 @@ pub(crate) struct Limits {
     pub(super) descriptors: Descriptors,
     doors: Doors,
     losses: Losses,
+    refusals: Refusals,
     /// Makes keys that a client cannot predict.
     keys: Keys,
     /// From when times are counted. Forked processes have the same clock.
@@ -50,6 +52,7 @@ impl Limits {
             descriptors: Descriptors::new(),
             doors: Doors::default(),
             losses: Losses::default(),
+            refusals: Refusals::default(),
             keys: random.keys(),
             start,
         }
@@ -210,6 +213,11 @@ impl Limits {
     /// A session with a client at `ip` leaves, because it was asked to.
     pub(crate) fn count_loss(&self, ip: IpAddr, now: Instant) {
         self.losses.count(ip, now);
+    }
+
+    /// A connection from `ip` is refused. Returns whether the log is to have its lines.
+    pub(crate) fn count_refusal(&self, ip: IpAddr, now: Instant) -> bool {
+        self.refusals.count(ip, now)
     }
 
     /// This process is the worker of this number from now on. Returns the socket that becomes

@@ -53,7 +53,7 @@ impl FTPSession {
 
     /// Logs a message unless it is one of many of its kind. Returns whether it was written.
     pub(super) fn log_few(&self, level: Level, kind: Kind<'_>, message: &dyn Display) -> bool {
-        if !log::log_enabled!(target: TARGET, level) {
+        if !self.is_logged_at(level) {
             return false;
         }
         match self.repeats.count(kind, self.now) {
@@ -82,9 +82,18 @@ impl FTPSession {
     }
 
     fn write(&self, level: Level, message: &dyn Display) {
-        if log::log_enabled!(target: TARGET, level) {
+        if self.is_logged_at(level) {
             log::log!(target: TARGET, level, "{}", self.line(message));
         }
+    }
+
+    fn is_logged_at(&self, level: Level) -> bool {
+        !self.repeats.is_off() && log::log_enabled!(target: TARGET, level)
+    }
+
+    /// No further line of this session is written.
+    pub(crate) fn log_nothing(&self) {
+        self.repeats.turn_off();
     }
 
     fn line(&self, message: &dyn Display) -> String {

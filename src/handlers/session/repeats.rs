@@ -41,11 +41,13 @@ pub(super) enum Verdict {
     Count,
 }
 
-/// The lines of a session by their kind. The very first line, which most often tells of the login,
-/// is always written and not counted, so that an idle session has no table.
+/// The lines of a session by their kind. The first harmless one, which tells of the login, is always
+/// written and not counted, so that an idle session has no table.
 #[derive(Default)]
 pub(super) struct Repeats {
-    had_first: Cell<bool>,
+    had_harmless: Cell<bool>,
+    /// Whether no line is written.
+    off: Cell<bool>,
     /// Taken out while it is used.
     table: Cell<Option<Box<Table>>>,
 }
@@ -82,9 +84,17 @@ impl Row {
 }
 
 impl Repeats {
+    pub(super) fn turn_off(&self) {
+        self.off.set(true);
+    }
+
+    pub(super) fn is_off(&self) -> bool {
+        self.off.get()
+    }
+
     /// Another line of this kind comes.
     pub(super) fn count(&self, kind: Kind<'_>, now: Instant) -> Verdict {
-        if !self.had_first.replace(true) {
+        if matches!(kind, Kind::Harmless(_)) && !self.had_harmless.replace(true) {
             return Verdict::Write;
         }
         self.with(|table| table.get_or_insert_default().count(kind, now))
@@ -218,10 +228,10 @@ mod tests {
         written.count() as u64
     }
 
-    /// The lines of a session after its first one.
+    /// The lines of a session after its login.
     fn repeats() -> Repeats {
-        let repeats = Repeats::default();
-        assert_eq!(repeats.count(LIST, Instant::now()), Verdict::Write);
+        let (repeats, login) = (Repeats::default(), Kind::Harmless("PASS"));
+        assert_eq!(repeats.count(login, Instant::now()), Verdict::Write);
         assert!(repeats.with(|table| table.is_none()));
         repeats
     }
