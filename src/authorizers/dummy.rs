@@ -359,7 +359,9 @@ impl Override {
         if self.recursive {
             return path.starts_with(&self.directory);
         }
-        path == self.directory || (path.parent() == Some(&self.directory) && !path.is_dir())
+        // A link in it is no directory, wherever it leads.
+        let is_dir = || path.is_dir() && !path.is_symlink();
+        path == self.directory || (path.parent() == Some(&self.directory) && !is_dir())
     }
 }
 

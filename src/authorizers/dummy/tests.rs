@@ -116,6 +116,18 @@ fn an_override_covers_a_directory_and_its_files() {
     assert!(!authorizer.has_perm("joe", Perm::Write, None));
 }
 
+/// A link is a name in the directory, wherever it leads.
+#[test]
+fn an_override_covers_links_to_directories() {
+    let (_dir, mut authorizer, home) = joe();
+    let sub = home.join("sub");
+    std::os::unix::fs::symlink("deep", sub.join("link")).unwrap();
+    authorizer.override_perm("joe", &sub, "w", false).unwrap();
+    let may = |path: &Path| authorizer.has_perm_at("joe", Perm::Write, path);
+    assert!(may(&sub.join("link")));
+    assert!(!may(&sub.join("deep")));
+}
+
 #[test]
 fn a_recursive_override_covers_all_below() {
     let (_dir, mut authorizer, home) = joe();
