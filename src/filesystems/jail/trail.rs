@@ -55,6 +55,8 @@ pub(super) struct Trail<'a> {
     /// Handles of directories on the path, each with the length of its path: some of the last.
     handles: Vec<(usize, OwnedFd)>,
     followed: usize,
+    /// How many names the links have added.
+    added: usize,
     /// How many calls were made.
     #[cfg(test)]
     calls: usize,
@@ -74,6 +76,7 @@ impl<'a> Trail<'a> {
             path: Vec::new(),
             handles: Vec::new(),
             followed: 0,
+            added: 0,
             #[cfg(test)]
             calls: 0,
         };
@@ -190,12 +193,14 @@ impl<'a> Trail<'a> {
             };
             match target {
                 Err(err) if hides(&err) => return Err(err),
-                Ok(target) if self.followed < MAX_LINKS => {
+                Ok(target) if self.followed < MAX_LINKS && self.has_room_for(&target) => {
                     self.followed += 1;
                     self.follow_to(&target)?;
                 }
                 other => {
-                    self.followed += usize::from(other.is_ok());
+                    if other.is_ok() {
+                        self.followed = MAX_LINKS + 1;
+                    }
                     lost = Some(self.path.len());
                     self.push_name(&name);
                 }
@@ -227,6 +232,7 @@ impl<'a> Trail<'a> {
         }
         match self.read_link(name) {
             Ok(_) if refuses => Err(errno(libc::ELOOP)),
+            Ok(target) if !self.has_room_for(&target) => Err(errno(libc::ELOOP)),
             Ok(target) => self.follow_to(&target),
             // The open has found a link, and it is not there any more: try this name again.
             Err(_) if is_loop(&err) => {
@@ -235,6 +241,12 @@ impl<'a> Trail<'a> {
             }
             Err(_) => Err(err),
         }
+    }
+
+    /// Whether the names of a link may be added to those of the other links.
+    fn has_room_for(&mut self, target: &[u8]) -> bool {
+        self.added += memchr::memchr_iter(b'/', target).count() + 1;
+        self.added <= MAX_ADDED
     }
 
     /// Goes on to the target of a link, from the directory that is reached.
@@ -439,6 +451,8 @@ pub(super) fn errno(errno: i32) -> io::Error {
 const DIRECTORY: c_int = sys::O_PATH | libc::O_DIRECTORY;
 /// How many links one look-up follows: as many as the Linux kernel does.
 pub(super) const MAX_LINKS: usize = 40;
+/// How many names all links of one look-up add: each may take a call.
+const MAX_ADDED: usize = 4096;
 /// How many bytes of names one call looks up. The kernel takes less than 4,096.
 const LONGEST: usize = 4000;
 /// How many handles of directories above the one that is reached are kept.

@@ -116,6 +116,32 @@ fn links_upwards_reach_the_directories_again() {
     }
 }
 
+/// A user who can make links must not make one look-up take thousands of calls.
+#[test]
+fn links_add_a_bounded_number_of_names() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("a")).unwrap();
+    for number in 0..38 {
+        let target = format!("{}l{}", "a/../".repeat(800), number + 1);
+        symlink(target, home.path().join(format!("l{number}"))).unwrap();
+    }
+    fs::create_dir(home.path().join("l38")).unwrap();
+    let root = fs::File::open(home.path()).unwrap();
+    for jumps in [false, true] {
+        let mut long = trail(&root, b"l0/x", jumps);
+        let err = long.enter().unwrap_err();
+        assert_eq!(err.raw_os_error(), Some(libc::ELOOP));
+        assert!(long.calls() <= MAX_ADDED, "{}", long.calls());
+        let real = trail(&root, b"l0/x", jumps).resolve().unwrap();
+        assert!(real.looped);
+        // Some of them are fine.
+        assert_eq!(
+            trail(&root, b"l36/x", jumps).enter().unwrap().unwrap(),
+            b"x"
+        );
+    }
+}
+
 #[test]
 fn a_confined_walk_does_not_leave_its_root() {
     let deep = Deep::new(3);
