@@ -15,7 +15,8 @@ pub(super) const FORGET_AFTER: Setting = Setting::new(
     "guard",
     "forget_after",
     "time, 900",
-    "failed logins are forgotten after this time without another one; it must be greater than 0",
+    "failed logins are forgotten after this time without another one, but not before `max_delay`; \
+         it must be greater than 0",
     |s, v| v.time_above_0().map(|t| s.handler.guard.forget_after = t),
 );
 

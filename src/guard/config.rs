@@ -17,8 +17,8 @@ pub struct GuardConfig {
     /// [`auth_failed_timeout`](crate::FTPConfig::auth_failed_timeout). A login that would have to
     /// wait longer gets 421. Zero: no delays. Default: 15 s.
     pub max_delay: Duration,
-    /// Failed logins of an address are forgotten when there was none for this time.
-    /// Default: 15 minutes.
+    /// Failed logins of an address are forgotten when there was none for this time, but not before
+    /// `max_delay`. Default: 15 minutes.
     pub forget_after: Duration,
     /// The number of failed logins after which an address is banned: its connections are closed
     /// without a session or a reply. 0: never. Behind a gateway (NAT) or a proxy all clients share

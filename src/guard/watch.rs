@@ -105,11 +105,13 @@ impl Guard {
             if entry.banned_until() > time {
                 return None;
             }
-            entry.touch(time, millis(self.config.forget_after));
-            if entry.is_good(user) {
-                return Some((0, false));
-            }
+            entry.touch(time, self.forget_after());
             let (failures, asking) = (entry.failures(), entry.asking());
+            if entry.is_good(user) && asking < FREE {
+                // Few at a time, so that many cannot be asked before the first one has failed.
+                entry.set_failures(failures, asking.saturating_add(1));
+                return Some((0, true));
+            }
             let ahead = failures.saturating_add(asking);
             let wait = match ahead < FREE {
                 true => 0,
@@ -150,6 +152,12 @@ impl Guard {
         self.config.delay_after(failures.flatten().unwrap_or(0))
     }
 
+    /// After how many milliseconds without a failed login they are forgotten: not before the longest
+    /// delay is over, which would be none then.
+    fn forget_after(&self) -> u64 {
+        millis(self.config.forget_after.max(self.config.max_delay))
+    }
+
     /// What is hashed for an address.
     fn key(&self, ip: IpAddr) -> u64 {
         self.keys.hash_one(network(ip)).max(1)
@@ -185,7 +193,7 @@ impl Attempt {
         let (key, time) = (guard.key(ip), guard.time(now));
         let outcome = guard.with_table(|table| {
             let mut entry = table.find_or_add(key, time);
-            entry.touch(time, millis(config.forget_after));
+            entry.touch(time, guard.forget_after());
             entry.add_failure(user, time);
             let failures = entry.failures();
             if config.ban_after > 0 && failures >= config.ban_after {
@@ -226,7 +234,7 @@ impl Attempt {
         let (key, time) = (guard.key(ip), guard.time(now));
         guard.with_table(|table| {
             let mut entry = table.find_or_add(key, time);
-            entry.touch(time, millis(guard.config.forget_after));
+            entry.touch(time, guard.forget_after());
             entry.forgive(user);
         });
     }

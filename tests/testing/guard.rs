@@ -265,3 +265,54 @@ fn loopback_is_left_out_unless_the_list_is_empty() {
     config.guard.allow = Vec::new();
     assert_eq!(guess(config), [3, 3, 3, 3, 4, 8]);
 }
+
+/// Clients that try `anonymous` first guess no password, if there is no such user.
+#[test]
+fn a_probe_for_anonymous_is_no_guess() {
+    let mut place = place_with_delay();
+    place.config.guard.ban_after = 5;
+    let server = server(place.config.clone(), 1);
+    for _ in 0..10 {
+        let client = connect(&server, "10.0.0.9");
+        let (took, reply) = log_in(&client, "anonymous", "x");
+        assert!(reply.starts_with("530 "), "{reply}");
+        assert!(took <= 3 * SECOND, "{took:?}");
+    }
+    expect_login(&server, "10.0.0.9", "user", "12345");
+}
+
+/// The failures are not forgotten before the delay that they cause is over.
+#[test]
+fn a_short_memory_does_not_take_the_delays_away() {
+    let mut place = place_with_delay();
+    place.config.guard.forget_after = SECOND;
+    let server = server(place.config.clone(), 1);
+    assert_eq!(guess(&server, "10.0.0.9", "user", 6), [3, 3, 3, 3, 4, 8]);
+}
+
+/// Somebody behind the same gateway has logged in as the user before.
+#[test]
+fn a_known_user_is_not_guessed_at_once() {
+    let mut place = place_with_delay();
+    let (sender, later) = std::sync::mpsc::channel();
+    place.decide(move |password, later| match password {
+        "12345" => Verdict::Now(Ok(())),
+        _ => {
+            sender.send(later()).unwrap();
+            Verdict::Later
+        }
+    });
+    let server = server(place.config.clone(), 1);
+    expect_login(&server, "10.0.0.9", "user", "12345");
+    let clients: Vec<_> = (0..50)
+        .map(|_| {
+            let client = connect(&server, "10.0.0.9");
+            client.command("USER user");
+            client.command("PASS guess");
+            client
+        })
+        .collect();
+    // The others wait until it is known what became of these.
+    assert!(later.try_iter().count() <= 6);
+    drop(clients);
+}

@@ -210,7 +210,9 @@ fn answer<H: Hooks + ?Sized>(
         // What is wrong from here on is no fault of the client: a dropped attempt does not count.
         Ok(()) => s.authorizer().get_home_dir(&s.username),
         Err(err) => {
-            if !err.is_unavailable() {
+            // Some clients try it first. Without such an account it is no guess of a password.
+            let is_probe = s.username == "anonymous" && !s.authorizer().has_user("anonymous");
+            if !err.is_unavailable() && !is_probe {
                 attempt.failed(s.now);
             }
             return h.handle_auth_failed(s, &err, password);
