@@ -77,6 +77,20 @@ fn stou_makes_nothing_outside() {
     client.expect(200, "NOOP");
 }
 
+/// A session must not send its file to another session of the same server.
+#[test]
+fn a_passive_port_is_no_target() {
+    let server = Server::start(MODE);
+    let (mut one, mut other) = (server.login(), server.login());
+    let port = parse_227(&one.expect(227, "PASV")).port();
+    let [high, low] = port.to_be_bytes();
+    let command = format!("PORT 127,0,0,1,{high},{low}");
+    other.expect(501, &command);
+    // Nobody listens there any more.
+    one.expect(227, "PASV");
+    other.expect(425, &command);
+}
+
 #[test]
 fn links_that_lead_outside_tell_nothing() {
     let (_server, _outside, mut client) = with_outside();

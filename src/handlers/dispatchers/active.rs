@@ -141,7 +141,7 @@ fn is_own(s: &FTPSession, target: SocketAddr) -> bool {
         }
     }
     // A network in memory has addresses of its own.
-    s.chat.stream.network().is_none() && own_ports::is_own(target)
+    s.chat.stream.network().is_none() && own_ports::is_own(target, Some(&s.server))
 }
 
 /// An event has come for the connection that is being established.

@@ -15,6 +15,7 @@ use crate::handlers::transfers;
 use crate::ioloop::{Listener, Stream, StreamListener};
 use crate::proto::address;
 use crate::proto::reply::Reply;
+use crate::server_state::own_ports::Listening;
 use crate::time::after;
 
 /// Stock [`FTPHandler::ftp_pasv`](crate::FTPHandler::ftp_pasv).
@@ -63,12 +64,18 @@ fn make_epasv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, extended: bool) 
         }
     };
     let timeout = s.passive_timeout();
+    let is_real = s.chat.stream().network().is_none();
+    let own = is_real.then(|| {
+        let address = SocketAddr::new(s.local_addr().ip(), port);
+        Listening::passive(address, &s.server)
+    });
     s.data = DataState::Listening(Box::new(PassiveDTP {
         listener: Listener::new(listener),
         registered: false,
         ready: false,
         claimed: false,
         deadline: timeout.map(|timeout| after(s.now, timeout)),
+        _listening: own,
         _slot: s.server.slot(s.remote_ip()),
     }));
     if extended {

@@ -9,6 +9,7 @@ use crate::filesystems::OpenMode;
 use crate::handlers::data::{Bounds, DataConnection, EndingDTP, PendingTransfer};
 use crate::ioloop::{Listener, Stream, StreamListener};
 use crate::limits::Slot;
+use crate::server_state::own_ports::Listening;
 use crate::tls::{ControlHandshake, TlsSession};
 
 /// Whether the session ends when its transfer does. A session that does reads no further
@@ -93,6 +94,8 @@ pub(crate) struct PassiveDTP {
     /// Whether a transfer was promised, with 150, for the connection that will come here.
     pub(crate) claimed: bool,
     pub(crate) deadline: Option<Instant>,
+    /// Keeps data connections of the server away from the port.
+    pub(crate) _listening: Option<Listening>,
     pub(crate) _slot: Slot,
 }
 
