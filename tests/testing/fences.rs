@@ -372,9 +372,18 @@ fn listings_hide_the_system() {
         ("/etc/passwd", "passwd"),
         ("secret", "veiled"),
         ("nowhere", "nothing"),
+        ("nope/../../../../etc/passwd", "missing"),
+        ("sub/../file", "there"),
     ] {
         symlink(target, place.home.path().join(link)).unwrap();
     }
+    // A target that leaves the home and comes back has its name in it.
+    let name = place.home.path().file_name().unwrap().to_str().unwrap();
+    std::fs::create_dir(place.home.path().join("sub")).unwrap();
+    symlink(format!("../{name}/file"), place.home.path().join("back")).unwrap();
+    let below = |link: &str| place.home.path().join("sub").join(link);
+    symlink("../file", below("up")).unwrap();
+    symlink(format!("../../{name}/file"), below("around")).unwrap();
     symlink(
         place.home.path().join("file"),
         place.home.path().join("absolute"),
@@ -383,13 +392,26 @@ fn listings_hide_the_system() {
     let mut session = place.login();
     let mut listings = vec![session.list("LIST").unwrap()];
     listings.push(session.command("STAT /").lines().join("\n"));
-    for link in ["absolute", "veiled", "inside", "nothing"] {
+    for link in [
+        "absolute",
+        "veiled",
+        "inside",
+        "nothing",
+        "sub",
+        "sub/around",
+    ] {
         listings.push(session.list(&format!("LIST {link}")).unwrap());
     }
     let listings = listings.join("\n");
-    assert!(listings.contains("inside -> file") && listings.contains("nothing -> nowhere"));
-    let root = place.home.path().to_str().unwrap();
-    for shown in ["outside", "/etc", "secret", root, "root"] {
+    for shown in [
+        "inside -> file",
+        "nothing -> nowhere",
+        "there -> sub/../file",
+        "up -> ../file",
+    ] {
+        assert!(listings.contains(shown), "{shown}: {listings}");
+    }
+    for shown in ["outside", "/etc", "secret", name, "root"] {
         assert!(!listings.contains(shown), "{shown}: {listings}");
     }
     assert!(listings.contains(" ftp      ftp "), "{listings}");

@@ -170,6 +170,7 @@ fn style(s: &FTPSession) -> TimedStyle {
         budget: Arc::clone(&s.server.listings),
         veil: Veil {
             hides_outside: s.hides_ids(),
+            depth: 0,
             rules: s.name_rules().cloned(),
         },
     }

@@ -30,12 +30,16 @@ pub(super) fn open(
     style: &mut TimedStyle,
 ) -> Result<Source, FSError> {
     let missing = match fs.listdir(state, path) {
-        Ok(dir) => return Ok(Source::Directory(dir)),
+        Ok(dir) => {
+            set_depth(fs, state, path, style);
+            return Ok(Source::Directory(dir));
+        }
         Err(err) => err,
     };
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(missing);
     };
+    set_depth(fs, state, parent, style);
     match fs.lstat(state, path) {
         Ok(stat) if stat.is_dir() => Err(missing),
         Ok(stat) => Ok(Source::Line(one_line(fs, state, path, &stat, form, style))),
@@ -50,6 +54,15 @@ pub(super) fn open(
             Ok(Source::Matches(dir, matches))
         }
         Err(err) => Err(err),
+    }
+}
+
+/// Says how far below the home a directory is, if the listing hides targets for that.
+fn set_depth(fs: &dyn AbstractedFS, state: &FSState, dir: &Path, style: &mut TimedStyle) {
+    if style.veil.hides_outside {
+        let (root, real) = (fs.realpath(state, state.root()), fs.realpath(state, dir));
+        let below = real.strip_prefix(&root);
+        style.veil.depth = below.map_or(0, |below| below.components().count());
     }
 }
 

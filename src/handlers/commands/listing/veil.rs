@@ -1,7 +1,7 @@
 //! Which targets of links a listing shows.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::FSError;
@@ -11,6 +11,8 @@ use crate::filesystems::{NameRules, Stat};
 pub(super) struct Veil {
     /// None that are absolute or lead outside of the home.
     pub(super) hides_outside: bool,
+    /// How many directories below the home the links are.
+    pub(super) depth: usize,
     /// None with a hidden name.
     pub(super) rules: Option<Arc<NameRules>>,
 }
@@ -31,12 +33,21 @@ impl Veil {
             // It leads nowhere, inside.
             Err(err) => !err.is_not_found(),
         };
-        let is_hidden = self.hides_outside && (is_absolute(&target) || is_outside());
+        let is_hidden = self.hides_outside && (self.climbs_out(&target) || is_outside());
         (!is_hidden).then_some(target)
     }
-}
 
-/// An absolute target shows where the home is, even if it leads inside.
-fn is_absolute(target: &Path) -> bool {
-    target.as_os_str().as_bytes().starts_with(b"/")
+    /// Whether a target is absolute, or its names lead above the home. It shows where the home is,
+    /// even if it comes back, and even if nothing is there.
+    fn climbs_out(&self, target: &Path) -> bool {
+        let depth = target
+            .components()
+            .try_fold(self.depth, |depth, part| match part {
+                Component::Normal(_) => Some(depth + 1),
+                Component::CurDir => Some(depth),
+                Component::ParentDir => depth.checked_sub(1),
+                Component::RootDir | Component::Prefix(_) => None,
+            });
+        depth.is_none()
+    }
 }
