@@ -9,6 +9,7 @@ use ftpdlib::filesystems::{AbstractedFS, FSState, local};
 use testkit::pattern;
 
 use super::place::{place, reply};
+use super::server::{Client, server};
 
 // --- max_upload_size
 
@@ -163,6 +164,41 @@ fn uploads_leave_the_last_space_free() {
         assert_eq!(session.command("STOR a"), NO_SPACE);
         assert!(!place.home.path().join("a").exists());
     }
+}
+
+/// Each of several uploads knows what the others have taken.
+#[test]
+fn parallel_uploads_leave_the_last_space_free() {
+    let mut place = place();
+    place.config.min_free_space = 100_000;
+    let disk = Arc::new(AtomicU64::new(6_100_000));
+    place.config.set_abstracted_fs(Small(disk));
+    let server = server(place.config.clone(), 1);
+    let uploads: Vec<_> = (0..20)
+        .map(|number| {
+            let client = Client::login(&server, "10.0.0.2");
+            let data = client.passive();
+            let begun = client.command(&format!("STOR {number}"));
+            assert!(begun.starts_with("125 "), "{begun}");
+            (client, data)
+        })
+        .collect();
+    let bytes = pattern(60_000);
+    for _ in 0..10 {
+        for (_, data) in &uploads {
+            let _ = data.write(&bytes);
+        }
+        server.settle();
+    }
+    let home = std::fs::read_dir(place.home.path()).unwrap();
+    let used: u64 = home
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!((5_000_000..=6_000_000).contains(&used), "{used}");
+    let ended = uploads
+        .iter()
+        .filter(|(client, _)| client.receive().contains("452 "));
+    assert!(ended.count() > 0);
 }
 
 /// Another program fills the disk during the upload.

@@ -42,8 +42,11 @@ impl Room {
 
     /// So many bytes may be written now; `None`: any number.
     pub(super) fn set_space(&mut self, left: Option<u64>) {
+        // Other uploads write meanwhile, so that little space is asked for more often: in the end
+        // before each write.
+        let unasked = left.map_or(ASK_EVERY, |left| (left / SHARERS).min(ASK_EVERY));
         self.space = Some(Space {
-            unasked: ASK_EVERY,
+            unasked,
             left: left.filter(|left| *left <= COUNTED),
         });
     }
@@ -135,6 +138,9 @@ const NO_SPACE: Reply = Reply::new(
 
 /// How often the file system is asked, in bytes: a call takes some microseconds.
 const ASK_EVERY: u64 = 1 << 20;
+
+/// So many uploads at a time are expected at most.
+const SHARERS: u64 = 256;
 
 /// Up to so much space the bytes are counted, so that none is written too many. It is more than an
 /// upload writes between two questions, with the rest of its turn.
