@@ -201,8 +201,9 @@ impl Processes {
 
     /// A process holds a lock and does not go on: kills it if it is one of this server.
     pub(super) fn kill_holder(&self, pid: Pid) {
-        if self.children.contains_key(&pid) {
-            log::error!(target: TARGET, "the process {pid} of a connection holds a lock and does not go on: it is killed");
+        let asks = |question: &Question| question.pid == pid;
+        if self.children.contains_key(&pid) || self.questions.iter().any(asks) {
+            log::error!(target: TARGET, "the process {pid} of this server holds a lock and does not go on: it is killed");
             sys::kill(pid, SIGKILL);
         }
     }
