@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::cell::Cell;
 use std::env;
 use std::io;
 use std::process::{Command, Stdio};
@@ -14,27 +15,48 @@ use super::last_resort;
 use super::pid::{Pid, own_pid};
 use super::process::{self, Fork};
 
-/// A forked process.
-pub(crate) struct Child(Pid);
+/// A forked process. It is killed when this value is dropped: a stopped one would never end, and
+/// keep the output of the test open.
+pub(crate) struct Child {
+    pid: Pid,
+    has_ended: Cell<bool>,
+}
 
 impl Child {
     pub(crate) fn pid(&self) -> Pid {
-        self.0
+        self.pid
     }
 
     /// Kills the process with SIGKILL, and waits for its end.
     pub(crate) fn kill(&self) {
-        process::kill(self.0, libc::SIGKILL);
+        process::kill(self.pid, libc::SIGKILL);
         assert!(!self.wait());
     }
 
     /// Waits for its end. Returns whether its exit status is 0.
     pub(crate) fn wait(&self) -> bool {
         loop {
-            if let Some(status) = process::wait(self.0).unwrap() {
+            if let Some(status) = process::wait(self.pid).unwrap() {
+                self.has_ended.set(true);
                 return status.success();
             }
             std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits until it has [stopped](stop).
+    pub(crate) fn wait_for_stop(&self) {
+        let mut status = 0;
+        // SAFETY: `status` is a place for a number that outlives the call.
+        let pid = unsafe { libc::waitpid(self.pid, &raw mut status, libc::WUNTRACED) };
+        assert!(pid == self.pid && libc::WIFSTOPPED(status), "{status}");
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.has_ended.get() {
+            process::kill(self.pid, libc::SIGKILL);
         }
     }
 }
@@ -46,7 +68,8 @@ pub(crate) fn fork(body: impl FnOnce()) -> Child {
     let pid = unsafe { libc::fork() };
     assert_ne!(pid, -1);
     if pid != 0 {
-        return Child(pid);
+        let has_ended = Cell::new(false);
+        return Child { pid, has_ended };
     }
     limit_the_time();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));

@@ -146,7 +146,8 @@ fn a_stopped_holder_is_found() {
             words[0] = 7;
             stop();
         });
-        wait(|| matches!(shared.look(start), Held::Until(_)).then_some(()));
+        child.wait_for_stop();
+        assert!(matches!(shared.look(start), Held::Until(_)));
         // The first attempt waits for a while, the others do not.
         assert!(shared.lock().is_err() && shared.gave_up.load(Ordering::Relaxed));
         let begin = Instant::now();
