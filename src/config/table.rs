@@ -431,8 +431,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "server",
         "ipv6_prefix",
         "integer, 64",
-        "how many bits of an IPv6 address stand for one client, when clients with many connections \
-         make room for others",
+        "how many bits of an IPv6 address stand for one client, for `max_cons_per_ip` and when \
+         clients with many connections make room for others",
         |s, v| v.integer(1..=128).map(|n| s.ipv6_prefix = n),
     ),
     Setting::new(

@@ -274,7 +274,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
     /// Sends the replies, and watches each socket for what the state calls for.
     fn reconcile(&mut self, io: &mut Io<'_>) -> io::Result<()> {
         let s = &mut self.session;
-        s.slot.set_activity(s.authenticated(), s.is_at_rest());
+        s.slot.set_activity(s.authenticated(), s.may_make_room());
         if s.is_closing() {
             transfers::reply_now(&mut self.handler, s);
         }

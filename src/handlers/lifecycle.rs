@@ -29,6 +29,7 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
         s.handshake_deadline(),
         s.login_deadline(),
         s.gone_deadline(),
+        s.silence_deadline(),
         s.upload_wait.as_ref().map(|wait| wait.next),
         s.pending
             .as_ref()
@@ -143,7 +144,7 @@ pub(super) fn leave(s: &mut FTPSession) {
 
 /// Others need the slots of this session: closes it, unless something happens in it now.
 pub(super) fn make_room(s: &mut FTPSession) {
-    if s.authenticated() && !s.is_at_rest() {
+    if s.authenticated() && !s.may_make_room() {
         s.slot.stay();
         return;
     }

@@ -12,8 +12,8 @@ mod descriptors;
 mod doors;
 mod later;
 mod losses;
-mod refusals;
 mod memory;
+mod refusals;
 mod slots;
 mod table;
 #[cfg(test)]

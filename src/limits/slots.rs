@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::hash::Hash;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
@@ -167,7 +167,7 @@ impl Limits {
         now: Instant,
     ) -> (Slot, Admission) {
         let origin = Origin {
-            ip: self.key(ip),
+            ip: self.key(("address", self.network(ip))),
             group: self.group(ip),
         };
         if descriptor.is_some_and(|got| self.is_reserved(&got)) {
@@ -267,13 +267,18 @@ impl Limits {
         }
     }
 
-    /// The key of the client at an address: an IPv6 client may have many addresses.
+    /// The key of the client at an address.
     fn group(&self, ip: IpAddr) -> Key {
+        self.key(("group", self.network(ip)))
+    }
+
+    /// What stands for the client at an address: an IPv6 client may have many addresses.
+    fn network(&self, ip: IpAddr) -> IpAddr {
         match ip {
-            IpAddr::V4(ip) => self.key((4, ip)),
+            IpAddr::V4(_) => ip,
             IpAddr::V6(ip) => {
                 let others = 128 - u32::from(self.ipv6_prefix.load(Relaxed));
-                self.key((6, ip.to_bits() >> others << others))
+                Ipv6Addr::from_bits(ip.to_bits() >> others << others).into()
             }
         }
     }

@@ -10,7 +10,8 @@ impl FTPServer {
     /// From 32 on, the last eighth is for data connections and their listeners. If the rest is
     /// taken, a client that has many connections loses one to that of another client: the
     /// oldest of those that are not logged in; or if it has more than half of all, the longest
-    /// idle of the others. That session gets 421.
+    /// idle of the others. A transfer that has moved nothing for ten seconds is idle. That session
+    /// gets 421.
     pub fn set_max_cons(&mut self, max_cons: usize) {
         self.state.limits.set_max_cons(max_cons);
     }
@@ -28,8 +29,9 @@ impl FTPServer {
         limits.set_max_cons_per_user(max_cons_per_user);
     }
 
-    /// Sets how many bits of an IPv6 address stand for a client, as far as clients that have many
-    /// connections make room for others: from 1 to 128. Default: 64.
+    /// Sets how many bits of an IPv6 address stand for a client, for
+    /// [`set_max_cons_per_ip`](Self::set_max_cons_per_ip) and when clients that have many connections
+    /// make room for others: from 1 to 128. Default: 64.
     pub fn set_ipv6_prefix(&mut self, bits: u8) {
         self.state.limits.set_ipv6_prefix(bits);
     }

@@ -114,6 +114,65 @@ fn a_transfer_is_not_cut() {
     drop((clients, others));
 }
 
+/// Each session promises a transfer, for which no connection ever comes.
+#[test]
+fn transfers_without_data_connections() {
+    for lines in [
+        &["USER anonymous", "PASS x", "RETR file"][..],
+        &["USER anonymous", "PASS x", "PASV", "RETR file"],
+    ] {
+        let server = crowded();
+        let clients = crowd(&server, 600, lines);
+        serves_others(&server);
+        drop(clients);
+    }
+}
+
+/// A transfer that moves nothing for ten seconds is no reason to keep others away.
+#[test]
+fn transfers_that_nobody_reads() {
+    let server = crowded();
+    let mut clients = Vec::new();
+    for number in 0..300 {
+        let client = Client::new(&server, CROWD);
+        if !client.receive().starts_with("220 ") {
+            break;
+        }
+        client.command("USER user");
+        client.command("PASS 12345");
+        let data = client.passive();
+        assert!(
+            client
+                .command(&format!("STOR {number}"))
+                .starts_with("125 ")
+        );
+        clients.push((client, data));
+    }
+    let other = Client::new(&server, "10.0.0.2");
+    assert_eq!(other.receive(), FULL, "their transfers go on");
+    server.set_now(server.now() + 10 * SECOND);
+    server.settle();
+    serves_others(&server);
+    drop(clients);
+}
+
+/// The address with more than half of the slots pays, and not a user who logs in elsewhere.
+#[test]
+fn who_has_more_than_half_pays_first() {
+    let mut server = crowded();
+    server.set_max_cons(32);
+    let office: Vec<_> = (0..9).map(|_| Client::login(&server, "10.0.0.3")).collect();
+    let attackers = crowd(&server, 18, &["USER anonymous", "PASS x"]);
+    let late = Client::new(&server, "10.0.0.3");
+    assert!(late.receive().starts_with("220 "));
+    late.command("USER user");
+    let more = crowd(&server, 3, &[]);
+    assert!(late.command("PASS 12345").starts_with("230 "));
+    assert!(more.iter().all(|client| client.stream.is_closed()));
+    assert!(attackers[0].stream.is_closed() && !attackers[1].stream.is_closed());
+    assert!(office.iter().all(|client| !client.stream.is_closed()));
+}
+
 #[test]
 fn a_few_connections_are_safe() {
     let mut server = crowded();

@@ -2,9 +2,10 @@
 //! logged out.
 
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::login::{Account, Login, Owner};
+use super::stage::DataState;
 use super::state::FTPSession;
 use crate::filesystems::FSState;
 use crate::limits::Slot;
@@ -37,8 +38,31 @@ impl FTPSession {
     /// may end first.
     pub(crate) fn login_deadline(&self) -> Option<Instant> {
         let is_owed = !self.authenticated() && !self.is_closing();
+        // Without a data port, a transfer could wait for ever.
+        let may_begin = self.pending.is_some() && !matches!(self.data, DataState::None);
         self.login_by
-            .filter(|_| is_owed && !self.transfer_active() && self.pending.is_none())
+            .filter(|_| is_owed && !self.transfer_active() && !may_begin)
+    }
+
+    /// Whether others may get the slots of the session: nothing happens in it. A transfer that waits
+    /// for its data connection is nothing, and so is one that has been silent for ten seconds.
+    pub(crate) fn may_make_room(&self) -> bool {
+        let silent = |at: Instant| at <= self.now;
+        let transfers = self.transfer_active() && !self.silent_at().is_some_and(silent);
+        !transfers && !self.owes_reply() && !self.is_parked()
+    }
+
+    /// When the transfer in progress will have been silent for ten seconds.
+    fn silent_at(&self) -> Option<Instant> {
+        let channel = self.data_channel()?;
+        let transfers = channel.transfer_in_progress();
+        transfers.then(|| after(channel.last_progress(), SILENCE))
+    }
+
+    /// When the session [may make room](Self::may_make_room) because its transfer is silent, if it
+    /// may not yet.
+    pub(crate) fn silence_deadline(&self) -> Option<Instant> {
+        self.silent_at().filter(|at| *at > self.now)
     }
 
     /// Counts the session for the user who logs in. Returns false if the user has the most
@@ -160,3 +184,6 @@ impl Account {
         }
     }
 }
+
+/// A transfer that moves nothing for so long does not keep the slots of its session from others.
+const SILENCE: Duration = Duration::from_secs(10);

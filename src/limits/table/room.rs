@@ -116,26 +116,30 @@ impl Table<'_> {
     /// Finds a session that leaves for a new connection of `group`.
     fn find_leaver(&self, group: usize, now: u32, bounds: Bounds) -> Option<usize> {
         let is_old = |index: usize| now.saturating_sub(self.born(index)) >= SAFE_FOR;
-        // The oldest without a user, of the group that has most of them. In its own group a
-        // connection replaces only what is older than a login takes.
-        let rank = to_usize(self.words[MAX_RANK]);
-        let crowd = self.first(self.groups_of(rank)).filter(|_| rank > 0);
-        if let Some(crowd) = crowd {
+        // In its own group a connection replaces only what is older than a login takes.
+        let oldest_of = |crowd: usize| {
             let oldest = self.first(self.new_list_of(crowd));
-            let found = oldest.filter(|oldest| crowd != group || is_old(*oldest));
-            if found.is_some() {
+            oldest.filter(|oldest| crowd != group || is_old(*oldest))
+        };
+        // The group with more than half of all pays first: with its oldest without a user, or the
+        // longest idle.
+        let greatest = to_usize(self.words[GREATEST]).checked_sub(1);
+        let greatest = greatest.filter(|greatest| self.total(*greatest) > bounds.slots / 2);
+        if let Some(greatest) = greatest {
+            let found = oldest_of(greatest);
+            if greatest == group || found.is_some() {
                 return found;
             }
-        }
-        // The longest idle, if one other group has more than half of all.
-        let greatest = to_usize(self.words[GREATEST]).checked_sub(1);
-        let greatest = greatest
-            .filter(|greatest| *greatest != group && self.total(*greatest) > bounds.slots / 2);
-        if let Some(greatest) = greatest {
             let idle = self.first(self.idle_list_of(greatest));
             if idle.is_some() {
                 return idle;
             }
+        }
+        // The oldest without a user, of the group that has most of them.
+        let rank = to_usize(self.words[MAX_RANK]);
+        let crowd = self.first(self.groups_of(rank)).filter(|_| rank > 0);
+        if let Some(found) = crowd.and_then(oldest_of) {
+            return Some(found);
         }
         // The oldest without a user of all, for one that has few connections itself.
         let oldest = self.first(self.new_list());
