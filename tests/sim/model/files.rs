@@ -60,9 +60,8 @@ impl Judge<'_> {
             _ => &normal,
         };
         let is_unknown = looked_up.contains(&b'?') && self.tree().get(looked_up).is_none();
-        // It comes from the current directory.
-        let is_shown = normal.contains(&b'?') && !path.contains(&b'?');
-        if is_unknown || is_shown && self.tree().get(&normal).is_none() {
+        // The current directory may be another one, in whose name bytes are not in the encoding.
+        if is_unknown || self.s.cwd.contains(&b'?') {
             self.relax();
         }
         let policy = self.w.settings.tls == Tls::AllRequired && !self.s.prot;

@@ -215,9 +215,7 @@ impl Judge<'_> {
     /// Whether the outcome of commands on files is not known.
     pub fn is_loose(&self) -> bool {
         let shared = self.s.login.is_some_and(|user| self.is_shared(user));
-        // Such a name may stand for another one, in which bytes are not in the encoding.
-        let is_shown = self.s.cwd.contains(&b'?');
-        self.s.relaxed || is_shown || shared && !self.s.is_sure
+        self.s.relaxed || shared && !self.s.is_sure
     }
 
     pub fn is_shared(&self, user: usize) -> bool {

@@ -1,5 +1,7 @@
 //! The greeting, USER, PASS, REIN, and the replies that a session gets unasked.
 
+use std::net::IpAddr;
+
 use super::judge::{Judge, SLACK};
 use super::lines::{Cut, Reply};
 use super::session::{Command, Due, Session, Stage};
@@ -28,7 +30,8 @@ impl Judge<'_> {
         let banner = settings.banner.clone();
         let most = settings.max_cons_per_ip;
         if most > 0 && !self.makes_room() {
-            let certain = |other: &&Session| other.is_certainly_open() && other.ip == self.s.ip;
+            let certain =
+                |other: &&Session| other.is_certainly_open() && is_same(other.ip, self.s.ip);
             let others = self.others.iter().flatten().map(|other| &**other);
             // When it connected, and now: the greeting may be read long after.
             if self.s.crowd.2.min(others.filter(certain).count()) >= most {
@@ -68,7 +71,7 @@ impl Judge<'_> {
         {
             // Its control connection, its data connections, and a listener.
             sockets += 2 + other.conns.iter().filter(|conn| !conn.by_server).count();
-            if other.ip == self.s.ip {
+            if is_same(other.ip, self.s.ip) {
                 same += 1;
                 certain += usize::from(other.is_certainly_open());
             }
@@ -322,5 +325,13 @@ impl Session {
                 Cut::Line(line) => line.ends_with(name.as_bytes()),
                 Cut::TooLong(_) => false,
             })
+    }
+}
+
+/// Whether two addresses stand for one client: a network of 64 bits of IPv6 does.
+fn is_same(one: IpAddr, other: IpAddr) -> bool {
+    match (one, other) {
+        (IpAddr::V6(one), IpAddr::V6(other)) => one.to_bits() >> 64 == other.to_bits() >> 64,
+        _ => one == other,
     }
 }

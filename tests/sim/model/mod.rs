@@ -347,8 +347,9 @@ impl Model {
     pub fn turn(&mut self, work: Work) -> Verdict {
         // What ARCHITECTURE.md gives a channel in a turn: eight times 512 KiB at most.
         const BYTES: usize = 4 << 20;
-        // Eight times sixteen, and a session may be called twice: for a socket and for a job.
-        const COMMANDS: usize = 256;
+        // Eight times sixteen, and a session may be called for a socket, a job, a deadline, and
+        // since it was not done in the last turn.
+        const COMMANDS: usize = 512;
         if work.bytes > BYTES || work.commands > COMMANDS {
             return Err(Fault {
                 kind: FaultKind::Budget,
