@@ -9,6 +9,7 @@ use std::env;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +20,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::common::{
     Client, DEADLINE, Endpoint, Memory, PASSWORD, Samples, Table, Target, USER, children, millis,
+    signal,
 };
 use crate::cpus;
 use crate::meter::{Meter, explain, tell};
@@ -91,7 +93,8 @@ impl Attack {
 
 fn measure(table: &mut Table, home: &Path, scale: &Scale, model: &[&str], attack: Attack) {
     let server = cpus::in_place(|| start(home, model, attack)).expect("its CPU");
-    let visitor = || visit(server.address);
+    let address = server.address;
+    let visitor = move || visit(address);
     (0..20).for_each(|_| visitor());
     let before = Figures::at_rest(&server);
     let meter = Meter::start(server.address, scale.noops);
@@ -156,8 +159,26 @@ fn measure(table: &mut Table, home: &Path, scale: &Scale, model: &[&str], attack
     );
 }
 
+/// A server, which ends when this value is dropped.
+struct Victim(Endpoint);
+
+impl Deref for Victim {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        &self.0
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        signal("TERM", &self.0.child.id().to_string());
+        let _ = self.0.child.wait();
+    }
+}
+
 /// Starts a server with its default settings.
-fn start(home: &Path, model: &[&str], attack: Attack) -> Endpoint {
+fn start(home: &Path, model: &[&str], attack: Attack) -> Victim {
     let log = home.with_extension("log");
     let server = Endpoint::start("ftpdlib", USER, None, |address, _| {
         let port = address.port().to_string();
@@ -188,7 +209,7 @@ fn start(home: &Path, model: &[&str], attack: Attack) -> Endpoint {
         command
     });
     let _ = fs::remove_file(&log);
-    server.expect("a server")
+    Victim(server.expect("a server"))
 }
 
 fn fifo(path: &Path) {
