@@ -317,6 +317,8 @@ impl Model {
             return;
         }
         let state = &mut self.world.homes[home];
+        // In a shared home it may be the upload of another session.
+        let is_private = !state.shared;
         state.changed = true;
         state.together.taint();
         for session in self.sessions.iter_mut().flatten() {
@@ -330,7 +332,8 @@ impl Model {
             let is_only_one = session.queue.len() <= 1;
             if let Some(transfer) = &mut session.transfer {
                 transfer.loose = true;
-                transfer.unwritten |= is_only_one && transfer.stores(home, path, damage);
+                transfer.unwritten |=
+                    is_private && is_only_one && transfer.stores(home, path, damage);
             }
             for transfer in &mut session.ended {
                 transfer.loose = true;
