@@ -28,7 +28,7 @@ use log::{Log, Metadata, Record};
 pub(crate) use self::format::escape_name;
 pub use self::format::{LogFormatter, escape};
 use self::lines::LineBuffer;
-pub(crate) use self::seldom::Seldom;
+pub(crate) use self::seldom::{FirstFew, Seldom};
 use crate::sys::StandardError;
 
 #[doc(no_inline)]

@@ -46,9 +46,7 @@ impl FileProducer {
             buffer_size: 65_536,
         }
     }
-}
 
-impl FileProducer {
     /// How many bytes to read: for a small file few, and one more than it should have, so that a
     /// short read shows the end.
     fn wanted(&self) -> usize {

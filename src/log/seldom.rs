@@ -10,19 +10,11 @@ use super::TARGET;
 
 /// The warnings of one place in the code. The first ones are logged, the others are counted. The
 /// number is logged with the next one after a minute.
-pub(crate) struct Seldom(Mutex<State>);
-
-struct State {
-    since: Option<Instant>,
-    seen: u64,
-}
+pub(crate) struct Seldom(FirstFew);
 
 impl Seldom {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(State {
-            since: None,
-            seen: 0,
-        }))
+        Self(FirstFew::new(INTERVAL))
     }
 
     /// Logs a warning, unless there were too many.
@@ -36,11 +28,39 @@ impl Seldom {
         }
     }
 
-    /// Whether to write another warning, and how many were counted that are to be reported now.
     fn count(&self, now: Instant) -> (bool, u64) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.count(now)
+    }
+}
+
+/// Tells the first ten of an interval from the others.
+#[derive(Debug)]
+pub(crate) struct FirstFew {
+    interval: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    since: Option<Instant>,
+    seen: u64,
+}
+
+impl FirstFew {
+    pub(crate) const fn new(interval: Duration) -> Self {
+        let (since, seen) = (None, 0);
+        Self {
+            interval,
+            state: Mutex::new(State { since, seen }),
+        }
+    }
+
+    /// Counts another one: whether it is one of the first, and how many of the interval before
+    /// were not, if this one begins a new interval.
+    pub(crate) fn count(&self, now: Instant) -> (bool, u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counted = 0;
-        if state.since.is_none_or(|since| now >= since + INTERVAL) {
+        if state.since.is_none_or(|since| now >= since + self.interval) {
             counted = state.seen.saturating_sub(FEW);
             *state = State {
                 since: Some(now),
