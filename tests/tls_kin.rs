@@ -156,8 +156,9 @@ fn sessions_of_one_client_share_their_names() {
         first.resumes(&config);
         second.resumes(&config);
     }
-    // Any client may make the first connection, and gets no name.
-    assert_eq!(other.fetch(&config), HandshakeKind::Full);
+    other.refuses(&config, FOREIGN);
+    // Any client without one may make the first connection, and gets no name.
+    assert_eq!(other.fetch(&forgetful(&TLS12)), HandshakeKind::Full);
     let mut next = Session::login(server.address, HERE, USER, &config);
     next.resumes(&config);
 }
@@ -169,6 +170,10 @@ fn a_ticket_of_another_user_is_refused() {
         let ((_, config), (purse, stolen)) = (wallet(version), wallet(version));
         let mut owner = Session::login(server.address, HERE, USER, &config);
         let mut other = Session::login(server.address, HERE, "other", &stolen);
+        // Not even on the first data connection.
+        let first = purse.tls12.lock().unwrap().clone();
+        owner.refuses(&stolen, FOREIGN);
+        purse.tls12.lock().unwrap().clone_from(&first);
         owner.resumes(&config);
         let session = purse.tls12.lock().unwrap().clone();
         owner.refuses(&stolen, FOREIGN);

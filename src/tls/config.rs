@@ -96,7 +96,8 @@ pub enum SessionReuse {
     /// The server issues no tickets. Every connection has a full handshake.
     Off,
     /// They may. Once a data connection has done so, the later ones of that session must;
-    /// otherwise the transfer ends with 522.
+    /// otherwise the transfer ends with 522. So does one with a ticket of another user, or of
+    /// another address, from the first one on.
     #[default]
     Prefer,
     /// They must, and only that of their own control connection; otherwise the transfer ends

@@ -149,7 +149,7 @@ impl HandshakeTickets {
                 Some(state)
             }
             None => {
-                own.offered = own.offered.max(Offered::Foreign);
+                own.offered = own.offered.max(found.offered);
                 None
             }
         }

@@ -28,8 +28,10 @@ impl Owner {
 /// What a session is to an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is that of another owner, has ended too long ago, or is not known.
+    /// Nothing is known: it has ended too long ago, or it is one of two without a known user.
     Foreign,
+    /// It belongs to another user, or to the user at another address.
+    Another,
     /// Nobody is logged in there yet.
     Open,
     /// It belongs to the owner, or did when it ended.

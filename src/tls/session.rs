@@ -150,14 +150,16 @@ impl DataHandshake {
             session.note_resumed();
             return Ok(true);
         }
-        if !must_resume(self.reuse, session, offered, tls13, direction) {
+        let is_anothers = offered == Offered::Another
+            || (offered == Offered::Unproven && standing == Standing::Another);
+        if !is_anothers && !must_resume(self.reuse, session, offered, tls13, direction) {
             return Ok(true);
         }
         match offered {
             Offered::Unproven if resumed && standing == Standing::Open => Ok(false),
             Offered::None => Err("no ticket"),
             Offered::Unproven if resumed => Err(FOREIGN),
-            Offered::Foreign => Err(FOREIGN),
+            Offered::Foreign | Offered::Another => Err(FOREIGN),
             Offered::Unproven | Offered::Kin | Offered::Own => Err("a ticket that does not fit"),
         }
     }

@@ -62,6 +62,7 @@ impl<'a> Table<'a> {
         match entry.map(|entry| self.owner(entry)) {
             Some(found) if found == owner && owner.is_known() => Standing::Kin,
             Some(Owner::NOBODY) if owner.is_known() => Standing::Open,
+            Some(found) if found.is_known() || owner.is_known() => Standing::Another,
             _ => Standing::Foreign,
         }
     }
@@ -346,7 +347,7 @@ mod tests {
         table.set_owner(one, BOB);
         assert!(!table.is_of(one, ALICE) && table.is_of(one, BOB));
         table.set_owner(one, Owner::ANYBODY);
-        assert_eq!(table.standing(one, BOB), Standing::Foreign);
+        assert_eq!(table.standing(one, BOB), Standing::Another);
         table.set_owner(one, Owner::NOBODY);
         assert_eq!(table.standing(one, BOB), Standing::Open);
         for owner in [Owner::NOBODY, Owner::ANYBODY] {

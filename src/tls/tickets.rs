@@ -66,8 +66,10 @@ impl Keys {
 pub(super) enum Offered {
     #[default]
     None,
-    /// One of another client, an old one, or no ticket of this server at all.
+    /// An old one, or no ticket of this server at all.
     Foreign,
+    /// One of a session of another user or address.
+    Another,
     /// One of a session where nobody is logged in yet: it may still become kin.
     Unproven,
     /// One of another session of the same user at the same address.
@@ -87,6 +89,11 @@ pub(super) struct Found {
 impl Found {
     const FOREIGN: Self = Self {
         offered: Offered::Foreign,
+        state: None,
+    };
+
+    const ANOTHER: Self = Self {
+        offered: Offered::Another,
         state: None,
     };
 }
@@ -197,6 +204,7 @@ impl SessionTickets {
             id if takes_kin => match self.standing(id) {
                 Standing::Kin => Offered::Kin,
                 Standing::Open => Offered::Unproven,
+                Standing::Another => return Found::ANOTHER,
                 Standing::Foreign => return Found::FOREIGN,
             },
             _ => return Found::FOREIGN,
@@ -351,7 +359,7 @@ mod tests {
     fn offered(to: &SessionTickets, ticket: &[u8]) -> Offered {
         let Found { offered, state } = to.open(true, ticket);
         let state = state.map(|(_, state)| state);
-        let is_foreign = offered == Offered::Foreign;
+        let is_foreign = offered <= Offered::Another;
         assert_eq!(state.as_deref(), (!is_foreign).then_some(&b"secret"[..]));
         offered
     }
@@ -371,8 +379,8 @@ mod tests {
             session(&registry, Some("anonymous")),
             at(&registry, Some("alice"), 2),
         ] {
-            assert_eq!(offered(&other, &own), Offered::Foreign);
-            assert_eq!(offered(&alice, &ticket(&other)), Offered::Foreign);
+            assert_eq!(offered(&other, &own), Offered::Another);
+            assert_eq!(offered(&alice, &ticket(&other)), Offered::Another);
         }
     }
 
@@ -386,7 +394,7 @@ mod tests {
         alice.set_user(Some("alice"));
         assert_eq!(offered(&again, &own), Offered::Kin);
         alice.set_user(Some("bob"));
-        assert_eq!(offered(&again, &own), Offered::Foreign);
+        assert_eq!(offered(&again, &own), Offered::Another);
         assert_eq!(offered(&alice, &own), Offered::Own);
         alice.set_user(None);
         assert_eq!(offered(&again, &own), Offered::Unproven);
@@ -407,7 +415,7 @@ mod tests {
             session(&registry, Some("bob")),
         );
         let sealed = alice.seal(false, Some(bob.id), b"secret").unwrap().0;
-        assert_eq!(offered(&alice, &sealed), Offered::Foreign);
+        assert_eq!(offered(&alice, &sealed), Offered::Another);
         assert_eq!(offered(&bob, &sealed), Offered::Own);
         assert_eq!(offered(&bob, &sealed), Offered::Own);
         assert!(bob.are_used_up(false));
@@ -423,7 +431,7 @@ mod tests {
         assert_eq!(offered(&again, &own), Offered::Kin);
         assert_eq!(
             offered(&session(&registry, Some("bob")), &own),
-            Offered::Foreign
+            Offered::Another
         );
     }
 
@@ -482,6 +490,6 @@ mod tests {
         assert_eq!(found(&again, false, &name), Offered::Foreign);
         assert_eq!(found(&again, true, &[8; 32]), Offered::Foreign);
         let bob = session(&registry, Some("bob"));
-        assert_eq!(found(&bob, true, &name), Offered::Foreign);
+        assert_eq!(found(&bob, true, &name), Offered::Another);
     }
 }
