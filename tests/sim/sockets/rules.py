@@ -305,7 +305,7 @@ rule("a foreign host at the passive port", "ends")(
 rule("AUTH SSL and TLS-P", "ends")(
     lambda c: c.session.implied and (c.unit.kind == "open" or c.verbs & set(TRANSFERS))
 )
-rule("a transfer in clear with `tls_data_required`", "ends")(lambda c: c.first() == (521, 150))
+rule("a transfer in clear with `tls_data_required`", "ends")(lambda c: c.first()[0] == 521)
 rule("PBSZ with something that is no number", "goes on")(
     lambda c: b"PBSZ" in c.verbs and c.swaps((501, 200))
 )
