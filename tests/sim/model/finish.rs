@@ -128,7 +128,8 @@ impl Judge<'_> {
         is_other(&upload.path)
             || tree
                 .resolve(&upload.named, true)
-                .is_ok_and(|at| is_other(&at))
+                .ok()
+                .is_none_or(|at| is_other(&at))
     }
 
     /// Takes the transfer in progress, and says why it may fail. Its data connection is its own,

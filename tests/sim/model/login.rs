@@ -133,6 +133,8 @@ impl Judge<'_> {
             Some(Some(what)) => return wrong(what),
             Some(None) => {
                 self.s.stage = Stage::Leaving;
+                // It ends a transfer, too.
+                self.s.quit = false;
                 return Some(Ok(()));
             }
             None => {}
@@ -161,7 +163,9 @@ impl Judge<'_> {
         if text == b"Data connection timed out." {
             // The client may read it long after the end of the connection.
             let since = self.s.conns.iter().map(|conn| conn.opened).min();
-            let Some(since) = since else {
+            // One that the server has made, and the client has not accepted yet.
+            let made = self.s.port.as_ref().filter(|port| !port.passive);
+            let Some(since) = since.or(made.map(|port| port.since)) else {
                 return wrong("no data connection");
             };
             if early(since, settings.data_timeout) {

@@ -594,15 +594,22 @@ impl Judge<'_> {
 
     /// Whether the time to read the replies is over, of a session that was idle for too long.
     fn has_not_read(&self) -> bool {
-        let limits = [self.w.settings.timeout, self.w.settings.data_timeout];
-        let timeout = limits.into_iter().filter(|limit| !limit.is_zero()).min();
-        // It does not read commands while its replies are not read.
-        let last = self.s.queue.front().map_or(self.s.last_active, |c| c.sent);
-        let is_over = |since: Duration, limit| self.now + SLACK >= since + limit + CLOSING;
-        let limit = self.w.settings.login_timeout;
-        let is_late = self.s.login.is_none() && !limit.is_zero();
-        timeout.is_some_and(|timeout| is_over(last, timeout))
-            || is_late && is_over(self.s.nobody_since.0, limit)
+        let settings = &self.w.settings;
+        let closing = match settings.timeout.is_zero() {
+            true => CLOSING,
+            false => CLOSING.min(settings.timeout),
+        };
+        let is_over = |since: Duration, limit: Duration| {
+            !limit.is_zero() && self.now + SLACK >= since + limit + closing
+        };
+        // It runs no command while its replies are not read, so this may be the last one.
+        is_over(self.s.last_active, settings.timeout)
+            || self
+                .s
+                .conns
+                .iter()
+                .any(|conn| is_over(conn.opened, settings.data_timeout))
+            || self.s.login.is_none() && is_over(self.s.nobody_since.0, settings.login_timeout)
     }
 
     /// Whether the server need not wait until the client has read the last reply: others need the

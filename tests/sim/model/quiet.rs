@@ -149,6 +149,11 @@ impl Judge<'_> {
         if self.s.prot || transfer.stolen {
             return None;
         }
+        // One that its client has closed is forgotten when nothing has used it for so long.
+        let limit = self.w.settings.data_timeout;
+        if !limit.is_zero() && transfer.started + SLACK >= conn.opened + limit {
+            return None;
+        }
         match &transfer.what {
             Payload::Upload(_) if self.now <= self.latest_end(conn) => None,
             Payload::Upload(_) => match conn.by_client {

@@ -374,7 +374,7 @@ impl Judge<'_> {
                     }
                 }
             }
-            if !explains(found, &bases, &uploads, strict) {
+            if !explains(found, &bases, &uploads, strict) && !self.led_here(home, found, since) {
                 let name = path.escape_ascii();
                 let end = found.len().min(60);
                 let got = format!("{} bytes: {}", found.len(), found[..end].escape_ascii());
@@ -390,6 +390,7 @@ impl Judge<'_> {
             .map(|(path, _)| path)
             .filter(|path| old(path).is_some());
         let whole = since.written.iter().filter(|written| written.complete);
+        let whole = whole.filter(|written| !known.leads_through_link(&written.paths.named));
         let whole = whole.map(|written| &written.paths.real);
         for path in files.chain(whole) {
             if !tree.contains_key(path) && !since.removed.contains(&last(path)) {
@@ -398,6 +399,15 @@ impl Judge<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether these are the bytes of uploads that came through links: a directory that is made, or
+    /// a name that is removed, changes where links lead.
+    fn led_here(&self, home: usize, found: &[u8], since: &Since) -> bool {
+        let known = &self.w.homes[home].tree;
+        let led = since.written.iter();
+        let led = led.filter(|written| known.leads_through_link(&written.paths.named));
+        explains(found, &[b""], &led.collect::<Vec<_>>(), false)
     }
 
     /// All sessions are over: what is there, and what is not.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::names;
 use super::transfer::{Mode, Upload};
-use crate::plan::scene::Home;
+use crate::plan::scene::{Home, Kind};
 
 /// What has happened in a shared home.
 #[derive(Debug, Default)]
@@ -80,8 +80,14 @@ impl Together {
             true => Vec::new(),
             false => home.tree.keys().cloned().collect(),
         };
+        // An upload through a link that leads to nothing makes what the link names.
+        let targets = home.tree.values().filter_map(|node| match &node.kind {
+            Kind::Link(to) => to.rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec),
+            Kind::Dir | Kind::File(_) => None,
+        });
         Self {
             first,
+            made: targets.collect(),
             ..Self::default()
         }
     }

@@ -80,6 +80,13 @@ impl Model {
         model
     }
 
+    /// Whether a name in this path is a link.
+    pub fn leads_through_link(&self, path: &[u8]) -> bool {
+        let ends = memchr::memchr_iter(b'/', path).skip(1).chain([path.len()]);
+        let mut names = ends.map(|end| self.get(&path[..end]));
+        names.any(|node| node.is_some_and(|node| matches!(node.what, What::Link(_))))
+    }
+
     /// Takes over what is on the disk.
     pub fn replace(&mut self, tree: &Tree) {
         self.nodes.clear();
