@@ -25,6 +25,16 @@ impl Stream {
         self.0.read(buffer)
     }
 
+    /// Reads as [`read`](Self::read) does, but only what one call of the server has sent, or the
+    /// beginning of that. Returns the number of that call, too: the calls on all sockets are counted
+    /// in their order. So a test sees what left first, and what left by a call of its own.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub fn read_call(&self, buffer: &mut [u8]) -> io::Result<(usize, u64)> {
+        self.0.read_write(buffer)
+    }
+
     /// Sends as many bytes as the server's end has room for.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::disk::{Disk, Note};
-use crate::model::{By, Callback, Event, Fault, Model, Remains, Verdict};
+use crate::model::{By, Callback, Event, Fault, FaultKind, Model, Remains, Verdict};
 use crate::world::Kind;
 
 /// The model of a world, and the first fault that it has found.
@@ -68,6 +68,15 @@ impl Judge {
             None => trace.bytes(who.client, what, bytes),
             Some(conn) => trace.data(who.client, conn, what, bytes),
         }
+    }
+
+    /// The server has sent this before the reply 1xx of the transfer, or by the same call.
+    pub fn early(&mut self, client: usize, what: &str) {
+        let fault = Fault {
+            kind: FaultKind::Order,
+            text: format!("client {client}: expected the preliminary reply first, got {what}"),
+        };
+        self.keep(Err(fault));
     }
 
     /// The client begins something.

@@ -174,6 +174,12 @@ impl MemoryStream {
         self.0.lock().read(self.0.key, buffer, true)
     }
 
+    /// Reads as [`read`](Self::read) does, but only what one write has brought. Returns the number
+    /// of that write, too: those of all sockets are counted.
+    pub(crate) fn read_write(&self, buffer: &mut [u8]) -> io::Result<(usize, u64)> {
+        self.0.lock().read_write(self.0.key, buffer)
+    }
+
     /// Reads as [`read`](Self::read) does, but leaves the bytes in the buffer.
     pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.lock().read(self.0.key, buffer, false)

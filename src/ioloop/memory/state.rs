@@ -23,6 +23,8 @@ pub(super) struct State {
     /// The hosts of the test at whose sockets something has changed since they were asked for.
     touched: BTreeSet<IpAddr>,
     last_number: u64,
+    /// How many writes there were.
+    writes: u64,
     last_port: u16,
     /// What ports are drawn from. `None`: they follow each other.
     ports: Option<Random>,
@@ -65,6 +67,7 @@ impl State {
             changed: Vec::new(),
             touched: BTreeSet::new(),
             last_number: 0,
+            writes: 0,
             last_port: 0,
             ports,
             served: 0,
@@ -314,6 +317,20 @@ impl State {
         Ok(size)
     }
 
+    /// Reads what one write has brought, or the beginning of that, and the number of the write.
+    pub(super) fn read_write(&mut self, key: usize, buffer: &mut [u8]) -> io::Result<(usize, u64)> {
+        let (left, number) = self
+            .wire(key)
+            .and_then(|x| x.first_write())
+            .unwrap_or((0, 0));
+        let most = match left {
+            // The end, or an error.
+            0 => buffer.len(),
+            left => left.min(buffer.len()),
+        };
+        Ok((self.read(key, &mut buffer[..most], true)?, number))
+    }
+
     /// Writes bytes. If `urgent`, the last of those that are written is urgent.
     pub(super) fn write(&mut self, key: usize, bytes: &[u8], urgent: bool) -> io::Result<usize> {
         let size = match self.room(key) {
@@ -324,9 +341,11 @@ impl State {
                 return Err(failure.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EPIPE)));
             }
         };
+        self.writes += 1;
+        let number = self.writes;
         if let Some(peer) = self.wire(key).and_then(|wire| wire.peer) {
             if let Some(wire) = self.wire(peer) {
-                wire.put(&bytes[..size], urgent);
+                wire.put(&bytes[..size], number, urgent);
             }
             self.mark_readable(peer);
         }

@@ -28,6 +28,32 @@ fn watch(stream: &MemoryStream, token: usize, interest: Interest) {
     stream.watch(Some((Token(token), interest)));
 }
 
+#[test]
+fn writes_are_counted() {
+    let network = network();
+    let ((test, server), (other, far)) = (pair(&network), network.pair(at(3), at(4)));
+    server.write(b"one").unwrap();
+    far.write(b"two").unwrap();
+    server.write(b"three").unwrap();
+    let read = |stream: &MemoryStream, size: usize| {
+        let mut buffer = vec![0; size];
+        let (size, number) = stream.read_write(&mut buffer).unwrap();
+        (String::from_utf8(buffer[..size].to_vec()).unwrap(), number)
+    };
+    assert_eq!(read(&test, 2), ("on".to_owned(), 1));
+    assert_eq!(read(&test, 9), ("e".to_owned(), 1));
+    assert_eq!(read(&test, 9), ("three".to_owned(), 3));
+    assert_eq!(read(&other, 9), ("two".to_owned(), 2));
+    server.shutdown();
+    assert_eq!(read(&test, 9).0, "");
+    // A plain read takes what several have brought.
+    far.write(b"a").unwrap();
+    far.write(b"b").unwrap();
+    far.write(b"c").unwrap();
+    assert_eq!(self::read(&other, 2), Ok(b"ab".to_vec()));
+    assert_eq!(read(&other, 9), ("c".to_owned(), 6));
+}
+
 /// The tokens of the sockets with events, and their events.
 fn events(network: &Network) -> Vec<(usize, Readiness)> {
     let events = network.take_events().into_iter();

@@ -15,6 +15,9 @@ pub(super) struct Wire {
     pub(super) peer: Option<usize>,
     /// Received and not read yet.
     input: VecDeque<u8>,
+    /// The writes of the other end that have brought it: how many bytes of each are left, and its
+    /// number.
+    writes: VecDeque<(usize, u64)>,
     /// The most bytes of it.
     pub(super) capacity: usize,
     /// How many bytes of the input come before the byte that is urgent.
@@ -42,6 +45,7 @@ impl Wire {
             peer_address,
             peer: None,
             input: VecDeque::new(),
+            writes: VecDeque::new(),
             capacity: CAPACITY,
             urgent_at: None,
             input_ended: false,
@@ -65,6 +69,7 @@ impl Wire {
         self.stage = Stage::Reset;
         self.peer = None;
         self.input.clear();
+        self.writes.clear();
         self.urgent_at = None;
     }
 
@@ -78,8 +83,11 @@ impl Wire {
         !self.input.is_empty()
     }
 
-    /// Bytes have come. If `urgent`, the last of them is.
-    pub(super) fn put(&mut self, bytes: &[u8], urgent: bool) {
+    /// Bytes have come, by the write of this number. If `urgent`, the last of them is.
+    pub(super) fn put(&mut self, bytes: &[u8], number: u64, urgent: bool) {
+        if !bytes.is_empty() {
+            self.writes.push_back((bytes.len(), number));
+        }
         self.input.extend(bytes);
         if urgent && !bytes.is_empty() {
             self.urgent_at = Some(self.input.len() - 1);
@@ -103,9 +111,25 @@ impl Wire {
         Ok(size)
     }
 
+    /// How many bytes of the first write are left, and the number of that write.
+    pub(super) fn first_write(&self) -> Option<(usize, u64)> {
+        self.writes.front().copied()
+    }
+
     /// Drops bytes that were read.
     pub(super) fn take(&mut self, size: usize) {
         self.input.drain(..size);
+        let mut rest = size;
+        while rest > 0
+            && let Some((left, _)) = self.writes.front_mut()
+        {
+            let gone = rest.min(*left);
+            *left -= gone;
+            rest -= gone;
+            if *left == 0 {
+                self.writes.pop_front();
+            }
+        }
         self.urgent_at = self.urgent_at.and_then(|at| at.checked_sub(size));
     }
 

@@ -90,6 +90,12 @@ impl Asked {
         Some(command.what)
     }
 
+    /// Whether a transfer has no final reply.
+    pub fn has_transfer(&self) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|command| matches!(command.what, What::Transfer(_)))
+    }
+
     /// Whether a transfer has its reply 1xx, and no final one.
     pub fn has_begun(&self) -> bool {
         self.waiting.iter().any(|command| command.begun)

@@ -18,8 +18,10 @@ pub struct DataConn<'a> {
     state: State,
     /// What the client does with it, once a transfer uses it.
     plan: Option<&'a Data>,
-    /// Whether the transfer has a reply 1xx.
-    begun: bool,
+    /// The call by which the server has sent the reply 1xx of the transfer.
+    begun: Option<u64>,
+    /// Whether another transfer may use the connection, for all that the client knows.
+    is_doubtful: bool,
     /// Whether the client has sent all that it will send.
     done: bool,
     /// Until then the client leaves the connection of the server alone.
@@ -63,10 +65,16 @@ impl<'a> DataConn<'a> {
             connect,
             state: State::Asked(listener),
             plan: None,
-            begun: false,
+            begun: None,
+            is_doubtful: false,
             done: false,
             idle_until: Duration::ZERO,
         }
+    }
+
+    /// Another transfer than that of the client's plan may use it.
+    pub fn may_be_another(&mut self) {
+        self.is_doubtful = true;
     }
 
     /// Whether no transfer uses it.
@@ -100,25 +108,29 @@ impl<'a> DataConn<'a> {
     /// A transfer uses it.
     pub fn start(&mut self, plan: &'a Data) {
         self.plan = Some(plan);
-        self.begun = false;
+        self.begun = None;
         self.done = false;
         if let State::Open(link) = &mut self.state {
             limit(link, plan);
         }
     }
 
-    /// The transfer has got its reply 1xx.
-    pub fn begin(&mut self, around: &mut Around<'_>) {
-        self.begun = true;
+    /// The transfer has got its reply 1xx, which this call has sent.
+    pub fn begin(&mut self, call: u64, around: &mut Around<'_>) {
+        self.begun = Some(call);
         if self.connect == Connect::Late {
             self.idle_until = Duration::ZERO;
             self.make(around);
         }
     }
 
-    /// The transfer has its final reply. Without a 1xx, another one may use the connection.
-    pub fn finish(&mut self) {
-        if !self.begun {
+    /// The transfer has its final reply, which this call has sent. Without a 1xx, another one may
+    /// use the connection.
+    pub fn finish(&mut self, call: u64, around: &mut Around<'_>) {
+        if self.begun == Some(call) {
+            around.judge.early(around.client, "the final reply");
+        }
+        if self.begun.is_none() {
             if let (State::Open(link), false) = (&mut self.state, self.done) {
                 link.limit_reading(None);
             }
@@ -209,6 +221,12 @@ impl<'a> DataConn<'a> {
         while link.take(now).is_some() {
             moved = true;
         }
+        if let (Some(begun), Some(first)) = (self.begun, link.first_call())
+            && first < begun
+            && !self.is_doubtful
+        {
+            around.judge.early(around.client, "data");
+        }
         if let (Some(plan), false) = (self.plan, self.done) {
             match plan {
                 Data::Upload {
@@ -217,7 +235,7 @@ impl<'a> DataConn<'a> {
                     cut,
                     end,
                     eager,
-                } if self.begun || *eager => {
+                } if self.begun.is_some() || *eager => {
                     let bytes = &bytes[..cut.unwrap_or(bytes.len()).min(bytes.len())];
                     send_pieces(link, bytes, pieces, now);
                     link.end(*end, now);

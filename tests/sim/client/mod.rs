@@ -195,10 +195,10 @@ impl<'a> Client<'a> {
             return false;
         };
         let mut moved = link.pump(now, scene.judge);
-        while let Some(bytes) = self.control.as_mut().and_then(|link| link.take(now)) {
+        while let Some((bytes, call)) = self.control.as_mut().and_then(|link| link.take(now)) {
             moved = true;
             for reply in self.replies.take(&bytes) {
-                self.reply(&reply, scene);
+                self.reply(&reply, call, scene);
             }
         }
         let ended = |link: &Link| link.ended(now).is_some() || !link.is_open();
@@ -249,10 +249,19 @@ impl<'a> Client<'a> {
         work(&mut self.data[index], &mut around)
     }
 
-    fn reply(&mut self, reply: &Reply, scene: &mut Scene<'_>) {
+    /// A reply has come. `call`: the number of the call by which the server has sent its end.
+    fn reply(&mut self, reply: &Reply, call: u64, scene: &mut Scene<'_>) {
         if reply.code < 200 {
-            if let Some(What::Transfer(Some(index))) = self.asked.begin() {
-                self.with_data(index, scene, DataConn::begin);
+            let begun = match self.asked.begin() {
+                Some(What::Transfer(begun)) => begun,
+                _ => None,
+            };
+            let others = self.data.iter_mut().enumerate();
+            for (_, other) in others.filter(|(index, _)| Some(*index) != begun) {
+                other.may_be_another();
+            }
+            if let Some(index) = begun {
+                self.with_data(index, scene, |data, around| data.begin(call, around));
             }
             return;
         }
@@ -270,7 +279,9 @@ impl<'a> Client<'a> {
         let is_good = (200..300).contains(&reply.code);
         match what {
             What::Open(index) => self.opened(index, reply, scene),
-            What::Transfer(Some(index)) => self.data[index].finish(),
+            What::Transfer(Some(index)) => {
+                self.with_data(index, scene, |data, around| data.finish(call, around));
+            }
             What::Auth(implied) if reply.code == 234 => {
                 // What was sent after AUTH in the clear gets no reply.
                 self.asked.clear();

@@ -115,7 +115,11 @@ impl<'a> Client<'a> {
             listener = (connect != Connect::Never).then_some(socket);
             active_line(way, ip, port)
         };
-        self.data.push(DataConn::new(way, connect, listener));
+        let mut data = DataConn::new(way, connect, listener);
+        if self.asked.has_transfer() {
+            data.may_be_another();
+        }
+        self.data.push(data);
         self.send_line(line.as_bytes(), Some(What::Open(index)), scene);
         if connect != Connect::Never {
             self.waits = Waits::Open(index);

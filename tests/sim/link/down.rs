@@ -12,7 +12,10 @@ use crate::plan::step::End;
 /// What is on its way to the client.
 #[derive(Default)]
 pub(super) struct Down {
-    pub(super) arriving: VecDeque<(Duration, Vec<u8>)>,
+    /// With the number of the call by which the server has sent them.
+    pub(super) arriving: VecDeque<(Duration, Vec<u8>, u64)>,
+    /// The call that has sent the first byte.
+    pub(super) first_call: Option<u64>,
     pub(super) received: u64,
     pub(super) not_before: Duration,
     /// How many reads there were.
@@ -39,13 +42,13 @@ impl Link {
             }
             let mut buffer = std::mem::take(&mut judge.buffer);
             let most = most.min(buffer.len());
-            let read = stream.read(&mut buffer[..most]);
-            if let Ok(size @ 1..) = read {
-                self.received(&buffer[..size], now, judge);
+            let read = stream.read_call(&mut buffer[..most]);
+            if let Ok((size @ 1.., call)) = read {
+                self.received(&buffer[..size], call, now, judge);
             }
             judge.buffer = buffer;
             match read {
-                Ok(0) => self.server_ended(self.end_of_server(), now, judge),
+                Ok((0, _)) => self.server_ended(self.end_of_server(), now, judge),
                 Ok(_) => {
                     self.down.reads += 1;
                     if !self.pace.gap.is_zero() {
@@ -90,7 +93,7 @@ impl Link {
         }
     }
 
-    pub(super) fn received(&mut self, bytes: &[u8], now: Duration, judge: &mut Judge) {
+    pub(super) fn received(&mut self, bytes: &[u8], call: u64, now: Duration, judge: &mut Judge) {
         self.down.received += bytes.len() as u64;
         let mut plain = Vec::new();
         let mut is_tls = true;
@@ -116,7 +119,8 @@ impl Link {
                 *left = left.saturating_sub(plain.len());
             }
             let at = self.arrival(now);
-            self.down.arriving.push_back((at, plain));
+            self.down.first_call.get_or_insert(call);
+            self.down.arriving.push_back((at, plain, call));
         }
         if !is_tls {
             self.tell_failure(now, judge);
@@ -139,11 +143,16 @@ impl Link {
         (now + draw_delay(&mut self.rng, self.latency)).max(last)
     }
 
-    /// Takes the next bytes that have arrived.
-    pub fn take(&mut self, now: Duration) -> Option<Vec<u8>> {
+    /// Takes the next bytes that have arrived, and the number of the call that has sent them.
+    pub fn take(&mut self, now: Duration) -> Option<(Vec<u8>, u64)> {
         let front = self.down.arriving.front()?;
         (front.0 <= now)
             .then(|| self.down.arriving.pop_front())?
-            .map(|x| x.1)
+            .map(|(_, bytes, call)| (bytes, call))
+    }
+
+    /// The number of the call that has sent the first byte.
+    pub fn first_call(&self) -> Option<u64> {
+        self.down.first_call
     }
 }

@@ -147,7 +147,7 @@ impl Link {
         } else if let Some((due, _)) = self.up.end {
             at(due);
         }
-        if let Some((due, _)) = self.down.arriving.front() {
+        if let Some((due, ..)) = self.down.arriving.front() {
             at(*due);
         } else if let Some((due, _)) = self.down.end {
             at(due);

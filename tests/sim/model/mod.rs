@@ -89,6 +89,8 @@ pub enum FaultKind {
     Leak,
     /// A turn that does more than its budget.
     Budget,
+    /// What the server sends in a wrong order.
+    Order,
 }
 
 /// Who has ended a connection.
