@@ -35,6 +35,7 @@ impl Judge<'_> {
             }
             Callback::Disconnect => {
                 self.s.disconnects += 1;
+                self.s.left_at = self.w.events;
                 Ok(())
             }
             Callback::Login(_) | Callback::LoginFailed(_) | Callback::Logout(_) => {

@@ -486,7 +486,10 @@ impl Judge<'_> {
             Event::Ended(By::Client(end)) => self.s.client_end = Some(*end),
             Event::Ended(By::Network) => self.s.was_reset = true,
             Event::Ended(By::Server | By::ServerCut | By::ServerReset) => self.s.server_end = true,
-            Event::Callback(Callback::Disconnect) => self.s.disconnects += 1,
+            Event::Callback(Callback::Disconnect) => {
+                self.s.disconnects += 1;
+                self.s.left_at = self.w.events;
+            }
             Event::Quiet => {
                 let is_over = self.s.server_end || self.s.was_reset || self.s.client_end.is_some();
                 if !is_over {

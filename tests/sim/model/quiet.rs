@@ -128,7 +128,9 @@ impl Judge<'_> {
                 "silence",
             );
         }
-        let stuck = |conn: &&Conn| conn.used_by.is_some() && !conn.has_ended();
+        // One without its handshake is given up earlier, and then the transfer has none.
+        let is_open = |conn: &Conn| conn.is_secure || !self.s.prot;
+        let stuck = |conn: &&Conn| conn.used_by.is_some() && !conn.has_ended() && is_open(conn);
         if let Some(conn) = self.s.conns.iter().find(stuck)
             && self.s.transfer.is_some()
             && settings.throttle == (0, 0)

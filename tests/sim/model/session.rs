@@ -174,6 +174,8 @@ pub struct Session {
 
     pub connects: u32,
     pub disconnects: u32,
+    /// When: the number of the event.
+    pub left_at: u64,
     pub due: VecDeque<Due>,
     pub called: VecDeque<Callback>,
     pub began: VecDeque<Began>,
@@ -247,6 +249,7 @@ impl Session {
             is_sure: false,
             connects: 0,
             disconnects: 0,
+            left_at: 0,
             due: VecDeque::new(),
             called: VecDeque::new(),
             began: VecDeque::new(),

@@ -177,8 +177,10 @@ impl Judge<'_> {
         let mut others = self.in_progress(home);
         let is = others.any(|(_, other)| other.named == upload.named);
         let others = self.others.iter().flatten();
-        // It may have begun already.
-        let asks = |other: &Session| !other.is_over() && (other.panicked || other.asks("aw"));
+        // It may have begun already, or have ended without a reply since.
+        let asks = |other: &Session| {
+            other.left_at > c.at || !other.is_over() && (other.panicked || other.asks("aw"))
+        };
         let may = was || is || others.map(|other| &**other).any(asks);
         if may && self.w.settings.upload_lock {
             return Ok(());
