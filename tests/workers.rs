@@ -172,15 +172,20 @@ fn a_killed_worker_takes_its_own_clients_along_only() {
         let cut = storms.into_iter().map(|storm| storm.join().unwrap());
         cut.collect::<Vec<_>>().concat()
     });
-    // Each client that was cut had been accepted, except for one that a worker may have just
-    // accepted when it died.
+    // Each client that was cut had been accepted, except for those that a worker may have just
+    // accepted when it died: it accepts four at once.
     let log = program.log();
     let is_unknown = |port: &&u16| {
         let line = format!("127.0.0.1:{port}-[] FTP session opened");
         !log.contains(&line)
     };
     let unknown: Vec<_> = cut.iter().filter(is_unknown).collect();
-    assert!(unknown.len() <= KILLS, "{} of {}", unknown.len(), cut.len());
+    assert!(
+        unknown.len() <= 4 * KILLS,
+        "{} of {}",
+        unknown.len(),
+        cut.len()
+    );
 }
 
 /// Calls a function at the end, also when a test fails.
