@@ -256,8 +256,10 @@ pub use mio;
 pub use offload::PoolFull;
 pub use run_as::RunAs;
 /// The TLS library, for [`TlsConfig::ssl_context`].
+#[cfg(feature = "tls")]
 pub use rustls;
 pub use servers::{FTPServer, MultiprocessFTPServer, ThreadedFTPServer};
+#[cfg(feature = "tls")]
 pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion, fingerprint};
 
 /// The Rust code of the README, compiled with the tests.

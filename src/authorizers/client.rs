@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::ioloop::tls::CommonState;
+
 /// The client that an authorizer decides about: its addresses, and its TLS.
 ///
 /// An IPv4 address is never shown as an IPv6 one.
@@ -9,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Client<'a> {
     remote: SocketAddr,
     local: Local<'a>,
-    tls: Option<&'a rustls::CommonState>,
+    tls: Option<&'a CommonState>,
 }
 
 impl<'a> Client<'a> {
@@ -29,7 +31,7 @@ impl<'a> Client<'a> {
     pub(crate) fn of_session(
         remote: SocketAddr,
         local: &'a dyn Fn() -> SocketAddr,
-        tls: Option<&'a rustls::CommonState>,
+        tls: Option<&'a CommonState>,
     ) -> Self {
         Self {
             remote,
@@ -67,8 +69,9 @@ impl<'a> Client<'a> {
 
     /// The state of the control connection's TLS: version, cipher suite, and the client's
     /// certificates. `None` in clear text.
+    #[cfg(feature = "tls")]
     #[must_use]
-    pub fn tls_state(&self) -> Option<&'a rustls::CommonState> {
+    pub fn tls_state(&self) -> Option<&'a CommonState> {
         self.tls
     }
 }

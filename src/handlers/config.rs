@@ -16,6 +16,7 @@ use crate::handlers::data::{DTPConfig, DTPHandler, StockDTPHandler};
 use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
 use crate::proto::network::Network;
+#[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
 
 /// Makes the [`DTPHandler`] of each data connection. [`FTPConfig::set_dtp_handler`] makes a
@@ -124,6 +125,7 @@ pub struct FTPConfig {
     /// The table of commands, with what each needs.
     pub proto_cmds: ProtoCmds,
     /// The settings of FTPS. `None`: there is no FTPS. Default: `None`.
+    #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
     /// The settings of data connections.
     pub dtp: DTPConfig,
@@ -215,6 +217,7 @@ impl Default for FTPConfig {
             authorizer: Arc::new(DummyAuthorizer::new()),
             abstracted_fs: Arc::new(LocalFS::new()),
             proto_cmds: ProtoCmds::default(),
+            #[cfg(feature = "tls")]
             tls: None,
             dtp: DTPConfig::default(),
             passive_dtp: PassiveDTPConfig::default(),

@@ -24,6 +24,8 @@ mod linger;
 mod listener;
 mod mailbox;
 pub(crate) mod memory;
+#[cfg(not(feature = "tls"))]
+pub(crate) mod no_tls;
 mod output;
 mod panics;
 pub(crate) mod producer;
@@ -32,7 +34,9 @@ mod slots;
 mod socket;
 pub(crate) mod stream;
 mod timers;
+#[cfg(feature = "tls")]
 pub(crate) mod tls;
+#[cfg(feature = "tls")]
 pub(crate) mod tls_words;
 
 pub use self::addresses::{bind_af_unspecified, connect_af_unspecified};
@@ -43,6 +47,8 @@ pub use self::deadlines::DeadlineHeap;
 pub use self::endpoints::{Acceptor, Connector};
 pub use self::event::{ChannelId, Readiness, Source};
 pub use self::line::Terminator;
+#[cfg(not(feature = "tls"))]
+pub(crate) use self::no_tls as tls;
 pub(crate) use self::linger::{Linger, LingerLimits};
 pub(crate) use self::listener::{Listener, StreamListener};
 pub(crate) use self::panics::panic_text;

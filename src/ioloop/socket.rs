@@ -42,6 +42,7 @@ impl RawStream {
         }
     }
 
+    #[cfg(feature = "tls")]
     pub(crate) fn is_readable(&self) -> bool {
         self.readable
     }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use mio::Interest;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
+pub(crate) use rustls::CommonState;
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::socket::{RawStream, readable};
 use super::tls_words::{failed, not_tls};
@@ -87,6 +88,16 @@ impl Tls {
     /// The state of the connection in rustls.
     pub(crate) fn state_of(&self) -> &CommonState {
         &self.connection
+    }
+
+    /// Whether TLS 1.3 is spoken.
+    pub(crate) fn is_tls13(&self) -> bool {
+        self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+    }
+
+    /// The name of the version, once it is negotiated.
+    pub(crate) fn version(&self) -> Option<&'static str> {
+        self.connection.protocol_version()?.as_str()
     }
 
     /// How many bytes a record adds to its data.

@@ -28,7 +28,9 @@ use crate::server_state::ServerState;
 use crate::server_state::own_ports::Listening;
 use crate::sys::{self, Held, HeldSignals, LastResort, Terminal};
 use crate::time::after;
-use crate::tls::{TlsAcceptor, TlsError};
+use crate::tls::TlsAcceptor;
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
 
 /// An FTP server on its own loop: as pyftpdlib's `FTPServer`.
 ///
@@ -254,6 +256,7 @@ impl FTPServer {
     ///
     /// # Errors
     /// If a file is wrong. Then nothing changes.
+    #[cfg(feature = "tls")]
     pub fn reload_tls(&self) -> Result<(), TlsError> {
         match &self.state.tls {
             Some(tls) => tls.reload(),
@@ -449,6 +452,7 @@ impl Drop for FTPServer {
 }
 
 /// Reads the files of TLS, if the settings have it.
+#[cfg(feature = "tls")]
 pub(crate) fn acceptor(config: &FTPConfig, clock: Clock) -> io::Result<Option<Arc<TlsAcceptor>>> {
     let Some(tls) = &config.tls else {
         return Ok(None);
@@ -457,6 +461,12 @@ pub(crate) fn acceptor(config: &FTPConfig, clock: Clock) -> io::Result<Option<Ar
         Ok(acceptor) => Ok(Some(Arc::new(acceptor))),
         Err(err) => Err(io::Error::new(io::ErrorKind::InvalidInput, err)),
     }
+}
+
+/// There is none in this build.
+#[cfg(not(feature = "tls"))]
+pub(crate) fn acceptor(_: &FTPConfig, _: Clock) -> io::Result<Option<Arc<TlsAcceptor>>> {
+    Ok(None)
 }
 
 /// How long transfers may go on at the end.

@@ -14,8 +14,9 @@ impl FTPServer {
         log::info!(target: TARGET, "concurrency model: {prefork}{}", self.model.name());
         log::info!(target: TARGET, "masquerade (NAT) address: {}", masquerade.unwrap_or_else(none));
         log::info!(target: TARGET, "passive ports: {}", ports.unwrap_or_else(none));
-        if let Some(tls) = &config.tls {
-            log::info!(target: TARGET, "TLS: {}", if tls.implicit { "implicit" } else { "explicit" });
+        if let Some(tls) = &self.state.tls {
+            let kind = if tls.config.implicit { "implicit" } else { "explicit" };
+            log::info!(target: TARGET, "TLS: {kind}");
         }
         log::debug!(target: TARGET, "use sendfile(2): {}", config.use_sendfile);
         log::debug!(target: TARGET, "max connections: {}", limit_text(limits.max_cons()));

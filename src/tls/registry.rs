@@ -12,10 +12,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use aws_lc_rs::hmac;
-use aws_lc_rs::rand;
-
 use super::ids::{Owner, Secret, Secrets, SessionId, Standing};
+use super::provider::{hmac, random};
 use super::table::{NO_ENTRY, SESSIONS, Table, WORDS};
 use crate::ioloop::clock::Clock;
 use crate::sys::{Held, Pid, SharedWords};
@@ -174,11 +172,4 @@ impl Change {
             Self::End(id) => table.end(id),
         }
     }
-}
-
-/// Random bytes; `None` if there are none.
-pub(super) fn random<const SIZE: usize>() -> Option<[u8; SIZE]> {
-    let mut bytes = [0; SIZE];
-    rand::fill(&mut bytes).ok()?;
-    Some(bytes)
 }

@@ -426,9 +426,7 @@ mod tests {
     }
 
     fn made() -> Option<Secret> {
-        let mut secret = Secret::default();
-        aws_lc_rs::rand::fill(&mut secret).unwrap();
-        Some(secret)
+        crate::tls::provider::random()
     }
 
     #[test]

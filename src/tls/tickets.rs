@@ -11,11 +11,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hmac;
-
 use super::ids::{Owner, Secret, SessionId, Standing};
-use super::registry::{Registry, random};
+use super::provider::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use super::provider::{hmac, random};
+use super::registry::Registry;
 use super::uses::Uses;
 
 /// A control session: its number and owner, and its tickets.

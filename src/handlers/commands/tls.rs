@@ -10,6 +10,7 @@ use crate::handlers::dispatchers;
 use crate::handlers::hooks::Hooks;
 use crate::handlers::session::{ControlTls, FTPSession};
 use crate::ioloop::stream::is_disconnect;
+use crate::ioloop::tls::Tls;
 use crate::proto::reply::Reply;
 use crate::time::after;
 use crate::tls::TlsSession;
@@ -127,8 +128,8 @@ pub(crate) fn shake<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) -> bool {
                 handshake.finish();
             }
             s.tell_tls_user();
-            if let Some(version) = s.tls_state().and_then(|state| state.protocol_version()) {
-                s.log_at(Level::Debug, format_args!("TLS established: {version:?}"));
+            if let Some(version) = s.chat.stream().tls().and_then(Tls::version) {
+                s.log_at(Level::Debug, format_args!("TLS established: {version}"));
             }
             h.handle_ssl_established(s);
             true

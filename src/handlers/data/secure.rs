@@ -6,8 +6,6 @@ use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use rustls::ProtocolVersion;
-
 use super::channel::DataChannel;
 use super::connection::DataConnection;
 use super::outcome::{Drive, Outcome};
@@ -130,8 +128,7 @@ impl DataTls {
                 return Ok(true);
             }
         };
-        let tls13 = tls.state_of().protocol_version() == Some(ProtocolVersion::TLSv1_3);
-        if handshake.verify(tls.is_resumed(), tls13, direction)? {
+        if handshake.verify(tls.is_resumed(), tls.is_tls13(), direction)? {
             self.stage = Stage::Open(handshake.finish());
             self.verify_at = None;
             return Ok(true);

@@ -16,7 +16,7 @@ use crate::filesystems::{FSState, Held};
 use crate::handlers::config::FTPConfig;
 use crate::handlers::data::DataChannel;
 use crate::ioloop::line::Terminator;
-use crate::ioloop::tls::Tls;
+use crate::ioloop::tls::{CommonState, Tls};
 use crate::ioloop::{AsyncChat, ChannelId, Linger, Remote, Stream};
 use crate::limits::Slot;
 use crate::log::TARGET;
@@ -257,8 +257,13 @@ impl FTPSession {
 
     /// The state of the control connection's TLS: version, cipher suite, and the client's
     /// certificates. `None` in clear text.
+    #[cfg(feature = "tls")]
     #[must_use]
-    pub fn tls_state(&self) -> Option<&rustls::CommonState> {
+    pub fn tls_state(&self) -> Option<&CommonState> {
+        self.common_state()
+    }
+
+    fn common_state(&self) -> Option<&CommonState> {
         self.chat.stream().tls().map(Tls::state_of)
     }
 
@@ -308,7 +313,7 @@ impl FTPSession {
     /// What an authorizer may know about the client. `local` is
     /// [`local_addr`](Self::local_addr), which is called only if it is needed.
     pub(crate) fn client<'a>(&'a self, local: &'a dyn Fn() -> SocketAddr) -> Client<'a> {
-        Client::of_session(self.peer, local, self.tls_state())
+        Client::of_session(self.peer, local, self.common_state())
     }
 
     /// The TLS session that data connections belong to.
