@@ -47,10 +47,10 @@ pub use self::deadlines::DeadlineHeap;
 pub use self::endpoints::{Acceptor, Connector};
 pub use self::event::{ChannelId, Readiness, Source};
 pub use self::line::Terminator;
-#[cfg(not(feature = "tls"))]
-pub(crate) use self::no_tls as tls;
 pub(crate) use self::linger::{Linger, LingerLimits};
 pub(crate) use self::listener::{Listener, StreamListener};
+#[cfg(not(feature = "tls"))]
+pub(crate) use self::no_tls as tls;
 pub(crate) use self::panics::panic_text;
 pub use self::reactor::IOLoop;
 pub(crate) use self::reactor::PollParts;

@@ -10,9 +10,9 @@ use std::io;
 use std::sync::Arc;
 
 use mio::Interest;
+pub(crate) use rustls::CommonState;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
-pub(crate) use rustls::CommonState;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::socket::{RawStream, readable};

@@ -15,7 +15,11 @@ impl FTPServer {
         log::info!(target: TARGET, "masquerade (NAT) address: {}", masquerade.unwrap_or_else(none));
         log::info!(target: TARGET, "passive ports: {}", ports.unwrap_or_else(none));
         if let Some(tls) = &self.state.tls {
-            let kind = if tls.config.implicit { "implicit" } else { "explicit" };
+            let kind = if tls.config.implicit {
+                "implicit"
+            } else {
+                "explicit"
+            };
             log::info!(target: TARGET, "TLS: {kind}");
         }
         log::debug!(target: TARGET, "use sendfile(2): {}", config.use_sendfile);
