@@ -2,7 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::ioloop::tls::CommonState;
+#[cfg(feature = "tls")]
+use rustls::CommonState;
+
+/// There is none in this build.
+#[cfg(not(feature = "tls"))]
+type CommonState = std::convert::Infallible;
 
 /// The client that an authorizer decides about: its addresses, and its TLS.
 ///

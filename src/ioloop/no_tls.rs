@@ -2,15 +2,13 @@
 //! field is private, so that the code around TLS needs no conditions.
 
 use std::convert::Infallible;
+/// The state of a connection, as rustls has it.
+pub(crate) use std::convert::Infallible as CommonState;
 use std::io;
 
 use mio::Interest;
 
 use super::socket::RawStream;
-
-/// The state of a connection, as rustls has it.
-#[derive(Clone, Copy)]
-pub(crate) struct CommonState(Infallible);
 
 /// What TLS on a new connection begins with.
 pub(crate) struct NewTls(Infallible);

@@ -52,7 +52,7 @@ impl TlsAcceptor {
 }
 
 /// TLS of one control session.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct TlsSession(Infallible);
 
 impl TlsSession {

@@ -25,7 +25,8 @@ mod resolver;
 mod session;
 #[cfg(feature = "tls")]
 mod table;
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests;
 #[cfg(feature = "tls")]
 mod tickets;

@@ -4,7 +4,11 @@
 use std::sync::Arc;
 
 #[cfg(feature = "aws-lc-rs")]
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+#[cfg(feature = "aws-lc-rs")]
 pub(super) use aws_lc_rs::{aead, hmac};
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+use ring::rand::{SecureRandom, SystemRandom};
 #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
 pub(super) use ring::{aead, hmac};
 use rustls::crypto::CryptoProvider;
@@ -21,6 +25,6 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 /// Random bytes for secrets; `None` if there are none.
 pub(super) fn random<const SIZE: usize>() -> Option<[u8; SIZE]> {
     let mut bytes = [0; SIZE];
-    getrandom::fill(&mut bytes).ok()?;
+    SystemRandom::new().fill(&mut bytes).ok()?;
     Some(bytes)
 }

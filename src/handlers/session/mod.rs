@@ -13,6 +13,7 @@ mod settings;
 mod stage;
 mod state;
 mod timers;
+mod tls;
 
 pub(crate) use self::gone::GONE_SILENCE;
 pub(crate) use self::login::{Asked, Held, Login, Refused};

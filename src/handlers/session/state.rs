@@ -11,12 +11,11 @@ use super::parked::Parked;
 use super::repeats::Repeats;
 use super::stage::{ControlTls, DataState, Leaving, Pending, UploadWait};
 use super::timers::{TimerId, Timers};
-use crate::authorizers::{Client, run_as};
+use crate::authorizers::run_as;
 use crate::filesystems::{FSState, Held};
 use crate::handlers::config::FTPConfig;
 use crate::handlers::data::DataChannel;
 use crate::ioloop::line::Terminator;
-use crate::ioloop::tls::{CommonState, Tls};
 use crate::ioloop::{AsyncChat, ChannelId, Linger, Remote, Stream};
 use crate::limits::Slot;
 use crate::log::TARGET;
@@ -26,7 +25,6 @@ use crate::proto::reply::Reply;
 use crate::proto::transfer_type::TransferType;
 use crate::server_state::ServerState;
 use crate::time::after;
-use crate::tls::TlsSession;
 
 /// The state of one control connection, which every method of
 /// [`FTPHandler`](crate::FTPHandler) gets: as the attributes of pyftpdlib's `FTPHandler`.
@@ -40,7 +38,7 @@ pub struct FTPSession {
     pub(crate) slot: Slot,
     pub(crate) remote: Remote,
     pub(crate) id: ChannelId,
-    peer: SocketAddr,
+    pub(super) peer: SocketAddr,
     local: OnceCell<Box<SocketAddr>>,
     started: SystemTime,
     /// The time at which the loop began the current call.
@@ -248,25 +246,6 @@ impl FTPSession {
         self.fs.as_ref()
     }
 
-    /// Whether the control connection is under TLS, or its handshake has begun: as
-    /// pyftpdlib's `_ssl_requested`.
-    #[must_use]
-    pub fn is_secure(&self) -> bool {
-        self.tls.is_some()
-    }
-
-    /// The state of the control connection's TLS: version, cipher suite, and the client's
-    /// certificates. `None` in clear text.
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn tls_state(&self) -> Option<&CommonState> {
-        self.common_state()
-    }
-
-    fn common_state(&self) -> Option<&CommonState> {
-        self.chat.stream().tls().map(Tls::state_of)
-    }
-
     /// The representation type that TYPE has set; ASCII before TYPE.
     #[must_use]
     pub fn transfer_type(&self) -> TransferType {
@@ -308,25 +287,6 @@ impl FTPSession {
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now
-    }
-
-    /// What an authorizer may know about the client. `local` is
-    /// [`local_addr`](Self::local_addr), which is called only if it is needed.
-    pub(crate) fn client<'a>(&'a self, local: &'a dyn Fn() -> SocketAddr) -> Client<'a> {
-        Client::of_session(self.peer, local, self.common_state())
-    }
-
-    /// The TLS session that data connections belong to.
-    pub(crate) fn tls_session(&self) -> Option<TlsSession> {
-        self.tls.as_ref().map(|tls| tls.session.clone())
-    }
-
-    /// Ties the tickets of the session to its user, for other sessions of the same user.
-    pub(crate) fn tell_tls_user(&self) {
-        if let Some(tls) = &self.tls {
-            let user = self.authenticated().then_some(&*self.username);
-            tls.session.set_user(user);
-        }
     }
 
     // --- the connection
