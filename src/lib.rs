@@ -20,8 +20,9 @@
 //! }
 //! ```
 //!
-//! The server runs until SIGINT or SIGTERM. In `Cargo.toml`, `default-features = false` leaves
-//! out what only the program `ftpdlib` needs. The next sections show how to change the server.
+//! The server runs until SIGINT or SIGTERM. In `Cargo.toml`, `default-features = false` leaves out
+//! what only the program `ftpdlib` needs, and also FTPS: `features = ["aws-lc-rs"]` brings that
+//! back. The next sections show how to change the server.
 //!
 //! ## A handler
 //!
