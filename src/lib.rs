@@ -218,6 +218,13 @@
 //!   line of a reply, of a listing or of the log. A panic in a method of a handler ends that
 //!   session only.
 
+#![cfg_attr(
+    not(feature = "tls"),
+    allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "the docs name the types of TLS"
+    )
+)]
 #![warn(missing_docs, missing_debug_implementations, unnameable_types)]
 
 pub mod authorizers;
