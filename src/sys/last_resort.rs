@@ -39,6 +39,9 @@ pub(crate) struct LastResort {
 #[derive(Debug)]
 struct State {
     has_parent: bool,
+    /// Whether the loop has noticed the death of the parent. The system closes the files of a
+    /// process before its children get another parent, so this may be known earlier.
+    is_orphan: AtomicBool,
     time_limit: Duration,
     /// How many signals have come, without those that a living parent has passed on.
     count: AtomicUsize,
@@ -64,6 +67,7 @@ impl LastResort {
     ) -> io::Result<Self> {
         let state = Arc::new(State {
             has_parent,
+            is_orphan: AtomicBool::new(false),
             time_limit,
             count: AtomicUsize::new(0),
             last: AtomicI32::new(libc::SIGTERM),
@@ -122,6 +126,7 @@ impl LastResort {
     /// about the same; whichever comes first begins the end.
     pub(crate) fn parent_has_died(&self) {
         no_signal_at_death_of_parent();
+        self.state.is_orphan.store(true, SeqCst);
         // It counts as one signal, like that of the kernel, which may have come by now.
         let _ = self.state.count.compare_exchange(0, 1, SeqCst, SeqCst);
         let first = !self.state.received.swap(true, SeqCst);
@@ -158,7 +163,8 @@ impl State {
         }
         // SAFETY: getppid(2) takes no argument and cannot fail.
         let parent = unsafe { libc::getppid() };
-        let is_orphan = self.has_parent && parent != PARENT.load(SeqCst);
+        let is_orphan =
+            self.has_parent && (self.is_orphan.load(SeqCst) || parent != PARENT.load(SeqCst));
         let at_once = match self.has_parent && !is_orphan {
             true => signal == libc::SIGQUIT,
             false => {
