@@ -151,6 +151,16 @@ pub(crate) fn before_fork() {
     }
 }
 
+/// This process is about to become another user, who may not open the terminal or the pipe of
+/// standard error again: opens it now.
+pub(crate) fn before_switch() {
+    if let Some(logger) = LOGGER.get() {
+        let mut output = logger.lock();
+        output.has_looked = false;
+        output.look();
+    }
+}
+
 /// In a new process: the lines that still wait are those of its parent.
 pub(crate) fn after_fork() {
     if let Some(logger) = LOGGER.get() {

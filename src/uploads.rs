@@ -71,6 +71,15 @@ impl Uploads {
             .unwrap_or(false)
     }
 
+    /// How many uploads are in progress, as far as they have entries.
+    pub(crate) fn count(&self) -> usize {
+        self.with(|table| {
+            let entries = table.0.chunks_exact(ENTRY);
+            entries.filter(|entry| entry[FILE] != 0).count()
+        })
+        .unwrap_or(ENTRIES)
+    }
+
     /// Enters an upload. If `is_locked`, the file is locked, and an entry of it is one of a
     /// process that has died, and an upload that finds no free entry cannot be taken over.
     /// Otherwise such an entry, or a full table, refuses the upload: `None`. Another session of the

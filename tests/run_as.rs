@@ -105,6 +105,36 @@ fn expect_switched(pid: u32) {
     }
 }
 
+/// The user may not open a terminal of root again, so that this is done before.
+#[test]
+fn a_stopped_terminal_of_root_stops_no_session() {
+    if skipped_without_root() {
+        return;
+    }
+    for model in ["async", "pre-fork", "multi-thread"] {
+        let (home, file) = place(&keys());
+        let mut args = vec!["-D", "--concurrency", model];
+        if model == "pre-fork" {
+            args.extend(["--workers", "2"]);
+        }
+        let command = command(home.path(), &file, &args);
+        let (program, terminal) = Program::on_foreign_terminal(&command, home);
+        let mut client = program.login();
+        program.expect_log("230 Login successful.");
+        terminal.type_keys(b"\x13");
+        // More than the terminal and the buffer of the log hold.
+        for _ in 0..60 {
+            client.send("NOOP\r\n".repeat(100));
+            (0..100).for_each(|_| drop(client.expect_reply(200)));
+        }
+        let mut other = program.login();
+        other.expect(200, "NOOP");
+        terminal.type_keys(b"\x11");
+        drop((client, other));
+        program.stop();
+    }
+}
+
 #[test]
 fn every_process_switches_for_good() {
     if skipped_without_root() {

@@ -137,7 +137,7 @@ impl Accounts {
         name: Spanned<String>,
         password: String,
     ) -> Result<Account, ConfigError> {
-        let home = reader.required("home", |value| value.text().map(PathBuf::from))?;
+        let home = reader.required("home", |value| value.name().map(PathBuf::from))?;
         let at = home.span();
         let written = home.into_inner();
         let home = Spanned::new(at, self.base.join(&written));
@@ -297,7 +297,7 @@ fn read_overrides(account: &Reader<'_>, home: &Path) -> Result<Vec<OverridePerm>
         let reader = Reader::new(account.file, name, table, OVERRIDE_KEYS)?;
         let recursive = reader.optional("recursive", |value| value.boolean())?;
         overrides.push(OverridePerm {
-            path: reader.required("path", |value| value.text().map(|path| home.join(path)))?,
+            path: reader.required("path", |value| value.name().map(|path| home.join(path)))?,
             perm: reader.required("perm", perms)?.into_inner(),
             recursive: recursive.unwrap_or_default(),
         });

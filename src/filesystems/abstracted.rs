@@ -222,7 +222,8 @@ pub trait AbstractedFS: Send + Sync {
 
     /// How many bytes may still be written where the file at `path` is, or is to be made; `None`:
     /// the file system is never full. For [`min_free_space`](crate::FTPConfig::min_free_space):
-    /// called before an upload, and about once in each megabyte. May block.
+    /// called before an upload, and before each turn of it, which writes at most some megabytes. May
+    /// block.
     ///
     /// # Errors
     /// The space is not known. The upload is refused, or ends.

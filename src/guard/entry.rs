@@ -59,13 +59,11 @@ impl Entry<'_> {
         let index = self.user_index(user);
         let own = low(self.0[index] & COUNT);
         self.0[index] = self.0[index] & !COUNT | GOOD;
-        let failures = self.failures().saturating_sub(own);
-        match failures {
-            0 => {
-                self.set_failures(0, 0);
-                self.forget_failures();
-            }
-            _ => self.set_failures(failures, self.asking()),
+        let (failures, asking) = (self.failures().saturating_sub(own), self.asking());
+        self.set_failures(failures, asking);
+        // Logins that wait keep their places, and later ones come after them.
+        if failures == 0 && asking == 0 {
+            self.forget_failures();
         }
     }
 

@@ -92,6 +92,16 @@ impl Guard {
         is_admitted
     }
 
+    /// Whether the address was banned, since its login began to wait.
+    pub(crate) fn is_banned(&self, ip: IpAddr, now: Instant) -> bool {
+        if self.config.ban_after == 0 || !self.config.watches(ip) {
+            return false;
+        }
+        let (key, time) = (self.key(ip), self.time(now));
+        let until = self.with_table(|table| table.find(key).map(|entry| entry.banned_until()));
+        until.flatten().is_some_and(|until| until > time)
+    }
+
     /// A client wants to log in.
     pub(crate) fn ask(self: &Arc<Self>, ip: IpAddr, user: &str, now: Instant) -> Answer {
         if !self.config.watches(ip) {

@@ -87,7 +87,9 @@ pub struct FTPConfig {
     pub max_upload_size: u64,
     /// The bytes that must stay free on the file system of an upload, as
     /// [`AbstractedFS::free_space`] counts them: without them an upload gets 452 and does not
-    /// begin, and one in progress ends with 452 before it takes them. Default: 0.
+    /// begin, and one in progress ends with 452 before it takes them. With other uploads in
+    /// progress, in any process of the server, it ends up to 64 KiB for each of them earlier, since
+    /// they may write at the same time. Default: 0.
     pub min_free_space: u64,
     /// Patterns of names that no command may use: 550. They are listed. A pattern is compared with
     /// each part of a path, and of the path that links lead to; `*`, `?` and `[a-z]` work as in a

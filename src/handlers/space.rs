@@ -50,7 +50,8 @@ pub(super) fn look(s: &mut FTPSession) {
                 match free {
                     Ok(free) => {
                         let left = free.map(|free| free.saturating_sub(min));
-                        open.channel.set_space(left);
+                        let others = s.server.uploads.count().saturating_sub(1);
+                        open.channel.set_space(left, others);
                     }
                     Err(err) => open.channel.end(Reply::with(452, format!("{err}."))),
                 }

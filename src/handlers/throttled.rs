@@ -66,6 +66,12 @@ impl DTPHandler for ThrottledDTPHandler {
             d.ac_in_buffer_size = halved(d.ac_in_buffer_size, self.read_limit);
             d.ac_out_buffer_size = halved(d.ac_out_buffer_size, self.write_limit);
         }
+        if self.write_limit > 0 {
+            // Otherwise the system takes the bytes of minutes, and a client that reads nothing
+            // looks as one that does.
+            let second = usize::try_from(self.write_limit).unwrap_or(usize::MAX);
+            d.limit_send_buffer(second.clamp(SEND_BUFFER_MIN, SEND_BUFFER_MAX));
+        }
     }
 
     fn use_sendfile(&self, _d: &DataChannel) -> bool {
@@ -121,6 +127,10 @@ impl Meter {
             .map(|early| early * 2)
     }
 }
+
+/// The bounds of the system's buffer of a connection whose speed is limited.
+const SEND_BUFFER_MIN: usize = 16 * 1024;
+const SEND_BUFFER_MAX: usize = 1024 * 1024;
 
 /// Halves `size` until it is within `limit`.
 fn halved(mut size: usize, limit: u64) -> usize {

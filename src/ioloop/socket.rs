@@ -11,6 +11,7 @@ use mio::net::TcpStream;
 use super::core::Io;
 use super::event::Source;
 use super::memory::{MemoryStream, Network};
+use crate::sys;
 
 /// A socket with its readiness.
 ///
@@ -116,6 +117,13 @@ impl Socket {
                 socket.watch(interest.map(|interest| (token, interest)));
                 Ok(())
             }
+        }
+    }
+
+    pub(super) fn limit_send_buffer(&self, bytes: usize) {
+        match self {
+            Self::Tcp(socket) => sys::limit_send_buffer(socket, bytes),
+            Self::Memory(_) => {}
         }
     }
 

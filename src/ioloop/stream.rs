@@ -276,6 +276,12 @@ impl Stream {
         self.raw.socket.peer_addr()
     }
 
+    /// Keeps the system from taking more than about so many bytes that the peer has not read. A
+    /// system that cannot do that takes more.
+    pub(crate) fn limit_send_buffer(&self, bytes: usize) {
+        self.raw.socket.limit_send_buffer(bytes);
+    }
+
     // --- TLS
 
     /// Puts the stream under TLS, as the server. A handshake comes first. `sent_in_clear` are bytes

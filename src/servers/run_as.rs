@@ -40,7 +40,10 @@ impl FTPServer {
     /// Switches, once.
     pub(super) fn switch_user(&mut self) -> io::Result<()> {
         match &self.run_as {
-            Some(run_as) => run_as.switch()?,
+            Some(run_as) => {
+                crate::log::before_switch();
+                run_as.switch()?;
+            }
             None => return Ok(()),
         }
         // Only now: a failed switch is tried again, or ends the server.

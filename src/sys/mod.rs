@@ -46,8 +46,8 @@ pub(crate) use process::{Fork, HeldSignals, ended_child, fork, kill, wait};
 pub(crate) use rlimit::{open_files, raise_open_files, survive_file_size_limit};
 pub(crate) use shared::{Held, SharedWords};
 pub(crate) use socket::{
-    INHERITS_OPTIONS, connect, control_options, has_room, listen, listen_anywhere, listen_beside,
-    share_port,
+    INHERITS_OPTIONS, connect, control_options, has_room, limit_send_buffer, listen,
+    listen_anywhere, listen_beside, share_port,
 };
 pub(crate) use stderr::{StandardError, WHOLE};
 pub(crate) use terminal::Terminal;

@@ -137,5 +137,11 @@ pub(crate) fn control_options(socket: &impl AsFd, no_delay: bool) {
     }
 }
 
+/// Lets the system keep about so many bytes that the peer has not acknowledged (`SO_SNDBUF`).
+pub(crate) fn limit_send_buffer(socket: &impl AsFd, bytes: usize) {
+    // A connection works without it.
+    let _ = SockRef::from(socket).set_send_buffer_size(bytes);
+}
+
 /// Whether accepted sockets inherit the options of their listener.
 pub(crate) const INHERITS_OPTIONS: bool = cfg!(any(target_os = "linux", target_os = "android"));

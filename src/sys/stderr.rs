@@ -47,9 +47,19 @@ impl StandardError {
     /// line is torn by one of another process.
     pub(crate) fn look(&mut self, shared: bool) {
         let stat = fstat(io::stderr().as_fd());
-        let kind = stat.map_or(0, |stat| stat.st_mode & libc::S_IFMT);
+        let kind = stat.as_ref().map_or(0, |stat| stat.st_mode & libc::S_IFMT);
         let is_pipe = kind == libc::S_IFIFO;
+        let is_same = |file: &File| {
+            let own = fstat(file.as_fd());
+            own.is_ok_and(|own| {
+                stat.is_ok_and(|it| own.st_dev == it.st_dev && own.st_ino == it.st_ino)
+            })
+        };
         self.way = match kind {
+            // Another user, which this process may have become, need not be able to open it again.
+            _ if matches!(&self.way, Way::Own(file) if is_same(file)) => {
+                return self.set_most(shared && is_pipe);
+            }
             libc::S_IFSOCK => Way::Socket,
             libc::S_IFIFO => open_again().map_or(Way::Foreign, Way::Own),
             libc::S_IFCHR if io::stderr().is_terminal() => {
@@ -57,7 +67,10 @@ impl StandardError {
             }
             _ => Way::Plain,
         };
-        let is_whole = matches!(self.way, Way::Foreign) || shared && is_pipe;
+        self.set_most(matches!(self.way, Way::Foreign) || shared && is_pipe);
+    }
+
+    fn set_most(&mut self, is_whole: bool) {
         self.most = if is_whole { WHOLE } else { usize::MAX };
     }
 

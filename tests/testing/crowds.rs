@@ -156,6 +156,34 @@ fn transfers_that_nobody_reads() {
     drop(clients);
 }
 
+/// A byte now and then is next to nothing.
+#[test]
+fn transfers_that_hardly_move() {
+    let server = crowded();
+    let mut clients = Vec::new();
+    for number in 0..300 {
+        let client = Client::new(&server, CROWD);
+        if !client.receive().starts_with("220 ") {
+            break;
+        }
+        client.command("USER user");
+        client.command("PASS 12345");
+        let data = client.passive();
+        let begun = client.command(&format!("STOR {number}"));
+        assert!(begun.starts_with("125 "));
+        clients.push((client, data));
+    }
+    for _ in 0..4 {
+        server.set_now(server.now() + 5 * SECOND);
+        for (_, data) in &clients {
+            let _ = data.write(b"x");
+        }
+        server.settle();
+    }
+    serves_others(&server);
+    drop(clients);
+}
+
 /// The address with more than half of the slots pays, and not a user who logs in elsewhere.
 #[test]
 fn who_has_more_than_half_pays_first() {

@@ -316,3 +316,92 @@ fn a_known_user_is_not_guessed_at_once() {
     assert!(later.try_iter().count() <= 6);
     drop(clients);
 }
+
+/// Counts how often it is asked about one user.
+struct CountingOf(DummyAuthorizer, &'static str, Arc<AtomicUsize>);
+
+impl Authorizer for CountingOf {
+    fn inner(&self) -> &dyn Authorizer {
+        &self.0
+    }
+
+    fn validate_authentication(
+        &self,
+        username: &str,
+        password: &str,
+        client: &authorizers::Client<'_>,
+    ) -> Result<(), AuthenticationFailed> {
+        self.2.fetch_add(usize::from(username == self.1), Relaxed);
+        self.0.validate_authentication(username, password, client)
+    }
+}
+
+/// An attacker with two accounts fails as both, sends guesses for somebody else, which wait, and
+/// logs in.
+#[test]
+fn logins_do_not_forgive_guesses_that_wait() {
+    let mut place = place();
+    place.config.auth_failed_timeout = Duration::ZERO;
+    let guesses = Arc::new(AtomicUsize::new(0));
+    let users = CountingOf(users(&place), "victim", Arc::clone(&guesses));
+    place.config.set_authorizer(users);
+    let server = server(place.config.clone(), 1);
+    let mut waiting = Vec::new();
+    let send = |user: &str, password: &str| {
+        let client = Client::new(&server, "10.0.0.9");
+        client.send(&format!("USER {user}\r\nPASS {password}"));
+        server.settle();
+        client
+    };
+    for user in ["user", "other"] {
+        send(user, "12345");
+    }
+    for second in 0..60_u64 {
+        for (user, password) in [
+            ("user", "x"),
+            ("user", "x"),
+            ("other", "x"),
+            ("victim", "a"),
+            ("victim", "b"),
+            ("user", "12345"),
+            ("other", "12345"),
+        ] {
+            waiting.push(send(user, password));
+        }
+        server.set_now(SECOND * u32::try_from(second).unwrap());
+        server.settle();
+        waiting.retain(|client| !client.stream.is_closed());
+    }
+    // A few at the beginning, and then four a minute.
+    let guesses = guesses.load(Relaxed);
+    assert!(guesses <= 12, "{guesses} guesses");
+}
+
+/// Guesses that were sent before the ban are not decided after it.
+#[test]
+fn a_ban_ends_guesses_that_wait() {
+    let mut place = place_with_delay();
+    place.config.guard.ban_after = 5;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let users = Counting(users(&place), Arc::clone(&asked));
+    place.config.set_authorizer(users);
+    let server = server(place.config.clone(), 1);
+    let clients: Vec<_> = (0..7).map(|_| connect(&server, "10.0.0.9")).collect();
+    for client in &clients {
+        client.command("USER user");
+        client.send("PASS guess");
+    }
+    let mut replies = vec![String::new(); clients.len()];
+    for _ in 0..60 {
+        for (client, reply) in clients.iter().zip(&mut replies) {
+            reply.push_str(&client.receive());
+        }
+        server.set_now(server.now() + SECOND);
+        server.settle();
+    }
+    assert_eq!(asked.load(Relaxed), 5, "{replies:?}");
+    let refused = replies
+        .iter()
+        .filter(|reply| reply.contains("421 Too many"));
+    assert_eq!(refused.count(), 2, "{replies:?}");
+}

@@ -202,6 +202,14 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     ("[anonymous]", "1: anonymous.home: this key is missing"),
     (
+        "[anonymous]\nhome = ''",
+        "2: anonymous.home: must not be empty",
+    ),
+    (
+        "[[users]]\nname = 'joe'\npassword = 'x'\nhome = ''",
+        "4: users.home: must not be empty",
+    ),
+    (
         "[anonymous]\nhome = 'pub'\nperm = 'elx'",
         "3: anonymous.perm: no such permission 'x'; the permissions are letters of elradfmwMT",
     ),

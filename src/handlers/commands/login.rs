@@ -153,14 +153,17 @@ pub fn pass<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, line: &str) {
             }));
         }
         Answer::At(_, attempt) => ask(h, s, line, attempt),
-        Answer::Refused => {
-            s.respond_w_warning(Reply::new(
-                421,
-                "Too many failed logins from your address. Try again later.",
-            ));
-            s.close_when_done();
-        }
+        Answer::Refused => refuse(s),
     }
+}
+
+/// No login from this address is decided now.
+fn refuse(s: &mut FTPSession) {
+    s.respond_w_warning(Reply::new(
+        421,
+        "Too many failed logins from your address. Try again later.",
+    ));
+    s.close_when_done();
 }
 
 /// Asks the authorizer.
@@ -297,6 +300,7 @@ pub(crate) fn end_delay<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     match mem::take(&mut s.login) {
         // No reply follows a 421.
         Login::Held(_) if is_closing => return,
+        Login::Held(_) if s.server.guard.is_banned(s.remote_ip(), s.now) => return refuse(s),
         Login::Held(held) => return ask(h, s, &held.password, held.attempt),
         other => s.login = other,
     }
@@ -457,7 +461,11 @@ impl Answers for LoginAnswers {
         };
         match server.pool.run(ip, job) {
             Ok(()) => Verdict::Later,
-            Err(full) => Verdict::Now(Err(AuthenticationFailed::new(format!("{full}.")))),
+            // No fault of the client: it does not count.
+            Err(full) => {
+                let failed = AuthenticationFailed::unavailable(format!("{full}."));
+                Verdict::Now(Err(failed))
+            }
         }
     }
 }

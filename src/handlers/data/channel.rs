@@ -50,6 +50,9 @@ pub struct DataChannel {
     pub(super) tot_bytes_received: u64,
     started: Instant,
     pub(super) last_progress: Instant,
+    /// When the transfer had last moved [`WORTH`] bytes since the time before, and how many it has
+    /// moved from then on.
+    worth: (Instant, u64),
     pub(crate) now: Instant,
     pub(super) wake_at: Option<Instant>,
     /// The reply with which a hook has asked to end the transfer.
@@ -175,6 +178,7 @@ impl DataChannel {
             tot_bytes_received: 0,
             started: now,
             last_progress: now,
+            worth: (now, 0),
             now,
             wake_at: None,
             ending: None,
@@ -304,11 +308,12 @@ impl DataChannel {
     }
 
     /// An upload may write so many bytes now; `None`: any number.
-    pub(crate) fn set_space(&mut self, left: Option<u64>) {
+    /// `others` uploads are in progress besides.
+    pub(crate) fn set_space(&mut self, left: Option<u64>, others: usize) {
         if let Transfer::Receiving(receiving) = &mut self.transfer
             && let Some(room) = &mut receiving.room
         {
-            room.set_space(left);
+            room.set_space(left, others);
         }
     }
 
@@ -323,6 +328,11 @@ impl DataChannel {
         self.wake_at.map_or(self.last_progress, |wake_at| {
             wake_at.max(self.last_progress)
         })
+    }
+
+    /// Since when the transfer has moved next to nothing. Pauses of a throttle are no progress.
+    pub(crate) fn idle_since(&self) -> Instant {
+        self.worth.0
     }
 
     /// How many bytes wait to be sent.
@@ -345,15 +355,38 @@ impl DataChannel {
         }
     }
 
+    /// A transfer begins.
+    pub(super) fn start_progress(&mut self) {
+        self.last_progress = self.now;
+        self.worth = (self.now, 0);
+    }
+
+    fn note_progress(&mut self, bytes: u64) {
+        self.last_progress = self.now;
+        self.worth.1 += bytes;
+        if self.worth.1 >= WORTH {
+            self.worth = (self.now, 0);
+        }
+    }
+
+    /// Keeps the system from taking more than about so many bytes that the client has not read.
+    pub(crate) fn limit_send_buffer(&self, bytes: usize) {
+        self.stream.limit_send_buffer(bytes);
+    }
+
     pub(super) fn progress(&mut self, sent: usize, received: usize) {
         self.tot_bytes_sent += sent as u64;
         self.tot_bytes_received += received as u64;
-        self.last_progress = self.now;
+        self.note_progress((sent + received) as u64);
         if let Some(claim) = &mut self.claim {
             claim.seen(self.now);
         }
     }
 }
+
+/// A transfer that moves fewer bytes in ten seconds does not keep the slots of its session from
+/// others.
+const WORTH: u64 = 1024;
 
 impl fmt::Debug for DataChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

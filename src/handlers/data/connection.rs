@@ -90,7 +90,7 @@ impl DataConnection {
         d.cmd = cmd;
         d.transfer_type = transfer_type;
         d.now = now;
-        d.last_progress = now;
+        d.start_progress();
         // The transfer waits for the handshake, whose time begins now.
         if let Some(tls) = d.tls.as_mut().filter(|tls| tls.is_pending()) {
             tls.deadline = Some(after(now, tls.session.handshake_timeout()));

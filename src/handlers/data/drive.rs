@@ -8,6 +8,7 @@ use super::channel::{DataChannel, Lent, Transfer};
 use super::connection::DataConnection;
 use super::outcome::{Drive, Outcome, TAKEN_OVER};
 use super::payload::{Received, TransferError};
+use super::room::Room;
 use crate::error::strerror;
 use crate::ioloop::stream::is_disconnect;
 use crate::log::Seldom;
@@ -63,7 +64,12 @@ impl DataConnection {
 
     fn drive_receiving(&mut self) -> Result<Drive, TransferError> {
         let d = &mut self.channel;
-        let mut budget = d.turn_budget(TURN_BUDGET);
+        let room = match &d.transfer {
+            Transfer::Receiving(receiving) => receiving.room.as_ref(),
+            _ => None,
+        };
+        let most = room.map_or(usize::MAX, Room::turn_most);
+        let mut budget = d.turn_budget(TURN_BUDGET).min(most);
         while budget > 0 && !d.is_sleeping() && d.ending.is_none() {
             match self.dtp.handle_read(d)? {
                 Received::Bytes(size) => budget = budget.saturating_sub(size.max(MIN_COST)),

@@ -18,8 +18,6 @@ pub(crate) struct Room {
 /// What is known about the space of the file system.
 #[derive(Default)]
 struct Space {
-    /// How many bytes are written before the file system is asked again.
-    unasked: u64,
     /// How many bytes may be written, if they are so few that they count.
     left: Option<u64>,
 }
@@ -35,20 +33,29 @@ impl Room {
         })
     }
 
-    /// Whether the file system must be asked for its space.
+    /// Whether the file system must be asked for its space, before each turn.
     pub(super) fn wants_space(&self) -> bool {
-        self.space.as_ref().is_some_and(|space| space.unasked == 0)
+        self.space.is_some()
     }
 
-    /// So many bytes may be written now; `None`: any number.
-    pub(super) fn set_space(&mut self, left: Option<u64>) {
-        // Other uploads write meanwhile, so that little space is asked for more often: in the end
-        // before each write.
-        let unasked = left.map_or(ASK_EVERY, |left| (left / SHARERS).min(ASK_EVERY));
-        self.space = Some(Space {
-            unasked,
-            left: left.filter(|left| *left <= COUNTED),
-        });
+    /// So many bytes may be written now; `None`: any number. As many other uploads are in progress,
+    /// which have perhaps got the same answer.
+    pub(super) fn set_space(&mut self, left: Option<u64>, others: usize) {
+        let others = u64::try_from(others).unwrap_or(u64::MAX);
+        let after_all =
+            |each: u64| left.map(|left| left.saturating_sub(others.saturating_mul(each)));
+        let is_ample = after_all(TURN_MOST).is_none_or(|left| left > COUNTED);
+        // With little space, a turn writes little.
+        let left = after_all(LITTLE as u64).filter(|_| !is_ample);
+        self.space = Some(Space { left });
+    }
+
+    /// The most bytes that a turn may write.
+    pub(super) fn turn_most(&self) -> usize {
+        match &self.space {
+            Some(Space { left: Some(_), .. }) => LITTLE,
+            _ => usize::MAX,
+        }
     }
 
     /// How many bytes may still be written, and the reply to one more.
@@ -73,7 +80,6 @@ impl Room {
             *at += bytes as u64;
         }
         if let Some(space) = &mut self.space {
-            space.unasked = space.unasked.saturating_sub(bytes as u64);
             space.left = space.left.map(|left| left.saturating_sub(bytes as u64));
         }
     }
@@ -136,12 +142,12 @@ const NO_SPACE: Reply = Reply::new(
     "Requested action not taken. Insufficient storage space in system.",
 );
 
-/// How often the file system is asked, in bytes: a call takes some microseconds.
-const ASK_EVERY: u64 = 1 << 20;
+/// The most bytes that an upload writes in a turn, and more.
+const TURN_MOST: u64 = 2 << 20;
 
-/// So many uploads at a time are expected at most.
-const SHARERS: u64 = 256;
-
-/// Up to so much space the bytes are counted, so that none is written too many. It is more than an
-/// upload writes between two questions, with the rest of its turn.
+/// With no more space than that, beyond what all others may write meanwhile, the bytes are counted,
+/// so that none is written too many.
 const COUNTED: u64 = 4 << 20;
+
+/// The bytes of a turn then.
+const LITTLE: usize = 64 << 10;

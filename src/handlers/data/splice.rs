@@ -5,6 +5,7 @@ use std::io::{self, SeekFrom};
 
 use super::channel::{DataChannel, Receiving, Transfer};
 use super::payload::{Received, TransferError};
+use super::room::Room;
 use crate::ioloop::stream::is_disconnect;
 use crate::proto::reply::Reply;
 use crate::sys::Pipe;
@@ -23,13 +24,15 @@ pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferEr
         return Ok(None);
     }
     let (left, refusal) = room(receiving)?;
+    let most = receiving.room.as_ref().map_or(CHUNK, Room::turn_most);
     let pipe = d.lent.pipe.take().map_or_else(Pipe::new, Ok);
     let (Ok(pipe), Some(file)) = (pipe, receiving.file.as_file()) else {
         receiving.splice_at = None;
         return Ok(None);
     };
     // One byte more than there is room for shows that there are too many.
-    let filled = match d.stream.splice(&pipe, CHUNK.min(left.saturating_add(1))) {
+    let most = CHUNK.min(most).min(left.saturating_add(1));
+    let filled = match d.stream.splice(&pipe, most) {
         Ok(filled) => filled,
         Err(err) if is_disconnect(&err) || d.tot_bytes_received > 0 => {
             return Err(TransferError::Connection(err));

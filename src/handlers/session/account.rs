@@ -45,7 +45,8 @@ impl FTPSession {
     }
 
     /// Whether others may get the slots of the session: nothing happens in it. A transfer that waits
-    /// for its data connection is nothing, and so is one that has been silent for ten seconds.
+    /// for its data connection is nothing, and so is one that has moved next to nothing for ten
+    /// seconds.
     pub(crate) fn may_make_room(&self) -> bool {
         let silent = |at: Instant| at <= self.now;
         let transfers = self.transfer_active() && !self.silent_at().is_some_and(silent);
@@ -56,7 +57,7 @@ impl FTPSession {
     fn silent_at(&self) -> Option<Instant> {
         let channel = self.data_channel()?;
         let transfers = channel.transfer_in_progress();
-        transfers.then(|| after(channel.last_progress(), SILENCE))
+        transfers.then(|| after(channel.idle_since(), SILENCE))
     }
 
     /// When the session [may make room](Self::may_make_room) because its transfer is silent, if it
@@ -185,5 +186,5 @@ impl Account {
     }
 }
 
-/// A transfer that moves nothing for so long does not keep the slots of its session from others.
+/// A transfer that moves next to nothing for so long does not keep the slots of its session from others.
 const SILENCE: Duration = Duration::from_secs(10);

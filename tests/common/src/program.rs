@@ -88,12 +88,22 @@ impl Program {
 
     /// Starts such a program on a terminal, which it shares with no other.
     pub fn on_terminal(program: &str, args: &[&str], home: TempDir) -> (Self, Terminal) {
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(program).args(args);
+        Self::at_terminal(command, home)
+    }
+
+    /// Starts it with a terminal as its standard streams that does not control it.
+    pub fn on_foreign_terminal(program: &Command, home: TempDir) -> (Self, Terminal) {
+        let mut command = Command::new("setsid");
+        command.arg(program.get_program()).args(program.get_args());
+        Self::at_terminal(command, home)
+    }
+
+    fn at_terminal(mut command: Command, home: TempDir) -> (Self, Terminal) {
         let (terminal, slave) = Terminal::open();
         let copy = || slave.try_clone().unwrap();
-        let child = Command::new("setsid")
-            .arg("--ctty")
-            .arg(program)
-            .args(args)
+        let child = command
             .current_dir(home.path())
             .stdin(copy())
             .stdout(copy())
