@@ -354,10 +354,10 @@ rule("a transfer before PORT or EPRT", "ends")(
         and ("no data" in c.b or c.b.count(425) > c.a.count(425))
     )
 )
-rule("a second transfer for the same PASV", "ends")(
+rule("a second transfer while one waits (150) for the connection of a PASV", "ends")(
     lambda c: c.before.promised and c.verbs & set(TRANSFERS) and "no reply" in c.a
 )
-rule("a second transfer while one waits", "ends")(
+rule("a second transfer after one that got 150", "ends")(
     lambda c: c.before.promised and c.verbs & set(TRANSFERS) and 426 in c.a
 )
 rule("STOR without a data connection", "ends")(
