@@ -50,8 +50,7 @@ impl FTPHandler for Callbacks {
     /// Removes an upload that was cut, through the file system of the session, which
     /// stays inside the user's home.
     fn on_incomplete_file_received(&mut self, s: &mut FTPSession, file: &Path) {
-        let Some(state) = s.fs() else { return };
-        if let Err(err) = s.config().abstracted_fs.remove(state, file) {
+        if let Err(err) = s.with_fs(|fs, state| fs.remove(state, file)) {
             s.log(format_args!("cannot remove {}: {err}", file.display()));
         }
     }

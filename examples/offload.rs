@@ -10,7 +10,7 @@ use ftpdlib::authorizers::{DummyAuthorizer, Perm};
 use ftpdlib::filesystems::{FSFile, OpenMode};
 use ftpdlib::handlers::{CmdArg, commands};
 use ftpdlib::proto::command::{Arg, ProtoCmd};
-use ftpdlib::{FSError, FTPConfig, FTPHandler, FTPServer, FTPSession, FilesystemError};
+use ftpdlib::{FSError, FTPConfig, FTPHandler, FTPServer, FTPSession};
 
 #[derive(Default)]
 struct Sums {
@@ -64,10 +64,8 @@ impl FTPHandler for Sums {
 
 /// Opens the file through the file system, which stays inside the user's home: the job
 /// gets a file, not a path.
-fn open(s: &FTPSession, path: &Path) -> Result<Box<dyn FSFile>, FSError> {
-    let state = s.fs();
-    let state = state.ok_or_else(|| FilesystemError::new("Not logged in"))?;
-    s.run_as_current_user(|s| s.config().abstracted_fs.open(state, path, OpenMode::Read))
+fn open(s: &mut FTPSession, path: &Path) -> Result<Box<dyn FSFile>, FSError> {
+    s.with_fs(|fs, state| fs.open(state, path, OpenMode::Read))
 }
 
 fn crc32(mut file: Box<dyn FSFile>) -> io::Result<u32> {

@@ -151,12 +151,9 @@ fn home(s: &FTPSession) -> PathBuf {
     s.fs().map(|fs| fs.root().to_owned()).unwrap_or_default()
 }
 
-fn size(s: &FTPSession, file: Option<&Path>) -> u64 {
-    let (Some(fs), Some(file)) = (s.fs(), file) else {
-        return 0;
-    };
-    let size = s.run_as_current_user(|s| s.config().abstracted_fs.getsize(fs, file));
-    size.unwrap_or(0)
+fn size(s: &mut FTPSession, file: Option<&Path>) -> u64 {
+    let Some(file) = file else { return 0 };
+    s.with_fs(|fs, state| fs.getsize(state, file)).unwrap_or(0)
 }
 
 /// Returns the bytes of all files in a directory and below.

@@ -33,12 +33,8 @@ impl FTPHandler for Checksums {
 
 /// Opens the file through the file system, so that a link that was just made cannot lead
 /// outside.
-fn crc32(s: &FTPSession, path: &Path) -> Result<u32, FSError> {
-    let state = s
-        .fs()
-        .ok_or_else(|| FilesystemError::new("Not logged in"))?;
-    let mut file =
-        s.run_as_current_user(|s| s.config().abstracted_fs.open(state, path, OpenMode::Read))?;
+fn crc32(s: &mut FTPSession, path: &Path) -> Result<u32, FSError> {
+    let mut file = s.with_fs(|fs, state| fs.open(state, path, OpenMode::Read))?;
     if file.size()? > LIMIT {
         return Err(FilesystemError::new("Too large for XCRC").into());
     }

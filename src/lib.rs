@@ -179,6 +179,7 @@
 //! | `handlers::log`, `handlers::files` | the lines of commands and transfers; the one door to the file system | which command runs |
 //! | `handlers::space` | whether a file system has space for an upload | when it is asked |
 //! | `handlers::check`, `handlers::turn` | whether a command may run, and whether now | what it does |
+//! | `handlers::user_fs` | the file system for hooks and jobs, as the user of the session | which hook asks |
 //! | `handlers::transfers` | how a transfer begins and ends | which command began it |
 //! | `handlers::pending` | how a transfer ends whose data connection does not come | when it does |
 //! | `handlers::parking` | how the results of jobs come back to a session | what the jobs do |
@@ -187,6 +188,7 @@
 //! | [`handlers::dispatch`], `handlers::lifecycle` | from a line to its method; the deadlines and the end of a session | sockets |
 //! | `handlers::lines` | what precedes the command of a line; which lines of a client that has gone still count | when lines come |
 //! | `handlers::handler` | [`FTPHandler`]: the methods with their stock bodies | the driver |
+//! | `handlers::stock` | the handler that overrides nothing; each handler as [`handlers::hooks`] has it | the driver |
 //! | `handlers::connection` | how a session is driven, and which events it needs | what commands do |
 //! | [`prefork`] | processes that serve in place of this one | what they serve |
 //! | `servers` | listening sockets, and how a server ends: [`FTPServer`] | commands |

@@ -26,6 +26,8 @@ mod server;
 mod sizes;
 #[path = "testing/uploads.rs"]
 mod uploads;
+#[path = "testing/user_fs.rs"]
+mod user_fs;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

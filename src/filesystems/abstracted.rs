@@ -13,7 +13,9 @@ use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts, Names, Stat};
 
 /// The file system that a session works on, as pyftpdlib's `AbstractedFS`.
 ///
-/// One value serves all sessions; the state of a session is in [`FSState`]. Every method
+/// One value serves all sessions, unless the handler makes one for each login in
+/// [`FTPHandler::abstracted_fs`](crate::FTPHandler::abstracted_fs): then its fields know the
+/// session. The state of a session is in [`FSState`]. Every method
 /// has the stock body of [`LocalFS`](super::LocalFS), the local file system with each user
 /// jailed in the home directory. Your own type overrides the methods that it changes, and
 /// calls the stock body as `local::open(fs, path, mode)`.

@@ -18,9 +18,12 @@ use crate::random::Random;
 /// The first operation of [`local`](super::local) opens the root directory; the state holds
 /// its handle from then on. If the directory has been removed, the next operation opens the one
 /// that has its path now. A root that was renamed stays the root.
+///
+/// A clone is a state of its own: for an open directory or an open file of a file system of yours,
+/// and for work on another thread.
 pub struct FSState {
     root: Arc<Path>,
-    cwd: OsString,
+    cwd: Box<OsStr>,
     /// The handle of the root directory, once it is opened.
     home: Mutex<Option<Arc<Home>>>,
     /// Whether the file that is being opened is one of an upload.
@@ -40,7 +43,7 @@ impl FSState {
     pub fn new(root: &Path, cwd: OsString) -> Self {
         Self {
             root: Arc::from(root),
-            cwd,
+            cwd: cwd.into(),
             home: Mutex::default(),
             upload: false,
             random: Random::default(),
@@ -59,9 +62,9 @@ impl FSState {
         Self { rules, ..self }
     }
 
-    /// Another state with the same root, rules and current directory.
+    /// Another state with the same root, rules and current directory, and no command in progress.
     pub(crate) fn copy(&self) -> Self {
-        Self::new(&self.root, self.cwd.clone()).with_rules(self.rules.clone())
+        Self::new(&self.root, self.cwd.to_os_string()).with_rules(self.rules.clone())
     }
 
     /// The user's home, a real path.
@@ -79,7 +82,7 @@ impl FSState {
     /// Sets the current directory, an absolute and normal FTP path, without a check whether
     /// it exists.
     pub fn set_cwd(&mut self, cwd: OsString) {
-        self.cwd = cwd;
+        self.cwd = cwd.into();
     }
 
     /// Whether a file is being opened, or made, for an upload: for STOR, APPE or STOU. The server
@@ -191,6 +194,22 @@ impl FSState {
     }
 }
 
+impl Clone for FSState {
+    /// A state of its own, with the same root, current directory, and questions of the command in
+    /// progress. If the root is open, both have its handle.
+    fn clone(&self) -> Self {
+        Self {
+            root: Arc::clone(&self.root),
+            cwd: self.cwd.clone(),
+            home: Mutex::new(self.lock_home().clone()),
+            upload: self.upload,
+            random: self.random.clone(),
+            checks: self.checks.clone(),
+            rules: self.rules.clone(),
+        }
+    }
+}
+
 impl fmt::Debug for FSState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FSState")
@@ -202,10 +221,31 @@ impl fmt::Debug for FSState {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::path::Path;
+
     use super::FSState;
 
     #[test]
     fn the_state_of_a_session_is_small() {
         assert!(size_of::<FSState>() <= 88);
+    }
+
+    #[test]
+    fn a_clone_has_a_current_directory_of_its_own() {
+        let mut state = FSState::new(Path::new("/home/joe"), "/a".into());
+        state.add_check(Path::new("/home/joe/x"), |_| false);
+        let mut clone = state.clone();
+        clone.set_cwd("/b".into());
+        clone.forget_checks();
+        assert_eq!(state.cwd(), OsStr::new("/a"));
+        assert_eq!(
+            (clone.root(), clone.cwd()),
+            (state.root(), OsStr::new("/b"))
+        );
+        let path = Path::new("/home/joe/x");
+        assert!(clone.permits(path, path));
+        assert!(!state.permits(path, path));
+        assert!(!state.clone().permits(path, path));
     }
 }

@@ -165,6 +165,19 @@ fn path<'a>(
 }
 
 impl Lookup {
+    /// How CWD looks up a directory.
+    pub(super) fn directory(s: &FTPSession, path: &OsStr) -> Self {
+        Self {
+            kind: ArgKind::Directory,
+            perm: Perm::ChangeDir,
+            path: path.as_bytes().to_vec(),
+            source: None,
+            encoding: s.encoding(),
+            errors: s.unicode_errors(),
+            confined: false,
+        }
+    }
+
     /// The real path of the argument.
     ///
     /// # Errors
@@ -273,6 +286,12 @@ pub(super) struct Found {
     path: PathBuf,
     /// Why the path is none for this command: it can only be that of a directory.
     refusal: Option<Reply>,
+}
+
+impl Found {
+    pub(super) fn into_path(self) -> PathBuf {
+        self.path
+    }
 }
 
 impl PathCommand {

@@ -1,5 +1,6 @@
 //! From a command line to the method of the command.
 
+use std::mem;
 use std::path::Path;
 
 use super::check::{self, Checked, Refusal};
@@ -24,6 +25,9 @@ pub fn pre_process_command<H: Hooks + ?Sized>(
 ) {
     if log::log_enabled!(target: TARGET, log::Level::Debug) {
         s.logline(format_args!("<- {}", line.for_log()));
+    }
+    if mem::take(&mut s.rest_is_old) {
+        s.rest = 0;
     }
     // A handle of the table, so that the session is free for the command.
     let cmds = s.proto_cmds_handle();
@@ -71,9 +75,14 @@ pub(super) fn not_decoded(s: &mut FTPSession, verb: &str) {
 /// A command is refused. If it is a transfer, the next one must not take the position that REST has
 /// given for this one.
 fn is_refused(s: &mut FTPSession, cmd: &str) {
-    if matches!(cmd, "APPE" | "RETR" | "STOR" | "STOU") {
+    if takes_rest(cmd) {
         (s.rest, s.allo) = (0, 0);
     }
+}
+
+/// Whether the command is a transfer, for which REST gives a position.
+fn takes_rest(cmd: &str) -> bool {
+    matches!(cmd, "APPE" | "RETR" | "STOR" | "STOU")
 }
 
 /// Replies to a command that is refused, and logs it.
@@ -99,6 +108,8 @@ pub fn process_command<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, cmd: &C
     if s.has_refused() {
         is_refused(s, cmd.name);
     }
+    // An override may take the position in a later call, but before the next command.
+    s.rest_is_old = s.rest > 0 && takes_rest(cmd.name);
     if !log_answer(h, s, cmd) {
         parking::reply_later(s, cmd);
     }

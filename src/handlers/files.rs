@@ -17,7 +17,7 @@ use super::locking::{Claimed, NotOpened};
 use super::session::FTPSession;
 use crate::authorizers::{Authorizer, Identity, Perm, run_as};
 use crate::error::{FSError, FilesystemError};
-use crate::filesystems::{AbstractedFS, FSDir, FSFile, FSState, Fenced};
+use crate::filesystems::{AbstractedFS, FSDir, FSFile, FSState, Fenced, LoginFS, NameRules};
 use crate::proto::reply::{Reply, repr};
 
 /// The result of an operation.
@@ -52,23 +52,54 @@ fn perform<T, E: From<FSError>>(
     operation: impl FnOnce(&dyn AbstractedFS, &mut FSState) -> Result<T, E>,
 ) -> Result<T, E> {
     let rules = s.name_rules().cloned();
-    let Some(state) = &mut s.fs else {
-        return Err(FSError::from(FilesystemError::new("Not logged in")).into());
+    let Some(fs) = &mut s.fs else {
+        return Err(not_logged_in().into());
     };
-    let fs = &*s.config.abstracted_fs;
     let authorizer = &*s.config.authorizer;
-    run_as(authorizer, &s.username, &s.password, || match &rules {
+    run_as(authorizer, &s.username, &s.password, || {
+        fenced(fs, rules.as_ref(), operation)
+    })
+}
+
+/// Runs an operation on a file system without the names that clients may not use.
+pub(super) fn fenced<T>(
+    fs: &mut LoginFS,
+    rules: Option<&Arc<NameRules>>,
+    operation: impl FnOnce(&dyn AbstractedFS, &mut FSState) -> T,
+) -> T {
+    let (fs, state) = fs.parts();
+    match rules {
         None => operation(fs, state),
         Some(rules) => operation(&Fenced::new(fs, rules), state),
-    })
+    }
+}
+
+/// Runs an operation of a hook at once, as the user who is logged in.
+///
+/// # Errors
+/// Those of the operation, and that nobody is logged in.
+pub(super) fn run_now<T>(
+    s: &mut FTPSession,
+    operation: impl FnOnce(&dyn AbstractedFS, &mut FSState) -> FSResult<T>,
+) -> FSResult<T> {
+    perform(s, operation)
+}
+
+/// The file system of the settings.
+pub(super) fn of_settings(s: &FTPSession) -> Arc<dyn AbstractedFS> {
+    Arc::clone(&s.config.abstracted_fs)
+}
+
+fn not_logged_in() -> FSError {
+    FilesystemError::new("Not logged in").into()
 }
 
 /// The operations of the command in progress ask for a permission again before they use the file
 /// at `path`: where it really is then. Only if that may change the answer.
 pub(super) fn ask_again(s: &mut FTPSession, path: &Path, perm: Perm) {
     let authorizer = s.authorizer_handle();
-    if let Some(state) = &mut s.fs {
-        ask_again_as(state, &authorizer, &s.username, path, perm);
+    if let Some(fs) = &mut s.fs {
+        ask_again_as(&mut fs.state, &authorizer, &s.username, path, perm);
     }
 }
 
@@ -117,7 +148,7 @@ pub(super) fn finish<H: Hooks + ?Sized>(
 }
 
 /// The identity of the user who is logged in.
-fn identity(s: &FTPSession) -> Identity {
+pub(super) fn identity(s: &FTPSession) -> Identity {
     Identity::new(s.authorizer_handle(), s.username(), s.password())
 }
 
@@ -167,7 +198,10 @@ pub(super) struct Opener {
 impl Opener {
     pub(super) fn new(s: &FTPSession) -> Self {
         Self {
-            fs: Arc::clone(&s.config.abstracted_fs),
+            fs: s
+                .fs
+                .as_ref()
+                .map_or_else(|| of_settings(s), LoginFS::handle),
             user: identity(s),
         }
     }

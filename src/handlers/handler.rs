@@ -4,18 +4,19 @@ use std::any::Any;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::command::{CmdArg, Command};
 use super::commands;
 use super::data::DTPHandler;
 use super::dispatch;
 use super::dispatchers;
-use super::hooks::{Hooks, for_each_hook};
+use super::files;
 use super::log;
 use super::session::{FTPSession, TimerId};
 use super::transfer_log::TransferLog;
 use crate::error::AuthenticationFailed;
-use crate::filesystems::OpenMode;
+use crate::filesystems::{AbstractedFS, OpenMode};
 use crate::ioloop::Stream;
 use crate::proto::command::CommandLine;
 
@@ -156,6 +157,17 @@ pub trait FTPHandler {
         msg_login: &str,
     ) {
         commands::handle_auth_success(self, s, home, password, msg_login);
+    }
+
+    /// Chooses the file system of the user who logs in, before the reply 230: as pyftpdlib makes
+    /// its `abstracted_fs` for each login. The stock body takes
+    /// [`FTPConfig::abstracted_fs`](crate::FTPConfig::abstracted_fs), which all sessions share. A
+    /// file system of your own may keep what belongs to the login: the name, the address, a
+    /// connection to a storage. It is dropped after the logout, when its last transfer has ended.
+    ///
+    /// If the method closes the session, the login has failed: let it respond 530 first.
+    fn abstracted_fs(&mut self, s: &mut FTPSession) -> Arc<dyn AbstractedFS> {
+        files::of_settings(s)
     }
 
     // --- TLS on the control connection
@@ -476,21 +488,3 @@ pub trait FTPHandler {
         commands::custom(s, cmd);
     }
 }
-
-/// The handler that overrides nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct StockHandler;
-
-impl FTPHandler for StockHandler {}
-
-macro_rules! implement {
-    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        impl<H: FTPHandler + ?Sized> Hooks for H {
-            $(fn $name(&mut self, $($arg: $type),*) $(-> $result)? {
-                FTPHandler::$name(self, $($arg),*)
-            })*
-        }
-    };
-}
-
-for_each_hook!(implement);

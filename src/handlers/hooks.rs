@@ -8,13 +8,14 @@ use std::any::Any;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::command::{CmdArg, Command};
 use super::data::DTPHandler;
 use super::session::{FTPSession, TimerId};
 use super::transfer_log::TransferLog;
 use crate::error::AuthenticationFailed;
-use crate::filesystems::OpenMode;
+use crate::filesystems::{AbstractedFS, OpenMode};
 use crate::ioloop::Stream;
 use crate::proto::command::CommandLine;
 
@@ -51,6 +52,7 @@ macro_rules! for_each_hook {
             fn handle_failed_ssl_handshake(s: &mut FTPSession);
             fn log_cmd(s: &mut FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str);
             fn log_transfer(s: &mut FTPSession, transfer: &TransferLog<'_>);
+            fn abstracted_fs(s: &mut FTPSession) -> Arc<dyn AbstractedFS>;
             fn dtp_handler(s: &FTPSession) -> Box<dyn DTPHandler>;
             fn handle_accepted(s: &mut FTPSession, stream: Stream, peer: SocketAddr);
             fn handle_connect(s: &mut FTPSession);

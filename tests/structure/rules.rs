@@ -84,11 +84,27 @@ pub(crate) const OURS: [Rule; 26] = [
         &["handlers::transfers"],
     ),
     // The one door to the file system, which lends it to operations. A setting chooses
-    // which file system it is.
-    Rule::NamedOnlyBy(&["abstracted_fs"], &["handlers::files", "handlers::config"]),
+    // which file system it is, and so does the handler at each login.
+    Rule::NamedOnlyBy(
+        &["abstracted_fs"],
+        &[
+            "handlers::commands::login",
+            "handlers::config",
+            "handlers::files",
+            "handlers::handler",
+            "handlers::hooks",
+        ],
+    ),
     Rule::HeldOnlyBy(
         &["AbstractedFS"],
-        &["filesystems", "handlers::files", "handlers::config"],
+        &[
+            "filesystems",
+            "handlers::config",
+            "handlers::files",
+            "handlers::handler",
+            "handlers::hooks",
+            "handlers::stock",
+        ],
     ),
     // The stock bodies of the file system are behind `AbstractedFS`, and so is the disk. An
     // open file may be sent with sendfile.

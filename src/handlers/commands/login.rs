@@ -11,7 +11,7 @@ use log::Level;
 
 use crate::authorizers::{Answers, LaterVerdict, MSG_QUIT, Verdict, Work};
 use crate::error::AuthenticationFailed;
-use crate::filesystems::FSState;
+use crate::filesystems::{FSState, LoginFS};
 use crate::guard::{Answer, Attempt};
 use crate::handlers::dispatchers;
 use crate::handlers::files;
@@ -249,17 +249,25 @@ pub fn handle_auth_success<H: Hooks + ?Sized>(
     msg_login: &str,
 ) {
     s.login = Login::Done;
+    password.clone_into(&mut s.password);
+    let fs = h.abstracted_fs(s);
+    if s.is_closing() {
+        // The handler has no file system for the user.
+        s.login = Login::No;
+        s.password = String::new();
+        return;
+    }
     s.respond_message(230, msg_login);
     let name = escape_name(&s.username);
     s.log_harmless("PASS", format_args!("USER '{name}' logged in."));
-    password.clone_into(&mut s.password);
     // A login without a password must not reset the failure counter.
     if s.username != "anonymous" {
         s.attempted_logins = 0;
     }
-    let fs = FSState::new(home, OsString::from("/"));
-    let rules = s.name_rules().cloned();
-    s.fs = Some(fs.with_random(s.server.random.clone()).with_rules(rules));
+    let state = FSState::new(home, OsString::from("/"));
+    let state = state.with_random(s.server.random.clone());
+    let state = state.with_rules(s.name_rules().cloned());
+    s.fs = Some(LoginFS::new(fs, state));
     files::run_with(
         h,
         s,

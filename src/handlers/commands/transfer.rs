@@ -29,7 +29,7 @@ use crate::proto::transfer_type::TransferType;
 
 /// Stock [`FTPHandler::ftp_retr`](crate::FTPHandler::ftp_retr).
 pub fn retr(s: &mut FTPSession, path: &Path) {
-    let rest = mem::take(&mut s.rest);
+    let rest = s.take_rest();
     let path = path.to_owned();
     files::open(
         s,
@@ -57,7 +57,7 @@ pub fn appe<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, path: &Path) {
 /// Stock [`FTPHandler::ftp_stor`](crate::FTPHandler::ftp_stor): receives into a file that is
 /// opened in `mode`. After REST the mode is [`OpenMode::Update`].
 pub fn stor(s: &mut FTPSession, path: &Path, mode: OpenMode) {
-    let rest = mem::take(&mut s.rest);
+    let rest = s.take_rest();
     let mode = if rest > 0 { OpenMode::Update } else { mode };
     let bounds = bounds(s);
     store(s, path, mode, rest, bounds, None);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::login::{Account, Login, Owner};
 use super::stage::DataState;
 use super::state::FTPSession;
-use crate::filesystems::FSState;
+use crate::filesystems::LoginFS;
 use crate::limits::Slot;
 use crate::time::after;
 
@@ -176,7 +176,7 @@ impl FTPSession {
 impl Account {
     /// A copy of the account of a user who is logged in.
     fn copy(&self) -> Self {
-        let copy = FSState::copy;
+        let copy = LoginFS::copy;
         Self {
             login: Login::Done,
             username: self.username.clone(),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::filesystems::FSState;
+use crate::filesystems::LoginFS;
 use crate::guard::Attempt;
 use crate::limits::Slot;
 
@@ -27,7 +27,7 @@ pub(crate) struct Account {
     pub(super) login: Login,
     pub(super) username: String,
     pub(super) password: String,
-    pub(super) fs: Option<FSState>,
+    pub(super) fs: Option<LoginFS>,
 }
 
 /// The user of a pending transfer who has logged out.

@@ -11,8 +11,7 @@ use super::parked::Parked;
 use super::repeats::Repeats;
 use super::stage::{ControlTls, DataState, Leaving, Pending, UploadWait};
 use super::timers::{TimerId, Timers};
-use crate::authorizers::run_as;
-use crate::filesystems::{FSState, Held};
+use crate::filesystems::{FSState, Held, LoginFS};
 use crate::handlers::config::FTPConfig;
 use crate::handlers::data::DataChannel;
 use crate::ioloop::line::Terminator;
@@ -50,7 +49,8 @@ pub struct FTPSession {
     pub(crate) attempted_logins: u32,
     /// When the client must have logged in.
     pub(super) login_by: Option<Instant>,
-    pub(crate) fs: Option<FSState>,
+    /// The file system of the user, once somebody is logged in.
+    pub(crate) fs: Option<LoginFS>,
     /// The user of the transfer in progress, if that user has logged out meanwhile.
     pub(super) transfer_user: Option<Box<Account>>,
 
@@ -78,7 +78,10 @@ pub struct FTPSession {
     pub(crate) replaced: Option<Box<Pending>>,
     /// What RNFR has named.
     pub(crate) rnfr: Option<Arc<Held>>,
+    /// The position that REST has given.
     pub(crate) rest: u64,
+    /// Whether that was given for a transfer that has not taken it.
+    pub(crate) rest_is_old: bool,
     /// The bytes that ALLO has announced.
     pub(crate) allo: u64,
     pub(crate) facts: MlsxFacts,
@@ -157,6 +160,7 @@ impl FTPSession {
             replaced: None,
             rnfr: None,
             rest: 0,
+            rest_is_old: false,
             allo: 0,
             facts: MlsxFacts::default(),
             transfer_type: TransferType::default(),
@@ -243,7 +247,7 @@ impl FTPSession {
     /// The user's root and current directory; `None` before the login.
     #[must_use]
     pub fn fs(&self) -> Option<&FSState> {
-        self.fs.as_ref()
+        self.fs.as_ref().map(|fs| &fs.state)
     }
 
     /// The representation type that TYPE has set; ASCII before TYPE.
@@ -305,15 +309,6 @@ impl FTPSession {
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.chat.is_closing()
-    }
-
-    /// Runs a function with the identity of the logged-in user, if the authorizer has a way to
-    /// take it: as pyftpdlib's. The operations of stock bodies run in the same way.
-    pub fn run_as_current_user<T>(&self, function: impl FnOnce(&Self) -> T) -> T {
-        let authorizer = &*self.config.authorizer;
-        run_as(authorizer, &self.username, &self.password, || {
-            function(self)
-        })
     }
 
     // --- timers
