@@ -20,7 +20,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use ftpdlib::authorizers::DummyAuthorizer;
-use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, LocalFS, OpenMode, local};
+use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{AuthorizerError, FSError, FTPConfig, FTPServer, FilesystemError};
 use rustix::io::Errno;
@@ -98,7 +98,7 @@ impl Upload {
         // When it is dropped, the part is removed, also if the name is refused here.
         let upload = Self {
             file,
-            fs: FSState::new(fs.root(), "/".into()),
+            fs: fs.clone(),
             part,
             name: name.into(),
             unique,
@@ -108,7 +108,7 @@ impl Upload {
     }
 
     fn check_name(&self) -> Result<(), FSError> {
-        match self.unique && LocalFS.lexists(&self.fs, &self.name) {
+        match self.unique && local::lexists(&self.fs, &self.name) {
             true => Err(error(Errno::EXIST)),
             false => Ok(()),
         }

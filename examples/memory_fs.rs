@@ -2,8 +2,7 @@
 //! `cargo run --example memory_fs [ADDRESS]`, then
 //! `curl -T FILE ftp://user:12345@127.0.0.1:2121/`.
 //!
-//! It overrides every method that would use the disk, and refuses what it does not have:
-//! links, modes, times.
+//! It is made of `NoFS`, which refuses what it does not have: links, modes, times.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ftpdlib::authorizers::DummyAuthorizer;
-use ftpdlib::filesystems::{AbstractedFS, FSDir, FSFile, FSState, OpenMode, Stat};
+use ftpdlib::filesystems::{AbstractedFS, FSDir, FSFile, FSState, NoFS, OpenMode, Stat};
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{AuthorizerError, FSError, FTPConfig, FTPServer, FilesystemError};
 use rustix::io::Errno;
@@ -97,13 +96,9 @@ impl MemoryFS {
 }
 
 impl AbstractedFS for MemoryFS {
-    /// There are no links that could lead outside.
-    fn validpath(&self, fs: &FSState, path: &Path) -> bool {
-        path.starts_with(fs.root())
-    }
-
-    fn realpath(&self, _: &FSState, path: &Path) -> PathBuf {
-        path.to_owned()
+    /// What it does not have is refused: links, modes, times.
+    fn inner(&self) -> &dyn AbstractedFS {
+        &NoFS
     }
 
     fn open(&self, _: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
@@ -173,7 +168,7 @@ impl AbstractedFS for MemoryFS {
             names: lock(&self.tree).names(path).into_iter(),
             path: path.to_owned(),
             fs: self.clone(),
-            state: FSState::new(fs.root(), "/".into()),
+            state: fs.clone(),
         }))
     }
 
@@ -220,18 +215,6 @@ impl AbstractedFS for MemoryFS {
             }
         }
         Ok(())
-    }
-
-    fn chmod(&self, _: &FSState, _: &Path, _: u32) -> Result<(), FSError> {
-        Err(unsupported())
-    }
-
-    fn utime(&self, _: &FSState, _: &Path, _: i64) -> Result<(), FSError> {
-        Err(unsupported())
-    }
-
-    fn readlink(&self, _: &FSState, _: &Path) -> Result<PathBuf, FSError> {
-        Err(unsupported())
     }
 
     fn stat(&self, _: &FSState, path: &Path) -> Result<Stat, FSError> {

@@ -33,6 +33,12 @@ impl FSError {
         Self::Io(io::Error::from_raw_os_error(errno))
     }
 
+    /// The error of a file or directory that does not exist: `ENOENT`.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::from_errno(libc::ENOENT)
+    }
+
     /// The error number (`errno`) of an error of the system, and `None` for other errors.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {

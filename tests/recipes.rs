@@ -450,6 +450,18 @@ fn memory_fs_is_bounded() {
 }
 
 #[test]
+fn read_only_fs() {
+    let example = start("read_only_fs");
+    let mut client = example.connect();
+    client.login("anonymous", "");
+    assert!(client.download("RETR uptime.txt").ends_with(b" s\r\n"));
+    assert_eq!(client.lines("NLST"), ["uptime.txt", "version.txt"]);
+    client.expect(550, "RETR etc/passwd");
+    client.expect(550, "CWD etc");
+    example.stop();
+}
+
+#[test]
 fn atomic_upload() {
     let example = start("atomic_upload");
     example.write("file", b"old");

@@ -15,6 +15,8 @@ mod log_commands;
 mod memory_fs;
 #[path = "../examples/quota.rs"]
 mod quota;
+#[path = "../examples/read_only_fs.rs"]
+mod read_only_fs;
 #[path = "../examples/site_usage.rs"]
 mod site_usage;
 #[path = "../examples/xcrc.rs"]

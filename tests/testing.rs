@@ -16,6 +16,8 @@ mod guard;
 mod log;
 #[path = "testing/login_timeout.rs"]
 mod login_timeout;
+#[path = "testing/no_fs.rs"]
+mod no_fs;
 #[path = "testing/place.rs"]
 mod place;
 #[path = "testing/replies.rs"]

@@ -15,10 +15,12 @@ use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts, Names, Stat};
 ///
 /// One value serves all sessions, unless the handler makes one for each login in
 /// [`FTPHandler::abstracted_fs`](crate::FTPHandler::abstracted_fs): then its fields know the
-/// session. The state of a session is in [`FSState`]. Every method
-/// has the stock body of [`LocalFS`](super::LocalFS), the local file system with each user
-/// jailed in the home directory. Your own type overrides the methods that it changes, and
-/// calls the stock body as `local::open(fs, path, mode)`.
+/// session. The state of a session is in [`FSState`].
+///
+/// Your own type overrides the methods that it changes. The others ask [`inner`](Self::inner), by
+/// default [`LocalFS`], the local file system with each user jailed in the home directory. An
+/// override calls its bodies as `local::open(fs, path, mode)`. For files that are not on the disk,
+/// `inner` returns [`NoFS`](super::NoFS).
 ///
 /// # Paths
 ///
@@ -49,26 +51,36 @@ use crate::proto::listing::{ListEntry, ListingStyle, MlsxFacts, Names, Stat};
 /// which wait for the disk, or for the network if the files are there. The same holds for
 /// [`FSFile`] and [`FSDir`].
 pub trait AbstractedFS: Send + Sync {
+    /// The file system that this one extends: [`LocalFS`] by default. Methods that are not
+    /// overridden ask it, except for those that follow from others: `isfile`, `getsize`, `lexists`,
+    /// `hold` and the like call `stat`, `lstat` and `rename` of the type itself.
+    ///
+    /// For files that are not on the disk, return [`NoFS`](super::NoFS), which refuses everything.
+    /// A type that wraps another file system returns that one.
+    fn inner(&self) -> &dyn AbstractedFS {
+        &LocalFS
+    }
+
     /// The FTP path that a session starts in after login: `/` by default. `root` is the
     /// user's home. Never blocks.
-    fn initial_cwd(&self, _root: &Path) -> OsString {
-        OsString::from("/")
+    fn initial_cwd(&self, root: &Path) -> OsString {
+        self.inner().initial_cwd(root)
     }
 
     /// Makes an FTP path absolute and normal: without `.`, `..`, `//` and a final `/`. Never
     /// blocks.
     fn ftpnorm(&self, fs: &FSState, ftppath: &OsStr) -> OsString {
-        path::ftpnorm(fs.cwd(), ftppath)
+        self.inner().ftpnorm(fs, ftppath)
     }
 
     /// The real path of an FTP path: `foo` becomes `/home/user/foo`. Never blocks.
     fn ftp2fs(&self, fs: &FSState, ftppath: &OsStr) -> PathBuf {
-        path::ftp2fs(fs.root(), &self.ftpnorm(fs, ftppath))
+        self.inner().ftp2fs(fs, &self.ftpnorm(fs, ftppath))
     }
 
     /// The FTP path of a real path; `/` if that is outside the root. Never blocks.
     fn fs2ftp(&self, fs: &FSState, path: &Path) -> OsString {
-        path::fs2ftp(fs.root(), path)
+        self.inner().fs2ftp(fs, path)
     }
 
     /// Whether a real path stays inside the user's root once its links are followed. May
@@ -78,10 +90,10 @@ pub trait AbstractedFS: Send + Sync {
     /// of [`FSError::Outside`] if not. This is a courtesy to the client only: the operations
     /// below confine themselves and do not rely on it.
     fn validpath(&self, fs: &FSState, path: &Path) -> bool {
-        stock::validpath(fs, path)
+        self.inner().validpath(fs, path)
     }
 
-    /// Whether this is [`LocalFS`](super::LocalFS): whether each operation refuses by itself to
+    /// Whether this is [`LocalFS`]: whether each operation refuses by itself to
     /// leave the user's root, so that [`validpath`](Self::validpath) need not be asked before.
     #[doc(hidden)]
     fn is_stock(&self) -> bool {
@@ -94,7 +106,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// The file does not exist, is not a regular file, or may not be read or written.
     fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
-        stock::open(fs, path, mode)
+        self.inner().open(fs, path, mode)
     }
 
     /// Makes and opens a file with a new name in `dir`, for STOU: `prefix` and 8 random
@@ -108,7 +120,7 @@ pub trait AbstractedFS: Send + Sync {
         dir: &Path,
         prefix: &OsStr,
     ) -> Result<Box<dyn FSFile>, FSError> {
-        stock::mkstemp(fs, dir, prefix)
+        self.inner().mkstemp(fs, dir, prefix)
     }
 
     /// Changes the current directory: the stock body checks that `path` may be entered and
@@ -117,7 +129,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// `path` does not exist, is not a directory, or may not be entered.
     fn chdir(&self, fs: &mut FSState, path: &Path) -> Result<(), FSError> {
-        stock::check_directory(fs, path)?;
+        self.inner().chdir(fs, path)?;
         let cwd = self.fs2ftp(fs, path);
         fs.set_cwd(cwd);
         Ok(())
@@ -128,7 +140,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// `path` exists, or its parent does not exist or may not be written.
     fn mkdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
-        stock::mkdir(fs, path)
+        self.inner().mkdir(fs, path)
     }
 
     /// Opens a directory to list it. May block.
@@ -136,7 +148,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// `path` does not exist, is not a directory, or may not be read.
     fn listdir(&self, fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
-        stock::listdir(fs, path)
+        self.inner().listdir(fs, path)
     }
 
     /// Removes an empty directory. May block.
@@ -144,7 +156,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// The directory is not empty, `path` is not a directory, or it is the root itself.
     fn rmdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
-        stock::rmdir(fs, path)
+        self.inner().rmdir(fs, path)
     }
 
     /// Removes a file, or a link itself and not the file that it points to. May block.
@@ -152,7 +164,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// `path` does not exist or is a directory, or its parent may not be written.
     fn remove(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
-        stock::remove(fs, path)
+        self.inner().remove(fs, path)
     }
 
     /// Finds what RNFR names, for the [`rename`](Self::rename) of the RNTO that follows. May
@@ -160,7 +172,7 @@ pub trait AbstractedFS: Send + Sync {
     /// [other permissions](crate::authorizers::Authorizer::has_overrides) in some directories.
     ///
     /// The default only looks whether `path` exists, and RNTO looks the path up again.
-    /// [`LocalFS`](super::LocalFS) keeps the directory open, so that RNTO renames the name in
+    /// [`LocalFS`] keeps the directory open, so that RNTO renames the name in
     /// this directory or nothing. If your own type keeps the stock bodies of `rename` and
     /// `rename_new`, let it call `local::hold(fs, path)` here.
     ///
@@ -179,14 +191,14 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// `src` does not exist, or `dst` is a directory or on another device.
     fn rename(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
-        stock::rename(fs, src, dst)
+        self.inner().rename(fs, src, dst)
     }
 
     /// Renames a file or a directory, and replaces nothing: for a user who has not the permission
     /// to delete what has the new name. May block.
     ///
     /// The default looks first and then calls [`rename`](Self::rename), so that another process
-    /// may make a file in between. [`LocalFS`](super::LocalFS) has no such gap. If your own type
+    /// may make a file in between. [`LocalFS`] has no such gap. If your own type
     /// keeps the stock body of `rename`, let it call `local::rename_new(fs, src, dst)` here.
     ///
     /// # Errors
@@ -203,7 +215,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// `path` does not exist, or belongs to another user of the system.
     fn chmod(&self, fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
-        stock::chmod(fs, path, mode)
+        self.inner().chmod(fs, path, mode)
     }
 
     /// The attributes of a file; a link is followed. May block.
@@ -211,7 +223,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// `path` does not exist, or is a link that leads nowhere or outside.
     fn stat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
-        stock::stat(fs, path)
+        self.inner().stat(fs, path)
     }
 
     /// The attributes of a file; a link is not followed. May block.
@@ -219,7 +231,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// `path` does not exist.
     fn lstat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
-        stock::lstat(fs, path)
+        self.inner().lstat(fs, path)
     }
 
     /// How many bytes may still be written where the file at `path` is, or is to be made; `None`:
@@ -230,7 +242,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// The space is not known. The upload is refused, or ends.
     fn free_space(&self, fs: &FSState, path: &Path) -> Result<Option<u64>, FSError> {
-        stock::free_space(fs, path).map(Some)
+        self.inner().free_space(fs, path)
     }
 
     /// Sets the times of access and of modification, in seconds since 1970, UTC. May block.
@@ -239,7 +251,7 @@ pub trait AbstractedFS: Send + Sync {
     /// `path` does not exist, belongs to another user of the system, or is on a file system
     /// that cannot store this time.
     fn utime(&self, fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
-        stock::utime(fs, path, seconds)
+        self.inner().utime(fs, path, seconds)
     }
 
     /// The text of a link: the path that it points to, as it is written there. May block.
@@ -247,7 +259,7 @@ pub trait AbstractedFS: Send + Sync {
     /// # Errors
     /// `path` does not exist, or is not a link.
     fn readlink(&self, fs: &FSState, path: &Path) -> Result<PathBuf, FSError> {
-        stock::readlink(fs, path)
+        self.inner().readlink(fs, path)
     }
 
     /// Whether `path` is a regular file, or a link to one. May block.
@@ -284,7 +296,7 @@ pub trait AbstractedFS: Send + Sync {
     /// The real path with all links resolved. Parts that do not exist are kept as they are.
     /// May block.
     fn realpath(&self, fs: &FSState, path: &Path) -> PathBuf {
-        stock::realpath(fs, path)
+        self.inner().realpath(fs, path)
     }
 
     /// Whether `path` exists; a link that leads nowhere does. May block.
@@ -295,13 +307,13 @@ pub trait AbstractedFS: Send + Sync {
     /// The name of a user of the system, or the number if there is no such user. May block,
     /// also on the network: the user database may be there.
     fn get_user_by_uid(&self, uid: u32) -> String {
-        stock::user_by_uid(uid)
+        self.inner().get_user_by_uid(uid)
     }
 
     /// The name of a group of the system, or the number if there is no such group. May block,
     /// also on the network: the user database may be there.
     fn get_group_by_gid(&self, gid: u32) -> String {
-        stock::group_by_gid(gid)
+        self.inner().get_group_by_gid(gid)
     }
 
     /// Appends the line of an entry in the form of `ls -l`, with its CRLF. May block at the
@@ -324,5 +336,128 @@ pub trait AbstractedFS: Send + Sync {
         out: &mut Vec<u8>,
     ) {
         style.mlsx_line(facts, entry, out);
+    }
+}
+
+/// The local file system, with each user jailed in the home directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LocalFS;
+
+impl LocalFS {
+    /// Makes the value, which has no settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+/// Each method that others ask through [`AbstractedFS::inner`] must be here: it would ask itself.
+impl AbstractedFS for LocalFS {
+    fn initial_cwd(&self, _root: &Path) -> OsString {
+        OsString::from("/")
+    }
+
+    fn ftpnorm(&self, fs: &FSState, ftppath: &OsStr) -> OsString {
+        path::ftpnorm(fs.cwd(), ftppath)
+    }
+
+    fn ftp2fs(&self, fs: &FSState, ftppath: &OsStr) -> PathBuf {
+        path::ftp2fs(fs.root(), &self.ftpnorm(fs, ftppath))
+    }
+
+    fn fs2ftp(&self, fs: &FSState, path: &Path) -> OsString {
+        path::fs2ftp(fs.root(), path)
+    }
+
+    fn validpath(&self, fs: &FSState, path: &Path) -> bool {
+        stock::validpath(fs, path)
+    }
+
+    fn is_stock(&self) -> bool {
+        true
+    }
+
+    fn open(&self, fs: &FSState, path: &Path, mode: OpenMode) -> Result<Box<dyn FSFile>, FSError> {
+        stock::open(fs, path, mode)
+    }
+
+    fn mkstemp(
+        &self,
+        fs: &FSState,
+        dir: &Path,
+        prefix: &OsStr,
+    ) -> Result<Box<dyn FSFile>, FSError> {
+        stock::mkstemp(fs, dir, prefix)
+    }
+
+    fn chdir(&self, fs: &mut FSState, path: &Path) -> Result<(), FSError> {
+        stock::check_directory(fs, path)?;
+        let cwd = self.fs2ftp(fs, path);
+        fs.set_cwd(cwd);
+        Ok(())
+    }
+
+    fn mkdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
+        stock::mkdir(fs, path)
+    }
+
+    fn listdir(&self, fs: &FSState, path: &Path) -> Result<Box<dyn FSDir>, FSError> {
+        stock::listdir(fs, path)
+    }
+
+    fn rmdir(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
+        stock::rmdir(fs, path)
+    }
+
+    fn remove(&self, fs: &FSState, path: &Path) -> Result<(), FSError> {
+        stock::remove(fs, path)
+    }
+
+    fn hold(&self, fs: &FSState, path: &Path) -> Result<Held, FSError> {
+        stock::hold(fs, path)
+    }
+
+    fn rename(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+        stock::rename(fs, src, dst)
+    }
+
+    fn rename_new(&self, fs: &FSState, src: &Path, dst: &Path) -> Result<(), FSError> {
+        stock::rename_new(fs, src, dst)
+    }
+
+    fn chmod(&self, fs: &FSState, path: &Path, mode: u32) -> Result<(), FSError> {
+        stock::chmod(fs, path, mode)
+    }
+
+    fn stat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
+        stock::stat(fs, path)
+    }
+
+    fn lstat(&self, fs: &FSState, path: &Path) -> Result<Stat, FSError> {
+        stock::lstat(fs, path)
+    }
+
+    fn free_space(&self, fs: &FSState, path: &Path) -> Result<Option<u64>, FSError> {
+        stock::free_space(fs, path).map(Some)
+    }
+
+    fn utime(&self, fs: &FSState, path: &Path, seconds: i64) -> Result<(), FSError> {
+        stock::utime(fs, path, seconds)
+    }
+
+    fn readlink(&self, fs: &FSState, path: &Path) -> Result<PathBuf, FSError> {
+        stock::readlink(fs, path)
+    }
+
+    fn realpath(&self, fs: &FSState, path: &Path) -> PathBuf {
+        stock::realpath(fs, path)
+    }
+
+    fn get_user_by_uid(&self, uid: u32) -> String {
+        stock::user_by_uid(uid)
+    }
+
+    fn get_group_by_gid(&self, gid: u32) -> String {
+        stock::group_by_gid(gid)
     }
 }

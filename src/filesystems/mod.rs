@@ -19,23 +19,25 @@ mod file;
 mod held;
 mod jail;
 pub mod local;
-mod local_fs;
 mod login_fs;
 mod names;
+mod no_fs;
 pub mod path;
+mod ready;
 mod state;
 mod unix;
 mod way;
 
 pub use crate::proto::listing::Stat;
-pub use abstracted::AbstractedFS;
+pub use abstracted::{AbstractedFS, LocalFS};
 pub(crate) use fenced::Fenced;
 
 pub use file::{FSDir, FSFile, OpenMode};
 pub use held::Held;
 pub use local::LocalFile;
-pub use local_fs::LocalFS;
 pub(crate) use login_fs::LoginFS;
 pub(crate) use names::NameRules;
+pub use no_fs::NoFS;
+pub use ready::{BytesFile, NameList};
 pub use state::FSState;
 pub use unix::UnixFilesystem;

@@ -25,10 +25,10 @@ pub(super) mod stock;
 pub(super) mod tests;
 mod upload;
 
-pub use super::local_fs::LocalFS;
+pub use super::abstracted::LocalFS;
 pub use file::LocalFile;
 pub use stock::{
-    check_directory, chmod, free_space, group_by_gid, hold, listdir, lstat, mkdir, mkstemp, open,
-    readlink, realpath, remove, rename, rename_new, resolved, rmdir, stat, user_by_uid, utime,
-    validpath,
+    check_directory, chmod, free_space, group_by_gid, hold, lexists, listdir, lstat, mkdir,
+    mkstemp, open, readlink, realpath, remove, rename, rename_new, resolved, rmdir, stat,
+    user_by_uid, utime, validpath,
 };

@@ -156,6 +156,12 @@ pub fn lstat(fs: &FSState, path: &Path) -> Result<Stat, FSError> {
     fs.on_way(|way| ops::lstat(way, path))
 }
 
+/// Whether there is something at `path`; a link that leads nowhere counts. May block.
+#[must_use]
+pub fn lexists(fs: &FSState, path: &Path) -> bool {
+    lstat(fs, path).is_ok()
+}
+
 /// How many bytes may still be written to the file system of `path`, or of its directory if there
 /// is no such file. May block.
 ///

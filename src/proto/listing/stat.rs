@@ -24,6 +24,28 @@ pub struct Stat {
 impl Stat {
     const TYPE: u32 = 0o170_000;
 
+    /// A file that everybody may read, for a file system that is not on the disk. `mtime` is in
+    /// seconds since 1970.
+    #[must_use]
+    pub fn file(size: u64, mtime: i64) -> Self {
+        Self {
+            mode: 0o100_444,
+            nlink: 1,
+            size,
+            mtime,
+            ..Self::default()
+        }
+    }
+
+    /// A directory that everybody may read, as [`file`](Self::file).
+    #[must_use]
+    pub fn dir(mtime: i64) -> Self {
+        Self {
+            mode: 0o040_555,
+            ..Self::file(0, mtime)
+        }
+    }
+
     /// Whether this is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {
