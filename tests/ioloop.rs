@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use ftpdlib::ioloop::{CallLater, IOLoop, Io};
@@ -372,4 +372,19 @@ fn stop_and_run_again() {
     let timer = ioloop.call_later(MS, |_| {});
     ioloop.close();
     assert!(ioloop.is_empty() && timer.cancelled());
+}
+
+/// Somebody may wait for the answer: the end of the loop is one.
+#[test]
+fn what_is_sent_to_a_loop_that_has_gone_is_dropped() {
+    let ioloop = IOLoop::new().unwrap();
+    let remote = ioloop.remote();
+    let (before, after) = (Arc::new(()), Arc::new(()));
+    let kept = Arc::clone(&before);
+    remote.call(move |_| drop(kept));
+    drop(ioloop);
+    assert_eq!(Arc::strong_count(&before), 1);
+    let kept = Arc::clone(&after);
+    remote.call(move |_| drop(kept));
+    assert_eq!(Arc::strong_count(&after), 1);
 }

@@ -92,6 +92,11 @@ impl Remote {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// The loop goes. What waits for it is dropped.
+    pub(super) fn close(&self) {
+        self.0.close();
+    }
+
     pub(super) fn has_requests(&self) -> bool {
         !self.0.is_empty()
     }

@@ -316,6 +316,13 @@ impl IOLoop {
     }
 }
 
+impl Drop for IOLoop {
+    fn drop(&mut self) {
+        // Others may keep a handle of the loop, and wait for an answer.
+        self.core.remote.close();
+    }
+}
+
 impl fmt::Debug for IOLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IOLoop")
