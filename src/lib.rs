@@ -167,6 +167,7 @@
 //! | `offload` | a pool of threads for slow jobs | sessions |
 //! | `tls` | certificates, tickets, the order of a handshake: [`TlsConfig`] | sockets, commands |
 //! | [`filesystems`] | files inside a user's home | sessions, replies, permissions |
+//! | `sessions` | which loops have sessions, and how these are listed and closed | what they do |
 //! | `server_state` | what the sessions of a server share besides the settings | sessions |
 //! | [`authorizers`] | which users may log in, where, and what they may do | sessions, sockets, the pool |
 //! | [`producers`] | where the output of a connection comes from | where it goes |
@@ -245,6 +246,7 @@ mod random;
 mod run_as;
 mod server_state;
 mod servers;
+mod sessions;
 #[allow(
     unsafe_code,
     reason = "the one place for system calls that std does not have"
@@ -269,6 +271,7 @@ pub use run_as::RunAs;
 #[cfg(feature = "tls")]
 pub use rustls;
 pub use servers::{FTPServer, MultiprocessFTPServer, ThreadedFTPServer};
+pub use sessions::{SessionId, SessionInfo, Sessions};
 #[cfg(feature = "tls")]
 pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion, fingerprint};
 

@@ -17,6 +17,7 @@ use crate::ioloop::clock::Clock;
 use crate::limits::{Admission, Budget, LISTINGS, Limits, Slot};
 use crate::offload::Pool;
 use crate::random::Random;
+use crate::sessions::Loops;
 use crate::sys::{Held, Pid};
 use crate::tls::TlsAcceptor;
 use crate::uploads::Uploads;
@@ -32,6 +33,8 @@ pub(crate) struct ServerState {
     /// The memory of listings.
     pub(crate) listings: Arc<Budget>,
     pub(crate) random: Random,
+    /// Where the sessions of this process run.
+    pub(crate) loops: Arc<Loops>,
     /// The number of sessions of this process.
     pub(crate) sessions: AtomicUsize,
     /// The host names of masquerade addresses.
@@ -91,6 +94,7 @@ impl ServerState {
             pool: Pool::OfProcess,
             listings: Arc::clone(&LISTINGS),
             random,
+            loops: Arc::default(),
             sessions: AtomicUsize::new(0),
             host_names: HostNames::default(),
             name_rules: OnceLock::new(),

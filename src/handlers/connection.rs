@@ -33,6 +33,7 @@ use crate::ioloop::stream::{is_disconnect, readable};
 use crate::ioloop::{Channel, Io, Linger, LingerLimits, Readiness, Source};
 use crate::limits::{Admission, MakeRoom};
 use crate::proto::reply::Reply;
+use crate::sessions::CloseSession;
 
 /// A session and the user's handler.
 pub(crate) struct Connection<H> {
@@ -46,6 +47,7 @@ pub(crate) struct Connection<H> {
 impl<H: FTPHandler + 'static> Connection<H> {
     pub(crate) fn new(session: NewSession, handler: H, admission: Admission) -> Self {
         session.server.sessions.fetch_add(1, Relaxed);
+        session.server.loops.begin(&session.remote);
         let mut session = FTPSession::new(session);
         session.has_stock_commands = TypeId::of::<H>() == TypeId::of::<StockHandler>();
         Self {
@@ -343,6 +345,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
 impl<H> Drop for Connection<H> {
     fn drop(&mut self) {
         self.session.server.sessions.fetch_sub(1, Relaxed);
+        self.session.server.loops.end(&self.session.remote);
     }
 }
 
@@ -426,10 +429,25 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
             Err(message) => match message.downcast::<JobDone>() {
                 Ok(done) => parking::come_back(h, s, *done),
                 Err(message) if message.is::<MakeRoom>() => lifecycle::make_room(s),
-                Err(message) => h.on_message(s, message),
+                Err(message) => match message.downcast::<CloseSession>() {
+                    Ok(close) if close.is_of(&s.server.loops) => lifecycle::close_by_program(s),
+                    Ok(_) => {}
+                    Err(message) => h.on_message(s, message),
+                },
             },
         }
         self.run(io);
+    }
+
+    fn asked(&mut self, io: &mut Io<'_>, question: &mut dyn Any) {
+        self.session.now = io.now();
+        if question
+            .downcast_mut()
+            .is_some_and(|question| self.session.must_close(question))
+        {
+            lifecycle::close_by_program(&mut self.session);
+            self.run(io);
+        }
     }
 
     fn drain(&mut self, io: &mut Io<'_>) {

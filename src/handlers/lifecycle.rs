@@ -157,6 +157,15 @@ pub(super) fn make_room(s: &mut FTPSession) {
     s.close();
 }
 
+/// The program closes this session.
+pub(super) fn close_by_program(s: &mut FTPSession) {
+    if !s.is_closing() && !s.chat.stream.is_handshaking() {
+        s.respond_at(Level::Info, CLOSED);
+    }
+    // It does not wait for the client to read that.
+    s.close();
+}
+
 /// Runs one of the [`REAP_STEPS`] steps of the end of a session.
 pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: u8) {
     match step {
@@ -193,6 +202,9 @@ const MAKES_ROOM: Reply = Reply::new(
     421,
     "Too many connections. This one is closed to make room for others.",
 );
+
+/// The reply to a session that the program closes.
+const CLOSED: Reply = Reply::new(421, "This session is closed by the server.");
 
 /// The steps of the end of a session.
 pub(super) const REAP_STEPS: u8 = 5;

@@ -64,6 +64,13 @@ pub trait Channel: Any {
         let _ = io;
     }
 
+    /// The server asks all channels of the loop. A channel that does not know the question ignores
+    /// it.
+    #[doc(hidden)]
+    fn asked(&mut self, io: &mut Io<'_>, question: &mut dyn Any) {
+        let _ = (io, question);
+    }
+
     /// The loop ends, or a call of this channel panicked: release everything.
     /// [`is_closed`](Self::is_closed) must return true afterwards.
     fn close(&mut self, io: &mut Io<'_>);
@@ -242,6 +249,14 @@ impl Io<'_> {
     pub(crate) fn drain_all(&mut self) {
         for id in self.core.slots.ids() {
             self.core.dispatch(id, |channel, io| channel.drain(io));
+        }
+    }
+
+    /// Calls [`Channel::asked`] of every channel.
+    pub(crate) fn ask_all(&mut self, question: &mut dyn Any) {
+        for id in self.core.slots.ids() {
+            self.core
+                .dispatch(id, |channel, io| channel.asked(io, question));
         }
     }
 

@@ -13,6 +13,7 @@ mod processes;
 mod room;
 mod run_as;
 mod server;
+mod sessions;
 mod signals;
 mod spawners;
 mod start;

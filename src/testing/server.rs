@@ -18,6 +18,7 @@ use crate::ioloop::memory::Network;
 use crate::random::Random;
 use crate::server_state::ServerState;
 use crate::servers::serve_in_memory;
+use crate::sessions::Sessions;
 
 /// A server in memory, with any number of clients. The [module](super#a-whole-server) shows how
 /// to use it.
@@ -221,6 +222,14 @@ impl Server {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.state.sessions.load(Relaxed)
+    }
+
+    /// The sessions as other threads see them. [`Sessions::list`](crate::Sessions::list) would wait
+    /// for a loop that the test itself must turn: use
+    /// [`list_later`](crate::Sessions::list_later), and turn it.
+    #[must_use]
+    pub fn all_sessions(&self) -> Sessions {
+        Sessions::new(&self.state.loops)
     }
 
     /// The hosts at whose sockets something has changed since the last call: a connection or bytes

@@ -107,6 +107,13 @@ impl FTPSession {
         }
     }
 
+    /// Whether a transfer goes on, or is pending, that this user has begun before logging out.
+    pub(super) fn has_transfer_of(&mut self, username: &str) -> bool {
+        let mut has_one = false;
+        self.for_transfers_of_others(|account, _| has_one |= account.username == username);
+        has_one
+    }
+
     /// The pending transfer has begun: it was that of `owner`, if the user has logged out.
     pub(crate) fn begin_as(&mut self, owner: Option<Box<Owner>>) {
         let Some(owner) = owner else { return };

@@ -2,6 +2,7 @@
 //! not written here, and neither is how the sockets are driven.
 
 mod account;
+mod all;
 mod gone;
 mod log;
 mod login;
