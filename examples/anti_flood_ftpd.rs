@@ -63,7 +63,7 @@ impl AntiFlood {
 }
 
 fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer.add_anonymous(home)?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);

@@ -25,7 +25,7 @@ impl FTPHandler for LogCommands {
 }
 
 fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer.add_user("user", "12345", home, "elradfmwMT")?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);

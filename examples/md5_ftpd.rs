@@ -32,7 +32,7 @@ impl Authorizer for Hashed {
             return self.inner().authenticate(username, password, client, later); // super
         }
         let user = self.table.user(username);
-        let hash = user.map_or(&self.nobody, |user| &user.password).clone();
+        let hash = user.map_or_else(|| self.nobody.clone(), |user| user.password.clone());
         let password = password.to_owned();
         // This client waits for the verdict, the others do not.
         later().offload(move || verify(&password, &hash))
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let home = args.next().unwrap_or_else(|| ".".to_owned());
-    let mut table = DummyAuthorizer::new();
+    let table = DummyAuthorizer::new();
     // A real server reads the hash from a file, and the password is not here.
     table.add_user("user", hash("12345")?, &home, "elradfmwMT")?;
     table.add_anonymous(&home)?;

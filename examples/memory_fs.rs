@@ -363,7 +363,7 @@ fn now() -> i64 {
 }
 
 fn config() -> Result<FTPConfig, AuthorizerError> {
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     // This directory exists on the disk, too; the one in memory is meant.
     authorizer.add_user("user", "12345", "/", "elradfmwMT")?;
     let mut config = FTPConfig::default();

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let home = args.next().unwrap_or_else(|| ".".to_owned());
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer.add_user("user", "12345", &home, "elradfmwMT")?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);

@@ -167,7 +167,7 @@ fn size_of(directory: &Path) -> u64 {
 }
 
 fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer.add_user("user", "12345", home, "elradfmwMT")?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);

@@ -62,7 +62,7 @@ impl AbstractedFS for Pages {
 }
 
 fn config() -> Result<FTPConfig, AuthorizerError> {
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     // The directory exists on the disk, too; nobody looks at that one.
     authorizer.add_anonymous("/")?;
     let mut config = FTPConfig::default();

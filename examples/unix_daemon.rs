@@ -70,7 +70,7 @@ fn main() -> Result<()> {
 
 fn serve(listener: TcpListener, home: &str) -> Result<()> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer.add_user("user", "12345", home, "elradfmwMT")?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);

@@ -53,7 +53,7 @@ fn xcrc() -> ProtoCmd {
 }
 
 fn config(home: &str) -> Result<FTPConfig, AuthorizerError> {
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer.add_user("user", "12345", home, "elradfmwMT")?;
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);

@@ -10,7 +10,7 @@
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     config_logging(LevelFilter::Info)?;
-//!     let mut authorizer = DummyAuthorizer::new();
+//!     let authorizer = DummyAuthorizer::new();
 //!     authorizer.add_user("user", "12345", "/home/user", "elradfmwMT")?;
 //!     authorizer.add_anonymous("/srv/ftp")?;
 //!     let mut config = FTPConfig::default();
@@ -70,7 +70,7 @@
 //! ```no_run
 //! # use ftpdlib::authorizers::DummyAuthorizer;
 //! # use ftpdlib::FTPConfig;
-//! let mut users = DummyAuthorizer::new();
+//! let users = DummyAuthorizer::new();
 //! users.add_user("joe", "secret", "/srv/ftp/joe", "elradfmwMT")?;
 //! users.override_perm("joe", "/srv/ftp/joe/archive", "elr", true)?; // read only, and all below
 //! let mut config = FTPConfig::default();

@@ -68,7 +68,7 @@ fn vault(home: &Path) -> BTreeMap<PathBuf, (u32, i64, Vec<u8>)> {
 }
 
 fn authorizer(home: &Path) -> DummyAuthorizer {
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer
         .add_user(USER, PASSWORD, home, "elradfmwMT")
         .unwrap();
@@ -484,7 +484,7 @@ fn users_without_overrides_are_asked_about_once() {
     let server = Server::with(Mode::Clear, move |config| {
         let home = config.authorizer.get_home_dir(USER).unwrap();
         make_tree(&home);
-        let mut inner = DummyAuthorizer::new();
+        let inner = DummyAuthorizer::new();
         inner.add_user(USER, PASSWORD, &home, "elradfmwMT").unwrap();
         config.set_authorizer(Counting { inner, counted });
     });

@@ -24,6 +24,8 @@ mod place;
 mod replies;
 #[path = "testing/server.rs"]
 mod server;
+#[path = "testing/sessions.rs"]
+mod sessions;
 #[path = "testing/sizes.rs"]
 mod sizes;
 #[path = "testing/uploads.rs"]
@@ -315,7 +317,7 @@ fn a_link_is_no_way_around_the_permissions_of_a_directory() {
     symlink("../new", incoming.join("nowhere")).unwrap();
     symlink("incoming", home.join("in")).unwrap();
     place.write("file", b"as it was");
-    let mut users = DummyAuthorizer::new();
+    let users = DummyAuthorizer::new();
     users.add_user("user", "12345", &home, "elrdw").unwrap();
     place.config.set_authorizer(Incoming(users, incoming));
     let mut session = place.login();

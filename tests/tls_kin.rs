@@ -109,7 +109,7 @@ fn server(change: impl FnOnce(&mut TlsConfig) + Send + 'static) -> Server {
     let server = Server::with(Mode::Clear, |config: &mut FTPConfig| {
         with_tls(change)(config);
         let home = config.authorizer.get_home_dir(USER).unwrap();
-        let mut authorizer = DummyAuthorizer::new();
+        let authorizer = DummyAuthorizer::new();
         for user in [USER, "other"] {
             let added = authorizer.add_user(user, PASSWORD, &home, "elradfmwMT");
             added.unwrap();

@@ -97,7 +97,7 @@ struct Client {
 
 impl Client {
     fn new(home: &Path) -> Self {
-        let mut users = DummyAuthorizer::new();
+        let users = DummyAuthorizer::new();
         users
             .add_user("user", "12345", home, "elradfmwMT")
             .expect("a user");

@@ -6,10 +6,13 @@
 //! homes and permissions, but nothing of the accounts of the system.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
+use std::fmt;
 use std::fs;
 use std::hint;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use log::warn;
 
@@ -27,15 +30,49 @@ use crate::proto::perm::{Perm, Perms};
 ///
 /// ```no_run
 /// # use ftpdlib::authorizers::DummyAuthorizer;
-/// let mut authorizer = DummyAuthorizer::new();
+/// let authorizer = DummyAuthorizer::new();
 /// authorizer.add_user("joe", "secret", "/srv/ftp/joe", "elradfmwMT")?;
 /// authorizer.override_perm("joe", "/srv/ftp/joe/archive", "elr", true)?;
 /// authorizer.add_anonymous("/srv/ftp/pub")?;
 /// # Ok::<(), ftpdlib::AuthorizerError>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+/// The table may change while the server runs, from any thread: share it in an [`Arc`]. What a
+/// method changes holds for sessions that are open, too, from this on:
+///
+/// | changed | holds from |
+/// |---|---|
+/// | a user is added; the password, the home, the text of the login | the next login |
+/// | permissions, also of directories | the next command; a transfer that has begun goes on |
+/// | the text of QUIT | the next QUIT |
+/// | a user is removed | the next command, and the next login: nothing is permitted |
+///
+/// No session is closed by a change: see [`Sessions::close_user`](crate::Sessions::close_user).
+/// Each process has its own table: with workers, a change reaches only the sessions of the process
+/// in which it is made.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use ftpdlib::authorizers::DummyAuthorizer;
+/// # use ftpdlib::{FTPConfig, FTPServer, handlers::StockHandler};
+/// let users = Arc::new(DummyAuthorizer::new());
+/// let mut config = FTPConfig::default();
+/// config.set_authorizer(Arc::clone(&users));
+/// let mut server = FTPServer::bind(":2121", config, |_peer| StockHandler)?;
+/// let sessions = server.sessions();
+/// std::thread::spawn(move || {
+///     // ..
+///     users.remove_user("joe");
+///     sessions.close_user("joe");
+/// });
+/// server.serve_forever()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// A clone is another table, with the same users.
+#[derive(Default)]
 pub struct DummyAuthorizer {
-    users: HashMap<String, User>,
+    /// The lock is held for a look-up or a change, and never while other code runs.
+    users: RwLock<HashMap<String, Arc<User>>>,
 }
 
 impl DummyAuthorizer {
@@ -51,7 +88,7 @@ impl DummyAuthorizer {
     /// The name is taken, `home` is not a directory, or a letter of `perm` is not a
     /// permission.
     pub fn add_user<P>(
-        &mut self,
+        &self,
         username: impl Into<String>,
         password: impl Into<String>,
         home: impl AsRef<Path>,
@@ -67,8 +104,7 @@ impl DummyAuthorizer {
             perm: perm.try_into()?,
             ..UserOptions::default()
         };
-        self.insert(username, password.into(), home, options);
-        Ok(())
+        self.insert(username, password.into(), home, options)
     }
 
     /// Adds a user with permissions and texts from `options`.
@@ -76,7 +112,7 @@ impl DummyAuthorizer {
     /// # Errors
     /// The name is taken, or `home` is not a directory.
     pub fn add_user_with(
-        &mut self,
+        &self,
         username: impl Into<String>,
         password: impl Into<String>,
         home: impl AsRef<Path>,
@@ -84,15 +120,14 @@ impl DummyAuthorizer {
     ) -> Result<(), AuthorizerError> {
         let username = username.into();
         let home = self.check_user(&username, home.as_ref())?;
-        self.insert(username, password.into(), home, options);
-        Ok(())
+        self.insert(username, password.into(), home, options)
     }
 
     /// Adds the user `anonymous`, who logs in with any password and may read.
     ///
     /// # Errors
     /// As [`add_user`](Self::add_user).
-    pub fn add_anonymous(&mut self, home: impl AsRef<Path>) -> Result<(), AuthorizerError> {
+    pub fn add_anonymous(&self, home: impl AsRef<Path>) -> Result<(), AuthorizerError> {
         self.add_anonymous_with(home, UserOptions::default())
     }
 
@@ -102,17 +137,85 @@ impl DummyAuthorizer {
     /// # Errors
     /// As [`add_user_with`](Self::add_user_with).
     pub fn add_anonymous_with(
-        &mut self,
+        &self,
         home: impl AsRef<Path>,
         options: UserOptions,
     ) -> Result<(), AuthorizerError> {
         self.add_user_with(ANONYMOUS, "", home, options)
     }
 
-    /// Removes a user and returns it, or `None` if there is no such user. Sessions of that
-    /// user have no permissions from then on.
-    pub fn remove_user(&mut self, username: &str) -> Option<User> {
-        self.users.remove(username)
+    /// Removes a user and returns it, or `None` if there is no such user. Sessions of that user
+    /// have no permissions from then on, but stay open, and their transfers go on: to end them,
+    /// call [`Sessions::close_user`](crate::Sessions::close_user) after this. If a user with the
+    /// same name is added again, sessions that were not closed are those of the new user, in the
+    /// old home.
+    pub fn remove_user(&self, username: &str) -> Option<User> {
+        let removed = self.write().remove(username);
+        removed.map(Arc::unwrap_or_clone)
+    }
+
+    /// Sets the password of a user, for the next login. It is ignored for `anonymous`.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub fn set_password(
+        &self,
+        username: &str,
+        password: impl Into<String>,
+    ) -> Result<(), AuthorizerError> {
+        let password = password.into();
+        self.change(username, |user| user.password = password)
+    }
+
+    /// Sets the permissions of a user, from the next command on. Those of directories stay: see
+    /// [`override_perm`](Self::override_perm).
+    ///
+    /// # Errors
+    /// There is no such user, or a letter of `perm` is not a permission.
+    pub fn set_perm<P>(&self, username: &str, perm: P) -> Result<(), AuthorizerError>
+    where
+        P: TryInto<Perms>,
+        AuthorizerError: From<P::Error>,
+    {
+        let perm = perm.try_into()?;
+        warn_if_anonymous_writes(username, perm);
+        self.change(username, |user| user.perm = perm)
+    }
+
+    /// Sets the home of a user, for the next login: open sessions stay in the old one. The
+    /// permissions of directories stay, because they hold for those sessions.
+    ///
+    /// # Errors
+    /// There is no such user, or `home` is not a directory.
+    pub fn set_home(&self, username: &str, home: impl AsRef<Path>) -> Result<(), AuthorizerError> {
+        let home = real_directory(home.as_ref())?;
+        self.change(username, |user| user.home = home)
+    }
+
+    /// Sets the text of the reply to a successful login of a user.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub fn set_msg_login(
+        &self,
+        username: &str,
+        text: impl Into<String>,
+    ) -> Result<(), AuthorizerError> {
+        let text = text.into();
+        self.change(username, |user| user.msg_login = text)
+    }
+
+    /// Sets the text of the reply to QUIT of a user.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub fn set_msg_quit(
+        &self,
+        username: &str,
+        text: impl Into<String>,
+    ) -> Result<(), AuthorizerError> {
+        let text = text.into();
+        self.change(username, |user| user.msg_quit = text)
     }
 
     /// Gives a user other permissions in a directory below the home, as pyftpdlib's
@@ -130,7 +233,7 @@ impl DummyAuthorizer {
     /// There is no such user, directory or permission; or the directory is the home itself, or
     /// not below it.
     pub fn override_perm<P>(
-        &mut self,
+        &self,
         username: &str,
         directory: impl AsRef<Path>,
         perm: P,
@@ -142,47 +245,89 @@ impl DummyAuthorizer {
     {
         let perm = perm.try_into()?;
         let directory = real_directory(directory.as_ref())?;
-        let Some(user) = self.users.get_mut(username) else {
-            return Err(AuthorizerError::new(format!("no such user '{username}'")));
-        };
-        if directory == user.home {
-            let text = "can't override home directory permissions";
-            return Err(AuthorizerError::new(text));
-        }
-        if !directory.starts_with(&user.home) {
-            return Err(AuthorizerError::new("path escapes user home directory"));
-        }
+        self.change(username, |user| {
+            if directory == user.home {
+                let text = "can't override home directory permissions";
+                return Err(AuthorizerError::new(text));
+            }
+            if !directory.starts_with(&user.home) {
+                return Err(AuthorizerError::new("path escapes user home directory"));
+            }
+            user.set_override(Override {
+                directory,
+                perm,
+                recursive,
+            });
+            Ok(())
+        })??;
         warn_if_anonymous_writes(username, perm);
-        user.set_override(Override {
-            directory,
-            perm,
-            recursive,
-        });
         Ok(())
     }
 
-    /// The user with this name.
-    #[must_use]
-    pub fn user(&self, username: &str) -> Option<&User> {
-        self.users.get(username)
+    /// Takes back what [`override_perm`](Self::override_perm) has set for a directory, from the
+    /// next command on. Returns whether there was such an override. The directory need not exist
+    /// any more; then its path must be absolute and without links.
+    pub fn remove_override(&self, username: &str, directory: impl AsRef<Path>) -> bool {
+        let given = directory.as_ref();
+        let real = fs::canonicalize(given).unwrap_or_else(|_| given.to_owned());
+        let removed = self.change(username, |user| {
+            let before = user.overrides.len();
+            user.overrides.retain(|over| over.directory != real);
+            user.overrides.len() < before
+        });
+        removed.unwrap_or(false)
     }
 
-    /// All users with their names, in no particular order.
-    pub fn users(&self) -> impl Iterator<Item = (&str, &User)> {
-        self.users.iter().map(|(name, user)| (name.as_str(), user))
+    /// The user with this name, as it is now.
+    #[must_use]
+    pub fn user(&self, username: &str) -> Option<Arc<User>> {
+        self.read().get(username).cloned()
+    }
+
+    /// All users with their names, as they are now, in no particular order.
+    pub fn users(&self) -> impl Iterator<Item = (String, Arc<User>)> + use<> {
+        let copy = |(name, user): (&String, &Arc<User>)| (name.clone(), Arc::clone(user));
+        let users: Vec<_> = self.read().iter().map(copy).collect();
+        users.into_iter()
+    }
+
+    /// Changes a user. Whoever has got the user before keeps the old one.
+    fn change<T>(
+        &self,
+        username: &str,
+        change: impl FnOnce(&mut User) -> T,
+    ) -> Result<T, AuthorizerError> {
+        match self.write().get_mut(username) {
+            Some(user) => Ok(change(Arc::make_mut(user))),
+            None => Err(AuthorizerError::new(format!("no such user '{username}'"))),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<User>>> {
+        // A panic cannot leave the table half changed, so a poisoned lock is fine.
+        self.users.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Arc<User>>> {
+        self.users.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks the name and the home of a new user. Returns the home as an absolute path
     /// without links.
     fn check_user(&self, username: &str, home: &Path) -> Result<PathBuf, AuthorizerError> {
-        if self.users.contains_key(username) {
-            let text = format!("user '{username}' already exists");
-            return Err(AuthorizerError::new(text));
+        if self.read().contains_key(username) {
+            return Err(taken(username));
         }
         real_directory(home)
     }
 
-    fn insert(&mut self, username: String, password: String, home: PathBuf, options: UserOptions) {
+    fn insert(
+        &self,
+        username: String,
+        password: String,
+        home: PathBuf,
+        options: UserOptions,
+    ) -> Result<(), AuthorizerError> {
         warn_if_anonymous_writes(&username, options.perm);
         let user = User {
             password,
@@ -192,12 +337,19 @@ impl DummyAuthorizer {
             msg_quit: options.msg_quit,
             overrides: Vec::new(),
         };
-        self.users.insert(username, user);
+        match self.write().entry(username) {
+            // Another thread may have added one since the check.
+            Entry::Occupied(old) => Err(taken(old.key())),
+            Entry::Vacant(entry) => {
+                entry.insert(Arc::new(user));
+                Ok(())
+            }
+        }
     }
 
     /// What [`Authorizer::validate_authentication`] does; the client does not matter.
     fn authenticate(&self, username: &str, password: &str) -> Result<(), AuthenticationFailed> {
-        match self.users.get(username) {
+        match self.user(username) {
             None if username == ANONYMOUS => Err(AuthenticationFailed::new(MSG_ANONYMOUS)),
             None => {
                 // Compare as for a user who exists, so that the time is the same.
@@ -208,6 +360,23 @@ impl DummyAuthorizer {
             Some(user) if same_text(&user.password, password) => Ok(()),
             Some(_) => Err(AuthenticationFailed::new(MSG_FAILED)),
         }
+    }
+}
+
+impl Clone for DummyAuthorizer {
+    fn clone(&self) -> Self {
+        Self {
+            users: RwLock::new(self.read().clone()),
+        }
+    }
+}
+
+impl fmt::Debug for DummyAuthorizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let users = self.read().clone();
+        f.debug_struct("DummyAuthorizer")
+            .field("users", &users)
+            .finish()
     }
 }
 
@@ -222,21 +391,21 @@ impl Authorizer for DummyAuthorizer {
     }
 
     fn get_home_dir(&self, username: &str) -> Result<PathBuf, AuthenticationFailed> {
-        match self.users.get(username) {
+        match self.user(username) {
             Some(user) => Ok(user.home.clone()),
             None => Err(AuthenticationFailed::new(MSG_FAILED)),
         }
     }
 
     fn has_user(&self, username: &str) -> bool {
-        self.users.contains_key(username)
+        self.read().contains_key(username)
     }
 
     /// If the user has overrides, the permission must hold both for `path` itself and for the
     /// path that its links lead to. A directory may not be renamed if an override applies to
     /// it or to a directory below it.
     fn has_perm(&self, username: &str, perm: Perm, path: Option<&Path>) -> bool {
-        self.users.get(username).is_some_and(|user| match path {
+        self.user(username).is_some_and(|user| match path {
             Some(path) if !user.overrides.is_empty() => {
                 // The destination of a link counts too, so that no link bypasses an override.
                 user.perms_at(path).has(perm) && user.may(perm, &resolved(path))
@@ -246,30 +415,26 @@ impl Authorizer for DummyAuthorizer {
     }
 
     fn has_perm_at(&self, username: &str, perm: Perm, real: &Path) -> bool {
-        let user = self.users.get(username);
+        let user = self.user(username);
         user.is_some_and(|user| user.may(perm, real))
     }
 
     fn has_overrides(&self, username: &str) -> bool {
-        let user = self.users.get(username);
+        let user = self.user(username);
         user.is_some_and(|user| !user.overrides.is_empty())
     }
 
     fn get_perms(&self, username: &str) -> Perms {
-        self.users
-            .get(username)
-            .map_or(Perms::NONE, |user| user.perm)
+        self.user(username).map_or(Perms::NONE, |user| user.perm)
     }
 
     fn get_msg_login(&self, username: &str) -> String {
-        self.users
-            .get(username)
+        self.user(username)
             .map_or_else(|| MSG_LOGIN.to_owned(), |user| user.msg_login.clone())
     }
 
     fn get_msg_quit(&self, username: &str) -> String {
-        self.users
-            .get(username)
+        self.user(username)
             .map_or_else(|| MSG_QUIT.to_owned(), |user| user.msg_quit.clone())
     }
 }
@@ -288,6 +453,10 @@ impl From<Infallible> for AuthorizerError {
     fn from(never: Infallible) -> Self {
         match never {}
     }
+}
+
+fn taken(username: &str) -> AuthorizerError {
+    AuthorizerError::new(format!("user '{username}' already exists"))
 }
 
 fn real_directory(path: &Path) -> Result<PathBuf, AuthorizerError> {

@@ -9,6 +9,7 @@ mod client;
 mod dummy;
 mod identity;
 mod later;
+mod pointers;
 
 pub use self::authorizer::Authorizer;
 pub(crate) use self::authorizer::MSG_QUIT;

@@ -163,9 +163,9 @@ impl Accounts {
 
     /// An authorizer with these accounts.
     pub(super) fn register(self, file: &ConfigFile<'_>) -> Result<DummyAuthorizer, ConfigError> {
-        let mut authorizer = DummyAuthorizer::new();
+        let authorizer = DummyAuthorizer::new();
         for account in self.list {
-            account.register(file, &mut authorizer)?;
+            account.register(file, &authorizer)?;
         }
         Ok(authorizer)
     }
@@ -175,7 +175,7 @@ impl Account {
     fn register(
         self,
         file: &ConfigFile<'_>,
-        authorizer: &mut DummyAuthorizer,
+        authorizer: &DummyAuthorizer,
     ) -> Result<(), ConfigError> {
         let section = self.section;
         let wrong = |at: &Range<usize>, key: &str, err: &AuthorizerError| {
@@ -192,8 +192,8 @@ impl Account {
         authorizer
             .add_user_with(name, self.password, self.home.get_ref(), self.options)
             .map_err(|err| wrong(&at, key, &err))?;
-        let home = authorizer.user(name).map(|user| user.home.as_path());
-        if home.is_some_and(|home| shares_root_unasked(home, Some(&self.written))) {
+        let user = authorizer.user(name);
+        if user.is_some_and(|user| shares_root_unasked(&user.home, Some(&self.written))) {
             let text = "it is /; write home = \"/\" to share all files, or choose another one";
             return Err(file.error(&self.home.span(), &format!("{section}.home"), text));
         }

@@ -123,7 +123,7 @@ fn share(settings: &mut Settings, flags: &Flags) -> Result<DummyAuthorizer, Conf
         perm: if flags.write { Perms::ALL } else { Perms::READ },
         ..UserOptions::default()
     };
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     let result = match &flags.user {
         Some((name, password)) => authorizer.add_user_with(name, password, &directory, options),
         None => authorizer.add_anonymous_with(&directory, options),

@@ -40,7 +40,7 @@ use crate::tls::TlsError;
 /// use ftpdlib::{FTPConfig, FTPServer};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut authorizer = DummyAuthorizer::new();
+/// let authorizer = DummyAuthorizer::new();
 /// authorizer.add_user("user", "12345", "/home/user", "elradfmwMT")?;
 /// let mut config = FTPConfig::default();
 /// config.set_authorizer(authorizer);

@@ -30,7 +30,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let home = tempfile::tempdir()?;
-//! let mut authorizer = DummyAuthorizer::new();
+//! let authorizer = DummyAuthorizer::new();
 //! authorizer.add_user("user", "12345", home.path(), "elradfmwMT")?;
 //! let mut config = FTPConfig::default();
 //! config.set_authorizer(authorizer);

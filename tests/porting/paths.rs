@@ -382,11 +382,11 @@ fn members() {
     let _ = <dyn ftpdlib::authorizers::Authorizer>::impersonate_user;
     let _ = <dyn ftpdlib::authorizers::Authorizer>::terminate_impersonation;
     let _ = <dyn ftpdlib::authorizers::Authorizer>::validate_authentication;
-    let _: fn(&mut DummyAuthorizer, Str) -> _ = ftpdlib::authorizers::DummyAuthorizer::add_anonymous;
-    let _: fn(&mut DummyAuthorizer, Str, _) -> _ = ftpdlib::authorizers::DummyAuthorizer::add_anonymous_with;
-    let _: fn(&mut DummyAuthorizer, Str, Str, Str, Str) -> _ = ftpdlib::authorizers::DummyAuthorizer::add_user;
-    let _: fn(&mut DummyAuthorizer, Str, Str, Str, _) -> _ = ftpdlib::authorizers::DummyAuthorizer::add_user_with;
-    let _: fn(&mut DummyAuthorizer, &str, Str, Str, bool) -> _ = ftpdlib::authorizers::DummyAuthorizer::override_perm;
+    let _: fn(&DummyAuthorizer, Str) -> _ = ftpdlib::authorizers::DummyAuthorizer::add_anonymous;
+    let _: fn(&DummyAuthorizer, Str, _) -> _ = ftpdlib::authorizers::DummyAuthorizer::add_anonymous_with;
+    let _: fn(&DummyAuthorizer, Str, Str, Str, Str) -> _ = ftpdlib::authorizers::DummyAuthorizer::add_user;
+    let _: fn(&DummyAuthorizer, Str, Str, Str, _) -> _ = ftpdlib::authorizers::DummyAuthorizer::add_user_with;
+    let _: fn(&DummyAuthorizer, &str, Str, Str, bool) -> _ = ftpdlib::authorizers::DummyAuthorizer::override_perm;
     let _ = ftpdlib::authorizers::DummyAuthorizer::remove_user;
     let _ = ftpdlib::authorizers::DummyAuthorizer::user;
     let _ = ftpdlib::authorizers::DummyAuthorizer::users;

@@ -80,7 +80,7 @@ struct Table {
 
 impl Table {
     fn new(scene: &Scene, disk: Disk, late: Late) -> Self {
-        let mut users = DummyAuthorizer::new();
+        let users = DummyAuthorizer::new();
         let mut homes = HashMap::new();
         for user in &scene.users {
             let options = UserOptions {

@@ -18,7 +18,7 @@ fn crowded() -> Server {
     let home = place.home.keep();
     let mut config = place.config;
     config.set_authorizer({
-        let mut users = ftpdlib::authorizers::DummyAuthorizer::new();
+        let users = ftpdlib::authorizers::DummyAuthorizer::new();
         users
             .add_user("user", "12345", &home, "elradfmwMT")
             .unwrap();

@@ -101,7 +101,7 @@ impl Authorizer for Counting {
 }
 
 fn users(place: &Place) -> DummyAuthorizer {
-    let mut users = DummyAuthorizer::new();
+    let users = DummyAuthorizer::new();
     for name in ["user", "other"] {
         users
             .add_user(name, "12345", place.home.path(), "elr")

@@ -97,7 +97,7 @@ fn warnings_of_handlers_are_counted() {
 /// A session whose user has this name.
 fn login_as(name: &str) -> Session<StockHandler> {
     let mut place = place();
-    let mut authorizer = ftpdlib::authorizers::DummyAuthorizer::new();
+    let authorizer = ftpdlib::authorizers::DummyAuthorizer::new();
     authorizer
         .add_user(name, "12345", place.home.path(), "elr")
         .unwrap();

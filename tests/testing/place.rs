@@ -98,7 +98,7 @@ pub(super) fn place() -> Place {
 
 /// The user of the tests, with all permissions.
 fn users(home: &TempDir) -> DummyAuthorizer {
-    let mut users = DummyAuthorizer::new();
+    let users = DummyAuthorizer::new();
     let added = users.add_user("user", "12345", home.path(), "elradfmwMT");
     added.unwrap();
     users

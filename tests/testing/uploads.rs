@@ -47,7 +47,7 @@ fn upload<'a>(server: &'a Server, command: &str) -> (Client<'a>, Stream) {
 #[test]
 fn silent_uploads_are_taken_over_after_ten_seconds() {
     let mut place = place();
-    let mut users = DummyAuthorizer::new();
+    let users = DummyAuthorizer::new();
     for user in ["user", "other"] {
         let added = users.add_user(user, "12345", place.home.path(), "elradfmwMT");
         added.unwrap();

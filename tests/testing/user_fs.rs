@@ -72,7 +72,7 @@ impl FTPHandler for Choosing {
 }
 
 fn choosing(place: &mut Place) -> (Session<Choosing>, Choosing) {
-    let mut users = DummyAuthorizer::new();
+    let users = DummyAuthorizer::new();
     for name in ["joe", "ann", "stored-nowhere"] {
         let added = users.add_user(name, "x", place.home.path(), "elradfmwMT");
         added.unwrap();
@@ -158,7 +158,7 @@ impl Authorizer for Acting {
 
 fn acting() -> (Place, Session<StockHandler>) {
     let mut place = place();
-    let mut users = DummyAuthorizer::new();
+    let users = DummyAuthorizer::new();
     let added = users.add_user("user", "12345", place.home.path(), "elradfmwMT");
     added.unwrap();
     place.config.set_authorizer(Acting(users));
@@ -246,7 +246,7 @@ fn a_hook_changes_the_directory_as_cwd_does() {
     std::fs::create_dir(home.join("closed")).unwrap();
     std::os::unix::fs::symlink("/", home.join("out")).unwrap();
     place.write("file", b"");
-    let mut users = DummyAuthorizer::new();
+    let users = DummyAuthorizer::new();
     users
         .add_user("user", "12345", &home, "elradfmwMT")
         .unwrap();
@@ -307,7 +307,7 @@ fn changing_the_directory_keeps_what_the_command_asks() {
     std::fs::create_dir(home.join("a")).unwrap();
     std::fs::create_dir(home.join("closed")).unwrap();
     place.write("file", b"hello");
-    let mut users = DummyAuthorizer::new();
+    let users = DummyAuthorizer::new();
     users
         .add_user("user", "12345", &home, "elradfmwMT")
         .unwrap();

@@ -281,7 +281,7 @@ const ATTACK: Duration = Duration::from_millis(300);
 fn stou_of_a_reader_leaves_no_trace() {
     let server = Server::with(MODE, |config| {
         let home = config.authorizer.get_home_dir(USER).unwrap();
-        let mut authorizer = DummyAuthorizer::new();
+        let authorizer = DummyAuthorizer::new();
         authorizer.add_user(USER, PASSWORD, home, "elr").unwrap();
         config.set_authorizer(authorizer);
     });
@@ -550,7 +550,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
     assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
     // A device, where the home is `/dev`.
     let server = Server::with(MODE, |config| {
-        let mut authorizer = DummyAuthorizer::new();
+        let authorizer = DummyAuthorizer::new();
         authorizer.add_user(USER, PASSWORD, "/dev", "elr").unwrap();
         config.set_authorizer(authorizer);
     });

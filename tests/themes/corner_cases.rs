@@ -255,7 +255,7 @@ fn a_data_connection_that_closes_before_the_transfer() {
 fn a_login_without_a_home() {
     let server = Server::with(MODE, |config| {
         let gone = tempfile::tempdir().unwrap();
-        let mut authorizer = DummyAuthorizer::new();
+        let authorizer = DummyAuthorizer::new();
         authorizer
             .add_user(USER, PASSWORD, gone.path(), "elradfmwMT")
             .unwrap();
@@ -298,7 +298,7 @@ fn a_home_that_is_made_again_works_at_once() {
     make();
     let root = home.clone();
     let server = Server::with(MODE, move |config| {
-        let mut users = DummyAuthorizer::new();
+        let users = DummyAuthorizer::new();
         users.add_user(USER, PASSWORD, &root, "elradfmwMT").unwrap();
         config.set_authorizer(users);
     });

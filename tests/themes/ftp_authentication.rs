@@ -195,7 +195,7 @@ fn watched(pause: Duration) -> (Server, Receiver<String>) {
     let (asked, questions) = mpsc::channel();
     let server = Server::with(MODE, move |config| {
         let home = std::env::temp_dir();
-        let mut inner = DummyAuthorizer::new();
+        let inner = DummyAuthorizer::new();
         inner.add_user(USER, PASSWORD, home, "elr").unwrap();
         config.set_authorizer(Watched { inner, asked });
         config.auth_failed_timeout = pause;
@@ -281,7 +281,7 @@ impl Authorizer for Asking {
 fn asking() -> (Server, Receiver<(String, LaterVerdict)>) {
     let (questions, asked) = mpsc::channel();
     let server = Server::with(MODE, move |config| {
-        let mut inner = DummyAuthorizer::new();
+        let inner = DummyAuthorizer::new();
         let home: PathBuf = std::env::temp_dir();
         inner.add_user(USER, PASSWORD, home, "elr").unwrap();
         assert!(inner.has_perm(USER, Perm::List, None));

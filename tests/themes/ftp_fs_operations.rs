@@ -549,7 +549,7 @@ const LETTERS: [(char, &str, u16); 17] = [
 ];
 
 fn with_authorizer(
-    set: impl FnOnce(&mut DummyAuthorizer, &std::path::Path) + Send + 'static,
+    set: impl FnOnce(&DummyAuthorizer, &std::path::Path) + Send + 'static,
 ) -> (Server, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
     for dir in ["dir/empty", "dir/sub", "other"] {
@@ -560,8 +560,8 @@ fn with_authorizer(
     }
     let path = home.path().to_owned();
     let server = Server::with(MODE, move |config| {
-        let mut authorizer = DummyAuthorizer::new();
-        set(&mut authorizer, &path);
+        let authorizer = DummyAuthorizer::new();
+        set(&authorizer, &path);
         config.set_authorizer(authorizer);
     });
     (server, home)

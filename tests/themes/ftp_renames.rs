@@ -23,7 +23,7 @@ const NO_PRIVILEGES: &str = "550 Not enough privileges.";
 fn permitted(perm: &'static str) -> impl FnOnce(&mut FTPConfig) + Send {
     move |config| {
         let home = config.authorizer.get_home_dir(USER).unwrap();
-        let mut authorizer = DummyAuthorizer::new();
+        let authorizer = DummyAuthorizer::new();
         authorizer.add_user(USER, PASSWORD, home, perm).unwrap();
         config.set_authorizer(authorizer);
     }
@@ -73,7 +73,7 @@ fn a_rnfr_without_permission_disarms() {
         let home = config.authorizer.get_home_dir(USER).unwrap();
         fs::create_dir(home.join("dir")).unwrap();
         fs::write(home.join("dir/x"), "").unwrap();
-        let mut authorizer = DummyAuthorizer::new();
+        let authorizer = DummyAuthorizer::new();
         authorizer.add_user(USER, PASSWORD, &home, "elrf").unwrap();
         authorizer
             .override_perm(USER, home.join("dir"), "elr", true)
@@ -216,7 +216,7 @@ fn the_old_name_is_checked_again() {
     let switch = Arc::clone(&refuses);
     let server = Server::with(MODE, move |config| {
         let home = config.authorizer.get_home_dir(USER).unwrap();
-        let mut inner = DummyAuthorizer::new();
+        let inner = DummyAuthorizer::new();
         inner.add_user(USER, PASSWORD, home, "elradfmw").unwrap();
         config.set_authorizer(Fickle { inner, refuses });
     });

@@ -356,7 +356,7 @@ fn authorizer() {
     let armed = Arc::new(AtomicBool::new(false));
     let arm = Arc::clone(&armed);
     let (server, before, events) = fragile("", move |config| {
-        let mut dummy = DummyAuthorizer::new();
+        let dummy = DummyAuthorizer::new();
         let home = std::env::temp_dir();
         dummy.add_user("user", "12345", home, "elr").unwrap();
         config.set_authorizer(FragileAuthorizer(dummy, armed));

@@ -201,7 +201,7 @@ fn server() -> (Server, Steps) {
     let steps = Steps::default();
     let noted = steps.clone();
     let server = Server::with(MODE, move |config| {
-        let mut table = DummyAuthorizer::new();
+        let table = DummyAuthorizer::new();
         let home = config.authorizer.get_home_dir(USER).unwrap();
         table.add_user(USER, PASSWORD, home, "elradfmwMT").unwrap();
         config.set_authorizer(Switching(table));
@@ -297,7 +297,7 @@ fn the_password_is_forgotten_after_the_login() {
     let server = Server::with_handler(
         MODE,
         move |config| {
-            let mut table = DummyAuthorizer::new();
+            let table = DummyAuthorizer::new();
             let home = config.authorizer.get_home_dir(USER).unwrap();
             table.add_user(USER, PASSWORD, home, "elradfmwMT").unwrap();
             config.set_authorizer(Passwords(table, of_authorizer));

@@ -99,7 +99,7 @@ fn links_need_permissions_as_files_do() {
     let reader = || {
         let home = server.path("dir");
         let server = Server::with(MODE, move |config| {
-            let mut users = ftpdlib::authorizers::DummyAuthorizer::new();
+            let users = ftpdlib::authorizers::DummyAuthorizer::new();
             users
                 .add_user(USER, testkit::PASSWORD, &home, "elr")
                 .unwrap();

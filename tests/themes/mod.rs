@@ -30,6 +30,7 @@ mod overrides;
 mod pending_transfers;
 mod regressions;
 mod servers;
+mod sessions;
 mod throttle_bandwidth;
 mod timeouts;
 mod transcripts;

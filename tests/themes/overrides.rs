@@ -299,7 +299,7 @@ fn authorizer() {
     fs::write(home.path().join("file"), "x").unwrap();
     let path = home.path().to_owned();
     let server = Server::with(MODE, move |config| {
-        let mut inner = DummyAuthorizer::new();
+        let inner = DummyAuthorizer::new();
         inner.add_user(USER, "abc", &path, "elradfmw").unwrap();
         config.set_authorizer(Backwards(inner));
     });
@@ -322,7 +322,7 @@ fn messages() {
     let long = "long ".repeat(20);
     let text = long.clone();
     let server = Server::with(MODE, move |config| {
-        let mut authorizer = DummyAuthorizer::new();
+        let authorizer = DummyAuthorizer::new();
         let options = UserOptions {
             perm: Perms::READ,
             msg_login: text.clone(),

@@ -179,7 +179,7 @@ fn overridden(
     move |config| {
         let home = config.authorizer.get_home_dir(USER).unwrap();
         fs::create_dir_all(home.join(directory)).unwrap();
-        let mut authorizer = DummyAuthorizer::new();
+        let authorizer = DummyAuthorizer::new();
         authorizer
             .add_user(USER, PASSWORD, &home, "elradfmwMT")
             .unwrap();
@@ -236,7 +236,7 @@ fn overridden_directories_are_not_renamed() {
     let home = home.path().canonicalize().unwrap();
     fs::create_dir_all(home.join("A/secret/below")).unwrap();
     fs::create_dir_all(home.join("A/other")).unwrap();
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer
         .add_user(USER, PASSWORD, &home, "elradfmwMT")
         .unwrap();

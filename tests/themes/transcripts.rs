@@ -216,7 +216,7 @@ fn configure(config: &mut FTPConfig, home: &Path, settings: &[(String, String)])
             _ => panic!("unknown setting: {key}"),
         }
     }
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     for (name, options) in users {
         if name == "anonymous" {
             authorizer.add_anonymous_with(home, options).unwrap();

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::*;
 
@@ -12,7 +13,7 @@ fn joe() -> (tempfile::TempDir, DummyAuthorizer, PathBuf) {
     let home = dir.path().canonicalize().unwrap();
     fs::create_dir_all(home.join("sub/deep")).unwrap();
     fs::write(home.join("sub/file"), "").unwrap();
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer.add_user("joe", "secret", &home, "elr").unwrap();
     (dir, authorizer, home)
 }
@@ -23,7 +24,7 @@ fn text(result: Result<(), AuthorizerError>) -> String {
 
 #[test]
 fn users_have_what_they_were_given() {
-    let (_dir, mut authorizer, home) = joe();
+    let (_dir, authorizer, home) = joe();
     let user = authorizer.user("joe").unwrap();
     assert_eq!(user.password, "secret");
     assert_eq!(user.home, home);
@@ -53,7 +54,7 @@ fn users_have_what_they_were_given() {
 
 #[test]
 fn wrong_users_are_refused() {
-    let (_dir, mut authorizer, home) = joe();
+    let (_dir, authorizer, home) = joe();
     assert_eq!(
         text(authorizer.add_user("joe", "", "/nonexistent", "?")),
         "user 'joe' already exists"
@@ -80,7 +81,7 @@ fn wrong_users_are_refused() {
 
 #[test]
 fn passwords_are_checked() {
-    let (_dir, mut authorizer, home) = joe();
+    let (_dir, authorizer, home) = joe();
     let login = |authorizer: &DummyAuthorizer, name: &str, password: &str| {
         let result = authorizer.authenticate(name, password);
         result.map_err(|err| err.to_string())
@@ -101,7 +102,7 @@ fn passwords_are_checked() {
 
 #[test]
 fn an_override_covers_a_directory_and_its_files() {
-    let (_dir, mut authorizer, home) = joe();
+    let (_dir, authorizer, home) = joe();
     let sub = home.join("sub");
     authorizer.override_perm("joe", &sub, "w", false).unwrap();
     let may = |path: &Path| authorizer.has_perm("joe", Perm::Write, Some(path));
@@ -119,7 +120,7 @@ fn an_override_covers_a_directory_and_its_files() {
 /// A link is a name in the directory, wherever it leads.
 #[test]
 fn an_override_covers_links_to_directories() {
-    let (_dir, mut authorizer, home) = joe();
+    let (_dir, authorizer, home) = joe();
     let sub = home.join("sub");
     std::os::unix::fs::symlink("deep", sub.join("link")).unwrap();
     authorizer.override_perm("joe", &sub, "w", false).unwrap();
@@ -130,7 +131,7 @@ fn an_override_covers_links_to_directories() {
 
 #[test]
 fn a_recursive_override_covers_all_below() {
-    let (_dir, mut authorizer, home) = joe();
+    let (_dir, authorizer, home) = joe();
     let sub = home.join("sub");
     authorizer.override_perm("joe", &sub, "w", true).unwrap();
     authorizer
@@ -157,8 +158,8 @@ fn a_home_that_is_missing_has_the_error_of_the_system() {
 
 #[test]
 fn wrong_overrides_are_refused() {
-    let (dir, mut authorizer, home) = joe();
-    let mut over = |name: &str, path: &Path, perm: &str| {
+    let (dir, authorizer, home) = joe();
+    let over = |name: &str, path: &Path, perm: &str| {
         text(authorizer.override_perm(name, path, perm, true))
     };
     let sub = home.join("sub");
@@ -178,7 +179,7 @@ fn wrong_overrides_are_refused() {
 #[cfg(unix)]
 #[test]
 fn a_link_is_no_way_around_an_override() {
-    let (_dir, mut authorizer, home) = joe();
+    let (_dir, authorizer, home) = joe();
     let sub = home.join("sub");
     std::os::unix::fs::symlink(&sub, home.join("link")).unwrap();
     std::os::unix::fs::symlink("sub/none", home.join("nowhere")).unwrap();
@@ -193,4 +194,97 @@ fn a_link_is_no_way_around_an_override() {
     // The link leads to a file that does not exist: STOR would make it there.
     assert!(!has(&authorizer, "nowhere"));
     assert!(has(&authorizer, "file"));
+}
+
+#[test]
+fn users_change_through_a_shared_table() {
+    let (_dir, authorizer, home) = joe();
+    let authorizer = Arc::new(authorizer);
+    let shared: &dyn Authorizer = &Arc::clone(&authorizer);
+    let before = authorizer.user("joe").unwrap();
+    authorizer.set_password("joe", "other").unwrap();
+    let table: &DummyAuthorizer = &authorizer;
+    assert!(table.authenticate("joe", "secret").is_err());
+    assert!(table.authenticate("joe", "other").is_ok());
+    authorizer.set_perm("joe", "w").unwrap();
+    assert!(shared.has_perm("joe", Perm::Write, None) && !shared.has_perm("joe", Perm::Read, None));
+    authorizer.set_msg_login("joe", "Hello.").unwrap();
+    authorizer.set_msg_quit("joe", "Bye.").unwrap();
+    assert_eq!(shared.get_msg_login("joe"), "Hello.");
+    assert_eq!(shared.get_msg_quit("joe"), "Bye.");
+    authorizer.set_home("joe", home.join("sub")).unwrap();
+    assert_eq!(shared.get_home_dir("joe").unwrap(), home.join("sub"));
+    // Who has looked before keeps what there was.
+    assert_eq!((&*before.password, &before.home), ("secret", &home));
+    let deep = home.join("sub/deep");
+    authorizer.override_perm("joe", &deep, "", true).unwrap();
+    assert!(shared.has_overrides("joe") && !shared.has_perm("joe", Perm::Write, Some(&deep)));
+    assert!(authorizer.remove_override("joe", &deep));
+    assert!(!authorizer.remove_override("joe", &deep));
+    assert!(!shared.has_overrides("joe"));
+    assert_eq!(authorizer.remove_user("joe").unwrap().password, "other");
+    assert!(!shared.has_user("joe"));
+}
+
+#[test]
+fn changes_of_nobody_are_refused() {
+    let (_dir, authorizer, home) = joe();
+    let none = "no such user 'ann'";
+    assert_eq!(text(authorizer.set_password("ann", "")), none);
+    assert_eq!(text(authorizer.set_perm("ann", "elr")), none);
+    assert_eq!(text(authorizer.set_home("ann", &home)), none);
+    assert_eq!(text(authorizer.set_msg_login("ann", "")), none);
+    assert_eq!(text(authorizer.set_msg_quit("ann", "")), none);
+    assert!(!authorizer.remove_override("ann", &home));
+    assert_eq!(
+        text(authorizer.set_perm("joe", "?")),
+        "no such permission '?'"
+    );
+    let missing = text(authorizer.set_home("joe", "/nonexistent"));
+    assert_eq!(missing, "no such directory: '/nonexistent'");
+}
+
+/// The permissions of directories stay when the home changes: open sessions are in the old one.
+#[test]
+fn another_home_opens_no_directory_of_the_old_one() {
+    let (_dir, authorizer, home) = joe();
+    let sub = home.join("sub");
+    authorizer.override_perm("joe", &sub, "", true).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    authorizer.set_home("joe", other.path()).unwrap();
+    assert!(!authorizer.has_perm("joe", Perm::Read, Some(&sub.join("file"))));
+}
+
+#[test]
+fn a_clone_is_another_table() {
+    let (_dir, authorizer, home) = joe();
+    let clone = authorizer.clone();
+    clone.set_perm("joe", Perms::ALL).unwrap();
+    clone.add_user("ann", "", &home, "elr").unwrap();
+    assert_eq!(authorizer.get_perms("joe"), Perms::READ);
+    assert!(!authorizer.has_user("ann"));
+    assert!(!format!("{clone:?}").contains("secret"));
+}
+
+/// Of several threads that add the same user, one does. Readers see no user in part.
+#[test]
+fn threads_change_the_table_at_once() {
+    let (_dir, authorizer, home) = joe();
+    let added = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for round in 0..50 {
+                    let name = format!("user{round}");
+                    if authorizer.add_user(name, "x", &home, "elr").is_ok() {
+                        added.fetch_add(1, Relaxed);
+                    }
+                    let _ = authorizer.has_perm("joe", Perm::Read, Some(&home));
+                    authorizer.set_perm("joe", "elr").unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(added.load(Relaxed), 50);
+    assert_eq!(authorizer.users().count(), 51);
 }

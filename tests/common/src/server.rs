@@ -160,7 +160,7 @@ impl Drop for Server {
 /// The configuration of the tests: all permissions for [`USER`], read permissions for
 /// anonymous, no delay after a wrong password, and FTPS if the mode is secure.
 pub fn config(mode: Mode, home: &Path) -> FTPConfig {
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     authorizer
         .add_user(USER, PASSWORD, home, "elradfmwMT")
         .unwrap();

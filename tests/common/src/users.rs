@@ -16,7 +16,7 @@ pub fn set_users<'a>(
     home_of: impl Fn(PathBuf, &str) -> PathBuf,
 ) {
     let home = config.authorizer.get_home_dir(USER).unwrap();
-    let mut authorizer = DummyAuthorizer::new();
+    let authorizer = DummyAuthorizer::new();
     for name in names {
         let home = home_of(home.clone(), name);
         authorizer
