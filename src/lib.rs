@@ -120,7 +120,9 @@
 //! - a new command: [`ProtoCmds::insert`](proto::command::ProtoCmds::insert) and
 //!   [`FTPHandler::ftp_custom`]
 //! - speed limits: [`ThrottledDTPHandler`]; other data: [`DTPHandler`], [`producers`]
-//! - files that are not on disk: [`AbstractedFS`](filesystems::AbstractedFS)
+//! - files that are not on disk: [`NoFS`](filesystems::NoFS); a file system for each login:
+//!   [`FTPHandler::abstracted_fs`]
+//! - users that change while the server runs, and who is there: [`Sessions`]
 //! - another protocol on the same loop: [`FTPServer::ioloop`], [`ioloop`]
 //! - the server inside your own loop: [`FTPServer::turn`]
 //! - unit tests of a handler, or of a whole server, without sockets: [`testing`]

@@ -4,10 +4,11 @@
 
 use std::error::Error;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, LaterVerdict};
-use ftpdlib::filesystems::{AbstractedFS, FSFile, LocalFS, UnixFilesystem};
-use ftpdlib::handlers::TransferError;
+use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, LocalFS, NoFS, UnixFilesystem};
+use ftpdlib::handlers::{TransferError, UserFS};
 use ftpdlib::ioloop::{ChannelId, Remote};
 use ftpdlib::log::{Level, LevelFilter, SetLoggerError};
 use ftpdlib::proto::address::InvalidAddress;
@@ -15,7 +16,7 @@ use ftpdlib::proto::encoding::DecodeError;
 use ftpdlib::proto::listing::InvalidFacts;
 use ftpdlib::{
     AuthenticationFailed, AuthorizerError, FSError, FTPConfig, FilesystemError, PoolFull,
-    TlsConfig, TlsError, mio, rustls,
+    SessionId, SessionInfo, Sessions, TlsConfig, TlsError, mio, rustls,
 };
 
 fn shared<T: Send + Sync + Debug + 'static>() {}
@@ -28,6 +29,17 @@ fn what_a_server_shares_goes_through_threads() {
     shared::<DummyAuthorizer>();
     shared::<LocalFS>();
     shared::<UnixFilesystem>();
+    shared::<NoFS>();
+    shared::<FSState>();
+    shared::<UserFS>();
+    shared::<Sessions>();
+    shared::<SessionId>();
+    shared::<SessionInfo>();
+    shared::<Arc<DummyAuthorizer>>();
+    fn decides<T: Authorizer>() {}
+    decides::<Arc<DummyAuthorizer>>();
+    decides::<Box<dyn Authorizer>>();
+    decides::<Arc<dyn Authorizer>>();
     shared::<Remote>();
     shared::<ChannelId>();
     shared::<LaterVerdict>();

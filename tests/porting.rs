@@ -23,15 +23,16 @@ mod paths {
     use std::{io, vec};
 
     use ftpdlib::authorizers::DummyAuthorizer;
-    use ftpdlib::filesystems::LocalFS;
+    use ftpdlib::filesystems::{AbstractedFS, FSState, LocalFS};
     use ftpdlib::handlers::{StockDTPHandler, StockHandler};
     use ftpdlib::ioloop::{Acceptor, AsyncChat, ChatChannel, ChatHandler, IOLoop, Io};
     use ftpdlib::proto::command::ProtoCmds;
-    use ftpdlib::{DataChannel, FTPConfig, FTPSession};
+    use ftpdlib::{DataChannel, FSError, FTPConfig, FTPSession};
     use mio::net::TcpStream;
 
     type Factory<H> = fn(SocketAddr) -> H;
     type Str = &'static str;
+    type Operation = fn(&dyn AbstractedFS, &mut FSState) -> Result<(), FSError>;
 
     struct Chat;
     impl ChatHandler for Chat {
@@ -83,12 +84,20 @@ FTPSession::respond = fn(&mut FTPSession, Str)
 FTPSession::respond_at = fn(&mut FTPSession, log::Level, Str)
 FTPSession::respond_w_warning = fn(&mut FTPSession, Str)
 FTPSession::run_as_current_user = fn(&FTPSession, fn(&FTPSession))
+FTPSession::set_cwd = fn(&mut FTPSession, Str) -> _
+FTPSession::with_fs = fn(&mut FTPSession, Operation) -> _
 TlsConfig::new = fn(Str) -> _
 authorizers::DummyAuthorizer::add_anonymous = fn(&DummyAuthorizer, Str) -> _
 authorizers::DummyAuthorizer::add_anonymous_with = fn(&DummyAuthorizer, Str, _) -> _
 authorizers::DummyAuthorizer::add_user = fn(&DummyAuthorizer, Str, Str, Str, Str) -> _
 authorizers::DummyAuthorizer::add_user_with = fn(&DummyAuthorizer, Str, Str, Str, _) -> _
 authorizers::DummyAuthorizer::override_perm = fn(&DummyAuthorizer, &str, Str, Str, bool) -> _
+authorizers::DummyAuthorizer::remove_override = fn(&DummyAuthorizer, &str, Str) -> bool
+authorizers::DummyAuthorizer::set_home = fn(&DummyAuthorizer, &str, Str) -> _
+authorizers::DummyAuthorizer::set_msg_login = fn(&DummyAuthorizer, &str, Str) -> _
+authorizers::DummyAuthorizer::set_msg_quit = fn(&DummyAuthorizer, &str, Str) -> _
+authorizers::DummyAuthorizer::set_password = fn(&DummyAuthorizer, &str, Str) -> _
+authorizers::DummyAuthorizer::set_perm = fn(&DummyAuthorizer, &str, Str) -> _
 ioloop::Acceptor::bind = fn(&str, u16, Factory<Chat>) -> _
 ioloop::Acceptor::local_addr = fn(&Acceptor<Factory<Chat>>) -> _
 ioloop::Connector::connect = fn(&str, u16, Duration, Chat) -> _

@@ -462,6 +462,117 @@ fn read_only_fs() {
 }
 
 #[test]
+fn storage_per_login() {
+    let example = start("storage_per_login");
+    let mut client = example.login();
+    client.upload("STOR file", b"hello");
+    assert_eq!(client.download("RETR file"), b"hello");
+    assert_eq!(client.lines("NLST"), ["file"]);
+    let mut other = example.connect();
+    other.login("other", PASSWORD);
+    other.expect(550, "RETR file");
+    other.expect(550, "RETR /etc/passwd");
+    other.expect(550, "MKD dir");
+    // Nothing is there before it is complete.
+    let cut = begin_upload(&mut client, "STOR cut", b"some");
+    client.expect(426, "ABOR");
+    client.expect_reply(226);
+    drop(cut);
+    assert_eq!(client.lines("NLST"), ["file"]);
+    client.expect(250, "DELE file");
+    client.expect(550, "RETR file");
+    client.expect(230, "REIN");
+    example.expect_log("the connection of user is closed");
+    client.expect(331, "USER user");
+    client.expect(530, "PASS wrong");
+    assert_eq!(fs::read_dir(example.home.path()).unwrap().count(), 0);
+    example.stop();
+}
+
+#[test]
+fn volumes() {
+    let example = start("volumes");
+    let mut client = example.login();
+    assert_eq!(client.lines("NLST"), ["own", "shared"]);
+    client.upload("STOR own/file", b"mine");
+    assert_eq!(example.read("user/file"), b"mine");
+    client.expect(250, "CWD shared");
+    client.upload("STOR file", b"ours");
+    assert_eq!(example.read("shared/file"), b"ours");
+    assert_eq!(
+        client.expect(257, "MKD dir"),
+        "257 \"/shared/dir\" directory created."
+    );
+    client.expect(350, "RNFR file");
+    client.expect(250, "RNTO dir/moved");
+    client.expect(350, "RNFR dir/moved");
+    client.expect(550, "RNTO /own/moved");
+    let mut ann = example.connect();
+    ann.login("ann", PASSWORD);
+    ann.expect(200, "TYPE I");
+    assert_eq!(ann.download("RETR shared/dir/moved"), b"ours");
+    assert_eq!(ann.lines("NLST own"), Vec::<String>::new());
+    example.write("user/secret", b"");
+    std::os::unix::fs::symlink(
+        example.home.path().join("user"),
+        example.home.path().join("shared/out"),
+    )
+    .unwrap();
+    for path in [
+        "own/file",
+        "shared/../user/secret",
+        "user/secret",
+        "shared/out/secret",
+    ] {
+        ann.expect(550, format!("RETR {path}"));
+    }
+    for command in ["MKD new", "RMD own", "DELE shared", "STOR new"] {
+        ann.expect(550, command);
+    }
+    example.stop();
+}
+
+#[test]
+fn manage_users() {
+    let example = start_at("127.0.0.1:0", "manage_users", &["127.0.0.1:0"]);
+    example.write("file", b"hello");
+    let log = example.log();
+    let (_, manager) = log.split_once("users are managed at ").unwrap();
+    let manager: SocketAddr = manager.lines().next().unwrap().trim().parse().unwrap();
+    let mut manager = TcpStream::connect(manager).unwrap();
+    set_deadlines(&manager);
+    let mut answers = BufReader::new(manager.try_clone().unwrap()).lines();
+    let mut ask = |line: &str| {
+        writeln!(manager, "{line}").unwrap();
+        answers.next().unwrap().unwrap()
+    };
+    let refused = |name: &str, password: &str| {
+        let mut client = example.connect();
+        client.expect(331, format!("USER {name}"));
+        client.expect(530, format!("PASS {password}"));
+    };
+    assert_eq!(ask("add joe secret"), "ok");
+    let mut joe = example.connect();
+    joe.login("joe", "secret");
+    assert_eq!(joe.download("RETR file"), b"hello");
+    joe.expect(550, "DELE file");
+    assert!(ask("list").ends_with(" joe"));
+    assert_eq!(ask("perm joe elrd"), "ok");
+    joe.expect(250, "DELE file");
+    assert_eq!(ask("password joe other"), "ok");
+    refused("joe", "secret");
+    joe.expect(331, "USER joe");
+    joe.expect(230, "PASS other");
+    assert_eq!(ask("remove joe"), "ok");
+    joe.expect_reply(421);
+    joe.expect_eof();
+    refused("joe", "other");
+    assert_eq!(ask("remove joe"), "no such user");
+    assert_eq!(ask("?"), "add, password, perm, remove, list");
+    example.stop();
+}
+
+#[test]
 fn atomic_upload() {
     let example = start("atomic_upload");
     example.write("file", b"old");

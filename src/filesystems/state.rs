@@ -67,6 +67,21 @@ impl FSState {
         Self::new(&self.root, self.cwd.to_os_string()).with_rules(self.rules.clone())
     }
 
+    /// This state with another root: that of a state which you keep, for files that are elsewhere.
+    /// The functions of [`local`](super::local) then stay in that root. Both states share its
+    /// handle. The questions of the command in progress, and whether it is an
+    /// [upload](Self::is_upload), are those of this state; so is the current directory.
+    #[must_use]
+    pub fn with_root_of(&self, other: &Self) -> Self {
+        // If it cannot be opened, the operation that follows says so.
+        let home = other.home().ok();
+        Self {
+            root: Arc::clone(&other.root),
+            home: Mutex::new(home),
+            ..self.clone()
+        }
+    }
+
     /// The user's home, a real path.
     #[must_use]
     pub fn root(&self) -> &Path {
