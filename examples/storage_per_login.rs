@@ -157,16 +157,16 @@ impl Seek for Upload {
     }
 }
 
-/// Where a session finds the connection that its login has opened.
-type Desk = Arc<Mutex<Option<Bucket>>>;
+/// What a login has opened, until its session takes it.
+type Handover = Arc<Mutex<Option<Bucket>>>;
 
-/// The desks of the sessions, by the addresses of their clients.
-type Desks = Arc<Mutex<HashMap<SocketAddr, Weak<Mutex<Option<Bucket>>>>>>;
+/// Those of all sessions, by the addresses of their clients.
+type Handovers = Arc<Mutex<HashMap<SocketAddr, Weak<Mutex<Option<Bucket>>>>>>;
 
 /// Asks the service about each login.
 struct ByService {
     service: Service,
-    desks: Desks,
+    handovers: Handovers,
 }
 
 impl Authorizer for ByService {
@@ -178,14 +178,17 @@ impl Authorizer for ByService {
         later: &dyn Fn() -> LaterVerdict,
     ) -> Verdict {
         let peer = SocketAddr::new(client.remote_ip(), client.remote_port());
-        let desk = lock(&self.desks).get(&peer).cloned().unwrap_or_default();
+        let handover = lock(&self.handovers)
+            .get(&peer)
+            .cloned()
+            .unwrap_or_default();
         let service = self.service.clone();
         let (username, password) = (username.to_owned(), password.to_owned());
         later().offload(move || {
             let bucket = service.connect(&username, &password)?;
             // If the client has gone meanwhile, the connection goes, too.
-            if let Some(desk) = desk.upgrade() {
-                *lock(&desk) = Some(bucket);
+            if let Some(handover) = handover.upgrade() {
+                *lock(&handover) = Some(bucket);
             }
             Ok(())
         })
@@ -209,24 +212,24 @@ impl Authorizer for ByService {
 }
 
 struct Handler {
-    desk: Desk,
-    desks: Desks,
+    handover: Handover,
+    handovers: Handovers,
 }
 
 impl FTPHandler for Handler {
     fn on_connect(&mut self, s: &mut FTPSession) {
         let peer = SocketAddr::new(s.remote_ip(), s.remote_port());
-        lock(&self.desks).insert(peer, Arc::downgrade(&self.desk));
+        lock(&self.handovers).insert(peer, Arc::downgrade(&self.handover));
     }
 
     fn on_disconnect(&mut self, s: &mut FTPSession) {
         let peer = SocketAddr::new(s.remote_ip(), s.remote_port());
-        lock(&self.desks).remove(&peer);
+        lock(&self.handovers).remove(&peer);
     }
 
     /// Makes the file system of the login, as pyftpdlib makes its `abstracted_fs`.
     fn abstracted_fs(&mut self, s: &mut FTPSession) -> Arc<dyn AbstractedFS> {
-        match lock(&self.desk).take() {
+        match lock(&self.handover).take() {
             Some(bucket) => Arc::new(bucket),
             None => {
                 s.respond("530 The storage does not answer.");
@@ -245,15 +248,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ftpdlib::log::config_logging(log::LevelFilter::Info)?;
     let address = std::env::args().nth(1);
     let address = address.as_deref().unwrap_or("127.0.0.1:2121");
-    let desks = Desks::default();
+    let handovers = Handovers::default();
     let mut config = FTPConfig::default();
     config.set_authorizer(ByService {
         service: Service::default(),
-        desks: Arc::clone(&desks),
+        handovers: Arc::clone(&handovers),
     });
     let handler = move |_peer| Handler {
-        desk: Desk::default(),
-        desks: Arc::clone(&desks),
+        handover: Handover::default(),
+        handovers: Arc::clone(&handovers),
     };
     FTPServer::bind(address, config, handler)?.serve_forever()?;
     Ok(())
