@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "tests tell how they went")]
 
+use std::any::Any;
 use std::env;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,7 +24,7 @@ use ftpdlib::{
 };
 use log::LevelFilter;
 use rustix::process::set_parent_process_death_signal;
-use testkit::{Client, Mode, Program, Way, begin, parse_227, signal, store, wait_for};
+use testkit::{Client, Mode, Program, USER, Way, begin, parse_227, signal, store, wait_for};
 
 fn main() -> ExitCode {
     if let Some(role) = env::var_os(ROLE) {
@@ -64,6 +65,10 @@ const TESTS: &[(&str, fn())] = &[
     (
         "a_blocked_session_delays_no_other",
         a_blocked_session_delays_no_other,
+    ),
+    (
+        "sessions_are_known_in_their_process",
+        sessions_are_known_in_their_process,
     ),
     ("limits_are_those_of_all", limits_are_those_of_all),
     (
@@ -196,7 +201,7 @@ fn home() -> PathBuf {
 
 fn config() -> FTPConfig {
     let mut config = testkit::config(Mode::Clear, &home());
-    for name in ["XWAIT", "XWORK", "XPID", "XDEAF"] {
+    for name in ["XWAIT", "XWORK", "XPID", "XDEAF", "XLIST", "XDROP"] {
         let command = ProtoCmd {
             perm: None,
             auth: true,
@@ -229,8 +234,19 @@ impl FTPHandler for Waiter {
                 let then = |s: &mut FTPSession, ()| s.respond("250 Worked.");
                 s.offload(move || wait_at(&arg), then).unwrap();
             }
+            "XLIST" => {
+                let (remote, id) = (s.remote(), s.id());
+                let sessions = s.sessions();
+                sessions.list_later(move |list| remote.send(id, Box::new(list.len())));
+            }
+            "XDROP" => s.sessions().close_user(USER),
             _ => commands::custom(s, cmd),
         }
+    }
+
+    fn on_message(&mut self, s: &mut FTPSession, message: Box<dyn Any + Send>) {
+        let listed = message.downcast::<usize>().unwrap();
+        s.respond(format!("250 {listed}"));
     }
 }
 
@@ -346,6 +362,27 @@ fn sighup_ends_no_server() {
         client.expect(200, "NOOP");
         drop(program.login());
         program.stop();
+    }
+}
+
+/// A new process does not know the sessions of its parent, or of its brothers.
+fn sessions_are_known_in_their_process() {
+    for (role, known) in [("threads", 3), ("processes", 1)] {
+        let program = start(role);
+        let mut clients: Vec<_> = (0..3).map(|_| program.login()).collect();
+        for client in &mut clients {
+            assert_eq!(client.expect(250, "XLIST"), format!("250 {known}"));
+        }
+        clients[0].send("XDROP\r\n");
+        for (number, client) in clients.iter_mut().enumerate() {
+            match number < known {
+                true => {
+                    client.expect_reply(421);
+                    client.expect_eof();
+                }
+                false => drop(client.expect(200, "NOOP")),
+            }
+        }
     }
 }
 

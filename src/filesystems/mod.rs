@@ -2,7 +2,9 @@
 //!
 //! [`AbstractedFS`] is the behaviour, whose methods can be overridden one by one.
 //! [`FSState`] is the state of one session: its root and its current directory. The
-//! functions of [`local`] are the stock bodies, to be called as "super".
+//! functions of [`local`] are the stock bodies, to be called as "super". [`NoFS`] refuses
+//! everything: what file systems are made of that are not on the disk, with [`BytesFile`] and
+//! [`NameList`].
 //!
 //! An FTP path is an `&OsStr`, has `/` between its parts and starts at the user's root. A
 //! real path is a `&Path` of the system. The two are never mixed; both are bytes, not

@@ -122,7 +122,9 @@ pub struct FTPConfig {
     /// The authorizer, which decides about logins. Default: an empty [`DummyAuthorizer`], which
     /// refuses every login.
     pub authorizer: Arc<dyn Authorizer>,
-    /// The file system. Default: [`LocalFS`], which is confined to the user's home.
+    /// The file system of all sessions, unless
+    /// [`FTPHandler::abstracted_fs`](crate::FTPHandler::abstracted_fs) makes another one. Default:
+    /// [`LocalFS`], which is confined to the user's home.
     pub abstracted_fs: Arc<dyn AbstractedFS>,
     /// The table of commands, with what each needs.
     pub proto_cmds: ProtoCmds,
