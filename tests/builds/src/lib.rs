@@ -27,7 +27,7 @@ impl Server {
     /// Serves `home` to `user`, whose password is `12345`.
     #[must_use]
     pub fn start(home: &Path, change: impl FnOnce(&mut FTPConfig)) -> Self {
-        let mut users = DummyAuthorizer::new();
+        let users = DummyAuthorizer::new();
         users.add_user("user", "12345", home, "elradfmwMT").unwrap();
         let mut config = FTPConfig::default();
         config.set_authorizer(users);
