@@ -186,6 +186,7 @@
 //! | [`handlers::dispatch`], `handlers::lifecycle` | from a line to its method; the deadlines and the end of a session | sockets |
 //! | `handlers::lines` | what precedes the command of a line; which lines of a client that has gone still count | when lines come |
 //! | `handlers::handler` | [`FTPHandler`]: the methods with their stock bodies | the driver |
+//! | `handlers::stock` | the handler that overrides nothing; each handler, as the stock bodies see it | what users override |
 //! | `handlers::connection` | how a session is driven, and which events it needs | what commands do |
 //! | [`prefork`] | processes that serve in place of this one | what they serve |
 //! | `servers` | listening sockets, and how a server ends: [`FTPServer`] | commands |

@@ -10,7 +10,6 @@ use super::commands;
 use super::data::DTPHandler;
 use super::dispatch;
 use super::dispatchers;
-use super::hooks::{Hooks, for_each_hook};
 use super::log;
 use super::session::{FTPSession, TimerId};
 use super::transfer_log::TransferLog;
@@ -476,21 +475,3 @@ pub trait FTPHandler {
         commands::custom(s, cmd);
     }
 }
-
-/// The handler that overrides nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct StockHandler;
-
-impl FTPHandler for StockHandler {}
-
-macro_rules! implement {
-    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        impl<H: FTPHandler + ?Sized> Hooks for H {
-            $(fn $name(&mut self, $($arg: $type),*) $(-> $result)? {
-                FTPHandler::$name(self, $($arg),*)
-            })*
-        }
-    };
-}
-
-for_each_hook!(implement);

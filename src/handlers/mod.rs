@@ -28,6 +28,7 @@ mod parking;
 mod pending;
 mod session;
 mod space;
+mod stock;
 mod throttled;
 mod transfer_log;
 mod transfers;
@@ -38,9 +39,10 @@ pub use self::config::{ActiveDTPConfig, DTPFactory, FTPConfig, PassiveDTPConfig}
 pub use self::data::{
     DTPConfig, DTPHandler, DataChannel, Outgoing, StockDTPHandler, TransferError,
 };
-pub use self::handler::{FTPHandler, StockHandler};
+pub use self::handler::FTPHandler;
 pub(crate) use self::session::NewSession;
 pub use self::session::{FTPSession, TimerId};
+pub use self::stock::StockHandler;
 pub use self::throttled::ThrottledDTPHandler;
 pub use self::transfer_log::TransferLog;
 pub use crate::proto::transfer_type::TransferType;

@@ -12,6 +12,7 @@ mod replies;
 mod settings;
 mod stage;
 mod state;
+mod timed;
 mod timers;
 
 pub(crate) use self::gone::GONE_SILENCE;

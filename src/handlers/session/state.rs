@@ -4,13 +4,13 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::login::{Account, Login};
 use super::parked::Parked;
 use super::repeats::Repeats;
 use super::stage::{ControlTls, DataState, Leaving, Pending, UploadWait};
-use super::timers::{TimerId, Timers};
+use super::timers::Timers;
 use crate::authorizers::{Client, run_as};
 use crate::filesystems::{FSState, Held};
 use crate::handlers::config::FTPConfig;
@@ -19,7 +19,6 @@ use crate::ioloop::line::Terminator;
 use crate::ioloop::tls::Tls;
 use crate::ioloop::{AsyncChat, ChannelId, Linger, Remote, Stream};
 use crate::limits::Slot;
-use crate::log::TARGET;
 use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
 use crate::proto::reply::Reply;
@@ -104,7 +103,7 @@ pub struct FTPSession {
     pub(super) answer: Option<Reply>,
     /// The lines of the log that come again and again.
     pub(super) repeats: Repeats,
-    timers: Option<Box<Timers>>,
+    pub(super) timers: Option<Box<Timers>>,
 }
 
 /// What a new session consists of.
@@ -349,46 +348,6 @@ impl FTPSession {
         run_as(authorizer, &self.username, &self.password, || {
             function(self)
         })
-    }
-
-    // --- timers
-
-    /// Calls [`on_timer`](crate::FTPHandler::on_timer) after `delay`. The timers of a session
-    /// end with it. A session has at most 64 timers: one more is not set, the log says so, and
-    /// the result is `None`.
-    pub fn call_later(&mut self, delay: Duration) -> Option<TimerId> {
-        self.add_timer(delay, None)
-    }
-
-    /// Calls [`on_timer`](crate::FTPHandler::on_timer) every `delay`, which is at least 1 ms.
-    /// The rest is as in [`call_later`](Self::call_later).
-    pub fn call_every(&mut self, delay: Duration) -> Option<TimerId> {
-        self.add_timer(delay, Some(delay))
-    }
-
-    /// Cancels a timer.
-    pub fn cancel_timer(&mut self, id: TimerId) {
-        if let Some(timers) = &mut self.timers {
-            timers.cancel(id);
-        }
-    }
-
-    fn add_timer(&mut self, delay: Duration, every: Option<Duration>) -> Option<TimerId> {
-        let now = self.now;
-        let timer = self.timers.get_or_insert_default().add(now, delay, every);
-        if timer.is_none() {
-            log::error!(target: TARGET, "a session has too many timers; one was not set");
-        }
-        timer
-    }
-
-    /// Takes a timer that is due.
-    pub(crate) fn take_due_timer(&mut self) -> Option<TimerId> {
-        self.timers.as_mut()?.take_due(self.now)
-    }
-
-    pub(crate) fn next_timer(&self) -> Option<Instant> {
-        self.timers.as_ref()?.next_deadline()
     }
 
     // --- what the session waits for

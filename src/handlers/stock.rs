@@ -1,0 +1,35 @@
+//! The handler that overrides nothing, and every handler as the stock bodies see it.
+
+use std::any::Any;
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::command::{CmdArg, Command};
+use super::data::DTPHandler;
+use super::handler::FTPHandler;
+use super::hooks::{Hooks, for_each_hook};
+use super::session::{FTPSession, TimerId};
+use super::transfer_log::TransferLog;
+use crate::error::AuthenticationFailed;
+use crate::filesystems::OpenMode;
+use crate::ioloop::Stream;
+use crate::proto::command::CommandLine;
+
+/// The handler that overrides nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StockHandler;
+
+impl FTPHandler for StockHandler {}
+
+macro_rules! implement {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        impl<H: FTPHandler + ?Sized> Hooks for H {
+            $(fn $name(&mut self, $($arg: $type),*) $(-> $result)? {
+                FTPHandler::$name(self, $($arg),*)
+            })*
+        }
+    };
+}
+
+for_each_hook!(implement);
