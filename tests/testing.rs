@@ -22,6 +22,8 @@ mod place;
 mod replies;
 #[path = "testing/server.rs"]
 mod server;
+#[path = "testing/settings.rs"]
+mod settings;
 #[path = "testing/sizes.rs"]
 mod sizes;
 #[path = "testing/uploads.rs"]

@@ -233,6 +233,7 @@ fn connection<H: Hooks + ?Sized>(
         config: s.dtp_config(),
         sendfile_allowed: s.use_sendfile(),
         bounds: s.upload_bounds(),
+        throttle: s.throttle(),
         username: s.username().to_owned(),
         tls: s.tls_session(),
         now: s.now(),
@@ -250,9 +251,9 @@ pub(super) fn hand_over<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         return;
     }
     let (dtp, config) = (h.dtp_handler(s), s.dtp_config());
-    let username = s.username.clone();
+    let (throttle, username) = (s.throttle(), s.username.clone());
     if let DataState::Open(open) = &mut s.data {
-        open.hand_over(dtp, config, username);
+        open.hand_over(dtp, config, throttle, username);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::config::DTPConfig;
 use super::room::{Bounds, Room};
+use super::throttle::Throttle;
 use super::tls::DataTls;
 use crate::filesystems::FSFile;
 use crate::ioloop::Stream;
@@ -52,6 +53,7 @@ pub struct DataChannel {
     pub(super) last_progress: Instant,
     pub(crate) now: Instant,
     pub(super) wake_at: Option<Instant>,
+    pub(super) throttle: Throttle,
     /// The reply with which a hook has asked to end the transfer.
     pub(super) ending: Option<Reply>,
     /// What the session is to log about the connection.
@@ -77,6 +79,7 @@ pub(crate) struct Opening {
     /// Whether the server's settings allow `sendfile` and `splice`.
     pub(crate) sendfile_allowed: bool,
     pub(crate) bounds: Bounds,
+    pub(crate) throttle: Throttle,
     pub(crate) username: String,
     /// The TLS session of the control connection.
     pub(crate) tls: Option<TlsSession>,
@@ -177,6 +180,7 @@ impl DataChannel {
             last_progress: now,
             now,
             wake_at: None,
+            throttle: opening.throttle,
             ending: None,
             note: None,
             lent: Lent::default(),
@@ -184,7 +188,8 @@ impl DataChannel {
     }
 
     /// The connection is from now on for another user.
-    pub(super) fn set_user(&mut self, config: DTPConfig, username: String) {
+    pub(super) fn set_user(&mut self, config: DTPConfig, throttle: Throttle, username: String) {
+        self.throttle = throttle;
         self.timeout = config.timeout;
         self.ac_in_buffer_size = config.ac_in_buffer_size;
         self.ac_out_buffer_size = config.ac_out_buffer_size;
@@ -281,9 +286,11 @@ impl DataChannel {
         self.now
     }
 
-    /// Pauses the connection: it neither sends nor receives for `pause`.
+    /// Pauses the connection: it neither sends nor receives for `pause`, or longer if the
+    /// [limits of the session](crate::FTPSession::set_throttle) want that.
     pub fn sleep(&mut self, pause: Duration) {
-        self.wake_at = Some(after(self.now, pause));
+        let limited = self.throttle.pause_after(self.now);
+        self.wake_at = Some(after(self.now, pause)).max(limited);
     }
 
     /// Whether the connection is paused.
@@ -349,6 +356,7 @@ impl DataChannel {
         self.tot_bytes_sent += sent as u64;
         self.tot_bytes_received += received as u64;
         self.last_progress = self.now;
+        self.throttle_by(sent + received);
         if let Some(claim) = &mut self.claim {
             claim.seen(self.now);
         }

@@ -9,6 +9,7 @@ use super::channel::{DataChannel, Transfer};
 use super::config::DTPConfig;
 use super::handler::DTPHandler;
 use super::payload::{Outgoing, PendingTransfer, Upload};
+use super::throttle::Throttle;
 use super::tls::{DataTls, Stage};
 use crate::ioloop::stream::readable;
 use crate::proto::transfer_type::TransferType;
@@ -42,10 +43,11 @@ impl DataConnection {
         &mut self,
         dtp: Box<dyn DTPHandler>,
         config: DTPConfig,
+        throttle: Throttle,
         username: String,
     ) {
         self.dtp.close(&mut self.channel);
-        self.channel.set_user(config, username);
+        self.channel.set_user(config, throttle, username);
         self.dtp = dtp;
         self.dtp.on_open(&mut self.channel);
     }

@@ -110,7 +110,8 @@ impl DataConnection {
                 }
             }
             let Some(bytes) = d.take_out() else { continue };
-            let end = bytes.0.len().min(bytes.1 + d.ac_out_buffer_size.max(1));
+            let size = d.ac_out_buffer_size.max(1).min(d.step());
+            let end = bytes.0.len().min(bytes.1.saturating_add(size));
             let sent = self.dtp.send(d, &bytes.0[bytes.1..end]);
             d.put_out(bytes, *sent.as_ref().unwrap_or(&0));
             budget = budget.saturating_sub(sent.map_err(TransferError::Connection)?.max(MIN_COST));
@@ -170,8 +171,10 @@ impl DataChannel {
     /// Sends with `sendfile`. `None`: the system cannot send this file, and the transfer no
     /// longer uses `sendfile`.
     fn drive_sendfile(&mut self) -> Result<Option<Drive>, TransferError> {
+        let step = self.step();
         let mut budget = self.turn_budget(SENDFILE_BUDGET);
         while budget > 0 {
+            let size = budget.min(step);
             let Transfer::Sending(sending) = &mut self.transfer else {
                 return Ok(None);
             };
@@ -182,7 +185,7 @@ impl DataChannel {
                 return Ok(None);
             };
             let buffer = &mut self.lent.buffer;
-            if let Some(size) = source.read_rest(at, SMALL, buffer)
+            if let Some(size) = source.read_rest(at, SMALL.min(step), buffer)
                 && let Ok(Some(sent)) = self.stream.send_last(&buffer[..size])
             {
                 sending.sendfile_at = Some(at + sent as u64);
@@ -192,7 +195,7 @@ impl DataChannel {
                 }
                 continue;
             }
-            let sent = match self.stream.sendfile(source.file, at, budget) {
+            let sent = match self.stream.sendfile(source.file, at, size) {
                 Ok(None) => return Ok(Some(Drive::Wait)),
                 Ok(Some(sent)) => sent,
                 Err(err) if is_disconnect(&err) => return Err(TransferError::Connection(err)),
@@ -204,7 +207,7 @@ impl DataChannel {
                 Err(err) => return Err(TransferError::File(err)),
             };
             let at = at + sent as u64;
-            let is_short = sent < budget;
+            let is_short = sent < size;
             // A short count at the end of the file saves another call that returns 0.
             let ended = sent == 0 || (is_short && source.ends_at(at));
             let is_cut = sent == 0 && source.is_cut_at(at);
@@ -217,6 +220,9 @@ impl DataChannel {
             }
             if ended {
                 return Ok(Some(Drive::Finished(Outcome::Complete)));
+            }
+            if self.is_sleeping() {
+                return Ok(Some(Drive::Wait));
             }
             // Without room, another call would read from the file before it fails.
             if is_short && !self.stream.look_for_room() {

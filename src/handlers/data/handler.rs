@@ -219,7 +219,8 @@ pub fn handle_read<D: DTPHandler + ?Sized>(
     let size = d
         .ac_in_buffer_size
         .clamp(1, buffer.len().max(1))
-        .min(buffer.len());
+        .min(buffer.len())
+        .min(d.step());
     let received = h.recv(d, &mut buffer[..size]);
     let result = match received {
         Err(err) => Err(TransferError::Connection(err)),

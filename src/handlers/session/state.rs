@@ -8,9 +8,9 @@ use std::time::{Instant, SystemTime};
 
 use super::login::{Account, Login};
 use super::parked::Parked;
+use super::rare::Rare;
 use super::repeats::Repeats;
 use super::stage::{ControlTls, DataState, Leaving, Pending, UploadWait};
-use super::timers::Timers;
 use crate::authorizers::{Client, run_as};
 use crate::filesystems::{FSState, Held};
 use crate::handlers::config::FTPConfig;
@@ -103,7 +103,8 @@ pub struct FTPSession {
     pub(super) answer: Option<Reply>,
     /// The lines of the log that come again and again.
     pub(super) repeats: Repeats,
-    pub(super) timers: Option<Box<Timers>>,
+    /// What few sessions have.
+    pub(super) rare: Option<Box<Rare>>,
 }
 
 /// What a new session consists of.
@@ -171,7 +172,7 @@ impl FTPSession {
             parked: None,
             answer: None,
             repeats: Repeats::default(),
-            timers: None,
+            rare: None,
         }
     }
 
@@ -348,6 +349,11 @@ impl FTPSession {
         run_as(authorizer, &self.username, &self.password, || {
             function(self)
         })
+    }
+
+    /// What few sessions have.
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     // --- what the session waits for

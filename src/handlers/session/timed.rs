@@ -22,14 +22,14 @@ impl FTPSession {
 
     /// Cancels a timer.
     pub fn cancel_timer(&mut self, id: TimerId) {
-        if let Some(timers) = &mut self.timers {
-            timers.cancel(id);
+        if let Some(rare) = &mut self.rare {
+            rare.timers.cancel(id);
         }
     }
 
     fn add_timer(&mut self, delay: Duration, every: Option<Duration>) -> Option<TimerId> {
         let now = self.now;
-        let timer = self.timers.get_or_insert_default().add(now, delay, every);
+        let timer = self.rare().timers.add(now, delay, every);
         if timer.is_none() {
             log::error!(target: TARGET, "a session has too many timers; one was not set");
         }
@@ -38,10 +38,10 @@ impl FTPSession {
 
     /// Takes a timer that is due.
     pub(crate) fn take_due_timer(&mut self) -> Option<TimerId> {
-        self.timers.as_mut()?.take_due(self.now)
+        self.rare.as_mut()?.timers.take_due(self.now)
     }
 
     pub(crate) fn next_timer(&self) -> Option<Instant> {
-        self.timers.as_ref()?.next_deadline()
+        self.rare.as_ref()?.timers.next_deadline()
     }
 }

@@ -1,0 +1,22 @@
+//! What few sessions have: it is in a box of its own, which an idle session does not need.
+
+use super::own::OwnSettings;
+use super::timers::Timers;
+
+/// What few sessions have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(super) timers: Timers,
+    /// The settings of the session.
+    pub(super) own: Option<Box<OwnSettings>>,
+    /// The settings of the login.
+    pub(super) user_own: Option<Box<OwnSettings>>,
+}
+
+impl Rare {
+    /// The settings of the login and of the session, in the order in which they count.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &OwnSettings> {
+        let layers = [&self.user_own, &self.own].into_iter().flatten();
+        layers.map(|own| &**own)
+    }
+}
