@@ -10,6 +10,8 @@ mod data;
 mod determinism;
 #[path = "testing/fences.rs"]
 mod fences;
+#[path = "testing/final_replies.rs"]
+mod final_replies;
 #[path = "testing/guard.rs"]
 mod guard;
 #[path = "testing/log.rs"]

@@ -69,7 +69,9 @@ pub trait FSFile: Read + Write + Seek + Send {
     ///
     /// # Errors
     /// Any error of what this method does. A completed upload then gets a 426 reply with the
-    /// text of the error, and counts as incomplete.
+    /// text of the error, and counts as incomplete. An error that is made from a whole
+    /// [`Reply`](crate::proto::reply::Reply) gets that reply: `Reply::new(552, "..").into()`. The
+    /// same holds for errors of reading and writing.
     fn finish(&mut self, completed: bool) -> io::Result<()> {
         let _ = completed;
         Ok(())

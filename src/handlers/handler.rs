@@ -62,6 +62,16 @@ pub trait FTPHandler {
     /// An upload has ended early. The part that was received is closed.
     fn on_incomplete_file_received(&mut self, s: &mut FTPSession, file: &Path) {}
 
+    /// A file was transferred whole and is closed, and its final reply is about to be sent. The
+    /// session reads no command until then, and no other session may store the same file.
+    ///
+    /// [`FTPSession::set_final_reply`] replaces the reply here. If that takes time, give the work
+    /// to [`FTPSession::offload`] and set the reply in its `then`: the final reply waits until the
+    /// session has no more jobs. After a reply with an error the transfer counts as incomplete,
+    /// and the file stays as it is. If the session ends before, the transfer counts as incomplete,
+    /// too, and has no reply.
+    fn confirm_transfer(&mut self, s: &mut FTPSession, transfer: &TransferLog<'_>) {}
+
     /// A timer of [`FTPSession::call_later`] or [`FTPSession::call_every`] is due.
     fn on_timer(&mut self, s: &mut FTPSession, id: TimerId) {}
 

@@ -31,6 +31,7 @@ macro_rules! for_each_hook {
             fn on_file_received(s: &mut FTPSession, file: &Path);
             fn on_incomplete_file_sent(s: &mut FTPSession, file: &Path);
             fn on_incomplete_file_received(s: &mut FTPSession, file: &Path);
+            fn confirm_transfer(s: &mut FTPSession, transfer: &TransferLog<'_>);
             fn on_timer(s: &mut FTPSession, id: TimerId);
             fn on_message(s: &mut FTPSession, message: Box<dyn Any + Send>);
             fn handle(s: &mut FTPSession);

@@ -175,6 +175,7 @@ pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: 
         2 => {
             transfers::finish(h, s, Outcome::Silent);
             s.data = DataState::None;
+            transfers::give_up(h, s);
         }
         3 => pending::forget(h, s, None),
         4 => login::drop_refusal(h, s),

@@ -15,8 +15,8 @@ use std::time::Instant;
 
 use log::Level;
 
-pub(super) use self::report::report;
 use self::report::settle;
+pub(super) use self::report::{give_up, report, settle_held};
 use super::check;
 use super::data::{
     DataChannel, DataConnection, Ended, EndingDTP, Opening, Outcome, Outgoing, PendingTransfer,
@@ -26,7 +26,6 @@ use super::files;
 use super::hooks::{Borrowed, Hooks};
 use super::log::respond_to_transfer;
 use super::session::{DataState, FTPSession, Leaving, Pending};
-use crate::error::strerror;
 use crate::filesystems::FSFile;
 use crate::ioloop::Stream;
 use crate::limits::Slot;
@@ -350,6 +349,10 @@ fn end<H: Hooks + ?Sized>(
         ..
     } = channel;
     let receive = matches!(transfer, Transfer::Receiving(_));
+    if let Some(claim) = claim.as_ref().filter(|_| !s.has_stock_commands) {
+        // The handler may let the reply wait.
+        claim.keep();
+    }
     let mut waiting = None;
     if let Some(due) = reply_due {
         // The client sees the end at once.
@@ -366,9 +369,9 @@ fn end<H: Hooks + ?Sized>(
         drop((stream, slot));
     }
     close_file(h, s, transfer, outcome, move |h, s, outcome| {
-        drop(claim);
         let ended = Ended {
             outcome,
+            claim,
             cmd,
             file_name,
             listed,
@@ -403,14 +406,14 @@ fn close_file<H: Hooks + ?Sized>(
     match transfer {
         Transfer::Receiving(mut receiving) => {
             let outcome = match receiving.end_translation() {
-                Err(err) if completed => Outcome::Failed(strerror(&err)),
+                Err(err) if completed => Outcome::failed(&err),
                 Ok(Some(refusal)) if completed => Outcome::Ended(refusal),
                 _ => outcome,
             };
             let completed = matches!(outcome, Outcome::Complete);
             files::finish(h, s, receiving.file, completed, move |h, s, closed| {
                 let outcome = match closed {
-                    Err(err) if completed => Outcome::Failed(strerror(&err)),
+                    Err(err) if completed => Outcome::failed(&err),
                     _ => outcome,
                 };
                 then(h, s, outcome);

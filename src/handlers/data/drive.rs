@@ -8,7 +8,6 @@ use super::channel::{DataChannel, Lent, Transfer};
 use super::connection::DataConnection;
 use super::outcome::{Drive, Outcome, TAKEN_OVER};
 use super::payload::{Received, TransferError};
-use crate::error::strerror;
 use crate::ioloop::stream::is_disconnect;
 use crate::log::Seldom;
 use crate::producers::{More, has_shrunk};
@@ -155,7 +154,7 @@ impl Drive {
     fn failed(err: TransferError) -> Self {
         Self::Finished(match err {
             TransferError::Connection(_) => Outcome::Cut,
-            TransferError::File(err) => Outcome::Failed(strerror(&err)),
+            TransferError::File(err) => Outcome::failed(&err),
         })
     }
 }

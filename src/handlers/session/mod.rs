@@ -16,6 +16,7 @@ mod stage;
 mod state;
 mod timed;
 mod timers;
+mod verdict;
 
 pub(crate) use self::gone::GONE_SILENCE;
 pub(crate) use self::login::{Asked, Held, Login, Refused};

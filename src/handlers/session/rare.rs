@@ -2,6 +2,7 @@
 
 use super::own::OwnSettings;
 use super::timers::Timers;
+use super::verdict::Verdict;
 
 /// What few sessions have.
 #[derive(Default)]
@@ -11,6 +12,8 @@ pub(crate) struct Rare {
     pub(super) own: Option<Box<OwnSettings>>,
     /// The settings of the login.
     pub(super) user_own: Option<Box<OwnSettings>>,
+    /// What a hook decides about the final reply of a transfer.
+    pub(super) verdict: Verdict,
 }
 
 impl Rare {

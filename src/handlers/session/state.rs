@@ -91,6 +91,8 @@ pub struct FTPSession {
     pub(crate) greeted: bool,
     /// Whether the handler overrides no command.
     pub(crate) has_stock_commands: bool,
+    /// Whether a hook may decide about the final reply of a transfer.
+    pub(super) may_decide: bool,
     /// Whether the client has sent a command line.
     pub(crate) spoken: bool,
     /// Whether commands wait until the client has read replies.
@@ -167,6 +169,7 @@ impl FTPSession {
             makes_room: false,
             greeted: false,
             has_stock_commands: false,
+            may_decide: false,
             spoken: false,
             waits_for_room: false,
             parked: None,
@@ -395,7 +398,7 @@ impl FTPSession {
         match &self.data {
             DataState::Open(open) => open.dtp.transfer_in_progress(&open.channel),
             DataState::Ending(_) => true,
-            _ => false,
+            _ => self.held_reply().is_some(),
         }
     }
 

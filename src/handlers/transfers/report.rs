@@ -9,20 +9,63 @@ use crate::handlers::session::{FTPSession, Leaving};
 use crate::handlers::transfer_log::TransferLog;
 use crate::proto::reply::Reply;
 
-/// Replies, logs, and calls one of the four callbacks of files, as the user of the transfer.
+/// A transfer is over, and its file is closed. If it is complete, the handler may decide about the
+/// final reply, which waits for the jobs of the handler.
 pub(super) fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: Ended) {
-    let outcome = &ended.outcome;
+    // It waits no longer, if a hook has begun another transfer meanwhile.
+    settle_held(h, s);
+    let Some(transfer) = transfer_log(&ended).filter(|transfer| transfer.completed) else {
+        return conclude(h, s, ended, None);
+    };
+    let waits = s
+        .as_transfer_user(|s| s.aside(|s| s.ask_about_reply(|s| h.confirm_transfer(s, &transfer))));
+    match waits {
+        true => s.hold_reply(ended),
+        false => {
+            let verdict = s.take_verdict();
+            conclude(h, s, ended, verdict);
+        }
+    }
+}
+
+/// The jobs that the final reply of a transfer has waited for are done.
+pub(in crate::handlers) fn settle_held<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if let Some(ended) = s.take_held_reply() {
+        let verdict = s.take_verdict();
+        conclude(h, s, ended, verdict);
+    }
+}
+
+/// The session ends, and the final reply of a transfer still waits: nothing was decided, so the
+/// transfer is not complete.
+pub(in crate::handlers) fn give_up<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+    if let Some(mut ended) = s.take_held_reply() {
+        s.take_verdict();
+        ended.outcome = Outcome::Silent;
+        conclude(h, s, ended, None);
+    }
+}
+
+/// Replies, logs, and calls one of the four callbacks of files, as the user of the transfer. The
+/// verdict of the handler takes the place of the stock reply.
+fn conclude<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    mut ended: Ended,
+    verdict: Option<Reply>,
+) {
+    // The client may store the file anew as soon as it has the reply.
+    drop(ended.claim.take());
+    let verdict = verdict.map(|reply| final_reply(s, reply));
+    if let Some(reply) = verdict.as_ref().filter(|reply| reply.is_failure()) {
+        ended.outcome = Outcome::Ended(reply.clone());
+    }
     let report_all = |s: &mut FTPSession| {
-        reply(s, &ended);
-        if let Some(filename) = &ended.file_name {
-            let transfer = TransferLog {
-                cmd: &ended.cmd,
-                filename,
-                receive: ended.receive,
-                completed: matches!(outcome, Outcome::Complete),
-                elapsed: ended.elapsed,
-                bytes: ended.bytes,
-            };
+        match (&ended.outcome, verdict) {
+            (Outcome::Complete, Some(reply)) => s.respond(reply),
+            _ => reply(s, &ended),
+        }
+        if let Some(transfer) = transfer_log(&ended) {
             report(h, s, &transfer);
         }
     };
@@ -37,10 +80,35 @@ pub(super) fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: En
         }
         Leaving::Gone { .. } => true,
     };
-    if leaves || matches!(outcome, Outcome::TimedOut) {
+    if leaves || matches!(ended.outcome, Outcome::TimedOut) {
         s.close_when_done();
     }
     s.restart_idle();
+}
+
+/// The reply of the handler, if it is a final one.
+fn final_reply(s: &FTPSession, reply: Reply) -> Reply {
+    if (200..=299).contains(&reply.code) || reply.is_failure() {
+        return reply;
+    }
+    s.log_at(
+        Level::Error,
+        format_args!("set_final_reply: not a final reply, 451 is sent: {reply}"),
+    );
+    Reply::new(451, "Requested action aborted: local error in processing.")
+}
+
+/// What is logged about the transfer, if it is one of a file.
+fn transfer_log(ended: &Ended) -> Option<TransferLog<'_>> {
+    let filename = ended.file_name.as_deref()?;
+    Some(TransferLog {
+        cmd: &ended.cmd,
+        filename,
+        receive: ended.receive,
+        completed: matches!(ended.outcome, Outcome::Complete),
+        elapsed: ended.elapsed,
+        bytes: ended.bytes,
+    })
 }
 
 /// Logs the transfer of a file, and calls one of the four callbacks of files.
