@@ -18,6 +18,8 @@ mod guard;
 mod log;
 #[path = "testing/login_timeout.rs"]
 mod login_timeout;
+#[path = "testing/outcomes.rs"]
+mod outcomes;
 #[path = "testing/place.rs"]
 mod place;
 #[path = "testing/replies.rs"]

@@ -21,6 +21,7 @@ use super::dispatchers;
 use super::handler::FTPHandler;
 use super::lifecycle::{self, REAP_STEPS};
 use super::lines;
+use super::log::reply_to_pass;
 use super::parking;
 use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
 use super::space;
@@ -422,7 +423,9 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
         self.session.now = io.now();
         let (h, s) = (&mut self.handler, &mut self.session);
         match message.downcast::<LoginAnswer>() {
-            Ok(answer) => login::answer_later(h, s, answer.number, answer.result),
+            Ok(answer) => reply_to_pass(h, s, |h, s| {
+                login::answer_later(h, s, answer.number, answer.result);
+            }),
             Err(message) => match message.downcast::<JobDone>() {
                 Ok(done) => parking::come_back(h, s, *done),
                 Err(message) if message.is::<MakeRoom>() => lifecycle::make_room(s),

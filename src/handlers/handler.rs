@@ -6,17 +6,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::command::{CmdArg, Command};
-use super::commands;
 use super::data::DTPHandler;
-use super::dispatch;
-use super::dispatchers;
-use super::log;
 use super::session::{FTPSession, TimerId};
 use super::transfer_log::TransferLog;
+use super::{commands, dispatch, dispatchers};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::OpenMode;
 use crate::ioloop::Stream;
 use crate::proto::command::CommandLine;
+use crate::proto::reply::Reply;
 
 /// The behaviour of a session: as pyftpdlib's `FTPHandler`. Override the methods that you want
 /// to change. Each session has its own value, so that fields of the type are attributes of the
@@ -72,6 +70,11 @@ pub trait FTPHandler {
     /// too, and has no reply.
     fn confirm_transfer(&mut self, s: &mut FTPSession, transfer: &TransferLog<'_>) {}
 
+    /// A command has its reply, which was logged: the outcome of its method, whenever it comes.
+    /// [`FTPSession::replied`] has that of a stock body that replies before it returns, and lists
+    /// the others. A transfer that begins has 125 or 150 here, and one of the four callbacks later.
+    fn on_command(&mut self, s: &mut FTPSession, cmd: &Command<'_>, reply: &Reply) {}
+
     /// A timer of [`FTPSession::call_later`] or [`FTPSession::call_every`] is due.
     fn on_timer(&mut self, s: &mut FTPSession, id: TimerId) {}
 
@@ -92,8 +95,6 @@ pub trait FTPHandler {
     }
 
     /// Turns away a client over [`max_cons_per_ip`](crate::FTPServer::set_max_cons_per_ip): 421.
-    /// If TLS is implicit, the connection is closed without a reply, because a handshake would
-    /// hold a slot that others need.
     fn handle_max_cons_per_ip(&mut self, s: &mut FTPSession) {
         commands::handle_max_cons_per_ip(s);
     }
@@ -102,9 +103,6 @@ pub trait FTPHandler {
     /// [`max_cons_per_user`](crate::FTPServer::set_max_cons_per_user) whose password was right:
     /// 530, and the connection is closed. It does not count as a failed login, and does not
     /// reset the number of failed logins.
-    ///
-    /// The connection is closed, as in proftpd and pure-ftpd, because a client that cannot log
-    /// in would only hold a slot, and could continue to guess.
     fn handle_max_cons_per_user(&mut self, s: &mut FTPSession) {
         commands::handle_max_cons_per_user(s);
     }
@@ -138,8 +136,7 @@ pub trait FTPHandler {
         dispatch::process_command(self, s, cmd);
     }
 
-    /// Logs the user out, as REIN and another USER do. Transfers and the data port stay: REIN has
-    /// ended them before.
+    /// Logs the user out, as REIN and another USER do.
     fn flush_account(&mut self, s: &mut FTPSession) {
         commands::flush_account(self, s);
     }
@@ -191,12 +188,12 @@ pub trait FTPHandler {
     /// Logs a command and its reply. The stock body logs the commands in
     /// [`log_cmds_list`](crate::FTPConfig::log_cmds_list).
     fn log_cmd(&mut self, s: &mut FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str) {
-        log::log_cmd(s, cmd, arg, code, text);
+        dispatch::log_cmd(s, cmd, arg, code, text);
     }
 
     /// Logs the transfer of a file.
     fn log_transfer(&mut self, s: &mut FTPSession, transfer: &TransferLog<'_>) {
-        log::log_transfer(s, transfer);
+        dispatch::log_transfer(s, transfer);
     }
 
     // --- data connections that are not open yet
@@ -306,9 +303,7 @@ pub trait FTPHandler {
         commands::appe(self, s, file);
     }
 
-    /// ALLO (RFC 959 §4.1.3): 202. In TYPE I its size counts for the next upload, where
-    /// [`max_upload_size`](crate::FTPConfig::max_upload_size) or
-    /// [`min_free_space`](crate::FTPConfig::min_free_space) is set.
+    /// ALLO (RFC 959 §4.1.3): 202.
     fn ftp_allo(&mut self, s: &mut FTPSession, line: &str) {
         commands::allo(s);
     }

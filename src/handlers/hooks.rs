@@ -17,6 +17,7 @@ use crate::error::AuthenticationFailed;
 use crate::filesystems::OpenMode;
 use crate::ioloop::Stream;
 use crate::proto::command::CommandLine;
+use crate::proto::reply::Reply;
 
 /// Gives the list of all methods of the handler to a macro.
 macro_rules! for_each_hook {
@@ -50,6 +51,7 @@ macro_rules! for_each_hook {
             fn handle_ssl_established(s: &mut FTPSession);
             fn handle_ssl_shutdown(s: &mut FTPSession);
             fn handle_failed_ssl_handshake(s: &mut FTPSession);
+            fn on_command(s: &mut FTPSession, cmd: &Command<'_>, reply: &Reply);
             fn log_cmd(s: &mut FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str);
             fn log_transfer(s: &mut FTPSession, transfer: &TransferLog<'_>);
             fn dtp_handler(s: &FTPSession) -> Box<dyn DTPHandler>;

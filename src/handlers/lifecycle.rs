@@ -7,6 +7,7 @@ use log::Level;
 use super::commands::{login, transfer};
 use super::data::{Outcome, TAKEN_OVER};
 use super::hooks::Hooks;
+use super::log::reply_to_pass;
 use super::pending;
 use super::session::{DataState, FTPSession, Leaving, TIMERS_MAX};
 use super::transfers;
@@ -75,7 +76,7 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         }
     }
     if due(s.login.next_timeout()) {
-        login::end_delay(h, s);
+        reply_to_pass(h, s, login::end_delay);
     }
     if due(s.upload_wait.as_ref().map(|wait| wait.next)) {
         transfer::retry_upload(h, s);

@@ -81,8 +81,34 @@ pub(super) fn log_answer<H: Hooks + ?Sized>(
     let Some(reply) = s.take_answer().filter(|reply| reply.code != 0) else {
         return false;
     };
-    h.log_cmd(s, cmd.name, &cmd.arg, reply.code, &reply.text);
+    answered(h, s, cmd, &reply);
     true
+}
+
+/// Logs a command with its reply, and tells the handler.
+pub(super) fn answered<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    cmd: &Command<'_>,
+    reply: &Reply,
+) {
+    s.begin_answer();
+    h.log_cmd(s, cmd.name, &cmd.arg, reply.code, &reply.text);
+    h.on_command(s, cmd, reply);
+}
+
+/// Runs what may reply to an earlier PASS, and tells the handler about the reply.
+pub(super) fn reply_to_pass<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    function: impl FnOnce(&mut H, &mut FTPSession),
+) {
+    s.begin_answer();
+    function(h, s);
+    if let Some(reply) = s.take_answer().filter(|reply| reply.code != 0) {
+        let (name, arg) = ("PASS", CmdArg::None);
+        h.on_command(s, &Command { name, arg }, &reply);
+    }
 }
 
 /// The commands of the stock [`log_cmds_list`](crate::FTPConfig::log_cmds_list) that need no

@@ -15,6 +15,7 @@ use crate::error::AuthenticationFailed;
 use crate::filesystems::OpenMode;
 use crate::ioloop::Stream;
 use crate::proto::command::CommandLine;
+use crate::proto::reply::Reply;
 
 /// The handler that overrides nothing.
 #[derive(Debug, Clone, Copy, Default)]

@@ -111,6 +111,36 @@ impl FTPSession {
 
     // --- the reply to the command in progress
 
+    /// The reply to the command in progress, so far; `None` if it has none yet, and between
+    /// commands. After the call of a stock body: its outcome, as the result of `super().ftp_X()` in
+    /// pyftpdlib.
+    ///
+    /// [`on_command`](crate::FTPHandler::on_command) gets each reply, also one that comes later: to
+    /// PORT and EPRT; to PASS if the authorizer answers later or the login fails (without the
+    /// password); to STOR and APPE while another upload has the file; and to a method that calls
+    /// [`offload`](Self::offload).
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use ftpdlib::handlers::commands;
+    /// use ftpdlib::{FTPHandler, FTPSession};
+    ///
+    /// struct Noting(Vec<std::path::PathBuf>);
+    ///
+    /// impl FTPHandler for Noting {
+    ///     fn ftp_mkd(&mut self, s: &mut FTPSession, path: &Path) {
+    ///         commands::mkd(s, path); // super
+    ///         if s.replied().is_some_and(|reply| reply.code == 257) {
+    ///             self.0.push(path.to_owned());
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn replied(&self) -> Option<&Reply> {
+        self.answer.as_ref()
+    }
+
     /// Forgets the reply to an earlier command: a new one begins.
     pub(crate) fn begin_answer(&mut self) {
         self.answer = None;

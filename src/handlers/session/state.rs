@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -277,6 +278,16 @@ impl FTPSession {
         match &self.data {
             DataState::Open(open) => Some(&open.channel),
             _ => None,
+        }
+    }
+
+    /// The real path of the file of the transfer that is in progress, or that waits for its data
+    /// connection. After the stock body of STOU: the name that it has made.
+    #[must_use]
+    pub fn transfer_file(&self) -> Option<&Path> {
+        match &self.pending {
+            Some(pending) => pending.transfer.file_name(),
+            None => self.data_channel()?.file_name(),
         }
     }
 
