@@ -20,6 +20,8 @@ mod log;
 mod login_timeout;
 #[path = "testing/outcomes.rs"]
 mod outcomes;
+#[path = "testing/overrides.rs"]
+mod overrides;
 #[path = "testing/place.rs"]
 mod place;
 #[path = "testing/replies.rs"]

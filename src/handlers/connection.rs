@@ -6,7 +6,7 @@
 //! and watches the sockets for the events that the state calls for. If the session is over, it
 //! is reaped, in one place only.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use super::log::reply_to_pass;
 use super::parking;
 use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
 use super::space;
-use super::stock::StockHandler;
+use super::stock::overrides;
 use super::transfers;
 use super::turn::{has_room, must_hold, takes_commands};
 use crate::error::strerror;
@@ -48,7 +48,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
     pub(crate) fn new(session: NewSession, handler: H, admission: Admission) -> Self {
         session.server.sessions.fetch_add(1, Relaxed);
         let mut session = FTPSession::new(session);
-        session.has_stock_commands = TypeId::of::<H>() == TypeId::of::<StockHandler>();
+        session.overrides = overrides::<H>();
         Self {
             session,
             handler,

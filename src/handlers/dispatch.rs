@@ -14,7 +14,7 @@ use crate::log::TARGET;
 use crate::proto::address::parse_offset;
 use crate::proto::command::CommandLine;
 
-pub use super::log::{log_cmd, log_transfer};
+pub use super::log::{log, log_cmd, log_transfer, respond};
 
 /// Stock [`FTPHandler::pre_process_command`](crate::FTPHandler::pre_process_command).
 pub fn pre_process_command<H: Hooks + ?Sized>(

@@ -2,8 +2,11 @@
 
 use std::any::Any;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
+
+use log::Level;
 
 use super::command::{CmdArg, Command};
 use super::data::DTPHandler;
@@ -60,14 +63,8 @@ pub trait FTPHandler {
     /// An upload has ended early. The part that was received is closed.
     fn on_incomplete_file_received(&mut self, s: &mut FTPSession, file: &Path) {}
 
-    /// A file was transferred whole and is closed, and its final reply is about to be sent. The
-    /// session reads no command until then, and no other session may store the same file.
-    ///
-    /// [`FTPSession::set_final_reply`] replaces the reply here. If that takes time, give the work
-    /// to [`FTPSession::offload`] and set the reply in its `then`: the final reply waits until the
-    /// session has no more jobs. After a reply with an error the transfer counts as incomplete,
-    /// and the file stays as it is. If the session ends before, the transfer counts as incomplete,
-    /// too, and has no reply.
+    /// A file was transferred whole and is closed, and its final reply comes next.
+    /// [`FTPSession::set_final_reply`] replaces it, here or in the `then` of a job that begins here.
     fn confirm_transfer(&mut self, s: &mut FTPSession, transfer: &TransferLog<'_>) {}
 
     /// A command has its reply, which was logged: the outcome of its method, whenever it comes.
@@ -142,8 +139,7 @@ pub trait FTPHandler {
     }
 
     /// A login was refused: replies 530 after
-    /// [`auth_failed_timeout`](crate::FTPConfig::auth_failed_timeout). Until then the session
-    /// reads no command.
+    /// [`auth_failed_timeout`](crate::FTPConfig::auth_failed_timeout), and reads no command before.
     fn handle_auth_failed(
         &mut self,
         s: &mut FTPSession,
@@ -183,7 +179,25 @@ pub trait FTPHandler {
         commands::handle_failed_ssl_handshake(s);
     }
 
-    // --- log
+    // --- replies and the log
+
+    /// Sends a reply: [`FTPSession::respond`] and the like call this. It has no `self`, because a
+    /// method of the handler is running then. See [`dispatch::respond`].
+    fn respond(s: &mut FTPSession, level: Level, reply: Reply)
+    where
+        Self: Sized,
+    {
+        dispatch::respond(s, level, reply);
+    }
+
+    /// Logs a message of a session: [`FTPSession::log`] and the like call this. It has no `self`,
+    /// as [`respond`](Self::respond). See [`dispatch::log`].
+    fn log(s: &FTPSession, level: Level, message: &dyn Display)
+    where
+        Self: Sized,
+    {
+        dispatch::log(s, level, message);
+    }
 
     /// Logs a command and its reply. The stock body logs the commands in
     /// [`log_cmds_list`](crate::FTPConfig::log_cmds_list).

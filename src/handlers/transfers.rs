@@ -349,7 +349,7 @@ fn end<H: Hooks + ?Sized>(
         ..
     } = channel;
     let receive = matches!(transfer, Transfer::Receiving(_));
-    if let Some(claim) = claim.as_ref().filter(|_| !s.has_stock_commands) {
+    if let Some(claim) = claim.as_ref().filter(|_| !s.has_stock_commands()) {
         // The handler may let the reply wait.
         claim.keep();
     }

@@ -6,6 +6,7 @@ mod gone;
 mod log;
 mod login;
 mod offload;
+mod overrides;
 mod own;
 mod parked;
 mod rare;
@@ -21,6 +22,7 @@ mod verdict;
 pub(crate) use self::gone::GONE_SILENCE;
 pub(crate) use self::login::{Asked, Held, Login, Refused};
 pub(crate) use self::offload::JobDone;
+pub(crate) use self::overrides::Overrides;
 pub(crate) use self::stage::{
     ActiveDTP, ControlTls, DataState, Leaving, PassiveDTP, Pending, UploadWait,
 };

@@ -1,5 +1,6 @@
 //! What few sessions have: it is in a box of its own, which an idle session does not need.
 
+use super::overrides::Handled;
 use super::own::OwnSettings;
 use super::timers::Timers;
 use super::verdict::Verdict;
@@ -14,6 +15,8 @@ pub(crate) struct Rare {
     pub(super) user_own: Option<Box<OwnSettings>>,
     /// What a hook decides about the final reply of a transfer.
     pub(super) verdict: Verdict,
+    /// The reply that the handler handles.
+    pub(super) handled: Handled,
 }
 
 impl Rare {

@@ -29,11 +29,19 @@ impl FTPSession {
     /// [`log_at`](Self::log_at).
     #[track_caller]
     pub fn respond_at(&mut self, level: Level, reply: impl Into<Reply>) {
-        self.send_reply(level, reply.into(), Location::caller());
+        self.reply_at(level, reply.into(), Location::caller());
     }
 
     /// Sends and logs a reply. Not generic, so that there is one copy of it.
-    fn send_reply(&mut self, level: Level, mut reply: Reply, place: &'static Location<'static>) {
+    pub(super) fn send_reply(
+        &mut self,
+        level: Level,
+        mut reply: Reply,
+        place: &'static Location<'static>,
+    ) {
+        if let Some(bytes) = self.take_raw(&reply) {
+            return self.send_bytes(reply.code, &bytes);
+        }
         if let Cow::Owned(clean) = sanitize(&reply.text) {
             reply.text = clean.into();
         }
@@ -65,6 +73,12 @@ impl FTPSession {
         if let Ok(text) = std::str::from_utf8(text) {
             return self.respond(Reply::with(code, text.to_owned()));
         }
+        if !self.reply_with_bytes(code, text) {
+            self.send_bytes(code, text);
+        }
+    }
+
+    fn send_bytes(&mut self, code: u16, text: &[u8]) {
         let line = [format!("{code} ").as_bytes(), text].concat();
         self.push_bytes_line(&line);
         let text = String::from_utf8_lossy(text);

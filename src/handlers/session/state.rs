@@ -1,6 +1,6 @@
 //! The state itself, and what may be asked about it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::login::{Account, Login};
+use super::overrides::Overrides;
 use super::parked::Parked;
 use super::rare::Rare;
 use super::repeats::Repeats;
@@ -90,8 +91,12 @@ pub struct FTPSession {
     /// Whether the session ends because others need its slots.
     pub(crate) makes_room: bool,
     pub(crate) greeted: bool,
-    /// Whether the handler overrides no command.
-    pub(crate) has_stock_commands: bool,
+    /// What the handler may override that is no method; `None`: it overrides nothing.
+    pub(crate) overrides: Option<&'static Overrides>,
+    /// Whether the handler sends a reply.
+    pub(super) in_respond: bool,
+    /// Whether the handler logs a line.
+    pub(super) in_log: Cell<bool>,
     /// Whether a hook may decide about the final reply of a transfer.
     pub(super) may_decide: bool,
     /// Whether the client has sent a command line.
@@ -169,7 +174,9 @@ impl FTPSession {
             leaving: Leaving::No,
             makes_room: false,
             greeted: false,
-            has_stock_commands: false,
+            overrides: None,
+            in_respond: false,
+            in_log: Cell::new(false),
             may_decide: false,
             spoken: false,
             waits_for_room: false,

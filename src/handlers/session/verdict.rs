@@ -18,6 +18,11 @@ impl FTPSession {
     /// the `then` of a job that it has given to [`offload`](Self::offload). The last call counts.
     /// At other times it has no effect.
     ///
+    /// If the method has begun jobs, the final reply waits until the session has no more of them.
+    /// Meanwhile the session reads no command, no time-out counts, and no other upload gets the
+    /// file. If the session ends before, the transfer counts as incomplete, and has no reply. The
+    /// file of a transfer that does not stay complete is not removed.
+    ///
     /// With a code from 200 to 299 the transfer stays complete. With one from 400 to 599 it counts
     /// as incomplete, in the log and for the callbacks. Another code would not be a final reply:
     /// the client gets 451, and the log says why.
