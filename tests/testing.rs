@@ -34,6 +34,8 @@ mod settings;
 mod sizes;
 #[path = "testing/uploads.rs"]
 mod uploads;
+#[path = "testing/wakers.rs"]
+mod wakers;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

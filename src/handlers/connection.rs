@@ -31,7 +31,7 @@ use super::turn::{has_room, must_hold, takes_commands};
 use crate::error::strerror;
 use crate::ioloop::line::Step;
 use crate::ioloop::stream::{is_disconnect, readable};
-use crate::ioloop::{Channel, Io, Linger, LingerLimits, Readiness, Source};
+use crate::ioloop::{Channel, Io, Linger, LingerLimits, Readiness, Source, Woken};
 use crate::limits::{Admission, MakeRoom};
 use crate::proto::reply::Reply;
 
@@ -429,6 +429,8 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
             Err(message) => match message.downcast::<JobDone>() {
                 Ok(done) => parking::come_back(h, s, *done),
                 Err(message) if message.is::<MakeRoom>() => lifecycle::make_room(s),
+                // What follows looks at the data connection.
+                Err(message) if message.is::<Woken>() => {}
                 Err(message) => h.on_message(s, message),
             },
         }

@@ -27,7 +27,7 @@ use super::hooks::{Borrowed, Hooks};
 use super::log::respond_to_transfer;
 use super::session::{DataState, FTPSession, Leaving, Pending};
 use crate::filesystems::FSFile;
-use crate::ioloop::Stream;
+use crate::ioloop::{ChannelWaker, Stream};
 use crate::limits::Slot;
 use crate::proto::reply::Reply;
 use crate::uploads::Claim;
@@ -233,6 +233,7 @@ fn connection<H: Hooks + ?Sized>(
         sendfile_allowed: s.use_sendfile(),
         bounds: s.upload_bounds(),
         throttle: s.throttle(),
+        waker: ChannelWaker::new(s.remote(), s.id()),
         username: s.username().to_owned(),
         tls: s.tls_session(),
         now: s.now(),

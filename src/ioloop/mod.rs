@@ -34,6 +34,7 @@ pub(crate) mod stream;
 mod timers;
 pub(crate) mod tls;
 pub(crate) mod tls_words;
+mod waker;
 
 pub use self::addresses::{bind_af_unspecified, connect_af_unspecified};
 pub use self::chat::AsyncChat;
@@ -50,3 +51,4 @@ pub use self::reactor::IOLoop;
 pub(crate) use self::reactor::PollParts;
 pub use self::stream::Stream;
 pub use self::timers::CallLater;
+pub(crate) use self::waker::{ChannelWaker, Woken};

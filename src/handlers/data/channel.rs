@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::config::DTPConfig;
@@ -12,7 +13,7 @@ use super::room::{Bounds, Room};
 use super::throttle::Throttle;
 use super::tls::DataTls;
 use crate::filesystems::FSFile;
-use crate::ioloop::Stream;
+use crate::ioloop::{ChannelWaker, Stream};
 use crate::limits::Slot;
 use crate::producers::Producer;
 use crate::proto::ascii::FromNetwork;
@@ -53,6 +54,8 @@ pub struct DataChannel {
     pub(super) last_progress: Instant,
     pub(crate) now: Instant,
     pub(super) wake_at: Option<Instant>,
+    /// Wakes the connection when its producer has more, or its file takes more.
+    pub(super) waker: Arc<ChannelWaker>,
     pub(super) throttle: Throttle,
     /// The reply with which a hook has asked to end the transfer.
     pub(super) ending: Option<Reply>,
@@ -80,6 +83,7 @@ pub(crate) struct Opening {
     pub(crate) sendfile_allowed: bool,
     pub(crate) bounds: Bounds,
     pub(crate) throttle: Throttle,
+    pub(crate) waker: Arc<ChannelWaker>,
     pub(crate) username: String,
     /// The TLS session of the control connection.
     pub(crate) tls: Option<TlsSession>,
@@ -104,6 +108,8 @@ pub(crate) struct Sending {
     pub(crate) producer: Option<Box<dyn Producer>>,
     /// Whether the producer has made its last bytes.
     pub(super) ended: bool,
+    /// Whether the producer waits for its waker.
+    pub(super) waits: bool,
     /// The position in the file, while `sendfile` is used.
     pub(super) sendfile_at: Option<u64>,
 }
@@ -181,6 +187,7 @@ impl DataChannel {
             now,
             wake_at: None,
             throttle: opening.throttle,
+            waker: opening.waker,
             ending: None,
             note: None,
             lent: Lent::default(),

@@ -111,6 +111,8 @@ impl DataConnection {
             // It waits for a command. If it has been reset, the transfer will find out.
             (Transfer::None, _) => None,
             (Transfer::Receiving(_), _) => Some(readable()),
+            // An event of its end is all that the socket can bring.
+            (Transfer::Sending(sending), _) if sending.waits => Some(readable()),
             (Transfer::Sending(_), _) => Some(Interest::WRITABLE),
         }
     }

@@ -64,6 +64,9 @@ impl DataConnection {
         let d = &mut self.channel;
         let mut budget = d.turn_budget(TURN_BUDGET);
         while budget > 0 && !d.is_sleeping() && d.ending.is_none() {
+            if !d.takes_more() {
+                return Ok(Drive::Wait);
+            }
             match self.dtp.handle_read(d)? {
                 Received::Bytes(size) => budget = budget.saturating_sub(size.max(MIN_COST)),
                 // Under TLS there may be bytes left for which no event comes.
@@ -100,6 +103,11 @@ impl DataConnection {
             match d.fill(end, &mut has_stepped)? {
                 Filled::Enough => {}
                 Filled::NotYet => break,
+                // Nothing would be written that could show that the client has gone.
+                Filled::Later if d.stream.take_failure() => {
+                    return Ok(Drive::Finished(Outcome::Cut));
+                }
+                Filled::Later => return Ok(Drive::Wait),
                 Filled::End => {
                     let finished = d.stream.finish().map_err(TransferError::Connection)?;
                     return Ok(match finished {
@@ -146,6 +154,8 @@ enum Filled {
     Enough,
     /// Fewer, and the time of this turn is over.
     NotYet,
+    /// Nothing: the producer waits for its waker.
+    Later,
     /// Nothing, and there will be no more.
     End,
 }
@@ -243,6 +253,7 @@ impl DataChannel {
             sending.out.clear();
             sending.sent = 0;
         }
+        sending.waits = false;
         // A buffer that was sent in part is not filled further.
         let is_new = sending.sent == 0;
         let mut steps = FILL_STEPS;
@@ -259,16 +270,32 @@ impl DataChannel {
                 return Ok(Filled::NotYet);
             }
             steps -= 1;
+            self.waker.arm();
             match producer.more(&mut sending.out) {
                 Ok(More::Yes) => {}
+                Ok(More::Later) => {
+                    // What there is goes out first.
+                    sending.waits = sending.out.is_empty();
+                    break;
+                }
                 Ok(More::End) => sending.ended = true,
                 Err(err) => return Err(TransferError::File(err)),
             }
         }
         Ok(match sending.out.is_empty() {
+            true if sending.waits => Filled::Later,
             true => Filled::End,
             false => Filled::Enough,
         })
+    }
+
+    /// Whether the file of an upload takes more bytes now. If not, it wakes the connection.
+    fn takes_more(&mut self) -> bool {
+        self.waker.arm();
+        match &mut self.transfer {
+            Transfer::Receiving(receiving) => receiving.file.is_ready(),
+            _ => true,
+        }
     }
 
     /// Takes the output buffer out of the state, so that a hook gets both.
