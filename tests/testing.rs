@@ -32,6 +32,8 @@ mod server;
 mod settings;
 #[path = "testing/sizes.rs"]
 mod sizes;
+#[path = "testing/timers.rs"]
+mod timers;
 #[path = "testing/uploads.rs"]
 mod uploads;
 #[path = "testing/wakers.rs"]

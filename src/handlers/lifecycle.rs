@@ -9,7 +9,7 @@ use super::data::{Outcome, TAKEN_OVER};
 use super::hooks::Hooks;
 use super::log::reply_to_pass;
 use super::pending;
-use super::session::{DataState, FTPSession, Leaving, TIMERS_MAX};
+use super::session::{DataState, Due, FTPSession, Leaving, TIMERS_MAX};
 use super::transfers;
 use crate::proto::reply::Reply;
 
@@ -46,7 +46,7 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
 }
 
 /// Acts on each deadline that has passed.
-pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+pub(super) fn run_deadlines<H: Hooks + 'static>(h: &mut H, s: &mut FTPSession) {
     let now = s.now;
     let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
     // A reply that waits comes before those of other deadlines.
@@ -114,8 +114,18 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     // A hook may set a timer that is due at once. It can wait for the next turn.
     for _ in 0..TIMERS_MAX {
         match s.take_due_timer() {
-            Some(id) => h.on_timer(s, id),
+            Some(due) => call_timer(h, s, due),
             None => break,
+        }
+    }
+}
+
+fn call_timer<H: Hooks + 'static>(h: &mut H, s: &mut FTPSession, mut due: Due<FTPSession>) {
+    match &mut due.then {
+        None => h.on_timer(s, due.id),
+        Some(then) => {
+            then(h, s);
+            s.put_back_timer(due);
         }
     }
 }

@@ -350,10 +350,7 @@ fn end<H: Hooks + ?Sized>(
         ..
     } = channel;
     let receive = matches!(transfer, Transfer::Receiving(_));
-    if let Some(claim) = claim.as_ref().filter(|_| !s.has_stock_commands()) {
-        // The handler may let the reply wait.
-        claim.keep();
-    }
+    keep_file(s, claim.as_ref());
     let mut waiting = None;
     if let Some(due) = reply_due {
         // The client sees the end at once.
@@ -392,6 +389,14 @@ fn end<H: Hooks + ?Sized>(
             None => settle(h, s, ended),
         }
     });
+}
+
+/// The file of an upload is going to be closed. No other upload gets it before the final reply,
+/// which the handler may let wait.
+fn keep_file(s: &FTPSession, claim: Option<&Claim>) {
+    if let Some(claim) = claim.filter(|_| !s.has_stock_commands()) {
+        claim.keep();
+    }
 }
 
 /// Closes the file of a transfer, and hands the outcome to `then`. An upload whose file cannot

@@ -48,7 +48,7 @@ impl Pipe {
     }
 
     /// Changes the state in another thread, and wakes the connection.
-    fn from_elsewhere<T: Send + 'static>(
+    fn change_elsewhere<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut State) -> T + Send + 'static,
     ) -> T {
@@ -115,17 +115,17 @@ fn a_producer_that_waits_is_not_asked() {
     for round in 0..3 {
         let piece = pattern(1000 + round);
         let sent = piece.clone();
-        pipe.from_elsewhere(move |state| state.bytes = sent);
+        pipe.change_elsewhere(move |state| state.bytes = sent);
         assert!(data.read() == piece, "{round}");
         assert_eq!(session.command("NOOP").code(), 200);
     }
     // More than the connection takes at once.
     let piece = pattern(1 << 20);
     let sent = piece.clone();
-    pipe.from_elsewhere(move |state| state.bytes = sent);
+    pipe.change_elsewhere(move |state| state.bytes = sent);
     assert!(data.read() == piece);
     assert_eq!(session.reply(), None);
-    pipe.from_elsewhere(|state| {
+    pipe.change_elsewhere(|state| {
         state.bytes = b"end".to_vec();
         state.ended = true;
     });
@@ -150,7 +150,7 @@ fn a_waker_may_be_called_at_any_time() {
     waking.join().unwrap();
     assert_eq!(data.read(), b"");
     assert!(pipe.asked() <= before + 2, "{before} {}", pipe.asked());
-    pipe.from_elsewhere(|state| state.ended = true);
+    pipe.change_elsewhere(|state| state.ended = true);
     assert_eq!(data.read_to_end(), b"");
     assert_eq!(reply(&mut session), "226 Transfer complete.");
     // The transfer is over, and then the session is.
@@ -282,14 +282,14 @@ fn an_upload_waits_for_its_file() {
         let asked = pipe.asked();
         session.advance(SECOND);
         assert!(pipe.asked() <= asked + FEW, "it waits");
-        taken.extend(pipe.from_elsewhere(|state| std::mem::take(&mut state.bytes)));
+        taken.extend(pipe.change_elsewhere(|state| std::mem::take(&mut state.bytes)));
     }
     data.close();
     // The end of the connection is read when the file is ready.
     while session.reply().is_none() {
-        taken.extend(pipe.from_elsewhere(|state| std::mem::take(&mut state.bytes)));
+        taken.extend(pipe.change_elsewhere(|state| std::mem::take(&mut state.bytes)));
     }
-    taken.extend(pipe.from_elsewhere(|state| std::mem::take(&mut state.bytes)));
+    taken.extend(pipe.change_elsewhere(|state| std::mem::take(&mut state.bytes)));
     assert!(taken == bytes);
     assert!(pipe.0.state.lock().unwrap().ended);
     assert_eq!(session.command("NOOP").code(), 200);

@@ -28,5 +28,5 @@ pub(crate) use self::stage::{
 };
 pub use self::state::FTPSession;
 pub(crate) use self::state::NewSession;
-pub(crate) use self::timers::TIMERS_MAX;
 pub use self::timers::TimerId;
+pub(crate) use self::timers::{Due, TIMERS_MAX};

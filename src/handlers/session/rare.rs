@@ -6,9 +6,10 @@ use super::timers::Timers;
 use super::verdict::Verdict;
 
 /// What few sessions have.
-#[derive(Default)]
-pub(crate) struct Rare {
-    pub(super) timers: Timers,
+///
+/// `S` is the session. It is a parameter because the session owns this value.
+pub(crate) struct Rare<S> {
+    pub(super) timers: Timers<S>,
     /// The settings of the session.
     pub(super) own: Option<Box<OwnSettings>>,
     /// The settings of the login.
@@ -19,7 +20,19 @@ pub(crate) struct Rare {
     pub(super) handled: Handled,
 }
 
-impl Rare {
+impl<S> Default for Rare<S> {
+    fn default() -> Self {
+        Self {
+            timers: Timers::default(),
+            own: None,
+            user_own: None,
+            verdict: Verdict::default(),
+            handled: Handled::default(),
+        }
+    }
+}
+
+impl<S> Rare<S> {
     /// The settings of the login and of the session, in the order in which they count.
     pub(super) fn layers(&self) -> impl Iterator<Item = &OwnSettings> {
         let layers = [&self.user_own, &self.own].into_iter().flatten();

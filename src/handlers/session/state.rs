@@ -112,7 +112,7 @@ pub struct FTPSession {
     /// The lines of the log that come again and again.
     pub(super) repeats: Repeats,
     /// What few sessions have.
-    pub(super) rare: Option<Box<Rare>>,
+    pub(super) rare: Option<Box<Rare<Self>>>,
 }
 
 /// What a new session consists of.
@@ -373,7 +373,7 @@ impl FTPSession {
     }
 
     /// What few sessions have.
-    pub(super) fn rare(&mut self) -> &mut Rare {
+    pub(super) fn rare(&mut self) -> &mut Rare<Self> {
         self.rare.get_or_insert_default()
     }
 
