@@ -212,8 +212,9 @@
 //! - Each command gets one final reply, in the order of the commands. No reply is sent that no
 //!   command has asked for.
 //! - A transfer ends in this order: the socket is closed, or only shut down while its client may
-//!   still send, the file is closed, the reply is sent, the log line is written, and exactly one
-//!   of the four callbacks is called.
+//!   still send, the file is closed, the handler may decide about the reply of a complete file
+//!   ([`FTPHandler::confirm_transfer`]), the reply is sent, the log line is written, and exactly one
+//!   of the four callbacks is called. A file that got a reply with an error is an incomplete one.
 //! - Nothing that a client sends ends the process, makes a queue grow without bound, or forges a
 //!   line of a reply, of a listing or of the log. A panic in a method of a handler ends that
 //!   session only.

@@ -24,7 +24,7 @@ pub struct StockHandler;
 impl FTPHandler for StockHandler {}
 
 /// The functions of a handler that have no `self`; `None` if it is the stock handler.
-pub(super) fn overrides<H: FTPHandler + 'static>() -> Option<&'static Overrides> {
+pub(super) fn overrides<H: FTPHandler + 'static>() -> Option<&'static Overrides<FTPSession>> {
     let is_stock = TypeId::of::<H>() == TypeId::of::<StockHandler>();
     let overrides = const {
         &Overrides {

@@ -12,6 +12,7 @@ mod drive;
 mod ended;
 mod handler;
 mod outcome;
+mod pace;
 mod payload;
 mod room;
 mod secure;

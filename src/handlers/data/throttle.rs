@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::channel::DataChannel;
 use crate::time::after;
 
 /// Speed limits, and when the bytes so far have taken their time. They hold however bytes are
@@ -16,7 +15,7 @@ pub(crate) struct Throttle {
     /// When the bytes so far will have taken their time.
     paid_until: Option<Instant>,
     /// The end of the pause that the limits have made.
-    pause: Option<Instant>,
+    pub(super) pause: Option<Instant>,
 }
 
 impl Throttle {
@@ -28,7 +27,8 @@ impl Throttle {
         }
     }
 
-    fn limit(&self, receive: bool) -> u64 {
+    /// The bytes per second in this direction; 0: no limit.
+    pub(super) fn limit(&self, receive: bool) -> u64 {
         match receive {
             true => self.read_limit,
             false => self.write_limit,
@@ -41,7 +41,7 @@ impl Throttle {
     }
 
     /// Counts bytes that were moved at `now`. Returns the end of the pause that they cost.
-    fn count(&mut self, bytes: usize, receive: bool, now: Instant) -> Option<Instant> {
+    pub(super) fn count(&mut self, bytes: usize, receive: bool, now: Instant) -> Option<Instant> {
         let limit = self.limit(receive);
         if limit == 0 || bytes == 0 {
             return None;
@@ -57,36 +57,6 @@ impl Throttle {
         self.pause
     }
 }
-
-impl DataChannel {
-    /// How many bytes one call may move.
-    pub(super) fn step(&self) -> usize {
-        match self.throttle.limit(self.receive()) {
-            0 => usize::MAX,
-            limit => usize::try_from(limit / STEPS).unwrap_or(usize::MAX).max(1),
-        }
-    }
-
-    /// Counts bytes that were moved, and pauses the connection if they were too many.
-    pub(super) fn throttle_by(&mut self, bytes: usize) {
-        let receive = self.receive();
-        if let Some(until) = self.throttle.count(bytes, receive, self.now) {
-            self.wake_at = self.wake_at.max(Some(until));
-        }
-    }
-
-    /// Sets other limits. A pause that the limits before have made ends.
-    pub(crate) fn set_throttle(&mut self, throttle: Throttle, now: Instant) {
-        if self.wake_at.is_some() && self.wake_at == self.throttle.pause {
-            self.wake_at = None;
-            self.last_progress = now;
-        }
-        self.throttle = throttle;
-    }
-}
-
-/// The calls in a second of a connection that is throttled, at least.
-const STEPS: u64 = 10;
 
 /// Shorter pauses wait for later ones: the loop sleeps for whole milliseconds, and its time stands
 /// still in a turn.

@@ -3,7 +3,8 @@
 use super::overrides::Handled;
 use super::own::OwnSettings;
 use super::timers::Timers;
-use super::verdict::Verdict;
+use crate::handlers::data::Ended;
+use crate::proto::reply::Reply;
 
 /// What few sessions have.
 ///
@@ -38,4 +39,12 @@ impl<S> Rare<S> {
         let layers = [&self.user_own, &self.own].into_iter().flatten();
         layers.map(|own| &**own)
     }
+}
+
+/// What a hook has decided about the final reply of a transfer.
+#[derive(Default)]
+pub(super) struct Verdict {
+    pub(super) reply: Option<Reply>,
+    /// The transfer whose reply waits for the jobs of the hook.
+    pub(super) held: Option<Box<Ended>>,
 }

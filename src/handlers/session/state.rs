@@ -92,7 +92,7 @@ pub struct FTPSession {
     pub(crate) makes_room: bool,
     pub(crate) greeted: bool,
     /// What the handler may override that is no method; `None`: it overrides nothing.
-    pub(crate) overrides: Option<&'static Overrides>,
+    pub(crate) overrides: Option<&'static Overrides<Self>>,
     /// Whether the handler sends a reply.
     pub(super) in_respond: bool,
     /// Whether the handler logs a line.

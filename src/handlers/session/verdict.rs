@@ -4,14 +4,6 @@ use super::state::FTPSession;
 use crate::handlers::data::Ended;
 use crate::proto::reply::Reply;
 
-/// What a hook has decided about the final reply of a transfer.
-#[derive(Default)]
-pub(super) struct Verdict {
-    reply: Option<Reply>,
-    /// The transfer whose reply waits for the jobs of the hook.
-    held: Option<Box<Ended>>,
-}
-
 impl FTPSession {
     /// Replaces the final reply of the transfer for which
     /// [`confirm_transfer`](crate::FTPHandler::confirm_transfer) was called: in that method, or in
