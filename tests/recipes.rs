@@ -609,7 +609,7 @@ fn judged_upload() {
         ("good", "hello again", 250, "It is known to JES as JOB00002"),
     ] {
         let mut data = client.pasv();
-        client.begin(&format!("STOR {name}"));
+        client.begin(format!("STOR {name}"));
         data.write_all(bytes.as_bytes()).unwrap();
         drop(data);
         assert_eq!(client.expect_reply(code), format!("{code} {text}"));

@@ -34,6 +34,7 @@ impl FTPHandler for Judge {
         match name {
             "known" => s.set_final_reply("250 It is known to JES as JOB00042"),
             "large" => s.set_final_reply("552 Too many lines."),
+            "panics_here" => std::panic::resume_unwind(Box::new("as planned")),
             "twice" => {
                 s.set_final_reply("552 No.");
                 s.set_final_reply("250 Yes.");
@@ -223,6 +224,16 @@ fn the_session_ends_first() {
         let client = Client::login(&server, HERE);
         begin(&client, name);
     }
+}
+
+#[test]
+fn the_hook_panics() {
+    let place = place();
+    let (server, events) = judged(&place);
+    let client = Client::login(&server, HERE);
+    assert_eq!(store(&client, "panics_here"), "");
+    assert_eq!(server.sessions(), 0);
+    assert_eq!(take(&events), ["incomplete panics_here", "disconnect"]);
 }
 
 #[test]

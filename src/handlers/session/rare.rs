@@ -34,6 +34,14 @@ impl<S> Default for Rare<S> {
 }
 
 impl<S> Rare<S> {
+    /// Whether the session has nothing of this.
+    pub(super) fn is_empty(&self) -> bool {
+        let has_settings = self.own.is_some() || self.user_own.is_some();
+        let decides = self.verdict.held.is_some() || self.verdict.reply.is_some();
+        let handles = self.handled.place.is_some() || self.handled.raw.is_some();
+        self.timers.are_unused() && !has_settings && !decides && !handles
+    }
+
     /// The settings of the login and of the session, in the order in which they count.
     pub(super) fn layers(&self) -> impl Iterator<Item = &OwnSettings> {
         let layers = [&self.user_own, &self.own].into_iter().flatten();

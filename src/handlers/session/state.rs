@@ -377,6 +377,13 @@ impl FTPSession {
         self.rare.get_or_insert_default()
     }
 
+    /// Gives back the memory of what few sessions have, if this one has nothing of it.
+    pub(super) fn tidy(&mut self) {
+        if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
+            self.rare = None;
+        }
+    }
+
     // --- what the session waits for
 
     /// When the handshake must be finished.

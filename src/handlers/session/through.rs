@@ -38,6 +38,7 @@ impl FTPSession {
         self.in_respond = false;
         if let Some(rare) = &mut self.rare {
             rare.handled = Handled::default();
+            self.tidy();
         }
     }
 

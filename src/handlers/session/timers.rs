@@ -57,6 +57,11 @@ impl<S> Timers<S> {
         Some(id)
     }
 
+    /// Whether no timer was ever set. Later ones must not get the names of earlier ones.
+    pub(super) fn are_unused(&self) -> bool {
+        self.last == 0
+    }
+
     pub(super) fn cancel(&mut self, id: TimerId) {
         self.list.retain(|timer| timer.id != id);
     }

@@ -53,7 +53,9 @@ impl FTPSession {
     /// What was decided; from now on nothing is.
     pub(crate) fn take_verdict(&mut self) -> Option<Reply> {
         self.may_decide = false;
-        self.rare.as_mut()?.verdict.reply.take()
+        let reply = self.rare.as_mut()?.verdict.reply.take();
+        self.tidy();
+        reply
     }
 
     /// How many jobs the session waits for.

@@ -14,17 +14,27 @@ use crate::proto::reply::Reply;
 pub(super) fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: Ended) {
     // It waits no longer, if a hook has begun another transfer meanwhile.
     settle_held(h, s);
-    let Some(transfer) = transfer_log(&ended).filter(|transfer| transfer.completed) else {
+    let is_complete = matches!(ended.outcome, Outcome::Complete);
+    let name = ended.file_name.clone();
+    let name = name.filter(|_| is_complete && !s.has_stock_commands());
+    let Some(filename) = name else {
         return conclude(h, s, ended, None);
     };
-    let waits = s
-        .as_transfer_user(|s| s.aside(|s| s.ask_about_reply(|s| h.confirm_transfer(s, &transfer))));
-    match waits {
-        true => s.hold_reply(ended),
-        false => {
-            let verdict = s.take_verdict();
-            conclude(h, s, ended, verdict);
-        }
+    let (cmd, receive) = (ended.cmd.clone(), ended.receive);
+    let (elapsed, bytes) = (ended.elapsed, ended.bytes);
+    // If the handler panics, the end of the session reports the transfer.
+    s.hold_reply(ended);
+    let transfer = TransferLog {
+        cmd: &cmd,
+        filename: &filename,
+        receive,
+        completed: true,
+        elapsed,
+        bytes,
+    };
+    let ask = |s: &mut FTPSession| s.ask_about_reply(|s| h.confirm_transfer(s, &transfer));
+    if !s.as_transfer_user(|s| s.aside(ask)) {
+        settle_held(h, s);
     }
 }
 
