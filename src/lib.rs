@@ -191,7 +191,7 @@
 //! | [`handlers::dispatch`], `handlers::lifecycle` | from a line to its method; the deadlines and the end of a session | sockets |
 //! | `handlers::lines` | what precedes the command of a line; which lines of a client that has gone still count | when lines come |
 //! | `handlers::handler` | [`FTPHandler`]: the methods with their stock bodies | the driver |
-//! | `handlers::stock` | the handler that overrides nothing; each handler as [`handlers::hooks`] has it | the driver |
+//! | `handlers::stock` | the handler that overrides nothing; each handler, as the stock bodies see it | what users override |
 //! | `handlers::connection` | how a session is driven, and which events it needs | what commands do |
 //! | [`prefork`] | processes that serve in place of this one | what they serve |
 //! | `servers` | listening sockets, and how a server ends: [`FTPServer`] | commands |
@@ -217,8 +217,9 @@
 //! - Each command gets one final reply, in the order of the commands. No reply is sent that no
 //!   command has asked for.
 //! - A transfer ends in this order: the socket is closed, or only shut down while its client may
-//!   still send, the file is closed, the reply is sent, the log line is written, and exactly one
-//!   of the four callbacks is called.
+//!   still send, the file is closed, the handler may decide about the reply of a complete file
+//!   ([`FTPHandler::confirm_transfer`]), the reply is sent, the log line is written, and exactly one
+//!   of the four callbacks is called. A file that got a reply with an error is an incomplete one.
 //! - Nothing that a client sends ends the process, makes a queue grow without bound, or forges a
 //!   line of a reply, of a listing or of the log. A panic in a method of a handler ends that
 //!   session only.

@@ -181,7 +181,7 @@ mod tests {
         };
         let mut producer = FileProducer::new(Box::new(file), 0, TransferType::Ascii);
         let mut out = Vec::new();
-        while let More::Yes = producer.more(&mut out)? {}
+        while producer.more(&mut out)? != More::End {}
         Ok((out.len(), reads.load(Relaxed)))
     }
 

@@ -81,7 +81,8 @@ impl Uploads {
     }
 
     /// Enters an upload. If `is_locked`, the file is locked, and an entry of it is one of a
-    /// process that has died, and an upload that finds no free entry cannot be taken over.
+    /// process that has died, unless its claim was [kept](Claim::keep), and an upload that finds no
+    /// free entry cannot be taken over.
     /// Otherwise such an entry, or a full table, refuses the upload: `None`. Another session of the
     /// same owner may take the upload over when its client has been silent for `silence`.
     pub(crate) fn enter(
@@ -98,6 +99,8 @@ impl Uploads {
         let entered = self.with(|table| {
             let index = match table.find(file) {
                 Some(_) if !is_locked => return Err(()),
+                // Its file is closed, and its reply waits.
+                Some(index) if table.entry(index)[SEEN] == KEPT => return Err(()),
                 found => found.or_else(|| table.find(0)),
             };
             if index.is_none() && !is_locked {
@@ -143,7 +146,7 @@ impl Uploads {
                 return false;
             };
             let entry = table.entry(index);
-            let is_silent = now.saturating_sub(entry[SEEN]) >= silence;
+            let is_silent = entry[SEEN] != KEPT && now.saturating_sub(entry[SEEN]) >= silence;
             let asks = entry[OWNER] == owner && is_silent;
             entry[PROCESS] |= u64::from(asks);
             asks
@@ -277,6 +280,12 @@ impl Claim {
         self.index.map(|_| self.look_at)
     }
 
+    /// The file is going to be closed, and with it goes its lock. Until the claim is dropped, no
+    /// other upload gets the file all the same, and none takes it over.
+    pub(crate) fn keep(&self) {
+        self.with(|entry| entry[SEEN] = KEPT);
+    }
+
     /// Whether another session of the same user waits for the end of this upload.
     pub(crate) fn is_asked_to_end(&mut self, now: Instant) -> bool {
         if self.look_at > now {
@@ -327,6 +336,8 @@ const FILE: usize = 0;
 const OWNER: usize = 1;
 /// When the client has last sent something.
 const SEEN: usize = 2;
+/// This time stands for an upload whose file is closed, and whose reply waits.
+const KEPT: u64 = u64::MAX;
 /// Twice the number of the process, and 1 if the upload should end.
 const PROCESS: usize = 3;
 /// The number of the claim.
@@ -406,5 +417,20 @@ mod tests {
         claim.seen(at(18));
         assert!(!claim.is_asked_to_end(at(29)));
         assert!(!ask(uploads.key_of_file((1, 3)), owner, at(29)));
+    }
+
+    #[test]
+    fn a_kept_claim_holds_without_its_lock() {
+        let uploads = Arc::new(Uploads::new());
+        let start = Instant::now();
+        let (file, owner) = (uploads.key_of_file((1, 2)), uploads.key_of_owner("a", IP));
+        let enter = || uploads.enter(file, owner, true, start, SILENCE);
+        let claim = enter().unwrap();
+        claim.keep();
+        assert!(enter().is_none());
+        let late = start + 100 * SILENCE;
+        assert!(!uploads.ask_to_end(file, owner, late, Duration::ZERO));
+        drop(claim);
+        assert!(enter().is_some());
     }
 }

@@ -722,6 +722,70 @@ fn own_loop() {
     await_refusal(example.address);
 }
 
+#[test]
+fn judged_upload() {
+    let example = start("judged_upload");
+    let mut client = example.login();
+    for (name, bytes, code, text) in [
+        ("good", "hello", 250, "It is known to JES as JOB00001"),
+        ("bad", "a VIRUS", 552, "The file has a virus."),
+        ("good", "hello again", 250, "It is known to JES as JOB00002"),
+    ] {
+        let mut data = client.pasv();
+        client.begin(format!("STOR {name}"));
+        data.write_all(bytes.as_bytes()).unwrap();
+        drop(data);
+        assert_eq!(client.expect_reply(code), format!("{code} {text}"));
+    }
+    assert_eq!(example.read("good"), b"hello again");
+    assert!(!example.path("bad").exists());
+    example.expect_log("good was accepted");
+    example.stop();
+}
+
+#[test]
+fn relay() {
+    let example = start("relay");
+    let mut client = example.login();
+    let lines: String = (1..=10)
+        .map(|number| format!("line {number}\r\n"))
+        .collect();
+    assert_eq!(client.download("RETR live"), lines.as_bytes());
+    // A client that goes in the midst.
+    let mut data = client.pasv();
+    client.begin("RETR live");
+    data.read_exact(&mut [0; 8]).unwrap();
+    drop(data);
+    client.expect_reply(426);
+    client.upload("STOR file", b"hello");
+    assert_eq!(client.download("RETR file"), b"hello");
+    example.stop();
+}
+
+#[test]
+fn per_user() {
+    let example = start("per_user");
+    example.write("file", pattern(300_000));
+    let mut client = example.connect();
+    client.login("partner", PASSWORD);
+    let reply = client.expect(227, "PASV");
+    assert!(reply.contains("(192,0,2,7,234,"), "{reply}");
+    let mut client = example.login();
+    client.expect(200, "SITE SPEED 1000");
+    client.expect(200, "TYPE A");
+    let mut data = client.pasv();
+    client.begin("RETR file");
+    data.read_exact(&mut [0; 100]).unwrap();
+    // At this speed, the file would take five minutes.
+    client.expect(200, "SITE SPEED 0");
+    let mut rest = Vec::new();
+    data.read_to_end(&mut rest).unwrap();
+    drop(data);
+    client.expect_reply(226);
+    assert!(rest == pattern(300_000)[100..], "always binary");
+    example.stop();
+}
+
 // --- the documents
 
 #[test]

@@ -9,10 +9,14 @@
 mod anti_flood_ftpd;
 #[path = "../examples/atomic_upload.rs"]
 mod atomic_upload;
+#[path = "../examples/judged_upload.rs"]
+mod judged_upload;
 #[path = "../examples/log_commands.rs"]
 mod log_commands;
 #[path = "../examples/memory_fs.rs"]
 mod memory_fs;
+#[path = "../examples/per_user.rs"]
+mod per_user;
 #[path = "../examples/quota.rs"]
 mod quota;
 #[path = "../examples/read_only_fs.rs"]

@@ -10,6 +10,8 @@ mod data;
 mod determinism;
 #[path = "testing/fences.rs"]
 mod fences;
+#[path = "testing/final_replies.rs"]
+mod final_replies;
 #[path = "testing/guard.rs"]
 mod guard;
 #[path = "testing/log.rs"]
@@ -18,6 +20,10 @@ mod log;
 mod login_timeout;
 #[path = "testing/no_fs.rs"]
 mod no_fs;
+#[path = "testing/outcomes.rs"]
+mod outcomes;
+#[path = "testing/overrides.rs"]
+mod overrides;
 #[path = "testing/place.rs"]
 mod place;
 #[path = "testing/replies.rs"]
@@ -26,12 +32,18 @@ mod replies;
 mod server;
 #[path = "testing/sessions.rs"]
 mod sessions;
+#[path = "testing/settings.rs"]
+mod settings;
 #[path = "testing/sizes.rs"]
 mod sizes;
+#[path = "testing/timers.rs"]
+mod timers;
 #[path = "testing/uploads.rs"]
 mod uploads;
 #[path = "testing/user_fs.rs"]
 mod user_fs;
+#[path = "testing/wakers.rs"]
+mod wakers;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

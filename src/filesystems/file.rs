@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::task::Waker;
 
 use crate::error::FSError;
 use crate::proto::listing::Stat;
@@ -34,6 +35,22 @@ pub trait FSFile: Read + Write + Seek + Send {
     /// system. A download that has sent so many bytes may end there.
     fn size_when_opened(&self) -> Option<u64> {
         None
+    }
+
+    /// The bytes of an upload go elsewhere: `waker` wakes the connection when
+    /// [`is_ready`](Self::is_ready) returns true again. Called once, before
+    /// [`begin`](Self::begin). The waker may be called from any thread, at any time and often, also
+    /// after the transfer.
+    fn set_waker(&mut self, waker: Waker) {
+        let _ = waker;
+    }
+
+    /// Whether an upload may be written now. If not, nothing is received from the client until the
+    /// [waker](Self::set_waker) is called, and the client has to wait; it costs nothing. At most
+    /// 512 KiB are written after each answer. If the file is never ready, the
+    /// [data time-out](crate::DTPConfig::timeout) ends the upload. The default body returns true.
+    fn is_ready(&mut self) -> bool {
+        true
     }
 
     /// Called once before the first byte of an upload: its data connection is established, and
@@ -69,7 +86,9 @@ pub trait FSFile: Read + Write + Seek + Send {
     ///
     /// # Errors
     /// Any error of what this method does. A completed upload then gets a 426 reply with the
-    /// text of the error, and counts as incomplete.
+    /// text of the error, and counts as incomplete. An error that is made from a whole
+    /// [`Reply`](crate::proto::reply::Reply) gets that reply: `Reply::new(552, "..").into()`. The
+    /// same holds for errors of reading and writing.
     fn finish(&mut self, completed: bool) -> io::Result<()> {
         let _ = completed;
         Ok(())

@@ -159,7 +159,7 @@ fn path<'a>(
         },
         encoding: s.encoding(),
         errors: s.unicode_errors(),
-        confined: kind == ArgKind::File && s.has_stock_commands,
+        confined: kind == ArgKind::File && s.has_stock_commands(),
     };
     Ok((command, lookup))
 }

@@ -6,7 +6,7 @@
 //! and watches the sockets for the events that the state calls for. If the session is over, it
 //! is reaped, in one place only.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -21,16 +21,17 @@ use super::dispatchers;
 use super::handler::FTPHandler;
 use super::lifecycle::{self, REAP_STEPS};
 use super::lines;
+use super::log::reply_to_pass;
 use super::parking;
 use super::session::{DataState, FTPSession, JobDone, Leaving, NewSession};
 use super::space;
-use super::stock::StockHandler;
+use super::stock::overrides;
 use super::transfers;
 use super::turn::{has_room, must_hold, takes_commands};
 use crate::error::strerror;
 use crate::ioloop::line::Step;
 use crate::ioloop::stream::{is_disconnect, readable};
-use crate::ioloop::{Channel, Io, Linger, LingerLimits, Readiness, Source};
+use crate::ioloop::{Channel, Io, Linger, LingerLimits, Readiness, Source, Woken};
 use crate::limits::{Admission, MakeRoom};
 use crate::proto::reply::Reply;
 use crate::sessions::CloseSession;
@@ -49,7 +50,7 @@ impl<H: FTPHandler + 'static> Connection<H> {
         session.server.sessions.fetch_add(1, Relaxed);
         session.server.loops.begin(&session.remote);
         let mut session = FTPSession::new(session);
-        session.has_stock_commands = TypeId::of::<H>() == TypeId::of::<StockHandler>();
+        session.overrides = overrides::<H>();
         Self {
             session,
             handler,
@@ -425,10 +426,14 @@ impl<H: FTPHandler + 'static> Channel for Connection<H> {
         self.session.now = io.now();
         let (h, s) = (&mut self.handler, &mut self.session);
         match message.downcast::<LoginAnswer>() {
-            Ok(answer) => login::answer_later(h, s, answer.number, answer.result),
+            Ok(answer) => reply_to_pass(h, s, |h, s| {
+                login::answer_later(h, s, answer.number, answer.result);
+            }),
             Err(message) => match message.downcast::<JobDone>() {
                 Ok(done) => parking::come_back(h, s, *done),
                 Err(message) if message.is::<MakeRoom>() => lifecycle::make_room(s),
+                // What follows looks at the data connection.
+                Err(message) if message.is::<Woken>() => {}
                 Err(message) => match message.downcast::<CloseSession>() {
                     Ok(close) if close.is_of(&s.server.loops) => lifecycle::close_by_program(s),
                     Ok(_) => {}

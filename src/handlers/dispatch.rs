@@ -7,7 +7,7 @@ use super::check::{self, Checked, Refusal};
 use super::command::{CmdArg, Command};
 use super::files;
 use super::hooks::Hooks;
-use super::log::log_answer;
+use super::log::{answered, log_answer};
 use super::parking;
 use super::session::FTPSession;
 use crate::filesystems::{AbstractedFS, FSState, OpenMode};
@@ -15,7 +15,7 @@ use crate::log::TARGET;
 use crate::proto::address::parse_offset;
 use crate::proto::command::CommandLine;
 
-pub use super::log::{log_cmd, log_transfer};
+pub use super::log::{log, log_cmd, log_transfer, respond};
 
 /// Stock [`FTPHandler::pre_process_command`](crate::FTPHandler::pre_process_command).
 pub fn pre_process_command<H: Hooks + ?Sized>(
@@ -91,7 +91,8 @@ fn refuse<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, refusal: Refusal<'_>
     is_refused(s, &cmd);
     s.respond(reply.clone());
     if !cmd.is_empty() {
-        h.log_cmd(s, &cmd, &CmdArg::Text(&arg), reply.code, &reply.text);
+        let (name, arg) = (&*cmd, CmdArg::Text(&arg));
+        answered(h, s, &Command { name, arg }, &reply);
     }
 }
 

@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread;
 
 use super::hooks::{Borrowed, Hooks};
@@ -280,6 +281,16 @@ impl FSFile for OpenFile {
         self.0.inner().size_when_opened()
     }
 
+    // These two only look at what is in memory.
+
+    fn set_waker(&mut self, waker: Waker) {
+        self.0.inner_mut().set_waker(waker);
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.0.inner_mut().is_ready()
+    }
+
     fn begin(&mut self) -> io::Result<()> {
         self.0.step(|file| file.begin())
     }
@@ -311,6 +322,11 @@ impl<T: ?Sized> AsUser<T> {
     fn inner(&self) -> &T {
         // Only `drop` takes it, after which this cannot be called.
         self.inner.as_deref().expect(OPEN)
+    }
+
+    fn inner_mut(&mut self) -> &mut T {
+        // Only `drop` takes it, after which this cannot be called.
+        self.inner.as_deref_mut().expect(OPEN)
     }
 
     fn step<R>(&mut self, step: impl FnOnce(&mut T) -> R) -> R {

@@ -2,23 +2,24 @@
 
 use std::any::Any;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use log::Level;
+
 use super::command::{CmdArg, Command};
-use super::commands;
 use super::data::DTPHandler;
-use super::dispatch;
-use super::dispatchers;
 use super::files;
-use super::log;
 use super::session::{FTPSession, TimerId};
 use super::transfer_log::TransferLog;
+use super::{commands, dispatch, dispatchers};
 use crate::error::AuthenticationFailed;
 use crate::filesystems::{AbstractedFS, OpenMode};
 use crate::ioloop::Stream;
 use crate::proto::command::CommandLine;
+use crate::proto::reply::Reply;
 
 /// The behaviour of a session: as pyftpdlib's `FTPHandler`. Override the methods that you want
 /// to change. Each session has its own value, so that fields of the type are attributes of the
@@ -64,6 +65,15 @@ pub trait FTPHandler {
     /// An upload has ended early. The part that was received is closed.
     fn on_incomplete_file_received(&mut self, s: &mut FTPSession, file: &Path) {}
 
+    /// A file was transferred whole and is closed, and its final reply comes next.
+    /// [`FTPSession::set_final_reply`] replaces it, here or in the `then` of a job that begins here.
+    fn confirm_transfer(&mut self, s: &mut FTPSession, transfer: &TransferLog<'_>) {}
+
+    /// A command has its reply, which was logged: the outcome of its method, whenever it comes.
+    /// [`FTPSession::replied`] has that of a stock body that replies before it returns, and lists
+    /// the others. A transfer that begins has 125 or 150 here, and one of the four callbacks later.
+    fn on_command(&mut self, s: &mut FTPSession, cmd: &Command<'_>, reply: &Reply) {}
+
     /// A timer of [`FTPSession::call_later`] or [`FTPSession::call_every`] is due.
     fn on_timer(&mut self, s: &mut FTPSession, id: TimerId) {}
 
@@ -84,19 +94,13 @@ pub trait FTPHandler {
     }
 
     /// Turns away a client over [`max_cons_per_ip`](crate::FTPServer::set_max_cons_per_ip): 421.
-    /// If TLS is implicit, the connection is closed without a reply, because a handshake would
-    /// hold a slot that others need.
     fn handle_max_cons_per_ip(&mut self, s: &mut FTPSession) {
         commands::handle_max_cons_per_ip(s);
     }
 
     /// Turns away a client over
     /// [`max_cons_per_user`](crate::FTPServer::set_max_cons_per_user) whose password was right:
-    /// 530, and the connection is closed. It does not count as a failed login, and does not
-    /// reset the number of failed logins.
-    ///
-    /// The connection is closed, as in proftpd and pure-ftpd, because a client that cannot log
-    /// in would only hold a slot, and could continue to guess.
+    /// 530, and closed. It is no failed login, and does not reset their number.
     fn handle_max_cons_per_user(&mut self, s: &mut FTPSession) {
         commands::handle_max_cons_per_user(s);
     }
@@ -107,14 +111,12 @@ pub trait FTPHandler {
         commands::handle_refused_address(s);
     }
 
-    /// The client was silent for [`timeout`](crate::FTPConfig::timeout): 421, and the
-    /// connection is closed.
+    /// The client was silent for [`timeout`](crate::FTPConfig::timeout): 421, and closed.
     fn handle_timeout(&mut self, s: &mut FTPSession) {
         commands::handle_timeout(s);
     }
 
-    /// The client has not logged in within [`login_timeout`](crate::FTPConfig::login_timeout): 421,
-    /// and the connection is closed.
+    /// No login within [`login_timeout`](crate::FTPConfig::login_timeout): 421, and closed.
     fn handle_login_timeout(&mut self, s: &mut FTPSession) {
         commands::handle_login_timeout(s);
     }
@@ -130,15 +132,13 @@ pub trait FTPHandler {
         dispatch::process_command(self, s, cmd);
     }
 
-    /// Logs the user out, as REIN and another USER do. Transfers and the data port stay: REIN has
-    /// ended them before.
+    /// Logs the user out, as REIN and another USER do.
     fn flush_account(&mut self, s: &mut FTPSession) {
         commands::flush_account(self, s);
     }
 
     /// A login was refused: replies 530 after
-    /// [`auth_failed_timeout`](crate::FTPConfig::auth_failed_timeout). Until then the session
-    /// reads no command.
+    /// [`auth_failed_timeout`](crate::FTPConfig::auth_failed_timeout), and reads no command before.
     fn handle_auth_failed(
         &mut self,
         s: &mut FTPSession,
@@ -160,12 +160,9 @@ pub trait FTPHandler {
     }
 
     /// Chooses the file system of the user who logs in, before the reply 230: as pyftpdlib makes
-    /// its `abstracted_fs` for each login. The stock body takes
-    /// [`FTPConfig::abstracted_fs`](crate::FTPConfig::abstracted_fs), which all sessions share. A
-    /// file system of your own may keep what belongs to the login: the name, the address, a
-    /// connection to a storage. It is dropped after the logout, when its last transfer has ended.
-    ///
-    /// If the method closes the session, the login has failed: let it respond 530 first.
+    /// its `abstracted_fs` for each login. The stock body takes the one that all sessions share.
+    /// One of your own lasts until the logout and the end of its last transfer. If the method
+    /// responds 530 and closes, the login has failed.
     fn abstracted_fs(&mut self, s: &mut FTPSession) -> Arc<dyn AbstractedFS> {
         files::of_settings(s)
     }
@@ -183,23 +180,40 @@ pub trait FTPHandler {
     /// The control connection under TLS has ended. It is closed after this call.
     fn handle_ssl_shutdown(&mut self, s: &mut FTPSession) {}
 
-    /// The handshake of the control connection has failed, which was logged. The stock body
-    /// closes the session.
+    /// The handshake of the control connection has failed. The stock body closes the session.
     fn handle_failed_ssl_handshake(&mut self, s: &mut FTPSession) {
         commands::handle_failed_ssl_handshake(s);
     }
 
-    // --- log
+    // --- replies and the log
+
+    /// Sends a reply: [`FTPSession::respond`] and the like call this. It has no `self`, because a
+    /// method of the handler is running then. See [`dispatch::respond`].
+    fn respond(s: &mut FTPSession, level: Level, reply: Reply)
+    where
+        Self: Sized,
+    {
+        dispatch::respond(s, level, reply);
+    }
+
+    /// Logs a message of a session: [`FTPSession::log`] and the like call this. It has no `self`,
+    /// as [`respond`](Self::respond). See [`dispatch::log`].
+    fn log(s: &FTPSession, level: Level, message: &dyn Display)
+    where
+        Self: Sized,
+    {
+        dispatch::log(s, level, message);
+    }
 
     /// Logs a command and its reply. The stock body logs the commands in
     /// [`log_cmds_list`](crate::FTPConfig::log_cmds_list).
     fn log_cmd(&mut self, s: &mut FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str) {
-        log::log_cmd(s, cmd, arg, code, text);
+        dispatch::log_cmd(s, cmd, arg, code, text);
     }
 
     /// Logs the transfer of a file.
     fn log_transfer(&mut self, s: &mut FTPSession, transfer: &TransferLog<'_>) {
-        log::log_transfer(s, transfer);
+        dispatch::log_transfer(s, transfer);
     }
 
     // --- data connections that are not open yet
@@ -309,9 +323,7 @@ pub trait FTPHandler {
         commands::appe(self, s, file);
     }
 
-    /// ALLO (RFC 959 §4.1.3): 202. In TYPE I its size counts for the next upload, where
-    /// [`max_upload_size`](crate::FTPConfig::max_upload_size) or
-    /// [`min_free_space`](crate::FTPConfig::min_free_space) is set.
+    /// ALLO (RFC 959 §4.1.3): 202.
     fn ftp_allo(&mut self, s: &mut FTPSession, line: &str) {
         commands::allo(s);
     }

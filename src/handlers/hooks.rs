@@ -18,6 +18,7 @@ use crate::error::AuthenticationFailed;
 use crate::filesystems::{AbstractedFS, OpenMode};
 use crate::ioloop::Stream;
 use crate::proto::command::CommandLine;
+use crate::proto::reply::Reply;
 
 /// Gives the list of all methods of the handler to a macro.
 macro_rules! for_each_hook {
@@ -32,6 +33,7 @@ macro_rules! for_each_hook {
             fn on_file_received(s: &mut FTPSession, file: &Path);
             fn on_incomplete_file_sent(s: &mut FTPSession, file: &Path);
             fn on_incomplete_file_received(s: &mut FTPSession, file: &Path);
+            fn confirm_transfer(s: &mut FTPSession, transfer: &TransferLog<'_>);
             fn on_timer(s: &mut FTPSession, id: TimerId);
             fn on_message(s: &mut FTPSession, message: Box<dyn Any + Send>);
             fn handle(s: &mut FTPSession);
@@ -50,6 +52,7 @@ macro_rules! for_each_hook {
             fn handle_ssl_established(s: &mut FTPSession);
             fn handle_ssl_shutdown(s: &mut FTPSession);
             fn handle_failed_ssl_handshake(s: &mut FTPSession);
+            fn on_command(s: &mut FTPSession, cmd: &Command<'_>, reply: &Reply);
             fn log_cmd(s: &mut FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &str);
             fn log_transfer(s: &mut FTPSession, transfer: &TransferLog<'_>);
             fn abstracted_fs(s: &mut FTPSession) -> Arc<dyn AbstractedFS>;

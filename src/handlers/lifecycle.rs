@@ -7,8 +7,9 @@ use log::Level;
 use super::commands::{login, transfer};
 use super::data::{Outcome, TAKEN_OVER};
 use super::hooks::Hooks;
+use super::log::reply_to_pass;
 use super::pending;
-use super::session::{DataState, FTPSession, Leaving, TIMERS_MAX};
+use super::session::{DataState, Due, FTPSession, Leaving, TIMERS_MAX};
 use super::transfers;
 use crate::proto::reply::Reply;
 
@@ -45,7 +46,7 @@ pub(super) fn next_timeout(s: &FTPSession) -> Option<Instant> {
 }
 
 /// Acts on each deadline that has passed.
-pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
+pub(super) fn run_deadlines<H: Hooks + 'static>(h: &mut H, s: &mut FTPSession) {
     let now = s.now;
     let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
     // A reply that waits comes before those of other deadlines.
@@ -75,7 +76,7 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         }
     }
     if due(s.login.next_timeout()) {
-        login::end_delay(h, s);
+        reply_to_pass(h, s, login::end_delay);
     }
     if due(s.upload_wait.as_ref().map(|wait| wait.next)) {
         transfer::retry_upload(h, s);
@@ -113,8 +114,18 @@ pub(super) fn run_deadlines<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
     // A hook may set a timer that is due at once. It can wait for the next turn.
     for _ in 0..TIMERS_MAX {
         match s.take_due_timer() {
-            Some(id) => h.on_timer(s, id),
+            Some(due) => call_timer(h, s, due),
             None => break,
+        }
+    }
+}
+
+fn call_timer<H: Hooks + 'static>(h: &mut H, s: &mut FTPSession, mut due: Due<FTPSession>) {
+    match &mut due.then {
+        None => h.on_timer(s, due.id),
+        Some(then) => {
+            then(h, s);
+            s.put_back_timer(due);
         }
     }
 }
@@ -184,6 +195,7 @@ pub(super) fn reap_step<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, step: 
         2 => {
             transfers::finish(h, s, Outcome::Silent);
             s.data = DataState::None;
+            transfers::give_up(h, s);
         }
         3 => pending::forget(h, s, None),
         4 => login::drop_refusal(h, s),

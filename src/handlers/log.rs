@@ -1,5 +1,6 @@
 //! The log lines of commands and transfers.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use super::command::{CmdArg, Command};
@@ -10,6 +11,47 @@ use crate::log::TARGET;
 use crate::proto::command::Role;
 use crate::proto::reply::{Reply, repr};
 
+/// Stock [`FTPHandler::respond`](crate::FTPHandler::respond): sends the reply, logs it at `level`,
+/// and keeps it for the line of its command.
+///
+/// Every reply with a code goes through `respond`; of a reply with several lines, the last one. An
+/// override calls this function, or a method such as
+/// [`FTPSession::respond`](crate::FTPSession::respond), once: a reply must not get lost, because
+/// clients count them. What it calls does not come back to it. What it has to know is in the
+/// session, or in a place of its own: `static`, or a thread-local value. A panic ends the session,
+/// whose last replies take the stock way.
+///
+/// ```
+/// use ftpdlib::handlers::dispatch;
+/// use ftpdlib::proto::reply::Reply;
+/// use ftpdlib::{FTPHandler, FTPSession};
+///
+/// struct Terse;
+///
+/// impl FTPHandler for Terse {
+///     fn respond(s: &mut FTPSession, level: log::Level, mut reply: Reply) {
+///         if reply.code == 530 {
+///             reply.text = "No.".into();
+///         }
+///         dispatch::respond(s, level, reply); // super
+///     }
+/// }
+/// ```
+pub fn respond(s: &mut FTPSession, level: log::Level, reply: Reply) {
+    s.respond_at(level, reply);
+}
+
+/// Stock [`FTPHandler::log`](crate::FTPHandler::log): writes a line with the prefix of the session,
+/// if the level is enabled.
+///
+/// Every line of a session goes through `log`, with its control characters escaped; lines of level
+/// debug only if that level is enabled, and of the lines that a client can repeat without end the
+/// first ones, as [`FTPSession::log_at`](crate::FTPSession::log_at) says. What an override calls
+/// does not come back to it, and it must not wait for a disk. A panic ends the session.
+pub fn log(s: &FTPSession, level: log::Level, message: &dyn Display) {
+    s.write_line(level, message);
+}
+
 /// Stock [`FTPHandler::log_cmd`](crate::FTPHandler::log_cmd): logs the commands of
 /// [`log_cmds_list`](crate::FTPConfig::log_cmds_list), and each transfer and listing that is
 /// refused.
@@ -19,7 +61,7 @@ pub fn log_cmd(s: &FTPSession, cmd: &str, arg: &CmdArg<'_>, code: u16, text: &st
     let is_refused = code >= 400 && s.proto_cmds().role(cmd) == Role::Transfers;
     if !(is_refused || s.logs_command(cmd))
         || log::log_enabled!(target: TARGET, Debug)
-        || !log::log_enabled!(target: TARGET, Info)
+        || !s.wants_lines(Info)
     {
         return;
     }
@@ -81,8 +123,34 @@ pub(super) fn log_answer<H: Hooks + ?Sized>(
     let Some(reply) = s.take_answer().filter(|reply| reply.code != 0) else {
         return false;
     };
-    h.log_cmd(s, cmd.name, &cmd.arg, reply.code, &reply.text);
+    answered(h, s, cmd, &reply);
     true
+}
+
+/// Logs a command with its reply, and tells the handler.
+pub(super) fn answered<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    cmd: &Command<'_>,
+    reply: &Reply,
+) {
+    s.begin_answer();
+    h.log_cmd(s, cmd.name, &cmd.arg, reply.code, &reply.text);
+    h.on_command(s, cmd, reply);
+}
+
+/// Runs what may reply to an earlier PASS, and tells the handler about the reply.
+pub(super) fn reply_to_pass<H: Hooks + ?Sized>(
+    h: &mut H,
+    s: &mut FTPSession,
+    function: impl FnOnce(&mut H, &mut FTPSession),
+) {
+    s.begin_answer();
+    function(h, s);
+    if let Some(reply) = s.take_answer().filter(|reply| reply.code != 0) {
+        let (name, arg) = ("PASS", CmdArg::None);
+        h.on_command(s, &Command { name, arg }, &reply);
+    }
 }
 
 /// The commands of the stock [`log_cmds_list`](crate::FTPConfig::log_cmds_list) that need no

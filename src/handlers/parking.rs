@@ -7,6 +7,7 @@ use super::hooks::Hooks;
 use super::log::log_answer;
 use super::pending;
 use super::session::{FTPSession, JobDone, Leaving};
+use super::transfers;
 
 /// A job has ended: its result is handed to the hook when those in front of it have ended.
 pub(super) fn come_back<H: Hooks + 'static>(h: &mut H, s: &mut FTPSession, done: JobDone) {
@@ -27,12 +28,17 @@ pub(super) fn come_back<H: Hooks + 'static>(h: &mut H, s: &mut FTPSession, done:
         pending::forget_replaced(h, s);
     }
     if s.parked.as_ref().is_none_or(|parked| parked.is_empty()) {
-        unpark(s);
+        unpark(h, s);
     }
 }
 
-fn unpark(s: &mut FTPSession) {
+fn unpark<H: Hooks>(h: &mut H, s: &mut FTPSession) {
     s.parked = None;
+    transfers::settle_held(h, s);
+    if s.is_parked() {
+        // A callback of the transfer has begun another job.
+        return;
+    }
     if s.idle.is_some() {
         s.restart_idle();
     }

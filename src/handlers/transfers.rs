@@ -6,6 +6,8 @@
 //! line is written, a callback is called. The final reply of a short download waits for the
 //! client to close its side, so that the client does not get both replies with one read.
 
+mod report;
+
 use std::borrow::Cow;
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use std::time::Instant;
 
 use log::Level;
 
+use self::report::settle;
+pub(super) use self::report::{give_up, report, settle_held};
 use super::check;
 use super::data::{
     DataChannel, DataConnection, Ended, EndingDTP, Opening, Outcome, Outgoing, PendingTransfer,
@@ -22,13 +26,10 @@ use super::files;
 use super::hooks::{Borrowed, Hooks};
 use super::log::respond_to_transfer;
 use super::session::{DataState, FTPSession, Leaving, Pending};
-use super::transfer_log::TransferLog;
-use crate::error::strerror;
 use crate::filesystems::FSFile;
-use crate::ioloop::Stream;
+use crate::ioloop::{ChannelWaker, Stream};
 use crate::limits::Slot;
 use crate::proto::reply::Reply;
-
 use crate::uploads::Claim;
 
 // --- the beginning
@@ -231,6 +232,8 @@ fn connection<H: Hooks + ?Sized>(
         config: s.dtp_config(),
         sendfile_allowed: s.use_sendfile(),
         bounds: s.upload_bounds(),
+        throttle: s.throttle(),
+        waker: ChannelWaker::new(s.remote(), s.id()),
         username: s.username().to_owned(),
         tls: s.tls_session(),
         now: s.now(),
@@ -248,9 +251,9 @@ pub(super) fn hand_over<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
         return;
     }
     let (dtp, config) = (h.dtp_handler(s), s.dtp_config());
-    let username = s.username.clone();
+    let (throttle, username) = (s.throttle(), s.username.clone());
     if let DataState::Open(open) = &mut s.data {
-        open.hand_over(dtp, config, username);
+        open.hand_over(dtp, config, throttle, username);
     }
 }
 
@@ -347,6 +350,7 @@ fn end<H: Hooks + ?Sized>(
         ..
     } = channel;
     let receive = matches!(transfer, Transfer::Receiving(_));
+    keep_file(s, claim.as_ref());
     let mut waiting = None;
     if let Some(due) = reply_due {
         // The client sees the end at once.
@@ -363,9 +367,9 @@ fn end<H: Hooks + ?Sized>(
         drop((stream, slot));
     }
     close_file(h, s, transfer, outcome, move |h, s, outcome| {
-        drop(claim);
         let ended = Ended {
             outcome,
+            claim,
             cmd,
             file_name,
             listed,
@@ -387,49 +391,11 @@ fn end<H: Hooks + ?Sized>(
     });
 }
 
-/// Replies, logs, and calls one of the four callbacks of files, as the user of the transfer.
-fn settle<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, ended: Ended) {
-    let outcome = &ended.outcome;
-    let report_all = |s: &mut FTPSession| {
-        reply(s, &ended);
-        if let Some(filename) = &ended.file_name {
-            let transfer = TransferLog {
-                cmd: &ended.cmd,
-                filename,
-                receive: ended.receive,
-                completed: matches!(outcome, Outcome::Complete),
-                elapsed: ended.elapsed,
-                bytes: ended.bytes,
-            };
-            report(h, s, &transfer);
-        }
-    };
-    s.as_last_transfer_user(|s| s.aside(report_all));
-    let leaves = match s.leaving {
-        Leaving::No | Leaving::Drained | Leaving::Promised { .. } => false,
-        Leaving::Quit => {
-            if !s.is_parked() {
-                s.quit_at_last();
-            }
-            false
-        }
-        Leaving::Gone { .. } => true,
-    };
-    if leaves || matches!(outcome, Outcome::TimedOut) {
-        s.close_when_done();
-    }
-    s.restart_idle();
-}
-
-/// Logs the transfer of a file, and calls one of the four callbacks of files.
-pub(super) fn report<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, transfer: &TransferLog<'_>) {
-    h.log_transfer(s, transfer);
-    let filename = transfer.filename;
-    match (transfer.receive, transfer.completed) {
-        (true, true) => h.on_file_received(s, filename),
-        (false, true) => h.on_file_sent(s, filename),
-        (true, false) => h.on_incomplete_file_received(s, filename),
-        (false, false) => h.on_incomplete_file_sent(s, filename),
+/// The file of an upload is going to be closed. No other upload gets it before the final reply,
+/// which the handler may let wait.
+fn keep_file(s: &FTPSession, claim: Option<&Claim>) {
+    if let Some(claim) = claim.filter(|_| !s.has_stock_commands()) {
+        claim.keep();
     }
 }
 
@@ -446,14 +412,14 @@ fn close_file<H: Hooks + ?Sized>(
     match transfer {
         Transfer::Receiving(mut receiving) => {
             let outcome = match receiving.end_translation() {
-                Err(err) if completed => Outcome::Failed(strerror(&err)),
+                Err(err) if completed => Outcome::failed(&err),
                 Ok(Some(refusal)) if completed => Outcome::Ended(refusal),
                 _ => outcome,
             };
             let completed = matches!(outcome, Outcome::Complete);
             files::finish(h, s, receiving.file, completed, move |h, s, closed| {
                 let outcome = match closed {
-                    Err(err) if completed => Outcome::Failed(strerror(&err)),
+                    Err(err) if completed => Outcome::failed(&err),
                     _ => outcome,
                 };
                 then(h, s, outcome);
@@ -468,30 +434,5 @@ fn close_file<H: Hooks + ?Sized>(
             then(&mut Borrowed(h), s, outcome);
         }
         Transfer::None => then(&mut Borrowed(h), s, outcome),
-    }
-}
-
-fn reply(s: &mut FTPSession, ended: &Ended) {
-    let path = ended.file_name.as_deref().or(ended.listed.as_deref());
-    let mut log_and_respond = |reply| respond_to_transfer(s, &ended.cmd, path, reply);
-    match &ended.outcome {
-        Outcome::Complete => s.respond(Reply::new(226, "Transfer complete.")),
-        // A file has a log line of its own, with the number of bytes.
-        Outcome::Cut if ended.listed.is_some() => log_and_respond(Reply::cut(ended.bytes)),
-        Outcome::Cut => s.respond(Reply::cut(ended.bytes)),
-        Outcome::Failed(text) => {
-            let reply = Reply::with(426, format!("{text}; transfer aborted."));
-            match path {
-                // An administrator who reads that a disk is full must know which.
-                Some(path) => {
-                    s.log_at(Level::Warn, format_args!("{}: {reply}", path.display()));
-                    s.respond(reply);
-                }
-                None => s.respond_w_warning(reply),
-            }
-        }
-        Outcome::TimedOut => log_and_respond(Reply::new(421, "Data connection timed out.")),
-        Outcome::Ended(reply) => log_and_respond(reply.clone()),
-        Outcome::Silent => {}
     }
 }

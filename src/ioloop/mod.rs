@@ -38,6 +38,7 @@ mod timers;
 pub(crate) mod tls;
 #[cfg(feature = "tls")]
 pub(crate) mod tls_words;
+mod waker;
 
 pub use self::addresses::{bind_af_unspecified, connect_af_unspecified};
 pub use self::chat::AsyncChat;
@@ -56,3 +57,4 @@ pub use self::reactor::IOLoop;
 pub(crate) use self::reactor::PollParts;
 pub use self::stream::Stream;
 pub use self::timers::CallLater;
+pub(crate) use self::waker::{ChannelWaker, Woken};

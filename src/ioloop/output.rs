@@ -118,7 +118,7 @@ impl Output {
                     ));
                     More::End
                 });
-                if more == More::Yes {
+                if more != More::End {
                     queue.push_front(Item::Producer(producer));
                     // A step that makes no bytes costs time, too.
                     *budget = budget.saturating_sub(1024);

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::task::Waker;
 
 use crate::sys;
 
@@ -16,6 +17,15 @@ pub trait Producer {
     /// # Errors
     /// An error ends the output. On a data connection the reply is 426 with the system's text.
     fn more(&mut self, out: &mut Vec<u8>) -> io::Result<More>;
+
+    /// The output comes from elsewhere: `waker` wakes the connection when there is some after
+    /// [`More::Later`]. Called once, before the first call of [`more`](Self::more).
+    ///
+    /// The waker may be called from any thread, at any time and often, also after the transfer. A
+    /// future or a stream is polled with `Context::from_waker(&waker)`.
+    fn set_waker(&mut self, waker: Waker) {
+        let _ = waker;
+    }
 
     /// The file behind this producer, if its bytes are sent unchanged. `sendfile` is used then, and
     /// [`more`](Self::more) is not called.
@@ -89,8 +99,13 @@ impl<'a> SourceFile<'a> {
 /// The result of [`Producer::more`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum More {
-    /// There may be more. It is allowed to append nothing: `more` is called again.
+    /// There may be more. It is allowed to append nothing: `more` is called again, at once.
     Yes,
+    /// There is nothing yet. What was appended is sent, and `more` is called again when the
+    /// [waker](Producer::set_waker) was called, or earlier. Until then the producer costs nothing.
+    /// If it is never woken, the [data time-out](crate::DTPConfig::timeout) ends the transfer. A
+    /// [chat](super::AsyncChat::push_with_producer) has no waker, and takes this as [`Yes`](Self::Yes).
+    Later,
     /// There is no more output.
     End,
 }

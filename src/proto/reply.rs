@@ -4,7 +4,9 @@
 //! not known here.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::{self, Write as _};
+use std::io;
 
 use crate::error::FSError;
 
@@ -136,6 +138,18 @@ impl Reply {
         }
     }
 
+    /// Whether the reply tells that something has failed: its code is from 400 to 599.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        (400..=599).contains(&self.code)
+    }
+
+    /// The reply that an error carries, if it tells that something has failed.
+    pub(crate) fn of_error(err: &io::Error) -> Option<&Self> {
+        let reply = err.get_ref()?.downcast_ref::<Self>()?;
+        Some(reply).filter(|reply| reply.is_failure())
+    }
+
     /// Whether the reply has a code.
     pub(crate) fn has_code(&self) -> bool {
         self.code != 0
@@ -152,6 +166,16 @@ impl fmt::Display for Reply {
             }
         }
         f.write_str(&self.text)
+    }
+}
+
+impl Error for Reply {}
+
+impl From<Reply> for io::Error {
+    /// An error of a file or a producer that ends its transfer with this reply, which has a code
+    /// from 400 to 599.
+    fn from(reply: Reply) -> Self {
+        Self::other(reply)
     }
 }
 

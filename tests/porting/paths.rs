@@ -242,6 +242,7 @@ fn members() {
     let _: fn(&mut FTPConfig, DummyAuthorizer) = ftpdlib::FTPConfig::set_authorizer;
     let _: fn(&mut FTPConfig, fn() -> StockDTPHandler) = ftpdlib::FTPConfig::set_dtp_handler;
     let _ = <dyn ftpdlib::FTPHandler>::abstracted_fs;
+    let _ = <dyn ftpdlib::FTPHandler>::confirm_transfer;
     let _ = <dyn ftpdlib::FTPHandler>::dtp_handler;
     let _ = <dyn ftpdlib::FTPHandler>::flush_account;
     let _ = <dyn ftpdlib::FTPHandler>::ftp_abor;
@@ -309,6 +310,7 @@ fn members() {
     let _ = <dyn ftpdlib::FTPHandler>::handle_timeout;
     let _ = <dyn ftpdlib::FTPHandler>::log_cmd;
     let _ = <dyn ftpdlib::FTPHandler>::log_transfer;
+    let _ = <dyn ftpdlib::FTPHandler>::on_command;
     let _ = <dyn ftpdlib::FTPHandler>::on_connect;
     let _ = <dyn ftpdlib::FTPHandler>::on_disconnect;
     let _ = <dyn ftpdlib::FTPHandler>::on_file_received;

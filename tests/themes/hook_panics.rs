@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use ftpdlib::authorizers::DummyAuthorizer;
 use ftpdlib::filesystems::{AbstractedFS, FSFile, FSState, OpenMode, local};
-use ftpdlib::handlers::{TimerId, data};
+use ftpdlib::handlers::{Command, TimerId, TransferLog, data};
+use ftpdlib::proto::reply::Reply;
 use ftpdlib::{DTPHandler, DataChannel, FSError, FTPHandler, FTPSession};
 use testkit::{
     Client, DEADLINE, Hooks, Server, connect_data, hide_planned_panics, next, parse_227,
@@ -70,6 +71,16 @@ impl FTPHandler for Fragile {
 
     fn on_timer(&mut self, _s: &mut FTPSession, _id: TimerId) {
         self.pass("on_timer");
+    }
+
+    fn confirm_transfer(&mut self, _s: &mut FTPSession, _transfer: &TransferLog<'_>) {
+        self.pass("confirm_transfer");
+    }
+
+    fn on_command(&mut self, _s: &mut FTPSession, cmd: &Command<'_>, _reply: &Reply) {
+        if cmd.name == "NOOP" {
+            self.pass("on_command");
+        }
     }
 
     fn ftp_noop(&mut self, s: &mut FTPSession) {
@@ -193,6 +204,22 @@ fn callbacks_of_files() {
         client.expect_eof();
         others_go_on(&server, before, &events);
     }
+}
+
+#[test]
+fn what_precedes_and_follows_a_reply() {
+    let (server, before, events) = fragile("on_command", |_| {});
+    let mut client = server.login();
+    client.expect(200, "NOOP");
+    client.expect_eof();
+    others_go_on(&server, before, &events);
+    let (server, before, events) = fragile("confirm_transfer", |_| {});
+    let mut client = server.login();
+    let (mut data, _) = testkit::begin(&mut client, testkit::Way::Early, "STOR a");
+    data.write_all(b"abc").unwrap();
+    drop(data);
+    client.expect_eof();
+    others_go_on(&server, before, &events);
 }
 
 /// The panic comes while the session ends already.

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use ftpdlib::ThrottledDTPHandler;
+use ftpdlib::{FTPHandler, FTPSession, ThrottledDTPHandler};
 use testkit::{Server, Way, fetch, pattern, store};
 
 use crate::MODE;
@@ -82,4 +82,28 @@ fn throttled_ascii() {
     assert!(back == b"line\r\n".repeat(900));
     store(&mut client, Way::Active, "STOR b", &back);
     assert!(server.read("b") == b"line\n".repeat(900));
+}
+
+/// Limits the speed of each login.
+struct Limited;
+
+impl FTPHandler for Limited {
+    fn on_login(&mut self, s: &mut FTPSession, _username: &str) {
+        s.set_throttle(2 * LIMIT, 2 * LIMIT);
+    }
+}
+
+/// In clear the kernel moves the bytes.
+#[test]
+fn limits_of_a_session() {
+    let server = Server::with_handler(MODE, |_| {}, |_| Limited);
+    let bytes = pattern(SIZE);
+    let mut client = server.login();
+    let start = Instant::now();
+    store(&mut client, Way::Early, "STOR a", &bytes);
+    assert!(start.elapsed() > Duration::from_millis(900));
+    assert!(server.read("a") == bytes);
+    let start = Instant::now();
+    assert!(fetch(&mut client, Way::Late, "RETR a") == bytes);
+    assert!(start.elapsed() > Duration::from_millis(900));
 }

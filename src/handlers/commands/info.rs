@@ -42,7 +42,9 @@ pub fn mode(s: &mut FTPSession, line: &str) {
     }
 }
 
-/// Stock [`FTPHandler::ftp_allo`](crate::FTPHandler::ftp_allo).
+/// Stock [`FTPHandler::ftp_allo`](crate::FTPHandler::ftp_allo). In TYPE I the size counts for the
+/// next upload, where [`max_upload_size`](crate::FTPConfig::max_upload_size) or
+/// [`min_free_space`](crate::FTPConfig::min_free_space) is set.
 pub fn allo(s: &mut FTPSession) {
     s.respond(Reply::new(202, "No storage allocation necessary."));
 }

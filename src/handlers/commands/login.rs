@@ -44,7 +44,9 @@ pub fn handle_max_cons(s: &mut FTPSession) {
     s.close();
 }
 
-/// Stock [`FTPHandler::handle_max_cons_per_ip`](crate::FTPHandler::handle_max_cons_per_ip).
+/// Stock [`FTPHandler::handle_max_cons_per_ip`](crate::FTPHandler::handle_max_cons_per_ip). If TLS
+/// is implicit, the connection is closed without a reply, because a handshake would hold a slot that
+/// others need.
 pub fn handle_max_cons_per_ip(s: &mut FTPSession) {
     s.respond_w_warning(Reply::new(
         421,
@@ -53,7 +55,9 @@ pub fn handle_max_cons_per_ip(s: &mut FTPSession) {
     s.close_when_done();
 }
 
-/// Stock [`FTPHandler::handle_max_cons_per_user`](crate::FTPHandler::handle_max_cons_per_user).
+/// Stock [`FTPHandler::handle_max_cons_per_user`](crate::FTPHandler::handle_max_cons_per_user). The
+/// connection is closed, as in proftpd and pure-ftpd, because a client that cannot log in would only
+/// hold a slot, and could continue to guess.
 pub fn handle_max_cons_per_user(s: &mut FTPSession) {
     s.respond_w_warning(Reply::new(530, "Too many connections of this user."));
     s.close_when_done();

@@ -5,13 +5,15 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::config::DTPConfig;
 use super::room::{Bounds, Room};
+use super::throttle::Throttle;
 use super::tls::DataTls;
 use crate::filesystems::FSFile;
-use crate::ioloop::Stream;
+use crate::ioloop::{ChannelWaker, Stream};
 use crate::limits::Slot;
 use crate::producers::Producer;
 use crate::proto::ascii::FromNetwork;
@@ -55,6 +57,9 @@ pub struct DataChannel {
     worth: (Instant, u64),
     pub(crate) now: Instant,
     pub(super) wake_at: Option<Instant>,
+    /// Wakes the connection when its producer has more, or its file takes more.
+    pub(super) waker: Arc<ChannelWaker>,
+    pub(super) throttle: Throttle,
     /// The reply with which a hook has asked to end the transfer.
     pub(super) ending: Option<Reply>,
     /// What the session is to log about the connection.
@@ -80,6 +85,8 @@ pub(crate) struct Opening {
     /// Whether the server's settings allow `sendfile` and `splice`.
     pub(crate) sendfile_allowed: bool,
     pub(crate) bounds: Bounds,
+    pub(crate) throttle: Throttle,
+    pub(crate) waker: Arc<ChannelWaker>,
     pub(crate) username: String,
     /// The TLS session of the control connection.
     pub(crate) tls: Option<TlsSession>,
@@ -104,6 +111,8 @@ pub(crate) struct Sending {
     pub(crate) producer: Option<Box<dyn Producer>>,
     /// Whether the producer has made its last bytes.
     pub(super) ended: bool,
+    /// Whether the producer waits for its waker.
+    pub(super) waits: bool,
     /// The position in the file, while `sendfile` is used.
     pub(super) sendfile_at: Option<u64>,
 }
@@ -181,6 +190,8 @@ impl DataChannel {
             worth: (now, 0),
             now,
             wake_at: None,
+            throttle: opening.throttle,
+            waker: opening.waker,
             ending: None,
             note: None,
             lent: Lent::default(),
@@ -188,7 +199,8 @@ impl DataChannel {
     }
 
     /// The connection is from now on for another user.
-    pub(super) fn set_user(&mut self, config: DTPConfig, username: String) {
+    pub(super) fn set_user(&mut self, config: DTPConfig, throttle: Throttle, username: String) {
+        self.throttle = throttle;
         self.timeout = config.timeout;
         self.ac_in_buffer_size = config.ac_in_buffer_size;
         self.ac_out_buffer_size = config.ac_out_buffer_size;
@@ -285,9 +297,11 @@ impl DataChannel {
         self.now
     }
 
-    /// Pauses the connection: it neither sends nor receives for `pause`.
+    /// Pauses the connection: it neither sends nor receives for `pause`, or longer if the
+    /// [limits of the session](crate::FTPSession::set_throttle) want that.
     pub fn sleep(&mut self, pause: Duration) {
-        self.wake_at = Some(after(self.now, pause));
+        let limited = self.throttle.pause_after(self.now);
+        self.wake_at = Some(after(self.now, pause)).max(limited);
     }
 
     /// Whether the connection is paused.
@@ -378,6 +392,7 @@ impl DataChannel {
         self.tot_bytes_sent += sent as u64;
         self.tot_bytes_received += received as u64;
         self.note_progress((sent + received) as u64);
+        self.throttle_by(sent + received);
         if let Some(claim) = &mut self.claim {
             claim.seen(self.now);
         }

@@ -9,6 +9,7 @@ use super::channel::{DataChannel, Transfer};
 use super::config::DTPConfig;
 use super::handler::DTPHandler;
 use super::payload::{Outgoing, PendingTransfer, Upload};
+use super::throttle::Throttle;
 use super::tls::{DataTls, Stage};
 use crate::ioloop::stream::readable;
 use crate::proto::transfer_type::TransferType;
@@ -42,10 +43,11 @@ impl DataConnection {
         &mut self,
         dtp: Box<dyn DTPHandler>,
         config: DTPConfig,
+        throttle: Throttle,
         username: String,
     ) {
         self.dtp.close(&mut self.channel);
-        self.channel.set_user(config, username);
+        self.channel.set_user(config, throttle, username);
         self.dtp = dtp;
         self.dtp.on_open(&mut self.channel);
     }
@@ -109,6 +111,8 @@ impl DataConnection {
             // It waits for a command. If it has been reset, the transfer will find out.
             (Transfer::None, _) => None,
             (Transfer::Receiving(_), _) => Some(readable()),
+            // An event of its end is all that the socket can bring.
+            (Transfer::Sending(sending), _) if sending.waits => Some(readable()),
             (Transfer::Sending(_), _) => Some(Interest::WRITABLE),
         }
     }

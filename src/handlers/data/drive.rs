@@ -9,7 +9,6 @@ use super::connection::DataConnection;
 use super::outcome::{Drive, Outcome, TAKEN_OVER};
 use super::payload::{Received, TransferError};
 use super::room::Room;
-use crate::error::strerror;
 use crate::ioloop::stream::is_disconnect;
 use crate::log::Seldom;
 use crate::producers::{More, has_shrunk};
@@ -71,6 +70,9 @@ impl DataConnection {
         let most = room.map_or(usize::MAX, Room::turn_most);
         let mut budget = d.turn_budget(TURN_BUDGET).min(most);
         while budget > 0 && !d.is_sleeping() && d.ending.is_none() {
+            if !d.takes_more() {
+                return Ok(Drive::Wait);
+            }
             match self.dtp.handle_read(d)? {
                 Received::Bytes(size) => budget = budget.saturating_sub(size.max(MIN_COST)),
                 // Under TLS there may be bytes left for which no event comes.
@@ -107,6 +109,11 @@ impl DataConnection {
             match d.fill(end, &mut has_stepped)? {
                 Filled::Enough => {}
                 Filled::NotYet => break,
+                // Nothing would be written that could show that the client has gone.
+                Filled::Later if d.stream.take_failure() => {
+                    return Ok(Drive::Finished(Outcome::Cut));
+                }
+                Filled::Later => return Ok(Drive::Wait),
                 Filled::End => {
                     let finished = d.stream.finish().map_err(TransferError::Connection)?;
                     return Ok(match finished {
@@ -116,7 +123,8 @@ impl DataConnection {
                 }
             }
             let Some(bytes) = d.take_out() else { continue };
-            let end = bytes.0.len().min(bytes.1 + d.ac_out_buffer_size.max(1));
+            let size = d.ac_out_buffer_size.max(1).min(d.step());
+            let end = bytes.0.len().min(bytes.1.saturating_add(size));
             let sent = self.dtp.send(d, &bytes.0[bytes.1..end]);
             d.put_out(bytes, *sent.as_ref().unwrap_or(&0));
             budget = budget.saturating_sub(sent.map_err(TransferError::Connection)?.max(MIN_COST));
@@ -152,6 +160,8 @@ enum Filled {
     Enough,
     /// Fewer, and the time of this turn is over.
     NotYet,
+    /// Nothing: the producer waits for its waker.
+    Later,
     /// Nothing, and there will be no more.
     End,
 }
@@ -160,7 +170,7 @@ impl Drive {
     fn failed(err: TransferError) -> Self {
         Self::Finished(match err {
             TransferError::Connection(_) => Outcome::Cut,
-            TransferError::File(err) => Outcome::Failed(strerror(&err)),
+            TransferError::File(err) => Outcome::failed(&err),
         })
     }
 }
@@ -176,8 +186,10 @@ impl DataChannel {
     /// Sends with `sendfile`. `None`: the system cannot send this file, and the transfer no
     /// longer uses `sendfile`.
     fn drive_sendfile(&mut self) -> Result<Option<Drive>, TransferError> {
+        let step = self.step();
         let mut budget = self.turn_budget(SENDFILE_BUDGET);
         while budget > 0 {
+            let size = budget.min(step);
             let Transfer::Sending(sending) = &mut self.transfer else {
                 return Ok(None);
             };
@@ -188,7 +200,7 @@ impl DataChannel {
                 return Ok(None);
             };
             let buffer = &mut self.lent.buffer;
-            if let Some(size) = source.read_rest(at, SMALL, buffer)
+            if let Some(size) = source.read_rest(at, SMALL.min(step), buffer)
                 && let Ok(Some(sent)) = self.stream.send_last(&buffer[..size])
             {
                 sending.sendfile_at = Some(at + sent as u64);
@@ -198,7 +210,7 @@ impl DataChannel {
                 }
                 continue;
             }
-            let sent = match self.stream.sendfile(source.file, at, budget) {
+            let sent = match self.stream.sendfile(source.file, at, size) {
                 Ok(None) => return Ok(Some(Drive::Wait)),
                 Ok(Some(sent)) => sent,
                 Err(err) if is_disconnect(&err) => return Err(TransferError::Connection(err)),
@@ -210,7 +222,7 @@ impl DataChannel {
                 Err(err) => return Err(TransferError::File(err)),
             };
             let at = at + sent as u64;
-            let is_short = sent < budget;
+            let is_short = sent < size;
             // A short count at the end of the file saves another call that returns 0.
             let ended = sent == 0 || (is_short && source.ends_at(at));
             let is_cut = sent == 0 && source.is_cut_at(at);
@@ -223,6 +235,9 @@ impl DataChannel {
             }
             if ended {
                 return Ok(Some(Drive::Finished(Outcome::Complete)));
+            }
+            if self.is_sleeping() {
+                return Ok(Some(Drive::Wait));
             }
             // Without room, another call would read from the file before it fails.
             if is_short && !self.stream.look_for_room() {
@@ -244,6 +259,7 @@ impl DataChannel {
             sending.out.clear();
             sending.sent = 0;
         }
+        sending.waits = false;
         // A buffer that was sent in part is not filled further.
         let is_new = sending.sent == 0;
         let mut steps = FILL_STEPS;
@@ -260,16 +276,32 @@ impl DataChannel {
                 return Ok(Filled::NotYet);
             }
             steps -= 1;
+            self.waker.arm();
             match producer.more(&mut sending.out) {
                 Ok(More::Yes) => {}
+                Ok(More::Later) => {
+                    // What there is goes out first.
+                    sending.waits = sending.out.is_empty();
+                    break;
+                }
                 Ok(More::End) => sending.ended = true,
                 Err(err) => return Err(TransferError::File(err)),
             }
         }
         Ok(match sending.out.is_empty() {
+            true if sending.waits => Filled::Later,
             true => Filled::End,
             false => Filled::Enough,
         })
+    }
+
+    /// Whether the file of an upload takes more bytes now. If not, it wakes the connection.
+    fn takes_more(&mut self) -> bool {
+        self.waker.arm();
+        match &mut self.transfer {
+            Transfer::Receiving(receiving) => receiving.file.is_ready(),
+            _ => true,
+        }
     }
 
     /// Takes the output buffer out of the state, so that a hook gets both.

@@ -8,10 +8,13 @@ use super::outcome::Outcome;
 use crate::ioloop::{Linger, LingerLimits, Readiness, Stream};
 use crate::limits::Slot;
 use crate::time::after;
+use crate::uploads::Claim;
 
 /// What is reported about a transfer that is over.
 pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
+    /// The claim of an upload to its file, until its reply is sent.
+    pub(crate) claim: Option<Claim>,
     pub(crate) cmd: Cow<'static, str>,
     /// The file, if the transfer was one of a file.
     pub(crate) file_name: Option<PathBuf>,

@@ -149,6 +149,7 @@ pub fn push(d: &mut DataChannel, bytes: Vec<u8>) {
 /// Stock [`DTPHandler::push_with_producer`]. `sendfile` lets the kernel send a file of the
 /// system whose bytes are sent as they are.
 pub fn push_with_producer(d: &mut DataChannel, mut producer: Box<dyn Producer>, sendfile: bool) {
+    producer.set_waker(d.waker.waker());
     let position = producer
         .file()
         .filter(|_| sendfile)
@@ -162,7 +163,8 @@ pub fn push_with_producer(d: &mut DataChannel, mut producer: Box<dyn Producer>, 
 
 /// Stock [`DTPHandler::enable_receiving`]. `splice` lets the kernel write to a file of the
 /// system, in TYPE I.
-pub fn enable_receiving(d: &mut DataChannel, upload: Upload, splice: bool) {
+pub fn enable_receiving(d: &mut DataChannel, mut upload: Upload, splice: bool) {
+    upload.file.set_waker(d.waker.waker());
     let binary = upload.transfer_type == TransferType::Binary;
     let splice = splice && binary && upload.file.as_file().is_some();
     d.transfer_type = upload.transfer_type;
@@ -219,7 +221,8 @@ pub fn handle_read<D: DTPHandler + ?Sized>(
     let size = d
         .ac_in_buffer_size
         .clamp(1, buffer.len().max(1))
-        .min(buffer.len());
+        .min(buffer.len())
+        .min(d.step());
     let received = h.recv(d, &mut buffer[..size]);
     let result = match received {
         Err(err) => Err(TransferError::Connection(err)),

@@ -12,10 +12,12 @@ mod drive;
 mod ended;
 mod handler;
 mod outcome;
+mod pace;
 mod payload;
 mod room;
 mod secure;
 mod splice;
+mod throttle;
 mod tls;
 
 pub use self::channel::DataChannel;
@@ -31,3 +33,4 @@ pub(crate) use self::outcome::{Drive, Outcome, TAKEN_OVER};
 pub(crate) use self::payload::PendingTransfer;
 pub use self::payload::{Outgoing, Received, TransferError, Upload};
 pub(crate) use self::room::Bounds;
+pub(crate) use self::throttle::Throttle;

@@ -1,5 +1,8 @@
 //! How a data connection goes on, and how it ends.
 
+use std::io;
+
+use crate::error::strerror;
 use crate::proto::reply::Reply;
 
 /// How a data connection came to its end.
@@ -17,6 +20,16 @@ pub(crate) enum Outcome {
     Ended(Reply),
     /// There was no transfer, or the session is over: no reply.
     Silent,
+}
+
+impl Outcome {
+    /// The file, or the producer, has failed. Its error may be a whole reply.
+    pub(crate) fn failed(err: &io::Error) -> Self {
+        match Reply::of_error(err) {
+            Some(reply) => Self::Ended(reply.clone()),
+            None => Self::Failed(strerror(err)),
+        }
+    }
 }
 
 impl Reply {

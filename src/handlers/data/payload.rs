@@ -94,6 +94,15 @@ impl PendingTransfer {
         }
     }
 
+    /// The file, if the transfer is one of a file.
+    pub(crate) fn file_name(&self) -> Option<&Path> {
+        match self {
+            Self::Send(Outgoing::File(name, _), ..) | Self::Closed(name, _) => Some(name),
+            Self::Receive(upload, ..) => Some(upload.file.name()),
+            Self::Send(..) => None,
+        }
+    }
+
     /// Closes the file of an upload.
     pub(crate) fn close(self) -> Self {
         match self {

@@ -13,6 +13,7 @@ use crate::sys::Pipe;
 /// Receives with `splice`. `None`: the system cannot do it for this transfer, which no longer
 /// uses `splice`.
 pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferError> {
+    let chunk = CHUNK.min(d.step());
     let Transfer::Receiving(receiving) = &mut d.transfer else {
         return Ok(None);
     };
@@ -31,7 +32,7 @@ pub(super) fn splice(d: &mut DataChannel) -> Result<Option<Received>, TransferEr
         return Ok(None);
     };
     // One byte more than there is room for shows that there are too many.
-    let most = CHUNK.min(most).min(left.saturating_add(1));
+    let most = chunk.min(most).min(left.saturating_add(1));
     let filled = match d.stream.splice(&pipe, most) {
         Ok(filled) => filled,
         Err(err) if is_disconnect(&err) || d.tot_bytes_received > 0 => {

@@ -135,8 +135,12 @@ fn is_own(s: &FTPSession, target: SocketAddr) -> bool {
     let local = s.local_addr();
     if target.port() == local.port() {
         let ip = target.ip();
-        let seen = || s.passive_address(local.ip()).parse::<IpAddr>();
-        if ip == local.ip() || ip.is_unspecified() || seen().is_ok_and(|seen| seen == ip) {
+        let is_seen = |seen: String| seen.parse::<IpAddr>().is_ok_and(|seen| seen == ip);
+        if ip == local.ip()
+            || ip.is_unspecified()
+            || is_seen(s.passive_address(local.ip()))
+            || is_seen(s.announced_address(local.ip()))
+        {
             return true;
         }
     }

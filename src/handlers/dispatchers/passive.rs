@@ -81,7 +81,7 @@ fn make_epasv<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, extended: bool) 
     if extended {
         s.respond(address::format_229(port));
     } else {
-        let host = s.passive_address(s.local_addr().ip());
+        let host = s.announced_address(s.local_addr().ip());
         s.respond(address::format_227(&host, port));
     }
 }

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use log::Level;
 
-use crate::handlers::command::CmdArg;
+use crate::handlers::command::{CmdArg, Command};
 use crate::handlers::data::Outcome;
 use crate::handlers::hooks::Hooks;
+use crate::handlers::log::answered;
 use crate::handlers::pending;
 use crate::handlers::session::{ActiveDTP, DataState, FTPSession};
 use crate::handlers::transfers;
@@ -67,7 +68,7 @@ pub(crate) fn fail_active<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession) {
 pub(super) fn reply_active<H: Hooks + ?Sized>(
     h: &mut H,
     s: &mut FTPSession,
-    cmd: &str,
+    name: &str,
     target: SocketAddr,
     level: Level,
     reply: Reply,
@@ -75,7 +76,8 @@ pub(super) fn reply_active<H: Hooks + ?Sized>(
     s.aside(|s| {
         s.respond_at(level, reply.clone());
         let arg = target.to_string();
-        h.log_cmd(s, cmd, &CmdArg::Text(&arg), reply.code, &reply.text);
+        let arg = CmdArg::Text(&arg);
+        answered(h, s, &Command { name, arg }, &reply);
     });
 }
 

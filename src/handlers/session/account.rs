@@ -17,6 +17,7 @@ impl FTPSession {
     pub(crate) fn forget_user(&mut self) {
         let (mut account, ip) = (Account::default(), self.remote_ip());
         self.swap_account(&mut account);
+        self.settings_changed(account.own.as_deref());
         if account.login.is_done() {
             let timeout = self.login_timeout();
             self.login_by = timeout.map(|timeout| after(self.now, timeout));
@@ -177,6 +178,7 @@ impl FTPSession {
         mem::swap(&mut self.username, &mut account.username);
         mem::swap(&mut self.password, &mut account.password);
         mem::swap(&mut self.fs, &mut account.fs);
+        self.swap_user_settings(&mut account.own);
     }
 }
 
@@ -189,6 +191,7 @@ impl Account {
             username: self.username.clone(),
             password: self.password.clone(),
             fs: self.fs.as_ref().map(copy),
+            own: self.own.clone(),
         }
     }
 }

@@ -20,7 +20,7 @@ impl FTPSession {
             (DataState::Listening(passive), Some(pending)) => {
                 passive.ready && pending.transfer.is_upload()
             }
-            _ => false,
+            _ => self.held_reply() == Some(true),
         }
     }
 
@@ -39,6 +39,10 @@ impl FTPSession {
         let (Leaving::Gone { since } | Leaving::Promised { since }) = self.leaving else {
             return None;
         };
+        if self.held_reply().is_some() {
+            // Nothing more comes from the client, and the jobs end by themselves.
+            return None;
+        }
         let progress = self
             .data_channel()
             .map_or(since, DataChannel::last_progress);

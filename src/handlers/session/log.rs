@@ -53,16 +53,20 @@ impl FTPSession {
 
     /// Logs a message unless it is one of many of its kind. Returns whether it was written.
     pub(super) fn log_few(&self, level: Level, kind: Kind<'_>, message: &dyn Display) -> bool {
-        if !self.is_logged_at(level) {
+        if !self.wants_lines(level) {
             return false;
         }
         match self.repeats.count(kind, self.now) {
             Verdict::Count => return false,
             Verdict::Write => self.write(level, message),
             Verdict::WriteAndKeep => {
-                let line = self.line(message);
+                let line = match self.overrides {
+                    None => self.line(message),
+                    // The handler gets it once more.
+                    Some(_) => escape(&message.to_string()).into_owned(),
+                };
                 self.repeats.keep(kind, level, &line);
-                log::log!(target: TARGET, level, "{line}");
+                self.write(level, message);
             }
         }
         true
@@ -77,14 +81,25 @@ impl FTPSession {
     /// all.
     pub(crate) fn report_repeats(&self, at_the_end: bool) {
         for (level, line, counted) in self.repeats.take((!at_the_end).then_some(self.now)) {
-            log::log!(target: TARGET, level, "{line} (repeated {counted} times)");
+            let line = format_args!("{line} (repeated {counted} times)");
+            match self.overrides {
+                None => log::log!(target: TARGET, level, "{line}"),
+                Some(_) => self.write(level, &line),
+            }
         }
     }
 
-    fn write(&self, level: Level, message: &dyn Display) {
+    /// Writes a line, if its level is enabled.
+    pub(crate) fn write_line(&self, level: Level, message: &dyn Display) {
         if self.is_logged_at(level) {
             log::log!(target: TARGET, level, "{}", self.line(message));
         }
+    }
+
+    /// Whether lines of this level are to be made: they are written, or the handler gets them.
+    pub(crate) fn wants_lines(&self, level: Level) -> bool {
+        let goes_to_handler = self.overrides.is_some() && level < Level::Debug;
+        self.is_logged_at(level) || (goes_to_handler && !self.repeats.is_off())
     }
 
     fn is_logged_at(&self, level: Level) -> bool {

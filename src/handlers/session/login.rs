@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::own::OwnSettings;
 use crate::filesystems::LoginFS;
 use crate::guard::Attempt;
 use crate::limits::Slot;
@@ -28,6 +29,7 @@ pub(crate) struct Account {
     pub(super) username: String,
     pub(super) password: String,
     pub(super) fs: Option<LoginFS>,
+    pub(super) own: Option<Box<OwnSettings>>,
 }
 
 /// The user of a pending transfer who has logged out.

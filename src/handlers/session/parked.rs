@@ -48,6 +48,11 @@ impl<S> Parked<S> {
         Some((then, result))
     }
 
+    /// How many jobs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
     /// Whether there is no job left.
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()

@@ -29,11 +29,19 @@ impl FTPSession {
     /// [`log_at`](Self::log_at).
     #[track_caller]
     pub fn respond_at(&mut self, level: Level, reply: impl Into<Reply>) {
-        self.send_reply(level, reply.into(), Location::caller());
+        self.reply_at(level, reply.into(), Location::caller());
     }
 
     /// Sends and logs a reply. Not generic, so that there is one copy of it.
-    fn send_reply(&mut self, level: Level, mut reply: Reply, place: &'static Location<'static>) {
+    pub(super) fn send_reply(
+        &mut self,
+        level: Level,
+        mut reply: Reply,
+        place: &'static Location<'static>,
+    ) {
+        if let Some(bytes) = self.take_raw(&reply) {
+            return self.send_bytes(reply.code, &bytes);
+        }
         if let Cow::Owned(clean) = sanitize(&reply.text) {
             reply.text = clean.into();
         }
@@ -65,6 +73,12 @@ impl FTPSession {
         if let Ok(text) = std::str::from_utf8(text) {
             return self.respond(Reply::with(code, text.to_owned()));
         }
+        if !self.reply_with_bytes(code, text) {
+            self.send_bytes(code, text);
+        }
+    }
+
+    fn send_bytes(&mut self, code: u16, text: &[u8]) {
         let line = [format!("{code} ").as_bytes(), text].concat();
         self.push_bytes_line(&line);
         let text = String::from_utf8_lossy(text);
@@ -110,6 +124,36 @@ impl FTPSession {
     }
 
     // --- the reply to the command in progress
+
+    /// The reply to the command in progress, so far; `None` if it has none yet, and between
+    /// commands. After the call of a stock body: its outcome, as the result of `super().ftp_X()` in
+    /// pyftpdlib.
+    ///
+    /// [`on_command`](crate::FTPHandler::on_command) gets each reply, also one that comes later: to
+    /// PORT and EPRT; to PASS if the authorizer answers later or the login fails (without the
+    /// password); to STOR and APPE while another upload has the file; and to a method that calls
+    /// [`offload`](Self::offload).
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use ftpdlib::handlers::commands;
+    /// use ftpdlib::{FTPHandler, FTPSession};
+    ///
+    /// struct Noting(Vec<std::path::PathBuf>);
+    ///
+    /// impl FTPHandler for Noting {
+    ///     fn ftp_mkd(&mut self, s: &mut FTPSession, path: &Path) {
+    ///         commands::mkd(s, path); // super
+    ///         if s.replied().is_some_and(|reply| reply.code == 257) {
+    ///             self.0.push(path.to_owned());
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn replied(&self) -> Option<&Reply> {
+        self.answer.as_ref()
+    }
 
     /// Forgets the reply to an earlier command: a new one begins.
     pub(crate) fn begin_answer(&mut self) {

@@ -32,17 +32,19 @@ impl FTPSession {
 
     /// How long the client may be silent between commands.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
-        self.config.timeout
+        self.own(|own| own.timeout).unwrap_or(self.config.timeout)
     }
 
     /// How long the client may take to log in.
     pub(crate) fn login_timeout(&self) -> Option<Duration> {
-        self.config.login_timeout
+        let own = self.own(|own| own.login_timeout);
+        own.unwrap_or(self.config.login_timeout)
     }
 
     /// The text of the greeting.
     pub(crate) fn banner(&self) -> &str {
-        &self.config.banner
+        let own = self.own(|own| own.banner.as_deref());
+        own.unwrap_or(&self.config.banner)
     }
 
     pub(crate) fn authorizer(&self) -> &dyn Authorizer {
@@ -60,11 +62,12 @@ impl FTPSession {
     }
 
     pub(crate) fn encoding(&self) -> Encoding {
-        self.config.encoding
+        self.own(|own| own.encoding).unwrap_or(self.config.encoding)
     }
 
     pub(crate) fn unicode_errors(&self) -> UnicodeErrors {
-        self.config.unicode_errors
+        let own = self.own(|own| own.unicode_errors);
+        own.unwrap_or(self.config.unicode_errors)
     }
 
     /// Whether times are in GMT, and not in local time.
@@ -104,7 +107,9 @@ impl FTPSession {
             let tls = ["AUTH SSL", "AUTH TLS", "PBSZ", "PROT"];
             features.extend(tls.map(str::to_owned));
         }
+        features.extend(self.own_features());
         features.sort_unstable();
+        features.dedup();
         features
     }
 
@@ -145,12 +150,14 @@ impl FTPSession {
 
     /// How long connecting to the client may take.
     pub(crate) fn active_timeout(&self) -> Option<Duration> {
-        self.config.active_dtp.timeout
+        let own = self.own(|own| own.active_timeout);
+        own.unwrap_or(self.config.active_dtp.timeout)
     }
 
     /// How long the client may take to connect.
     pub(crate) fn passive_timeout(&self) -> Option<Duration> {
-        self.config.passive_dtp.timeout
+        let own = self.own(|own| own.passive_timeout);
+        own.unwrap_or(self.config.passive_dtp.timeout)
     }
 
     /// Connections that may wait at a passive listener.
@@ -161,7 +168,10 @@ impl FTPSession {
 
     /// The ports for passive data connections; `None`: the kernel chooses.
     pub(crate) fn passive_ports(&self) -> Option<&[u16]> {
-        self.config.passive_ports.as_deref()
+        match self.own(|own| own.passive_ports.as_deref()) {
+            Some(own) => Some(own).filter(|ports| !ports.is_empty()),
+            None => self.config.passive_ports.as_deref(),
+        }
     }
 
     /// The address in the reply to PASV, for a client that has connected to `local`.
@@ -178,7 +188,11 @@ impl FTPSession {
 
     /// Time-out and buffers of data connections.
     pub(crate) fn dtp_config(&self) -> DTPConfig {
-        self.config.dtp.clone()
+        let mut config = self.config.dtp.clone();
+        if let Some(timeout) = self.own(|own| own.dtp_timeout) {
+            config.timeout = timeout;
+        }
+        config
     }
 
     /// Whether binary transfers may use `sendfile` and `splice`.

@@ -1,23 +1,24 @@
 //! The state itself, and what may be asked about it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::login::{Account, Login};
+use super::overrides::Overrides;
 use super::parked::Parked;
+use super::rare::Rare;
 use super::repeats::Repeats;
 use super::stage::{ControlTls, DataState, Leaving, Pending, UploadWait};
-use super::timers::{TimerId, Timers};
 use crate::filesystems::{FSState, Held, LoginFS};
 use crate::handlers::config::FTPConfig;
 use crate::handlers::data::DataChannel;
 use crate::ioloop::line::Terminator;
 use crate::ioloop::{AsyncChat, ChannelId, Linger, Remote, Stream};
 use crate::limits::Slot;
-use crate::log::TARGET;
 use crate::proto::address::canonical;
 use crate::proto::listing::MlsxFacts;
 use crate::proto::reply::Reply;
@@ -91,8 +92,14 @@ pub struct FTPSession {
     /// Whether the session ends because others need its slots.
     pub(crate) makes_room: bool,
     pub(crate) greeted: bool,
-    /// Whether the handler overrides no command.
-    pub(crate) has_stock_commands: bool,
+    /// What the handler may override that is no method; `None`: it overrides nothing.
+    pub(crate) overrides: Option<&'static Overrides<Self>>,
+    /// Whether the handler sends a reply.
+    pub(super) in_respond: bool,
+    /// Whether the handler logs a line.
+    pub(super) in_log: Cell<bool>,
+    /// Whether a hook may decide about the final reply of a transfer.
+    pub(super) may_decide: bool,
     /// Whether the client has sent a command line.
     pub(crate) spoken: bool,
     /// Whether commands wait until the client has read replies.
@@ -105,7 +112,8 @@ pub struct FTPSession {
     pub(super) answer: Option<Reply>,
     /// The lines of the log that come again and again.
     pub(super) repeats: Repeats,
-    timers: Option<Box<Timers>>,
+    /// What few sessions have.
+    pub(super) rare: Option<Box<Rare<Self>>>,
 }
 
 /// What a new session consists of.
@@ -168,13 +176,16 @@ impl FTPSession {
             leaving: Leaving::No,
             makes_room: false,
             greeted: false,
-            has_stock_commands: false,
+            overrides: None,
+            in_respond: false,
+            in_log: Cell::new(false),
+            may_decide: false,
             spoken: false,
             waits_for_room: false,
             parked: None,
             answer: None,
             repeats: Repeats::default(),
-            timers: None,
+            rare: None,
         }
     }
 
@@ -265,6 +276,16 @@ impl FTPSession {
         }
     }
 
+    /// The real path of the file of the transfer that is in progress, or that waits for its data
+    /// connection. After the stock body of STOU: the name that it has made.
+    #[must_use]
+    pub fn transfer_file(&self) -> Option<&Path> {
+        match &self.pending {
+            Some(pending) => pending.transfer.file_name(),
+            None => self.data_channel()?.file_name(),
+        }
+    }
+
     /// The identifier of the session on its loop.
     #[must_use]
     pub fn id(&self) -> ChannelId {
@@ -311,44 +332,16 @@ impl FTPSession {
         self.chat.is_closing()
     }
 
-    // --- timers
-
-    /// Calls [`on_timer`](crate::FTPHandler::on_timer) after `delay`. The timers of a session
-    /// end with it. A session has at most 64 timers: one more is not set, the log says so, and
-    /// the result is `None`.
-    pub fn call_later(&mut self, delay: Duration) -> Option<TimerId> {
-        self.add_timer(delay, None)
+    /// What few sessions have.
+    pub(super) fn rare(&mut self) -> &mut Rare<Self> {
+        self.rare.get_or_insert_default()
     }
 
-    /// Calls [`on_timer`](crate::FTPHandler::on_timer) every `delay`, which is at least 1 ms.
-    /// The rest is as in [`call_later`](Self::call_later).
-    pub fn call_every(&mut self, delay: Duration) -> Option<TimerId> {
-        self.add_timer(delay, Some(delay))
-    }
-
-    /// Cancels a timer.
-    pub fn cancel_timer(&mut self, id: TimerId) {
-        if let Some(timers) = &mut self.timers {
-            timers.cancel(id);
+    /// Gives back the memory of what few sessions have, if this one has nothing of it.
+    pub(super) fn tidy(&mut self) {
+        if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
+            self.rare = None;
         }
-    }
-
-    fn add_timer(&mut self, delay: Duration, every: Option<Duration>) -> Option<TimerId> {
-        let now = self.now;
-        let timer = self.timers.get_or_insert_default().add(now, delay, every);
-        if timer.is_none() {
-            log::error!(target: TARGET, "a session has too many timers; one was not set");
-        }
-        timer
-    }
-
-    /// Takes a timer that is due.
-    pub(crate) fn take_due_timer(&mut self) -> Option<TimerId> {
-        self.timers.as_mut()?.take_due(self.now)
-    }
-
-    pub(crate) fn next_timer(&self) -> Option<Instant> {
-        self.timers.as_ref()?.next_deadline()
     }
 
     // --- what the session waits for
@@ -390,7 +383,7 @@ impl FTPSession {
         match &self.data {
             DataState::Open(open) => open.dtp.transfer_in_progress(&open.channel),
             DataState::Ending(_) => true,
-            _ => false,
+            _ => self.held_reply().is_some(),
         }
     }
 
