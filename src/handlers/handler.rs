@@ -121,8 +121,7 @@ pub trait FTPHandler {
         commands::handle_login_timeout(s);
     }
 
-    /// Checks a command line (known, argument, login, path, permission), and calls
-    /// [`process_command`](Self::process_command).
+    /// Checks a command line, and calls [`process_command`](Self::process_command).
     fn pre_process_command(&mut self, s: &mut FTPSession, line: &CommandLine<'_>) {
         dispatch::pre_process_command(self, s, line);
     }
@@ -160,9 +159,8 @@ pub trait FTPHandler {
     }
 
     /// Chooses the file system of the user who logs in, before the reply 230: as pyftpdlib makes
-    /// its `abstracted_fs` for each login. The stock body takes the one that all sessions share.
-    /// One of your own lasts until the logout and the end of its last transfer. If the method
-    /// responds 530 and closes, the login has failed.
+    /// its `abstracted_fs`. The stock body takes the one that all sessions share. One of your own
+    /// lasts as long as the login and its transfers. To refuse the login, respond 530 and close.
     fn abstracted_fs(&mut self, s: &mut FTPSession) -> Arc<dyn AbstractedFS> {
         files::of_settings(s)
     }
