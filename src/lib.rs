@@ -257,7 +257,7 @@ pub use offload::PoolFull;
 pub use run_as::RunAs;
 /// The TLS library, for [`TlsConfig::ssl_context`].
 pub use rustls;
-pub use servers::{FTPServer, MultiprocessFTPServer, ThreadedFTPServer};
+pub use servers::{FTPServer, MultiprocessFTPServer, Stop, ThreadedFTPServer};
 pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion, fingerprint};
 
 /// The Rust code of the README, compiled with the tests.

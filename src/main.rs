@@ -13,14 +13,12 @@ use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::log::{config_logging, escape, write_plain, write_through};
 use ftpdlib::{FTPConfig, FTPServer, MultiprocessFTPServer, ThreadedFTPServer, TlsError, strerror};
 use log::{LevelFilter, error, info, warn};
 use rustix::fs::Mode;
-use signal_hook::consts::signal::SIGXFSZ;
 
 use crate::cli::Stop;
 use crate::config::flags::Flags;
@@ -72,8 +70,6 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     FTPServer::survive_signals().map_err(|err| strerror(&err))?;
     config_logging(level).map_err(|err| err.to_string())?;
     panic::set_hook(Box::new(log_panic));
-    // A write beyond the file size limit must fail instead of killing the process.
-    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 
     let mut settings = config::load(flags).map_err(|err| err.to_string())?;
     if let Some(mask) = settings.umask {

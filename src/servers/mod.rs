@@ -12,13 +12,16 @@ mod model;
 mod processes;
 mod room;
 mod run_as;
+mod serve;
 mod server;
 mod signals;
 mod spawners;
 mod start;
+mod stop;
 mod threads;
 
 pub(crate) use self::in_memory::serve_in_memory;
 pub use self::server::FTPServer;
 pub(crate) use self::server::acceptor;
 pub use self::spawners::{MultiprocessFTPServer, ThreadedFTPServer};
+pub use self::stop::Stop;
