@@ -249,7 +249,7 @@ pub use error::{AuthenticationFailed, AuthorizerError, FSError, FilesystemError,
 pub use guard::GuardConfig;
 pub use handlers::{
     ActiveDTPConfig, DTPConfig, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPSession,
-    PassiveDTPConfig, ThrottledDTPHandler,
+    ListenTls, PassiveDTPConfig, ThrottledDTPHandler,
 };
 /// The poll, for your own sockets on an [`IOLoop`](ioloop::IOLoop).
 pub use mio;
@@ -257,7 +257,10 @@ pub use offload::PoolFull;
 pub use run_as::RunAs;
 /// The TLS library, for [`TlsConfig::ssl_context`].
 pub use rustls;
-pub use servers::{FTPServer, MultiprocessFTPServer, Stop, ThreadedFTPServer};
+pub use servers::{
+    ExitStatus, FTPServer, Listen, MultiprocessFTPServer, ServerBuilder, ServerHandle, Stop,
+    ThreadedFTPServer,
+};
 pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion, fingerprint};
 
 /// The Rust code of the README, compiled with the tests.

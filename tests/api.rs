@@ -15,7 +15,7 @@ use ftpdlib::proto::encoding::DecodeError;
 use ftpdlib::proto::listing::InvalidFacts;
 use ftpdlib::{
     AuthenticationFailed, AuthorizerError, FSError, FTPConfig, FilesystemError, PoolFull,
-    TlsConfig, TlsError, mio, rustls,
+    ServerHandle, Stop, TlsConfig, TlsError, mio, rustls,
 };
 
 fn shared<T: Send + Sync + Debug + 'static>() {}
@@ -31,6 +31,8 @@ fn what_a_server_shares_goes_through_threads() {
     shared::<Remote>();
     shared::<ChannelId>();
     shared::<LaterVerdict>();
+    shared::<Stop>();
+    shared::<ServerHandle>();
     fn owned<T: Send + ?Sized>() {}
     owned::<dyn Authorizer>();
     owned::<dyn AbstractedFS>();

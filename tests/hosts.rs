@@ -2,14 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::any::Any;
 use std::io::Write;
-use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ftpdlib::handlers::StockHandler;
-use ftpdlib::{FTPServer, Stop};
+use ftpdlib::ioloop::{Channel, Io, Readiness, Source};
+use ftpdlib::{
+    FTPHandler, FTPServer, FTPSession, Listen, MultiprocessFTPServer, ServerBuilder, ServerHandle,
+    Stop, ThreadedFTPServer,
+};
 use testkit::{BIG, Client, DEADLINE, Mode, PASSWORD, USER, await_refusal, config, sparse};
 
 fn server() -> (FTPServer, tempfile::TempDir) {
@@ -212,6 +221,281 @@ fn a_server_that_has_not_listened_yet_ends_too() {
     server.turn(None).unwrap();
     assert!(server.is_finished());
     await_refusal(server.address());
+}
+
+// --- on a thread of its own
+
+fn builder(home: &Path) -> ServerBuilder<impl FnMut(SocketAddr) -> StockHandler + Send + use<>> {
+    FTPServer::builder(config(Mode::Clear, home), |_peer| StockHandler)
+}
+
+#[test]
+fn a_handle_stops_its_server_gently() {
+    let home = tempfile::tempdir().unwrap();
+    let server = builder(home.path())
+        .bind("127.0.0.1:0")
+        .unwrap()
+        .set_up(|server| {
+            server.set_drain_timeout(DEADLINE);
+            Ok(())
+        })
+        .spawn()
+        .unwrap();
+    let address = server.address();
+    assert_eq!(server.addresses(), [address]);
+    let mut client = login(address);
+    let mut data = client.pasv();
+    client.begin("STOR upload");
+    server.stop();
+    await_refusal(address);
+    assert!(!server.is_finished());
+    data.write_all(b"bytes").unwrap();
+    drop(data);
+    client.expect_reply(226);
+    client.expect_shutdown();
+    let status = server.join().unwrap();
+    assert!(status.success() && status.code() == 0);
+    assert_eq!(std::fs::read(home.path().join("upload")).unwrap(), b"bytes");
+}
+
+#[test]
+fn a_handle_stops_its_server_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    sparse(&home.path().join("big"), BIG);
+    let set_up = |server: &mut FTPServer| {
+        server.set_drain_timeout(Duration::from_secs(600));
+        Ok(())
+    };
+    let server = builder(home.path()).bind(("127.0.0.1", 0)).unwrap();
+    let server = server.set_up(set_up).spawn().unwrap();
+    let mut client = login(server.address());
+    let _data = client.pasv();
+    client.begin("RETR big");
+    server.stop();
+    server.stop_now();
+    assert!(server.join().unwrap().success());
+}
+
+#[test]
+fn a_server_ends_with_its_handle() {
+    let home = tempfile::tempdir().unwrap();
+    let server = builder(home.path()).bind("127.0.0.1:0").unwrap();
+    let server = server.spawn().unwrap();
+    let (address, mut client) = (server.address(), login(server.address()));
+    drop(server);
+    client.expect_shutdown();
+    await_refusal(address);
+}
+
+#[test]
+fn a_handle_waits_for_a_stop_from_elsewhere() {
+    let home = tempfile::tempdir().unwrap();
+    let server = builder(home.path()).bind("127.0.0.1:0").unwrap();
+    let server = server.spawn().unwrap();
+    let stop = server.stopper();
+    let remote = server.remote().clone();
+    thread::spawn(move || stop.stop());
+    server.join().unwrap();
+    // Too late, and without effect.
+    remote.call(|io| io.stop());
+}
+
+#[test]
+fn threads_for_each_connection_on_a_thread() {
+    let home = tempfile::tempdir().unwrap();
+    let config = config(Mode::Clear, home.path());
+    let server = ThreadedFTPServer::builder(config, |_peer| StockHandler);
+    let server = server.bind("127.0.0.1:0").unwrap().spawn().unwrap();
+    let mut client = login(server.address());
+    client.upload("STOR file", b"bytes");
+    server.stop();
+    client.expect_shutdown();
+    assert!(server.join().unwrap().success());
+}
+
+#[test]
+fn a_server_on_a_thread_does_not_fork() {
+    let home = tempfile::tempdir().unwrap();
+    let bound = builder(home.path()).bind("127.0.0.1:0").unwrap();
+    let address = bound.addresses()[0];
+    let bound = bound.set_up(|server| {
+        server.set_worker_processes(2);
+        Ok(())
+    });
+    let err = bound.spawn().unwrap_err().to_string();
+    assert!(err.contains("cannot fork workers"), "{err}");
+    await_refusal(address);
+    let config = config(Mode::Clear, home.path());
+    let server = MultiprocessFTPServer::builder(config, |_peer| StockHandler);
+    let err = server.bind("127.0.0.1:0").unwrap().spawn().unwrap_err();
+    assert!(err.to_string().contains("cannot fork a process"), "{err}");
+}
+
+#[test]
+fn a_server_that_cannot_start_is_an_error_of_spawn() {
+    let home = tempfile::tempdir().unwrap();
+    let err = builder(home.path()).spawn().unwrap_err().to_string();
+    assert!(err.contains("must listen"), "{err}");
+    let bound = builder(home.path()).bind("127.0.0.1:0").unwrap();
+    let bound = bound.set_up(|_| Err(std::io::Error::other("set up")));
+    assert_eq!(bound.spawn().unwrap_err().to_string(), "set up");
+    let bound = builder(home.path()).bind("127.0.0.1:0").unwrap();
+    let bound = bound.set_up(|_| panic!("in the set-up"));
+    let err = bound.spawn().unwrap_err().to_string();
+    assert!(err.ends_with("has panicked: in the set-up"), "{err}");
+}
+
+/// A channel that the loop cannot survive.
+struct Bad {
+    panics: bool,
+}
+
+impl Channel for Bad {
+    fn ready(&mut self, _io: &mut Io<'_>, _source: Source, _readiness: Readiness) {}
+
+    fn message(&mut self, _io: &mut Io<'_>, _message: Box<dyn Any + Send>) {
+        self.panics = true;
+    }
+
+    fn close(&mut self, _io: &mut Io<'_>) {}
+
+    fn is_closed(&self) -> bool {
+        assert!(!self.panics || thread::panicking(), "the channel is bad");
+        self.panics
+    }
+}
+
+#[test]
+fn a_panic_of_the_thread_is_an_error_of_join() {
+    let home = tempfile::tempdir().unwrap();
+    let (sent, id) = mpsc::channel();
+    let bound = builder(home.path()).bind("127.0.0.1:0").unwrap();
+    let bound = bound.set_up(move |server| {
+        let id = server.ioloop().add(Bad { panics: false });
+        sent.send(id).unwrap();
+        Ok(())
+    });
+    let server = bound.spawn().unwrap();
+    let (address, id) = (server.address(), id.recv_timeout(DEADLINE).unwrap());
+    server.remote().send(id, Box::new(()));
+    let err = server.join().unwrap_err().to_string();
+    assert!(err.ends_with("has panicked: the channel is bad"), "{err}");
+    await_refusal(address);
+}
+
+/// The hook runs on the thread that the drop of the handle would wait for.
+#[test]
+fn a_hook_may_drop_the_handle() {
+    type Slot = Arc<Mutex<Option<ServerHandle>>>;
+    struct Ends(Slot);
+    impl FTPHandler for Ends {
+        fn on_login(&mut self, _s: &mut FTPSession, _username: &str) {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+    let home = tempfile::tempdir().unwrap();
+    let slot = Slot::default();
+    let own = Arc::clone(&slot);
+    let factory = move |_peer| Ends(Arc::clone(&own));
+    let server = FTPServer::builder(config(Mode::Clear, home.path()), factory);
+    let server = server.bind("127.0.0.1:0").unwrap().spawn().unwrap();
+    let address = server.address();
+    *slot.lock().unwrap() = Some(server);
+    let mut client = Client::connect(address);
+    client.expect_reply(220);
+    client.login(USER, PASSWORD);
+    client.expect_shutdown();
+    await_refusal(address);
+}
+
+// --- what a server listens on
+
+#[test]
+fn a_server_listens_on_what_others_have_opened() {
+    let home = tempfile::tempdir().unwrap();
+    let open = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (listener, descriptor) = (open(), open());
+    let mut expected = vec![
+        listener.local_addr().unwrap(),
+        descriptor.local_addr().unwrap(),
+    ];
+    let builder = builder(home.path()).listener(listener).unwrap();
+    let builder = builder.descriptor(descriptor.into()).unwrap();
+    let builder = builder.bind("[::1]:0").unwrap();
+    expected.push(builder.addresses()[2]);
+    assert!(expected.iter().all(|address| address.port() != 0));
+    let server = builder.spawn().unwrap();
+    assert_eq!(server.addresses(), expected);
+    for address in expected {
+        login(address).expect(221, "QUIT");
+    }
+}
+
+#[test]
+fn only_a_listening_tcp_socket_is_served() {
+    let text = |descriptor: OwnedFd| Listen::from_descriptor(descriptor).unwrap_err().to_string();
+    let file = tempfile::tempfile().unwrap();
+    assert!(text(file.into()).starts_with("the descriptor is not a listening TCP socket: "));
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert!(text(datagrams.into()).ends_with("it is of another kind"));
+    let path = tempfile::tempdir().unwrap();
+    let local = UnixListener::bind(path.path().join("socket")).unwrap();
+    assert!(text(local.into()).ends_with("it is of another kind"));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    assert!(text(connected.into()).ends_with("it does not listen"));
+}
+
+#[test]
+fn a_descriptor_of_the_process_was_not_inherited() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = |number| Listen::inherited(number).unwrap_err().to_string();
+    assert!(text(listener.as_raw_fd()).ends_with("it belongs to this process"));
+    assert!(text(0).ends_with("it belongs to this process"));
+    assert!(text(-1).starts_with("no descriptor -1 was inherited: "));
+    // It was not closed.
+    TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+}
+
+/// Started with an open descriptor, as by a service manager.
+#[test]
+fn an_inherited_descriptor_is_served() {
+    const NAME: &str = "an_inherited_descriptor_is_served";
+    if std::env::var_os(INHERITS).is_some() {
+        let home = tempfile::tempdir().unwrap();
+        let listen = Listen::inherited(3).unwrap();
+        assert!(Listen::inherited(3).is_err());
+        let server = builder(home.path()).listen(listen).unwrap();
+        let server = server.spawn().unwrap();
+        login(server.address()).expect(221, "QUIT");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let program = std::env::current_exe().unwrap();
+    // The shell gives the socket, which is its standard input, the number 3.
+    let status = Command::new("sh")
+        .arg("-c")
+        .arg(format!(
+            "exec '{}' --exact {NAME} 3<&0 </dev/null",
+            program.display()
+        ))
+        .env(INHERITS, "1")
+        .stdin(OwnedFd::from(listener))
+        .status();
+    assert!(status.unwrap().success());
+}
+
+const INHERITS: &str = "FTPDLIB_TEST_INHERITS";
+
+#[test]
+fn the_number_of_listeners_is_limited() {
+    let home = tempfile::tempdir().unwrap();
+    let mut builder = builder(home.path());
+    for _ in 0..64 {
+        builder = builder.bind("127.0.0.1:0").unwrap();
+    }
+    let err = builder.bind("127.0.0.1:0").unwrap_err().to_string();
+    assert!(err.contains("at most 64"), "{err}");
 }
 
 // --- signals

@@ -35,6 +35,7 @@ mod timers;
 pub(crate) mod tls;
 pub(crate) mod tls_words;
 
+pub(crate) use self::addresses::bind_first;
 pub use self::addresses::{bind_af_unspecified, connect_af_unspecified};
 pub use self::chat::AsyncChat;
 pub use self::chat_channel::{ChatChannel, ChatHandler};

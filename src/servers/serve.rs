@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use libc::SIGTERM;
 
 use super::accept::NewConnection;
-use super::listen::WorkerListeners;
 use super::locks;
 use super::model::Model;
 use super::processes::LOOK_EVERY;
@@ -17,6 +16,7 @@ use super::room;
 use super::server::{DRAIN_TIMEOUT, FTPServer, Unopened};
 use super::signals::{self, Signals};
 use super::stop::Stop;
+use super::worker_listeners::{First, WorkerListeners};
 use crate::ioloop::IOLoop;
 use crate::log::TARGET;
 use crate::prefork::{self, Role};
@@ -209,7 +209,7 @@ impl FTPServer {
     fn end_all(&mut self) -> bool {
         self.finished = true;
         self.unopened = None;
-        self.listening.clear();
+        self.forget_addresses();
         self.ioloop.close();
         self.model.end_all(JOIN_TIMEOUT)
     }
@@ -235,16 +235,21 @@ impl FTPServer {
         u8::try_from(128 + signal).unwrap_or(u8::MAX)
     }
 
-    /// Forks the workers. Each worker gets its own loop and listening socket.
+    /// Forks the workers. Each worker gets its own loop and listening sockets.
     fn fork(&mut self, workers: usize) -> io::Result<Role> {
-        let Some(Unopened { listener, sessions }) = self.unopened.take() else {
+        let Some(Unopened { sockets, sessions }) = self.unopened.take() else {
             return Err(io::Error::other(
                 "workers must be forked before `ioloop` or `turn` is called",
             ));
         };
+        let first = sockets.into_iter().zip(&self.places);
+        let first = first.map(|(socket, place)| First {
+            socket,
+            address: place.address,
+            backlog: place.backlog,
+        });
         let mut listeners = WorkerListeners::new(
-            listener,
-            self.address(),
+            first.collect(),
             workers,
             self.config.tcp_no_delay,
             &self.state,
@@ -256,8 +261,8 @@ impl FTPServer {
         if let Role::Worker(number) = role {
             self.ioloop = IOLoop::new()?;
             room::watch(&mut self.ioloop, &self.state, number)?;
-            let listener = listeners.take(number);
-            self.unopened = Some(Unopened { listener, sessions });
+            let sockets = listeners.take(number);
+            self.unopened = Some(Unopened { sockets, sessions });
         }
         Ok(role)
     }

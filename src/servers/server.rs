@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 
-use super::accept::{ServerChannel, StartSession};
+use super::accept::{self, ServerChannel, StartSession};
 use super::constructors::constructors;
-use super::listen::Endpoint;
+use super::listen::{Bound, Listen};
 use super::locks;
 use super::model::{Model, ModelAndStart, on_loop};
 use super::signals;
-use crate::handlers::{FTPConfig, FTPHandler};
+use crate::handlers::{FTPConfig, FTPHandler, ListenTls, ListenerSettings};
 use crate::ioloop::clock::Clock;
-use crate::ioloop::{IOLoop, Listener, StreamListener};
+use crate::ioloop::{IOLoop, StreamListener};
 use crate::log::TARGET;
 use crate::run_as::RunAs;
 use crate::server_state::ServerState;
+use crate::server_state::host_names::Purpose;
 use crate::server_state::own_ports::Listening;
 use crate::sys::{self, FileSizeSignal, LastResort};
-use crate::tls::{TlsAcceptor, TlsError};
+use crate::tls::{TlsAcceptor, TlsConfig, TlsError};
 
 /// An FTP server on its own loop: as pyftpdlib's `FTPServer`.
 ///
@@ -42,14 +43,14 @@ use crate::tls::{TlsAcceptor, TlsError};
 /// ```
 pub struct FTPServer {
     pub(super) ioloop: IOLoop,
-    /// The listening socket, until it is put on the loop.
+    /// The listening sockets, until they are put on the loop.
     pub(super) unopened: Option<Unopened>,
     pub(super) model: Model,
     pub(super) state: Arc<ServerState>,
     pub(super) config: Arc<FTPConfig>,
-    address: SocketAddr,
-    /// Keeps data connections away from that address.
-    pub(super) listening: Vec<Listening>,
+    /// What the server listens on.
+    pub(super) places: Vec<Place>,
+    addresses: Vec<SocketAddr>,
     /// The number of workers to fork; `None`: this process serves.
     pub(super) workers: Option<usize>,
     pub(super) drain_timeout: Duration,
@@ -69,38 +70,81 @@ pub struct FTPServer {
     _file_size: FileSizeSignal,
 }
 
-/// A listening socket that is not on the loop yet.
+/// Listening sockets that are not on the loop yet.
 pub(super) struct Unopened {
-    pub(super) listener: TcpListener,
+    pub(super) sockets: Vec<TcpListener>,
     pub(super) sessions: Box<dyn StartSession>,
+}
+
+/// A socket that the server listens on.
+pub(super) struct Place {
+    pub(super) address: SocketAddr,
+    pub(super) backlog: i32,
+    /// The settings of its sessions.
+    pub(super) config: Arc<FTPConfig>,
+    /// Keeps data connections away from the address, until the server has ended.
+    listening: Option<Listening>,
 }
 
 constructors!(FTPServer, on_loop, FnMut);
 
 impl FTPServer {
     pub(super) fn with_model(
-        endpoint: Endpoint<'_>,
+        open: impl FnOnce() -> io::Result<Vec<Bound>>,
         mut config: FTPConfig,
         (model, sessions): ModelAndStart,
     ) -> io::Result<Self> {
         let file_size = FileSizeSignal::ignore();
         // An error of TLS is found before anybody can connect.
         let tls = acceptor(&config, Clock::SYSTEM)?;
-        let backlog = endpoint.backlog();
-        let listener = endpoint.listen()?;
-        sys::control_options(&listener, config.tcp_no_delay);
-        if tls.is_some() {
+        let bound = open()?;
+        bound.iter().try_for_each(|bound| check(bound, &config))?;
+        let backlog = bound.iter().map(|bound| bound.backlog).max();
+        let backlog = backlog.ok_or_else(|| wrong("a server must listen on an address"))?;
+        let state = ServerState::new(backlog, tls, &config.guard);
+        state.limits.set_listeners(bound.len());
+        let plain = config.clone();
+        if state.tls.is_some() {
             config.proto_cmds.insert_tls();
         }
-        let address = listener.local_addr()?;
+        let config = Arc::new(config);
+        let (mut places, mut sockets) = (Vec::new(), Vec::new());
+        for (number, bound) in bound.into_iter().enumerate() {
+            sys::control_options(&bound.socket, config.tcp_no_delay);
+            let mut settings = bound.settings;
+            if let Some(name) = &bound.masquerade_name {
+                settings.host_name = Some(number);
+                let first = settings.masquerade_address;
+                let purpose = Purpose::Listener(number);
+                state.host_names.set(purpose, name, first)?;
+            }
+            let base = match settings.tls {
+                Some(ListenTls::Off) => &plain,
+                _ => &*config,
+            };
+            let config = match settings == ListenerSettings::default() {
+                true => Arc::clone(&config),
+                false => Arc::new(FTPConfig {
+                    listener: settings,
+                    ..base.clone()
+                }),
+            };
+            places.push(Place {
+                address: bound.address,
+                backlog: bound.backlog,
+                config,
+                listening: Some(Listening::new(bound.address)),
+            });
+            sockets.push(bound.socket);
+        }
         Ok(Self {
             ioloop: IOLoop::new()?,
-            address,
-            listening: vec![Listening::new(address)],
-            unopened: Some(Unopened { listener, sessions }),
+            addresses: places.iter().map(|place| place.address).collect(),
+            places,
+            unopened: Some(Unopened { sockets, sessions }),
             model,
-            state: Arc::new(ServerState::new(backlog, tls, &config.guard)),
-            config: Arc::new(config),
+            state: Arc::new(state),
+            config,
             workers: None,
             drain_timeout: DRAIN_TIMEOUT,
             ends_at_hang_up: true,
@@ -156,15 +200,30 @@ impl FTPServer {
         signals::survive()
     }
 
-    /// The address that the server listens on.
+    /// The address that the server listens on: the first one, if there are several.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// The addresses that the server listens on, in the order in which the builder got them. A port
+    /// that the system has chosen is there already, in every model, before the server serves.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Lets data connections go to the addresses again.
+    pub(super) fn forget_addresses(&mut self) {
+        for place in &mut self.places {
+            place.listening = None;
+        }
     }
 
     /// The addresses that the server listens on, for the log.
     pub(super) fn addresses_text(&self) -> String {
-        self.address.to_string()
+        let addresses = self.addresses.iter().map(SocketAddr::to_string);
+        addresses.collect::<Vec<_>>().join(", ")
     }
 
     /// The loop of the server, to put other channels on it. Do not call this before workers
@@ -187,9 +246,9 @@ impl FTPServer {
         }
     }
 
-    /// Puts the listening socket on the loop.
+    /// Puts the listening sockets on the loop.
     pub(super) fn open(&mut self) {
-        if let Some(Unopened { listener, sessions }) = self.unopened.take() {
+        if let Some(Unopened { sockets, sessions }) = self.unopened.take() {
             if matches!(self.model, Model::Processes(_))
                 && let Err(err) = self
                     .state
@@ -202,9 +261,12 @@ impl FTPServer {
                 );
             }
             locks::try_again_on(self.ioloop.remote(), &self.state);
+            let sockets = sockets.into_iter().zip(&self.places);
+            let listening = sockets.map(|(socket, place)| {
+                accept::Listening::new(StreamListener::Tcp(socket), Arc::clone(&place.config))
+            });
             self.ioloop.add(ServerChannel {
-                listener: Some(Listener::new(StreamListener::Tcp(listener))),
-                config: Arc::clone(&self.config),
+                listening: listening.collect(),
                 state: Arc::clone(&self.state),
                 sessions,
             });
@@ -216,7 +278,7 @@ impl FTPServer {
 impl fmt::Debug for FTPServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FTPServer")
-            .field("address", &self.address)
+            .field("addresses", &self.addresses)
             .field("workers", &self.workers)
             .finish_non_exhaustive()
     }
@@ -226,6 +288,25 @@ impl Drop for FTPServer {
     fn drop(&mut self) {
         self.close_all();
     }
+}
+
+/// Checks that a socket can be served with these settings.
+fn check(bound: &Bound, config: &FTPConfig) -> io::Result<()> {
+    let requires = |tls: &TlsConfig| tls.tls_control_required || tls.tls_data_required;
+    match (bound.settings.tls, &config.tls) {
+        (Some(ListenTls::Explicit | ListenTls::Implicit), None) => Err(wrong(
+            "a listener with TLS requires FTPConfig::tls, which has the certificate",
+        )),
+        (Some(ListenTls::Off), Some(tls)) if requires(tls) => Err(wrong(
+            "a listener without TLS excludes tls_control_required and tls_data_required: nobody \
+             could log in there",
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn wrong(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// Reads the files of TLS, if the settings have it.

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::ops::{Deref, DerefMut};
 
 use super::constructors::constructors;
-use super::listen::Endpoint;
+use super::listen::{Bound, Listen};
 use super::model::{ModelAndStart, in_processes, in_threads};
 use super::server::FTPServer;
 use crate::handlers::{FTPConfig, FTPHandler};
@@ -34,11 +34,11 @@ macro_rules! wrapper {
     ($server:ident) => {
         impl $server {
             fn with_model(
-                endpoint: Endpoint<'_>,
+                open: impl FnOnce() -> io::Result<Vec<Bound>>,
                 config: FTPConfig,
                 model: ModelAndStart,
             ) -> io::Result<Self> {
-                FTPServer::with_model(endpoint, config, model).map(Self)
+                FTPServer::with_model(open, config, model).map(Self)
             }
         }
 
