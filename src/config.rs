@@ -17,6 +17,7 @@ mod load;
 mod masquerade;
 pub(crate) mod password;
 mod process;
+mod reader;
 mod root;
 mod sections;
 mod self_signed;
