@@ -99,19 +99,19 @@ fn a_mode_that_the_settings_exclude_is_an_error() {
     for mode in [ListenTls::Explicit, ListenTls::Implicit] {
         let (builder, _home) = builder(|_| {});
         let builder = builder.bind("127.0.0.1:0").unwrap();
-        let builder = builder.listen(on("127.0.0.1").tls(mode)).unwrap();
-        let addresses = builder.addresses().to_owned();
-        let err = builder.build().unwrap_err().to_string();
+        let bound = builder.addresses().to_owned();
+        let listen = builder.listen(on("127.0.0.1").tls(mode));
+        let err = listen.unwrap_err().to_string();
         assert!(err.contains("requires FTPConfig::tls"), "{err}");
-        addresses.into_iter().for_each(await_refusal);
+        bound.into_iter().for_each(await_refusal);
     }
     for which in [0, 1] {
         let (builder, _home) = secure(|tls| match which {
             0 => tls.tls_control_required = true,
             _ => tls.tls_data_required = true,
         });
-        let builder = builder.listen(on("127.0.0.1").tls(ListenTls::Off));
-        let err = builder.unwrap().build().unwrap_err().to_string();
+        let listen = builder.listen(on("127.0.0.1").tls(ListenTls::Off));
+        let err = listen.unwrap_err().to_string();
         assert!(err.contains("excludes tls_control_required"), "{err}");
     }
 }

@@ -4,13 +4,16 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::handle::{self, ServerHandle};
 use super::listen::{Bound, LISTENERS_MAX, Listen};
 use super::model::{ModelAndStart, in_processes, in_threads, on_loop};
-use super::server::{FTPServer, wrong};
+use super::server::{FTPServer, acceptor, check, wrong};
 use super::spawners::{MultiprocessFTPServer, ThreadedFTPServer};
 use crate::handlers::{FTPConfig, FTPHandler};
+use crate::ioloop::clock::Clock;
+use crate::tls::TlsAcceptor;
 
 /// A server that is being made: [`FTPServer::builder`].
 ///
@@ -37,6 +40,8 @@ pub struct ServerBuilder<F> {
     model: fn(F) -> ModelAndStart,
     bound: Vec<Bound>,
     addresses: Vec<SocketAddr>,
+    /// Is read before the first socket is bound; `None` before that.
+    tls: Option<Option<Arc<TlsAcceptor>>>,
     set_up: Option<SetUp>,
 }
 
@@ -51,6 +56,7 @@ impl<F> ServerBuilder<F> {
             model,
             bound: Vec::new(),
             addresses: Vec::new(),
+            tls: None,
             set_up: None,
         }
     }
@@ -58,7 +64,7 @@ impl<F> ServerBuilder<F> {
     /// Listens on an address: see [`Listen::bind`].
     ///
     /// # Errors
-    /// The address is wrong or in use, or there are 64 listeners already.
+    /// The address is wrong or in use, and those of [`listen`](Self::listen).
     pub fn bind(self, addresses: impl ToSocketAddrs) -> io::Result<Self> {
         self.listen(Listen::bind(addresses)?)
     }
@@ -66,7 +72,7 @@ impl<F> ServerBuilder<F> {
     /// Listens on a socket that listens already.
     ///
     /// # Errors
-    /// Errors of the system, or there are 64 listeners already.
+    /// Errors of the system, and those of [`listen`](Self::listen).
     pub fn listener(self, listener: StdListener) -> io::Result<Self> {
         self.listen(Listen::from_listener(listener))
     }
@@ -75,7 +81,7 @@ impl<F> ServerBuilder<F> {
     /// inherited, see [`Listen::inherited`].
     ///
     /// # Errors
-    /// It is not a TCP socket that listens, or there are 64 listeners already.
+    /// It is not a TCP socket that listens, and those of [`listen`](Self::listen).
     pub fn descriptor(self, descriptor: OwnedFd) -> io::Result<Self> {
         self.listen(Listen::from_descriptor(descriptor)?)
     }
@@ -83,12 +89,20 @@ impl<F> ServerBuilder<F> {
     /// Listens as a [`Listen`] says, which has its own TLS mode and masquerade address.
     ///
     /// # Errors
-    /// The address is in use, or there are 64 listeners already.
+    /// The address is in use, there are 64 listeners already, or the listener has TLS and the
+    /// settings have none, or the other way round. If TLS cannot be set up, the kind is
+    /// `InvalidInput`, and the error has a [`TlsError`](crate::TlsError) inside: the first listener
+    /// finds this out, before its socket is bound.
     pub fn listen(mut self, listen: Listen) -> io::Result<Self> {
         if self.bound.len() >= LISTENERS_MAX {
             let text = format!("a server can listen on at most {LISTENERS_MAX} sockets");
             return Err(wrong(&text));
         }
+        // An error of TLS is found before anybody can connect.
+        if self.tls.is_none() {
+            self.tls = Some(acceptor(&self.config, Clock::SYSTEM)?);
+        }
+        check(&listen, &self.config)?;
         let bound = listen.open()?;
         self.addresses.push(bound.address);
         self.bound.push(bound);
@@ -117,12 +131,10 @@ impl<F> ServerBuilder<F> {
     /// [`serve_forever`](FTPServer::serve_forever), [`turn`](FTPServer::turn).
     ///
     /// # Errors
-    /// There is no listener; a listener has TLS, and the settings have none, or the other way
-    /// round; the error of `set_up`. If TLS cannot be set up, the kind is `InvalidInput`, and the
-    /// error has a [`TlsError`](crate::TlsError) inside.
+    /// There is no listener; the error of `set_up`; errors of the system.
     pub fn build(self) -> io::Result<FTPServer> {
         let model = (self.model)(self.factory);
-        let mut server = FTPServer::with_model(|| Ok(self.bound), self.config, model)?;
+        let mut server = FTPServer::with_model(self.bound, self.tls.flatten(), self.config, model)?;
         if let Some(set_up) = self.set_up {
             set_up(&mut server)?;
         }

@@ -2,7 +2,7 @@
 //! must allow: it is called on the loop of the server, in threads or in processes.
 
 /// Writes the constructors of a server. `$model` makes the model and what starts its
-/// sessions from a factory; the server has a function `with_model`.
+/// sessions from a factory; the server has a function `with_listen`.
 macro_rules! constructors {
     ($server:ident, $model:path, $call:ident $(+ $bound:ident)*) => {
         impl $server {
@@ -19,7 +19,7 @@ macro_rules! constructors {
                 F: $call(SocketAddr) -> H $(+ $bound)* + 'static,
             {
                 let listen = Listen::parse(address)?;
-                Self::with_model(|| Ok(vec![listen.open()?]), config, $model(factory))
+                Self::with_listen(listen, config, $model(factory))
             }
 
             /// Listens on `host` (`""` for all addresses) and `port` (0: the system
@@ -41,7 +41,7 @@ macro_rules! constructors {
                 F: $call(SocketAddr) -> H $(+ $bound)* + 'static,
             {
                 let listen = Listen::host(host, port).backlog(backlog);
-                Self::with_model(|| Ok(vec![listen.open()?]), config, $model(factory))
+                Self::with_listen(listen, config, $model(factory))
             }
 
             /// Serves on a socket that listens already. `factory` makes the handler of each
@@ -60,7 +60,7 @@ macro_rules! constructors {
                 F: $call(SocketAddr) -> H $(+ $bound)* + 'static,
             {
                 let listen = Listen::from_listener(listener);
-                Self::with_model(|| Ok(vec![listen.open()?]), config, $model(factory))
+                Self::with_listen(listen, config, $model(factory))
             }
         }
     };

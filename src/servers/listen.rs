@@ -26,7 +26,7 @@ use crate::sys;
 #[derive(Debug)]
 pub struct Listen {
     on: On,
-    settings: ListenerSettings,
+    pub(super) settings: ListenerSettings,
     masquerade_name: Option<String>,
     backlog: i32,
 }

@@ -89,16 +89,24 @@ pub(super) struct Place {
 constructors!(FTPServer, on_loop, FnMut);
 
 impl FTPServer {
+    pub(super) fn with_listen(
+        listen: Listen,
+        config: FTPConfig,
+        model: ModelAndStart,
+    ) -> io::Result<Self> {
+        // An error of TLS is found before anybody can connect.
+        let tls = acceptor(&config, Clock::SYSTEM)?;
+        Self::with_model(vec![listen.open()?], tls, config, model)
+    }
+
+    /// `tls` is the [`acceptor`] of the settings.
     pub(super) fn with_model(
-        open: impl FnOnce() -> io::Result<Vec<Bound>>,
+        bound: Vec<Bound>,
+        tls: Option<Arc<TlsAcceptor>>,
         mut config: FTPConfig,
         (model, sessions): ModelAndStart,
     ) -> io::Result<Self> {
         let file_size = FileSizeSignal::ignore();
-        // An error of TLS is found before anybody can connect.
-        let tls = acceptor(&config, Clock::SYSTEM)?;
-        let bound = open()?;
-        bound.iter().try_for_each(|bound| check(bound, &config))?;
         let backlog = bound.iter().map(|bound| bound.backlog).max();
         let backlog = backlog.ok_or_else(|| wrong("a server must listen on an address"))?;
         let state = ServerState::new(backlog, tls, &config.guard);
@@ -291,9 +299,9 @@ impl Drop for FTPServer {
 }
 
 /// Checks that a socket can be served with these settings.
-fn check(bound: &Bound, config: &FTPConfig) -> io::Result<()> {
+pub(super) fn check(listen: &Listen, config: &FTPConfig) -> io::Result<()> {
     let requires = |tls: &TlsConfig| tls.tls_control_required || tls.tls_data_required;
-    match (bound.settings.tls, &config.tls) {
+    match (listen.settings.tls, &config.tls) {
         (Some(ListenTls::Explicit | ListenTls::Implicit), None) => Err(wrong(
             "a listener with TLS requires FTPConfig::tls, which has the certificate",
         )),
