@@ -1,14 +1,19 @@
 //! Servers that listen on several sockets, each with its TLS mode and its masquerade address.
 
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::{FTPConfig, FTPServer, Listen, ListenTls, ServerBuilder, TlsConfig};
 use testkit::{
-    Client, Mode, PASSWORD, USER, await_refusal, config, each_version, parse_227, with_tls,
+    Client, Mode, PASSWORD, Program, USER, await_refusal, certfile, config, each_version,
+    parse_227, wait_for, with_tls,
 };
+
+const FTPDLIB: &str = env!("CARGO_BIN_EXE_ftpdlib");
 
 type Builder = ServerBuilder<fn(SocketAddr) -> StockHandler>;
 
@@ -145,7 +150,7 @@ fn each_listener_has_its_masquerade_address() {
     let expected = ["192.0.2.1", "203.0.113.7", "198.51.100.3"];
     assert_eq!(addresses, expected.map(|ip| ip.parse::<IpAddr>().unwrap()));
     // The first answer comes soon.
-    testkit::wait_for("the address of the name", || {
+    wait_for("the address of the name", || {
         passive_address(&mut clients[3]) == Ipv4Addr::LOCALHOST
     });
 }
@@ -192,7 +197,7 @@ fn listeners_share_the_limits() {
     Client::connect(second).expect_reply(421);
     client.expect(221, "QUIT");
     client.expect_eof();
-    testkit::wait_for("the slot", || Client::connect(second).reply().0 == 220);
+    wait_for("the slot", || Client::connect(second).reply().0 == 220);
 }
 
 /// Each listening socket counts, as the one of a server does.
@@ -213,4 +218,137 @@ fn listening_sockets_count() {
         Client::connect(address).expect_reply(421);
         drop(clients);
     }
+}
+
+// --- the program
+
+const FILE: &str = "
+[[listen]]
+address = '127.0.0.1'
+port = 0
+masquerade_address = '203.0.113.7'
+
+[[listen]]
+address = '127.0.0.2'
+port = 0
+tls = 'implicit'
+
+[[listen]]
+address = '127.0.0.1'
+port = 0
+tls = 'off'
+masquerade_address = 'localhost'
+
+[handler]
+masquerade_address = '192.0.2.1'
+
+[server]
+max_cons_per_ip = 3
+
+[tls]
+certfile = 'keycert.pem'
+
+[[users]]
+name = 'user'
+password = '12345'
+home = '.'
+perm = 'elradfmwMT'
+";
+
+/// The addresses in the log of a program.
+fn addresses(program: &Program) -> Vec<SocketAddr> {
+    let log = program.log();
+    let (_, rest) = log.split_once("starting FTP server on ").unwrap();
+    let (addresses, _) = rest.split_once(", pid=").unwrap();
+    let addresses = addresses.split(", ").map(|text| text.parse().unwrap());
+    addresses.collect()
+}
+
+#[test]
+fn the_program_listens_on_several_addresses_in_each_model() {
+    for model in [
+        ["async", "1"],
+        ["multi-thread", "1"],
+        ["multi-proc", "1"],
+        ["pre-fork", "3"],
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("ftpd.toml");
+        std::fs::write(&file, FILE).unwrap();
+        std::fs::copy(certfile().path(), home.path().join("keycert.pem")).unwrap();
+        let mut command = Command::new(FTPDLIB);
+        command.arg("--config").arg(&file);
+        command.args(["--concurrency", model[0]]);
+        if model[0] == "pre-fork" {
+            command.args(["--workers", model[1]]);
+        }
+        let program = Program::spawn(command, home);
+        let addresses = addresses(&program);
+        let [explicit, implicit, off] = addresses[..] else {
+            panic!("{addresses:?}")
+        };
+        program.expect_log(&format!("listening on {implicit}, TLS: implicit"));
+        let [_, version] = each_version();
+        let mut clients = Vec::new();
+        // More than there are workers: each of them listens on each address.
+        for _ in 0..6 {
+            let mut client = connect(explicit);
+            client.auth(&version).unwrap();
+            client.login(USER, PASSWORD);
+            let outside = Ipv4Addr::new(203, 0, 113, 7);
+            assert_eq!(passive_address(&mut client), outside);
+            client.expect(221, "QUIT");
+
+            let mut client = Client::connect_implicit(implicit, &version);
+            client.expect_reply(220);
+            client.login(USER, PASSWORD);
+            let general = Ipv4Addr::new(192, 0, 2, 1);
+            assert_eq!(passive_address(&mut client), general);
+            client.expect(221, "QUIT");
+
+            let mut client = connect(off);
+            client.expect(500, "AUTH TLS");
+            client.login(USER, PASSWORD);
+            assert_eq!(passive_address(&mut client), Ipv4Addr::LOCALHOST);
+            for to in [explicit, off] {
+                let [high, low] = to.port().to_be_bytes();
+                client.expect(501, format!("PORT 127,0,0,1,{high},{low}"));
+            }
+            client.expect(221, "QUIT");
+        }
+        // All of them count together.
+        wait_for("three sessions", || {
+            clients.clear();
+            clients.extend([login(off), connect(explicit), connect(off)]);
+            clients
+                .iter_mut()
+                .all(|client| client.command("NOOP").0 != 421)
+        });
+        Client::connect(explicit).expect_reply(421);
+        drop(clients);
+        program.stop();
+        addresses.into_iter().for_each(await_refusal);
+    }
+}
+
+#[test]
+fn an_address_in_use_is_an_error_with_its_line() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let text = format!(
+        "[[listen]]\naddress = '127.0.0.1'\nport = 0\n[[listen]]\naddress = '127.0.0.1'\n\
+         port = {port}\n[anonymous]\nhome = '.'\n"
+    );
+    std::fs::write(home.path().join("ftpd.toml"), text).unwrap();
+    let mut command = Command::new(FTPDLIB);
+    let command = command.args(["--config", "ftpd.toml"]);
+    let output = command.current_dir(home.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    let expected = format!(
+        "ftpdlib: error: ftpd.toml:4: listen: cannot listen on 127.0.0.1, port {port}: Address \
+         already in use; choose another port, or end the other server\n"
+    );
+    assert_eq!(text, expected);
 }
