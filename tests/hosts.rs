@@ -5,16 +5,18 @@
 use std::any::Any;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::ioloop::{Channel, Io, Readiness, Source};
+use ftpdlib::mio::{self, unix::SourceFd};
 use ftpdlib::{
     FTPHandler, FTPServer, FTPSession, Listen, MultiprocessFTPServer, ServerBuilder, ServerHandle,
     Stop, ThreadedFTPServer,
@@ -221,6 +223,91 @@ fn a_server_that_has_not_listened_yet_ends_too() {
     server.turn(None).unwrap();
     assert!(server.is_finished());
     await_refusal(server.address());
+}
+
+/// Lets a client on another thread ask both servers in turns. Returns how many turns `turn` made
+/// until it had its answers.
+fn ask_in_turns(turn: impl Fn(&mut FTPServer, &mut FTPServer)) -> usize {
+    let ((mut first, _home), (mut second, _other)) = (server(), server());
+    let addresses = [first.address(), second.address()];
+    let (ready, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    let mut turns = 0;
+    thread::scope(|scope| {
+        let host = scope.spawn(|| {
+            let mut clients = addresses.map(login);
+            ready.store(true, SeqCst);
+            for _ in 0..ROUNDS {
+                for client in &mut clients {
+                    client.expect(200, "NOOP");
+                }
+            }
+            done.store(true, SeqCst);
+            // This wakes the loop.
+            drop(clients);
+        });
+        while !done.load(SeqCst) && !host.is_finished() {
+            turn(&mut first, &mut second);
+            turns += usize::from(ready.load(SeqCst));
+        }
+    });
+    turns
+}
+
+const ROUNDS: usize = 100;
+
+/// Nothing but an event of one of the two ends a wait, and no turn is made without one.
+#[test]
+fn two_servers_wait_together() {
+    let turns = ask_in_turns(|first, second| {
+        let servers = &mut [first, second];
+        FTPServer::turn_all(servers, Some(DEADLINE)).unwrap();
+    });
+    // Each command may take a turn or two: the command, and a deadline that has moved.
+    assert!(turns < ROUNDS * 2 * 3, "{turns} turns");
+}
+
+/// The host has its own poll, which reports changes only.
+#[test]
+fn a_host_waits_for_the_descriptors_of_servers() {
+    let poll = Mutex::new(None);
+    let turns = ask_in_turns(|first, second| {
+        let mut poll = poll.lock().unwrap();
+        let (poll, events, due) = poll.get_or_insert_with(|| {
+            let poll = mio::Poll::new().unwrap();
+            for (server, token) in [&first, &second].into_iter().zip(0..) {
+                let descriptor = server.as_fd().as_raw_fd();
+                let mut source = SourceFd(&descriptor);
+                let interest = mio::Interest::READABLE;
+                let registry = poll.registry();
+                registry
+                    .register(&mut source, mio::Token(token), interest)
+                    .unwrap();
+            }
+            (poll, mio::Events::with_capacity(8), Some(Duration::ZERO))
+        });
+        let wait = due.map_or(DEADLINE, |due| due.min(DEADLINE));
+        poll.poll(events, Some(wait)).unwrap();
+        *due = [first, second]
+            .into_iter()
+            .filter_map(|server| server.turn(Some(Duration::ZERO)).unwrap())
+            .min();
+    });
+    assert!(turns < ROUNDS * 2 * 3, "{turns} turns");
+}
+
+#[test]
+fn servers_that_have_finished_are_left_out() {
+    let ((mut first, _home), (mut second, _other)) = (server(), server());
+    first.stop();
+    second.stop();
+    let mut turns = 0;
+    while !(first.is_finished() && second.is_finished()) {
+        FTPServer::turn_all(&mut [&mut first, &mut second], None).unwrap();
+        turns += 1;
+        assert!(turns < 100);
+    }
+    let next = FTPServer::turn_all(&mut [&mut first, &mut second], None);
+    assert_eq!(next.unwrap(), None);
 }
 
 // --- on a thread of its own

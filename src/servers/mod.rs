@@ -21,6 +21,7 @@ mod spawners;
 mod start;
 mod stop;
 mod threads;
+mod turns;
 mod worker_listeners;
 
 pub use self::builder::ServerBuilder;

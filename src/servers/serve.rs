@@ -142,55 +142,18 @@ impl FTPServer {
         self.status
     }
 
-    /// Runs one turn of the loop, which waits for at most `timeout` (`None`: without limit).
-    /// This is for a caller with its own loop, as pyftpdlib's
-    /// `serve_forever(blocking=False)`. Returns the time until the next deadline.
-    ///
-    /// After [`stop`](Self::stop) go on with turns until [`is_finished`](Self::is_finished). The
-    /// turns of a server that has finished do nothing; without a time-out they do not wait.
-    ///
-    /// # Errors
-    /// Errors of the system's poll, and of the switch to another [user](Self::set_run_as).
-    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
-        if self.finished && timeout.is_none() {
-            return Ok(None);
-        }
-        self.switch_user()?;
-        self.open();
-        let left = self
-            .end_by
-            .map(|end| end.saturating_duration_since(Instant::now()));
-        let next = self.turn_once(left.into_iter().chain(timeout).min())?;
-        match self.end_by {
-            Some(end) if !self.has_sessions() || Instant::now() >= end => {
-                self.end_all();
-                Ok(None)
-            }
-            Some(end) => {
-                let left = end.saturating_duration_since(Instant::now());
-                Ok(Some(next.map_or(left, |next| next.min(left))))
-            }
-            None => Ok(next),
-        }
-    }
-
-    fn turn_once(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
-        // Without a handler of SIGCHLD, nothing wakes the loop when a process ends.
-        let blind = self.last_resort.is_none() && self.model.has_processes();
-        let look = blind.then_some(LOOK_EVERY);
+    pub(super) fn turn_once(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        let look = self.time_to_look();
         let next = self.ioloop.turn(timeout.into_iter().chain(look).min())?;
         self.run_processes();
         Ok(next)
     }
 
-    /// Begins the end of a server that is driven by [`turn`](Self::turn): it stops listening,
-    /// sessions at rest get 421, and transfers may finish within the
-    /// [drain timeout](Self::set_drain_timeout). Returns at once; the turns after it do the rest,
-    /// until [`is_finished`](Self::is_finished).
-    pub fn stop(&mut self) {
-        if !self.finished && self.end_by.is_none() {
-            self.begin_drain();
-        }
+    /// How often to look whether a process has ended. Without a handler of SIGCHLD, nothing wakes
+    /// the loop then.
+    pub(super) fn time_to_look(&self) -> Option<Duration> {
+        let is_blind = self.last_resort.is_none() && self.model.has_processes();
+        is_blind.then_some(LOOK_EVERY)
     }
 
     /// Whether the server has ended, and everything of it is closed.
@@ -206,7 +169,7 @@ impl FTPServer {
 
     /// Closes everything. Returns whether a thread or a process was ended by force, or left
     /// behind.
-    fn end_all(&mut self) -> bool {
+    pub(super) fn end_all(&mut self) -> bool {
         self.finished = true;
         self.unopened = None;
         self.forget_addresses();
@@ -280,7 +243,7 @@ impl FTPServer {
     }
 
     /// Stops listening, and asks sessions to end.
-    fn begin_drain(&mut self) {
+    pub(super) fn begin_drain(&mut self) {
         self.end_by = Some(after(Instant::now(), self.drain_timeout));
         self.unopened = None;
         self.ioloop.go_on();
@@ -310,7 +273,7 @@ impl FTPServer {
         Ok(())
     }
 
-    fn has_sessions(&self) -> bool {
+    pub(super) fn has_sessions(&self) -> bool {
         self.model.has_processes() || self.state.sessions.load(Relaxed) > 0
     }
 

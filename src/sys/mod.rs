@@ -49,8 +49,8 @@ pub(crate) use rlimit::{FileSizeSignal, open_files, raise_open_files};
 pub(crate) use shared::{Held, SharedWords};
 pub(crate) use signals::{SignalHandler, end_until_taken_over, notify, set_flag};
 pub(crate) use socket::{
-    INHERITS_OPTIONS, connect, control_options, has_room, inherited, listen, listen_anywhere,
-    listen_beside, listening, share_port,
+    INHERITS_OPTIONS, borrow, connect, control_options, has_room, inherited, listen,
+    listen_anywhere, listen_beside, listening, share_port, wait_readable,
 };
 pub(crate) use stderr::{StandardError, WHOLE};
 pub(crate) use terminal::Terminal;

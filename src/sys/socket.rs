@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::ports::some_ports;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
@@ -107,6 +108,42 @@ pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is open, and nothing owns it: it had no close-on-exec flag, which
     // everything sets that owns a descriptor here, and which is set now.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The descriptor that a value owns.
+pub(crate) fn borrow(owner: &impl AsRawFd) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor is that of `owner`, which is borrowed as long as the result lives, so
+    // that it stays open. It is -1 for no type that this is called with.
+    unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }
+}
+
+/// Waits until one of these descriptors is readable, or has failed, for at most `timeout` (`None`:
+/// without limit). A signal ends the wait too.
+///
+/// # Errors
+/// Those of poll(2).
+pub(crate) fn wait_readable(
+    descriptors: &[BorrowedFd<'_>],
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let wanted = descriptors.iter().map(|descriptor| libc::pollfd {
+        fd: descriptor.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    let mut wanted: Vec<_> = wanted.collect();
+    // `Duration::as_millis` truncates, so round up.
+    let timeout = timeout.map(|timeout| timeout.as_nanos().div_ceil(1_000_000));
+    let timeout = timeout.map_or(-1, |timeout| timeout.try_into().unwrap_or(libc::c_int::MAX));
+    let count = libc::nfds_t::try_from(wanted.len()).unwrap_or(libc::nfds_t::MAX);
+    // SAFETY: the pointer is to as many structures as the count says.
+    match unsafe { libc::poll(wanted.as_mut_ptr(), count, timeout) } {
+        -1 => match io::Error::last_os_error() {
+            err if err.kind() == io::ErrorKind::Interrupted => Ok(()),
+            err => Err(err),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Lets other sockets listen on the port of this listening socket (`SO_REUSEPORT`). The
