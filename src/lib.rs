@@ -121,7 +121,8 @@
 //! - speed limits: [`ThrottledDTPHandler`]; other data: [`DTPHandler`], [`producers`]
 //! - files that are not on disk: [`AbstractedFS`](filesystems::AbstractedFS)
 //! - another protocol on the same loop: [`FTPServer::ioloop`], [`ioloop`]
-//! - the server inside your own loop: [`FTPServer::turn`]
+//! - several listeners, and the server on a thread of its own: [`FTPServer::builder`]
+//! - the server inside your own loop: [`FTPServer::turn`], [`FTPServer::turn_all`]
 //! - unit tests of a handler, or of a whole server, without sockets: [`testing`]
 //! - the Rust name for each name of pyftpdlib: [`porting`]
 //! - how the library works inside, and what may change: [`architecture`]
