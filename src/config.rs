@@ -5,18 +5,21 @@
 //! is an error of one line, which is reported before the server listens.
 //!
 //! The files, from the bottom up: `error`, `flags`, `password`, `words` and `value`; `file`,
-//! `settings` and `self_signed`; `setting`, `table` and `accounts`; `sections`, `masquerade`,
-//! `tls` and `user`; `load`.
+//! `reader` and `self_signed`; `listener`; `settings`; `setting`, `table` and `accounts`; `sections`,
+//! `listen`, `masquerade`, `tls` and `user`; `load`.
 
 pub(crate) mod accounts;
 mod error;
 mod file;
 pub(crate) mod flags;
 mod guard;
+mod listen;
+pub(crate) mod listener;
 mod load;
 mod masquerade;
 pub(crate) mod password;
 mod process;
+mod reader;
 mod root;
 mod sections;
 mod self_signed;
@@ -28,6 +31,7 @@ mod user;
 mod value;
 mod words;
 
+pub(crate) use self::listener::Listener;
 pub(crate) use self::load::load;
 pub(crate) use self::masquerade::resolve as resolve_masquerade;
 pub(crate) use self::settings::{Concurrency, Share};

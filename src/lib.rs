@@ -124,7 +124,8 @@
 //!   [`FTPHandler::abstracted_fs`]
 //! - users that change while the server runs, and who is there: [`Sessions`]
 //! - another protocol on the same loop: [`FTPServer::ioloop`], [`ioloop`]
-//! - the server inside your own loop: [`FTPServer::turn`]
+//! - several listeners, and the server on a thread of its own: [`FTPServer::builder`]
+//! - the server inside your own loop: [`FTPServer::turn`], [`FTPServer::turn_all`]
 //! - unit tests of a handler, or of a whole server, without sockets: [`testing`]
 //! - the Rust name for each name of pyftpdlib: [`porting`]
 //! - how the library works inside, and what may change: [`architecture`]
@@ -264,7 +265,7 @@ pub use error::{AuthenticationFailed, AuthorizerError, FSError, FilesystemError,
 pub use guard::GuardConfig;
 pub use handlers::{
     ActiveDTPConfig, DTPConfig, DTPHandler, DataChannel, FTPConfig, FTPHandler, FTPSession,
-    PassiveDTPConfig, ThrottledDTPHandler,
+    ListenTls, PassiveDTPConfig, ThrottledDTPHandler,
 };
 /// The poll, for your own sockets on an [`IOLoop`](ioloop::IOLoop).
 pub use mio;
@@ -273,7 +274,10 @@ pub use run_as::RunAs;
 /// The TLS library, for [`TlsConfig::ssl_context`].
 #[cfg(feature = "tls")]
 pub use rustls;
-pub use servers::{FTPServer, MultiprocessFTPServer, ThreadedFTPServer};
+pub use servers::{
+    ExitStatus, FTPServer, Listen, MultiprocessFTPServer, ServerBuilder, ServerHandle, Stop,
+    ThreadedFTPServer,
+};
 pub use sessions::{SessionId, SessionInfo, Sessions};
 #[cfg(feature = "tls")]
 pub use tls::{CertFiles, ClientAuth, SessionReuse, TlsConfig, TlsError, TlsVersion, fingerprint};

@@ -13,18 +13,19 @@ use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use ftpdlib::handlers::StockHandler;
 use ftpdlib::log::{config_logging, escape, write_plain, write_through};
-use ftpdlib::{FTPConfig, FTPServer, MultiprocessFTPServer, ThreadedFTPServer, TlsError, strerror};
+use ftpdlib::{
+    FTPConfig, FTPServer, ListenTls, MultiprocessFTPServer, ServerBuilder, ThreadedFTPServer,
+    TlsError, strerror,
+};
 use log::{LevelFilter, error, info, warn};
 use rustix::fs::Mode;
-use signal_hook::consts::signal::SIGXFSZ;
 
 use crate::cli::Stop;
 use crate::config::flags::Flags;
-use crate::config::{Concurrency, Share};
+use crate::config::{Concurrency, Listener, Share};
 
 fn main() -> ExitCode {
     let flags = match cli::parse(env::args_os()) {
@@ -72,8 +73,6 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     FTPServer::survive_signals().map_err(|err| strerror(&err))?;
     config_logging(level).map_err(|err| err.to_string())?;
     panic::set_hook(Box::new(log_panic));
-    // A write beyond the file size limit must fail instead of killing the process.
-    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 
     let mut settings = config::load(flags).map_err(|err| err.to_string())?;
     if let Some(mask) = settings.umask {
@@ -83,12 +82,10 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
     config::resolve_masquerade(&mut settings).map_err(|err| err.to_string())?;
     let root = config::root_warning(&settings).map(str::to_owned);
     settings.warnings.extend(root);
-    let (address, port) = (settings.address, settings.port);
-    let tls = settings.handler.tls.as_ref();
-    let implicit = tls.map(|tls| tls.implicit);
+    let implicit = settings.handler.tls.as_ref().map(|tls| tls.implicit);
     let (concurrency, handler) = (settings.concurrency, settings.handler);
-    let mut server = bind(concurrency, &address, port, settings.backlog, handler)
-        .map_err(|err| explain(&err, &address, port))?;
+    let listeners = settings.listeners;
+    let mut server = bind(concurrency, &listeners, settings.backlog, handler)?;
     if concurrency == Concurrency::Prefork {
         server.set_worker_processes(settings.workers.unwrap_or(0));
     }
@@ -114,7 +111,14 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
         info!(target: "ftpdlib", "self-signed certificate, SHA-256 fingerprint {fingerprint}");
     }
     if let Some(share) = settings.share {
-        info!(target: "ftpdlib", "{}", share_line(&share, implicit, server.address()));
+        for (address, listener) in server.addresses().iter().zip(&listeners) {
+            let implicit = match listener.tls {
+                Some(ListenTls::Off) => None,
+                Some(tls) => Some(tls == ListenTls::Implicit),
+                None => implicit,
+            };
+            info!(target: "ftpdlib", "{}", share_line(&share, implicit, *address));
+        }
     }
     Ok(server)
 }
@@ -122,44 +126,68 @@ fn start(flags: &Flags) -> Result<FTPServer, String> {
 /// Binds the kind of server that the concurrency model needs.
 fn bind(
     concurrency: Concurrency,
-    address: &str,
-    port: u16,
+    listeners: &[Listener],
     backlog: i32,
     handler: FTPConfig,
-) -> io::Result<FTPServer> {
+) -> Result<FTPServer, String> {
     let factory = |_peer: SocketAddr| StockHandler;
     match concurrency {
         Concurrency::Async | Concurrency::Prefork => {
-            FTPServer::bind_with(address, port, backlog, handler, factory)
+            listen(FTPServer::builder(handler, factory), listeners, backlog)
         }
-        Concurrency::Threads => {
-            ThreadedFTPServer::bind_with(address, port, backlog, handler, factory).map(Into::into)
-        }
-        Concurrency::Processes => {
-            let bound = MultiprocessFTPServer::bind_with(address, port, backlog, handler, factory);
-            bound.map(Into::into)
-        }
+        Concurrency::Threads => listen(
+            ThreadedFTPServer::builder(handler, factory),
+            listeners,
+            backlog,
+        ),
+        Concurrency::Processes => listen(
+            MultiprocessFTPServer::builder(handler, factory),
+            listeners,
+            backlog,
+        ),
     }
 }
 
+fn listen<F>(
+    mut builder: ServerBuilder<F>,
+    listeners: &[Listener],
+    backlog: i32,
+) -> Result<FTPServer, String> {
+    for listener in listeners {
+        let bound = builder.listen(listener.to_listen(backlog));
+        builder = bound.map_err(|err| explain(&err, listener))?;
+    }
+    builder.build().map_err(|err| strerror(&err))
+}
+
 /// Why the server could not be bound, and what the user can do about it.
-fn explain(err: &io::Error, address: &str, port: u16) -> String {
+fn explain(err: &io::Error, listener: &Listener) -> String {
     match err.get_ref().filter(|inner| inner.is::<TlsError>()) {
         Some(inner) => format!("TLS: {inner}"),
         None => {
+            let (address, port) = (&listener.address, listener.port);
             let address = if address.is_empty() { "*" } else { address };
+            let option = match listener.place {
+                Some(_) => "",
+                None => "--",
+            };
             let advice = match err.kind() {
-                ErrorKind::AddrInUse => "; choose another --port, or end the other server",
-                ErrorKind::AddrNotAvailable => "; choose an address of this machine",
-                ErrorKind::PermissionDenied => "; ports below 1024 may need privileges",
+                ErrorKind::AddrInUse => {
+                    format!("; choose another {option}port, or end the other server")
+                }
+                ErrorKind::AddrNotAvailable => "; choose an address of this machine".to_owned(),
+                ErrorKind::PermissionDenied => "; ports below 1024 may need privileges".to_owned(),
                 // The name could not be looked up.
                 _ if err.raw_os_error().is_none() => {
-                    "; it must be an IP address or a host name of this machine"
+                    "; it must be an IP address or a host name of this machine".to_owned()
                 }
-                _ => "",
+                _ => String::new(),
             };
+            let place = listener.place.as_ref();
+            let place = place.map(|place| format!("{place}: listen: "));
             format!(
-                "cannot listen on {address}, port {port}: {}{advice}",
+                "{}cannot listen on {address}, port {port}: {}{advice}",
+                place.unwrap_or_default(),
                 strerror(err)
             )
         }
@@ -246,7 +274,12 @@ mod tests {
 
     #[test]
     fn errors_of_the_socket_say_what_to_do() {
-        let text = |err: io::Error| explain(&err, "x", 21);
+        let on = |address: &str| Listener {
+            address: address.to_owned(),
+            port: 21,
+            ..Listener::default()
+        };
+        let text = |err: io::Error| explain(&err, &on("x"));
         for (errno, advice) in [
             (
                 libc::EADDRINUSE,
@@ -268,7 +301,20 @@ mod tests {
              it must be an IP address or a host name of this machine"
         );
         let err = io::Error::from_raw_os_error(libc::EMFILE);
-        assert!(explain(&err, "", 21).starts_with("cannot listen on *, port 21: "));
+        assert!(explain(&err, &on("")).starts_with("cannot listen on *, port 21: "));
+        let listener = Listener {
+            place: Some("ftpd.toml:3".to_owned()),
+            ..on("x")
+        };
+        let err = io::Error::from_raw_os_error(libc::EADDRINUSE);
+        assert_eq!(
+            explain(&err, &listener),
+            format!(
+                "ftpd.toml:3: listen: cannot listen on x, port 21: {}; choose another port, or end \
+                 the other server",
+                strerror(&err)
+            )
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap_mangen::roff::{Inline, Roff, bold, roman};
 
 use crate::cli::{self, Document};
 use crate::config::accounts::ACCOUNT_KEYS;
+use crate::config::listener::LISTEN_KEYS;
 use crate::config::table::SETTINGS;
 
 /// The text of a document, for standard output.
@@ -75,6 +76,13 @@ fn keys(page: &mut Roff) {
         for setting in SETTINGS.iter().filter(|setting| setting.section == section) {
             key(page, setting.key, setting.kind, setting.help);
         }
+    }
+    page.control(
+        "SS",
+        ["[[listen]], in place of address and port in [server]"],
+    );
+    for (name, kind, help) in LISTEN_KEYS {
+        key(page, name, kind, help);
     }
     page.control("SS", ["[[users]], any number of them, and [anonymous]"]);
     for (name, kind, help) in ACCOUNT_KEYS {
@@ -238,7 +246,7 @@ mod tests {
                 "not in docs/CONFIGURATION.md: {row}"
             );
         }
-        for (name, kind, help) in ACCOUNT_KEYS {
+        for (name, kind, help) in ACCOUNT_KEYS.into_iter().chain(LISTEN_KEYS) {
             let found = DOCUMENTS.lines().any(|line| {
                 line.contains(&format!("`{name}`")) && line.ends_with(&texts(kind, help))
             });

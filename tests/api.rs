@@ -16,7 +16,7 @@ use ftpdlib::proto::encoding::DecodeError;
 use ftpdlib::proto::listing::InvalidFacts;
 use ftpdlib::{
     AuthenticationFailed, AuthorizerError, FSError, FTPConfig, FilesystemError, PoolFull,
-    SessionId, SessionInfo, Sessions, TlsConfig, TlsError, mio, rustls,
+    ServerHandle, SessionId, SessionInfo, Sessions, Stop, TlsConfig, TlsError, mio, rustls,
 };
 
 fn shared<T: Send + Sync + Debug + 'static>() {}
@@ -43,6 +43,8 @@ fn what_a_server_shares_goes_through_threads() {
     shared::<Remote>();
     shared::<ChannelId>();
     shared::<LaterVerdict>();
+    shared::<Stop>();
+    shared::<ServerHandle>();
     fn owned<T: Send + ?Sized>() {}
     owned::<dyn Authorizer>();
     owned::<dyn AbstractedFS>();

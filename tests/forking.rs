@@ -79,6 +79,10 @@ const TESTS: &[(&str, fn())] = &[
         "children_of_others_are_theirs",
         children_of_others_are_theirs,
     ),
+    (
+        "processes_are_reaped_without_signals",
+        processes_are_reaped_without_signals,
+    ),
     ("close_all_ends_them", close_all_ends_them),
     (
         "a_blocked_session_does_not_delay_the_end",
@@ -168,6 +172,7 @@ fn serve(role: &str) -> io::Result<u8> {
             "drain_ms" => server.set_drain_timeout(Duration::from_millis(value as u64)),
             "masquerade" => server.set_masquerade_name(None, &format!("127.0.0.{value}"))?,
             "silence_ms" => {}
+            "signals" => server.handle_signals(value > 0),
             "close" => return close(server),
             "child" => return serve_with_child(server),
             _ => panic!("{name}"),
@@ -479,6 +484,19 @@ fn children_of_others_are_theirs() {
     }
     program.signal("TERM");
     assert_eq!(program.wait().code(), Some(5), "{}", program.log());
+}
+
+/// No signal says that the process of a connection has ended: the loop looks by itself.
+fn processes_are_reaped_without_signals() {
+    let program = start("processes signals=0");
+    let mut client = program.login();
+    assert_eq!(program.children().len(), 1);
+    client.expect(221, "QUIT");
+    wait_for("the end of the process", || program.children().is_empty());
+    // The signals are those of the host, which has no handler.
+    let mut program = program;
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), None);
 }
 
 fn close_all_ends_them() {

@@ -13,14 +13,15 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use daemon::Daemon;
 use rustix::fs::{FlockOperation, flock};
 use testkit::{
-    Client, PASSWORD, Program, Socket, USER, await_refusal, certfile, parse_227, pattern,
+    Client, PASSWORD, Program, Socket, USER, await_refusal, certfile, next, parse_227, pattern,
     set_deadlines, wait_for,
 };
 
@@ -784,6 +785,118 @@ fn per_user() {
     client.expect_reply(226);
     assert!(rest == pattern(300_000)[100..], "always binary");
     example.stop();
+}
+
+#[test]
+fn server_in_thread() {
+    let mut example = start("server_in_thread");
+    let mut client = example.login();
+    client.upload("STOR first", b"hello");
+    example.expect_log("first\n");
+    let mut other = example.login();
+    let mut data = begin_upload(&mut other, "STOR second", b"begun, ");
+    client.upload("STOR done", b"");
+    // The upload in progress may finish.
+    client.expect_shutdown();
+    await_refusal(example.address);
+    data.write_all(b"finished").unwrap();
+    drop(data);
+    other.expect_reply(226);
+    let status = example.wait();
+    assert_eq!(status.code(), Some(0), "{}", example.log());
+    assert_eq!(example.read("second"), b"begun, finished");
+}
+
+/// The signals are those of the program: it ends at once.
+#[test]
+fn signals_end_a_program_with_a_server_in_a_thread() {
+    let mut example = start("server_in_thread");
+    let _client = example.login();
+    example.signal("TERM");
+    assert_eq!(example.wait().signal(), Some(15));
+}
+
+#[test]
+fn test_fixture() {
+    let mut example = start("test_fixture");
+    let status = example.wait();
+    assert_eq!(status.code(), Some(0), "{}", example.log());
+    let log = example.log();
+    assert!(log.contains("test alpha has passed") && log.contains("test beta has passed"));
+    assert_eq!(log.matches(">>> starting FTP server").count(), 2);
+    assert_eq!(log.matches(">>> shutting down FTP server").count(), 2);
+}
+
+#[test]
+fn beside_a_runtime() {
+    let mut example = start("beside_a_runtime");
+    let mut wrong = example.connect();
+    wrong.expect(331, "USER user");
+    wrong.send("PASS bad-token\r\n");
+    // The delay of the one does not hold up the other.
+    let mut client = example.connect();
+    client.login(USER, "good-token");
+    client.expect(200, "TYPE I");
+    wrong.expect_reply(530);
+    let mut other = example.connect();
+    other.login(USER, "good-token");
+    other.expect(200, "TYPE I");
+    let mut data = begin_upload(&mut other, "STOR last", b"begun, ");
+    client.upload("STOR done", b"");
+    client.expect_shutdown();
+    data.write_all(b"finished").unwrap();
+    drop(data);
+    other.expect_reply(226);
+    let status = example.wait();
+    assert_eq!(status.code(), Some(0), "{}", example.log());
+    assert_eq!(example.read("last"), b"begun, finished");
+    assert!(example.log().contains("shut down with status 0"));
+}
+
+#[test]
+fn window() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(path_of("window"));
+    command.arg("127.0.0.1:0").arg(home.path());
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut program = pipes.stderr(Stdio::null()).spawn().unwrap();
+    let mut buttons = program.stdin.take().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let output = BufReader::new(program.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        output
+            .lines()
+            .try_for_each(|line| sender.send(line.unwrap()))
+    });
+    let line = |wanted: &str| loop {
+        let line = next(&lines);
+        if line.contains(wanted) {
+            return line;
+        }
+    };
+    line("stopped [start]");
+    for round in 0..2 {
+        buttons.write_all(b"start\n").unwrap();
+        let text = line("serving on ");
+        let address = text.split(' ').nth(2).unwrap().parse().unwrap();
+        let mut client = Client::connect(address);
+        client.expect_reply(220);
+        client.login(USER, PASSWORD);
+        client.expect(200, "TYPE I");
+        let mut data = begin_upload(&mut client, &format!("STOR file{round}"), b"half");
+        line(&format!("  user: STOR file{round}, 4 bytes"));
+        data.write_all(b" and half").unwrap();
+        line(&format!("  user: STOR file{round}, 13 bytes"));
+        buttons.write_all(b"stop\n").unwrap();
+        line("stopping");
+        drop(data);
+        client.expect_reply(226);
+        client.expect_shutdown();
+        line("stopped [start]");
+        await_refusal(address);
+    }
+    buttons.write_all(b"start\nquit\n").unwrap();
+    assert!(program.wait().unwrap().success());
 }
 
 // --- the documents

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use ftpdlib::AuthorizerError;
 use ftpdlib::authorizers::{Authorizer, DummyAuthorizer, Perms, UserOptions};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::error::ConfigError;
-use super::file::{ConfigFile, in_order};
+use super::file::ConfigFile;
 use super::password;
+use super::reader::{Reader, tables};
 use super::root::shares_root_unasked;
 use super::value::{Value, ValueError};
-use super::words::hint;
 
 /// The names of the sections that are read here.
 pub(super) const ACCOUNT_SECTIONS: [&str; 2] = ["users", "anonymous"];
@@ -206,84 +206,6 @@ impl Account {
     }
 }
 
-/// Reads a table key by key.
-struct Reader<'a> {
-    file: &'a ConfigFile<'a>,
-    name: &'static str,
-    at: Range<usize>,
-    table: &'a DeTable<'a>,
-}
-
-impl<'a> Reader<'a> {
-    /// A reader of the table `value`, which may have no other keys than `known`.
-    fn new(
-        file: &'a ConfigFile<'a>,
-        name: &'static str,
-        value: &'a Spanned<DeValue<'a>>,
-        known: &[&'static str],
-    ) -> Result<Self, ConfigError> {
-        let header = match name {
-            "anonymous" => "[anonymous]".to_owned(),
-            _ => format!("[[{name}]]"),
-        };
-        let table = file.table(name, &header, value)?;
-        for (key, _) in in_order(table) {
-            if !known.contains(&key.get_ref().as_ref()) {
-                let advice = hint(key.get_ref(), known.iter().copied())
-                    .unwrap_or_else(|| format!("; {header} has {}", known.join(", ")));
-                let name = format!("{name}.{}", key.get_ref());
-                return Err(file.error(&key.span(), &name, &format!("unknown key{advice}")));
-            }
-        }
-        Ok(Self {
-            file,
-            name,
-            at: value.span(),
-            table,
-        })
-    }
-
-    /// The value of a key that may be missing, and its place.
-    fn find<T>(
-        &self,
-        key: &str,
-        read: impl FnOnce(&Value<'_>) -> Result<T, ValueError>,
-    ) -> Result<Option<Spanned<T>>, ConfigError> {
-        let Some(value) = self.table.get(key) else {
-            return Ok(None);
-        };
-        match read(&Value::Toml(value.get_ref())) {
-            Ok(read) => Ok(Some(Spanned::new(value.span(), read))),
-            Err(err) => {
-                let name = format!("{}.{key}", self.name);
-                let at = err.at.unwrap_or_else(|| value.span());
-                Err(self.file.error(&at, &name, &err.text))
-            }
-        }
-    }
-
-    /// The value of a key that may be missing.
-    fn optional<T>(
-        &self,
-        key: &str,
-        read: impl FnOnce(&Value<'_>) -> Result<T, ValueError>,
-    ) -> Result<Option<T>, ConfigError> {
-        Ok(self.find(key, read)?.map(Spanned::into_inner))
-    }
-
-    /// The value of a key that must be there, and its place.
-    fn required<T>(
-        &self,
-        key: &str,
-        read: impl FnOnce(&Value<'_>) -> Result<T, ValueError>,
-    ) -> Result<Spanned<T>, ConfigError> {
-        self.find(key, read)?.ok_or_else(|| {
-            let name = format!("{}.{key}", self.name);
-            self.file.error(&self.at, &name, "this key is missing")
-        })
-    }
-}
-
 fn read_overrides(account: &Reader<'_>, home: &Path) -> Result<Vec<OverridePerm>, ConfigError> {
     let Some(value) = account.table.get("override_perm") else {
         return Ok(Vec::new());
@@ -303,21 +225,6 @@ fn read_overrides(account: &Reader<'_>, home: &Path) -> Result<Vec<OverridePerm>
         });
     }
     Ok(overrides)
-}
-
-/// The tables of `[[name]]`.
-fn tables<'t>(
-    file: &ConfigFile<'_>,
-    name: &str,
-    value: &'t Spanned<DeValue<'t>>,
-) -> Result<impl Iterator<Item = &'t Spanned<DeValue<'t>>>, ConfigError> {
-    match value.get_ref() {
-        DeValue::Array(array) => Ok(array.iter()),
-        _ => {
-            let text = format!("must be a list of tables: [[{name}]]");
-            Err(file.error(&value.span(), name, &text))
-        }
-    }
 }
 
 fn user_name(value: &Value<'_>) -> Result<String, ValueError> {

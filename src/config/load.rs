@@ -9,6 +9,7 @@ use ftpdlib::strerror;
 use super::error::{ConfigError, Origin};
 use super::file::{self, ConfigFile};
 use super::flags::Flags;
+use super::listen;
 use super::password::ANONYMOUS;
 use super::root::shares_root_unasked;
 use super::sections;
@@ -53,6 +54,7 @@ pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     tls::drop_replaced_certificate(&mut settings.tls, flags);
     apply_flags(&mut settings, flags)?;
     check_workers(&settings)?;
+    listen::apply(&mut settings)?;
     let authorizer = match authorizer {
         Some(authorizer) => authorizer,
         None => share(&mut settings, flags)?,
@@ -60,6 +62,7 @@ pub(crate) fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     settings.handler.set_authorizer(authorizer);
     apply_throttle(&mut settings);
     tls::apply(&mut settings, flags)?;
+    listen::check_tls(&settings)?;
     user::apply(&mut settings)?;
     // The last error: a wrong line of the file is named first.
     no_accounts.map_or(Ok(settings), Err)

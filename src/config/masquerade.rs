@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use ftpdlib::FTPServer;
 
 use super::error::ConfigError;
+use super::listener;
 use super::settings::Settings;
 
 /// Puts an IPv4 address in place of each host name, and remembers the names. Waits for the answers.
@@ -29,7 +30,7 @@ pub(crate) fn resolve(settings: &mut Settings) -> Result<(), ConfigError> {
         }
     }
     let Some((key, err)) = wrong else {
-        return Ok(());
+        return listener::resolve_masquerade(&mut settings.listeners);
     };
     let text = err.to_string();
     Err(match settings.origin("handler", key) {

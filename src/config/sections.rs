@@ -1,5 +1,5 @@
 //! Which sections the file may have, and what reads each of them: the
-//! [table](super::table) or the [accounts](super::accounts).
+//! [table](super::table), the [accounts](super::accounts) or the [listeners](super::listener).
 
 use toml::Spanned;
 use toml::de::{DeString, DeValue};
@@ -7,6 +7,7 @@ use toml::de::{DeString, DeValue};
 use super::accounts::{ACCOUNT_SECTIONS, Accounts};
 use super::error::{ConfigError, Origin};
 use super::file::{ConfigFile, in_order};
+use super::listener::{self, LISTEN_SECTION};
 use super::settings::Settings;
 use super::table::SETTINGS;
 use super::value::Value;
@@ -24,6 +25,7 @@ pub(super) fn apply(
         match section {
             "users" => accounts.read_users(file, value)?,
             "anonymous" => accounts.read_anonymous(file, value)?,
+            LISTEN_SECTION => settings.listeners = listener::read(file, value)?,
             _ if SETTINGS.iter().any(|setting| setting.section == section) => {
                 apply_section(file, section, value, settings)?;
                 if section == "tls" {
@@ -86,6 +88,7 @@ fn unknown_key(file: &ConfigFile<'_>, section: &str, key: &Spanned<DeString<'_>>
 fn unknown_section(file: &ConfigFile<'_>, name: &Spanned<DeString<'_>>) -> ConfigError {
     let mut known: Vec<&str> = SETTINGS.iter().map(|setting| setting.section).collect();
     known.extend(ACCOUNT_SECTIONS);
+    known.push(LISTEN_SECTION);
     let advice = hint(name.get_ref(), known.iter().copied())
         .or_else(|| section_of(name.get_ref()))
         .unwrap_or_else(|| {

@@ -8,14 +8,17 @@ use std::time::Duration;
 use ftpdlib::{FTPConfig, RunAs, TlsConfig};
 
 use super::error::Origin;
+use super::listener::Listener;
 
 /// All that a server is made from.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// The address to listen on; empty means all addresses.
-    pub(crate) address: String,
+    pub(super) address: String,
     /// The port to listen on; with 0 the kernel chooses one.
-    pub(crate) port: u16,
+    pub(super) port: u16,
+    /// The sockets to listen on: those of `[[listen]]`, else the one above.
+    pub(crate) listeners: Vec<Listener>,
     /// How many connections may wait to be accepted.
     pub(crate) backlog: i32,
     /// The maximum number of sockets; 0 means no limit.
@@ -116,6 +119,7 @@ impl Default for Settings {
         Self {
             address: String::new(),
             port: 2121,
+            listeners: Vec::new(),
             backlog: 1024,
             max_cons: 512,
             max_cons_per_ip: 0,

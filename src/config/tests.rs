@@ -5,3 +5,4 @@ mod errors;
 mod files;
 mod flags;
 mod keys;
+mod listen;

@@ -8,6 +8,7 @@ use ftpdlib::ClientAuth;
 
 use super::error::{ConfigError, Origin};
 use super::flags::{Flags, TLS};
+use super::listener::Listener;
 use super::self_signed;
 use super::settings::{Settings, TlsSettings};
 
@@ -31,7 +32,8 @@ pub(super) fn apply(settings: &mut Settings, flags: &Flags) -> Result<(), Config
     let mut config = settings.tls.config.clone();
     if settings.tls.self_signed {
         let nat = settings.handler.masquerade_address.as_deref();
-        let names = [&settings.address, nat.unwrap_or_default()];
+        let of_listeners = settings.listeners.iter().flat_map(Listener::names);
+        let names: Vec<_> = of_listeners.chain(nat).collect();
         let (made, fingerprint) = self_signed::make(&names).map_err(ConfigError)?;
         config.certified_key = made.certified_key;
         settings.fingerprint = Some(fingerprint);

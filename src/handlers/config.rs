@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,6 @@ use crate::handlers::data::{DTPConfig, DTPHandler, StockDTPHandler};
 use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
 use crate::proto::network::Network;
-#[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
 
 /// Makes the [`DTPHandler`] of each data connection. [`FTPConfig::set_dtp_handler`] makes a
@@ -139,6 +138,32 @@ pub struct FTPConfig {
     pub active_dtp: ActiveDTPConfig,
     /// Makes the handler of each data connection.
     pub dtp_handler: DTPFactory,
+    /// What differs between the listening sockets of a server: each has its own copy of the
+    /// settings.
+    pub(crate) listener: ListenerSettings,
+}
+
+/// What the clients of one listening socket get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ListenerSettings {
+    /// `None`: as [`FTPConfig::tls`] says.
+    pub(crate) tls: Option<ListenTls>,
+    /// The address in replies to PASV.
+    pub(crate) masquerade_address: Option<Ipv4Addr>,
+    /// The number of the listening socket, if a host name stands for that address.
+    pub(crate) host_name: Option<usize>,
+}
+
+/// Whether clients that connect to a listening socket use TLS: see
+/// [`Listen::tls`](crate::Listen::tls).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenTls {
+    /// No TLS: AUTH is an unknown command. Settings that require TLS exclude this.
+    Off,
+    /// TLS after AUTH.
+    Explicit,
+    /// TLS with the first byte, as on port 990.
+    Implicit,
 }
 
 /// The class attributes of pyftpdlib's `PassiveDTP`.
@@ -161,6 +186,14 @@ pub struct ActiveDTPConfig {
 }
 
 impl FTPConfig {
+    /// The settings of FTPS, if the build has it.
+    pub(crate) fn tls_settings(&self) -> Option<&TlsConfig> {
+        #[cfg(feature = "tls")]
+        return self.tls.as_ref();
+        #[cfg(not(feature = "tls"))]
+        None
+    }
+
     /// Whether clients at this address are served.
     pub(crate) fn admits(&self, ip: IpAddr) -> bool {
         let is_in = |networks: &[Network]| networks.iter().any(|network| network.contains(ip));
@@ -227,6 +260,7 @@ impl Default for FTPConfig {
             passive_dtp: PassiveDTPConfig::default(),
             active_dtp: ActiveDTPConfig::default(),
             dtp_handler: Arc::new(|| Box::new(StockDTPHandler)),
+            listener: ListenerSettings::default(),
         }
     }
 }

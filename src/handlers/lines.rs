@@ -18,7 +18,7 @@ pub(super) fn run_line<H: Hooks + ?Sized>(h: &mut H, s: &mut FTPSession, piece: 
     }
     let is_first = !std::mem::replace(&mut s.spoken, true);
     if is_first && is_hello(piece) {
-        s.log(if s.server.tls.is_some() {
+        s.log(if s.tls_acceptor().is_some() {
             "the client begins with TLS at once: set it to explicit FTPS (AUTH TLS)."
         } else {
             "the client begins with TLS, which this server does not have."

@@ -36,7 +36,8 @@ mod turn;
 mod user_fs;
 
 pub use self::command::{CmdArg, Command};
-pub use self::config::{ActiveDTPConfig, DTPFactory, FTPConfig, PassiveDTPConfig};
+pub(crate) use self::config::ListenerSettings;
+pub use self::config::{ActiveDTPConfig, DTPFactory, FTPConfig, ListenTls, PassiveDTPConfig};
 pub use self::data::{
     DTPConfig, DTPHandler, DataChannel, Outgoing, StockDTPHandler, TransferError,
 };

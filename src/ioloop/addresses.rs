@@ -24,6 +24,12 @@ pub fn bind_af_unspecified(host: &str, port: u16, backlog: i32) -> io::Result<Tc
     first_that_works(resolve(host, port)?, listen)
 }
 
+/// Binds and listens on the first of these addresses that works.
+pub(crate) fn bind_first(addresses: Vec<SocketAddr>, backlog: i32) -> io::Result<TcpListener> {
+    let listen = |address| sys::listen(address, backlog, true).map(TcpListener::from_std);
+    first_that_works(addresses, listen)
+}
+
 /// Begins to connect to the first address of `host` that works, from the address `source` if one
 /// is given: as pyftpdlib's `connect_af_unspecified`.
 ///

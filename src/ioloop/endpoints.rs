@@ -53,7 +53,7 @@ where
     H: ChatHandler + 'static,
 {
     fn opened(&mut self, io: &mut Io<'_>) {
-        self.listener.opened(io);
+        self.listener.opened(io, 0);
     }
 
     fn ready(&mut self, io: &mut Io<'_>, _source: Source, _readiness: Readiness) {

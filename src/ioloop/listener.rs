@@ -33,8 +33,8 @@ impl<L: Accept> Listener<L> {
         }
     }
 
-    pub(crate) fn opened(&mut self, io: &mut Io<'_>) {
-        if let Err(err) = self.watch(io, 0) {
+    pub(crate) fn opened(&mut self, io: &mut Io<'_>, source: Source) {
+        if let Err(err) = self.watch(io, source) {
             log::error!(target: crate::log::TARGET, "cannot watch the listening socket: {err}");
         }
     }
@@ -77,19 +77,21 @@ impl<L: Accept> Listener<L> {
         None
     }
 
-    /// Accepts the connections that wait, some in each turn.
+    /// Accepts the connections that wait, some in each turn. Returns whether there may be more, for
+    /// the next round.
     pub(crate) fn accept_all(
         &mut self,
         io: &mut Io<'_>,
         mut accepted: impl FnMut(&mut Io<'_>, L::Connection, SocketAddr),
-    ) {
+    ) -> bool {
         for _ in 0..ACCEPTS {
             match self.accept(io.now()) {
                 Some((socket, peer)) => accepted(io, socket, peer),
-                None => return,
+                None => return false,
             }
         }
         io.again();
+        true
     }
 }
 

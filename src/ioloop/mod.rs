@@ -40,6 +40,7 @@ pub(crate) mod tls;
 pub(crate) mod tls_words;
 mod waker;
 
+pub(crate) use self::addresses::bind_first;
 pub use self::addresses::{bind_af_unspecified, connect_af_unspecified};
 pub use self::chat::AsyncChat;
 pub use self::chat_channel::{ChatChannel, ChatHandler};

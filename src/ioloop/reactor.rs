@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
@@ -13,6 +13,7 @@ use super::event::{ChannelId, Readiness};
 use super::memory::Network;
 use super::panics::{call_guarded, drop_guarded};
 use super::timers::CallLater;
+use crate::sys;
 
 /// The poll and the waker of a loop. They can be made before the loop is, and in another thread.
 pub(crate) struct PollParts {
@@ -43,6 +44,8 @@ pub struct IOLoop {
     events: Events,
     /// When this turn began.
     began: Instant,
+    /// Whether the poll may have more events than it could bring in this turn.
+    is_full: bool,
     /// When gathered log lines must be written at the latest.
     lines_due: Option<Instant>,
     /// The network of the sockets in memory, if there are any. The clock of such a loop is moved
@@ -65,6 +68,7 @@ impl IOLoop {
             core: Core::new(Some(parts.poll), Some(parts.waker), Clock::SYSTEM),
             events: Events::with_capacity(EVENTS),
             began: Instant::now(),
+            is_full: false,
             lines_due: None,
             network: None,
         }
@@ -79,6 +83,7 @@ impl IOLoop {
             began: clock.now(),
             core: Core::new(poll, waker, clock),
             events: Events::with_capacity(EVENTS),
+            is_full: false,
             lines_due: None,
             network: Some(network),
         }
@@ -165,12 +170,15 @@ impl IOLoop {
         let in_memory = self.network.as_ref().map(Network::take_events);
         let in_memory = in_memory.unwrap_or_default();
         self.core.is_quiet = self.events.iter().take(2).count() + in_memory.len() < 2;
+        let mut count = 0;
         for event in &self.events {
+            count += 1;
             if event.token() != WAKE {
                 let readiness = Readiness::from(event);
                 ready(&mut self.core, event.token(), readiness);
             }
         }
+        self.is_full = count >= EVENTS;
         for (token, readiness) in in_memory {
             ready(&mut self.core, token, readiness);
         }
@@ -197,6 +205,23 @@ impl IOLoop {
         }
         self.core.slots.clear();
         crate::log::write_pending();
+    }
+
+    /// For a caller that waits elsewhere, for events of the [poll](Self::poll_descriptor): writes
+    /// what was gathered for the log if it is due. Returns the time until the next turn is due
+    /// without an event; zero if the poll may have more of them.
+    pub(crate) fn time_to_wait(&mut self) -> Option<Duration> {
+        self.lines_due = crate::log::flush_in_time(self.began);
+        match self.is_full {
+            true => Some(Duration::ZERO),
+            false => self.time_to_next(),
+        }
+    }
+
+    /// The descriptor of the poll, which is readable while it has events; `None` if the loop has
+    /// only sockets in memory.
+    pub(crate) fn poll_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.core.poll.as_ref().map(sys::borrow)
     }
 
     /// The time by the loop's clock.

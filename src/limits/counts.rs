@@ -56,9 +56,14 @@ impl Counts {
         }
     }
 
-    /// The sockets of this process, the listening socket of the server included.
+    /// The sockets of this process, the listening sockets of the server included.
     pub(super) fn sockets(&self) -> usize {
         self.sockets.load(Relaxed)
+    }
+
+    /// The server listens on so many more sockets.
+    pub(super) fn add_listeners(&self, more: usize) {
+        self.sockets.fetch_add(more, Relaxed);
     }
 
     pub(super) fn is_shared(&self) -> bool {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use signal_hook::consts::SIGTERM;
+use libc::SIGTERM;
 
 use super::table::Index;
 use crate::ioloop::{ChannelId, Remote};

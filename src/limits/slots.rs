@@ -26,6 +26,8 @@ pub(crate) struct Limits {
     max_cons: AtomicUsize,
     max_cons_per_ip: AtomicUsize,
     max_cons_per_user: AtomicUsize,
+    /// How many sockets the server listens on besides the first.
+    more_listeners: AtomicUsize,
     /// How many bits of an IPv6 address stand for a client.
     ipv6_prefix: AtomicU8,
     pub(super) counts: Counts,
@@ -47,6 +49,7 @@ impl Limits {
             max_cons: AtomicUsize::new(MAX_CONS),
             max_cons_per_ip: AtomicUsize::new(0),
             max_cons_per_user: AtomicUsize::new(0),
+            more_listeners: AtomicUsize::new(0),
             ipv6_prefix: AtomicU8::new(IPV6_PREFIX),
             counts: Counts::new(),
             descriptors: Descriptors::new(),
@@ -86,7 +89,26 @@ impl Limits {
         self.ipv6_prefix.store(bits.clamp(1, 128), Relaxed);
     }
 
-    /// The sockets of this process, the listening socket of the server included.
+    /// The server listens on this many sockets, which count for the limit. Call it before there is
+    /// a session.
+    pub(crate) fn set_listeners(&self, listeners: usize) {
+        let more = listeners.saturating_sub(1);
+        let before = self.more_listeners.swap(more, Relaxed);
+        self.counts.add_listeners(more.saturating_sub(before));
+    }
+
+    /// The limit on sockets without those that listen, except for one: the table counts that.
+    fn slots(&self) -> usize {
+        match self.max_cons() {
+            0 => 0,
+            // Not 0, which would be no limit.
+            most => most
+                .saturating_sub(self.more_listeners.load(Relaxed))
+                .max(1),
+        }
+    }
+
+    /// The sockets of this process, the listening sockets of the server included.
     pub(crate) fn sockets(&self) -> usize {
         self.counts.sockets()
     }
@@ -98,7 +120,7 @@ impl Limits {
     /// open files as [`raise_open_files`](Self::raise_open_files). Call it after the
     /// limits are set, and before there is a session.
     pub(crate) fn share(&self, workers: usize, each: u64) -> io::Result<()> {
-        debug_assert_eq!(self.sockets(), 1);
+        debug_assert_eq!(self.sockets(), 1 + self.more_listeners.load(Relaxed));
         if self.counts.is_shared() {
             return Ok(());
         }
@@ -262,7 +284,7 @@ impl Limits {
 
     fn bounds(&self) -> Bounds {
         Bounds {
-            slots: self.max_cons(),
+            slots: self.slots(),
             of_ip: self.max_cons_per_ip(),
         }
     }

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+use libc::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 
 use super::restarts::Restarts;
 use super::signals::Signals;

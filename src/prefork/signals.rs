@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use signal_hook::SigId;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
-use crate::sys::{LastResort, Terminal};
+use crate::sys::{self, LastResort, SignalHandler, Terminal};
 
 /// The signals that the master handles.
 pub(super) struct Signals {
@@ -21,9 +20,9 @@ pub(super) struct Signals {
     interrupt: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
     /// The handlers that set the flags.
-    flags: Vec<SigId>,
+    flags: Vec<SignalHandler>,
     /// The handlers that write the bytes.
-    wakers: Vec<SigId>,
+    wakers: Vec<SignalHandler>,
 }
 
 impl Signals {
@@ -50,12 +49,12 @@ impl Signals {
             (SIGHUP, &signals.reload),
         ];
         for (signal, flag) in flags {
-            let handler = signal_hook::flag::register(signal, Arc::clone(flag))?;
+            let handler = sys::set_flag(signal, Arc::clone(flag))?;
             signals.flags.push(handler);
         }
         // After the flags, which are set when a byte wakes the master.
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGCHLD] {
-            let handler = signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+            let handler = sys::notify(signal, write.try_clone()?)?;
             signals.wakers.push(handler);
         }
         Ok(signals)
@@ -100,16 +99,8 @@ impl Signals {
             end: [Arc::clone(&self.terminate), Arc::clone(&self.interrupt)],
             reload: Arc::clone(&self.reload),
         });
-        self.flags.clear();
+        self.flags.drain(..).for_each(SignalHandler::keep);
         self.last_resort = None;
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for handler in self.flags.drain(..).chain(self.wakers.drain(..)) {
-            signal_hook::low_level::unregister(handler);
-        }
     }
 }
 

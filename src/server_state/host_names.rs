@@ -11,44 +11,62 @@ use crate::log::TARGET;
 use crate::offload::Pool;
 use crate::sys::{Held, SharedWords};
 
+/// What a host name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// All local addresses without a name of their own.
+    All,
+    /// Clients that have connected to this local address.
+    Local(IpAddr),
+    /// Clients that have connected to the listening socket with this number.
+    Listener(usize),
+}
+
+impl From<Option<IpAddr>> for Purpose {
+    fn from(local: Option<IpAddr>) -> Self {
+        local.map_or(Self::All, Self::Local)
+    }
+}
+
 /// The host names of a server. Processes that it forks share the answers.
 #[derive(Debug, Default)]
 pub(crate) struct HostNames(RwLock<Vec<Arc<HostName>>>);
 
 impl HostNames {
-    /// Adds a name, or replaces that of the same local address. `None`: for all local addresses.
+    /// Adds a name, or replaces that of the same purpose.
     /// `first` is its answer until it is asked for.
     ///
     /// # Errors
     /// The system has no memory that processes can share.
     pub(crate) fn set(
         &self,
-        local: Option<IpAddr>,
+        purpose: impl Into<Purpose>,
         name: &str,
         first: Option<Ipv4Addr>,
     ) -> io::Result<()> {
-        self.set_with(local, name, first, look_up)
+        self.set_with(purpose, name, first, look_up)
     }
 
     /// As [`set`](Self::set), with another way to look the name up.
     pub(crate) fn set_with(
         &self,
-        local: Option<IpAddr>,
+        purpose: impl Into<Purpose>,
         name: &str,
         first: Option<Ipv4Addr>,
         look_up: LookUp,
     ) -> io::Result<()> {
-        let name = HostName::new(local, name, first, look_up)?;
+        let purpose = purpose.into();
+        let name = HostName::new(purpose, name, first, look_up)?;
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        names.retain(|old| old.local != local);
+        names.retain(|old| old.purpose != purpose);
         names.push(Arc::new(name));
         Ok(())
     }
 
-    /// The last answer for this local address, if it has a name and there was an answer.
-    pub(crate) fn address(&self, local: Option<IpAddr>) -> Option<Ipv4Addr> {
-        let names = self.names();
-        names.iter().find(|name| name.local == local)?.address()
+    /// The last answer for this purpose, if it has a name and there was an answer.
+    pub(crate) fn address(&self, purpose: impl Into<Purpose>) -> Option<Ipv4Addr> {
+        let (names, purpose) = (self.names(), purpose.into());
+        names.iter().find(|name| name.purpose == purpose)?.address()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -102,8 +120,8 @@ impl HostNames {
 
 /// A host name.
 pub(crate) struct HostName {
-    /// The local address for which the name stands.
-    local: Option<IpAddr>,
+    /// What the name stands for.
+    purpose: Purpose,
     name: Box<str>,
     /// See [`ANSWER`] and the constants after it.
     words: SharedWords,
@@ -118,7 +136,7 @@ type LookUp = fn(&str) -> io::Result<Vec<Ipv4Addr>>;
 
 impl HostName {
     fn new(
-        local: Option<IpAddr>,
+        purpose: Purpose,
         name: &str,
         first: Option<Ipv4Addr>,
         look_up: LookUp,
@@ -127,7 +145,7 @@ impl HostName {
         // It is due at once: all other words are 0.
         words.lock()?[ANSWER] = first.map_or(0, |first| u32::from(first).into());
         Ok(Self {
-            local,
+            purpose,
             name: name.into(),
             words,
             seen: AtomicU32::new(first.map_or(0, u32::from)),
@@ -292,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_last_good_answer_is_kept() {
-        let name = HostName::new(None, "ftp.example.org", None, answer).unwrap();
+        let name = HostName::new(Purpose::All, "ftp.example.org", None, answer).unwrap();
         assert_eq!(name.address(), None);
         for (found, expected) in [
             (None, None),
@@ -313,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_name_is_due_once_in_a_period() {
-        let name = HostName::new(None, "x", Some(A), answer).unwrap();
+        let name = HostName::new(Purpose::All, "x", Some(A), answer).unwrap();
         let now = seconds();
         assert!(name.take_if_due(now));
         assert!(!name.take_if_due(now));
@@ -329,7 +347,7 @@ mod tests {
     fn processes_share_the_answers() {
         const NAME: &str = "server_state::host_names::tests::processes_share_the_answers";
         alone(NAME, || {
-            let name = HostName::new(None, "x", Some(A), |_| Ok(vec![B])).unwrap();
+            let name = HostName::new(Purpose::All, "x", Some(A), |_| Ok(vec![B])).unwrap();
             let child = fork(|| name.ask());
             assert!(Child::wait(&child));
             assert_eq!(name.address(), Some(B));

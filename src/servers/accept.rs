@@ -1,4 +1,4 @@
-//! The listening socket of a server as a channel, and what starts the sessions of the
+//! The listening sockets of a server as a channel, and what starts the sessions of the
 //! connections that it accepts.
 
 use std::io;
@@ -109,72 +109,111 @@ impl Shortage {
     }
 }
 
-/// The listening socket of a server as a channel.
+/// The listening sockets of a server as a channel.
 pub(super) struct ServerChannel {
-    pub(super) listener: Option<Listener<StreamListener>>,
-    pub(super) config: Arc<FTPConfig>,
+    pub(super) listening: Vec<Listening>,
     pub(super) state: Arc<ServerState>,
     pub(super) sessions: Box<dyn StartSession>,
 }
 
-impl ServerChannel {
-    fn accept(&mut self, io: &mut Io<'_>) {
-        let Self {
-            listener,
+/// One of them. Its place in the list is its source.
+pub(super) struct Listening {
+    listener: Listener<StreamListener>,
+    /// The settings of the sessions that begin here.
+    config: Arc<FTPConfig>,
+    /// Whether connections may wait, for the next round.
+    goes_on: bool,
+}
+
+impl Listening {
+    pub(super) fn new(socket: StreamListener, config: Arc<FTPConfig>) -> Self {
+        Self {
+            listener: Listener::new(socket),
             config,
+            goes_on: false,
+        }
+    }
+}
+
+impl ServerChannel {
+    /// Accepts connections at the sockets that are to be looked at.
+    fn accept(&mut self, io: &mut Io<'_>, is_due: impl Fn(usize, &Listening) -> bool) {
+        let Self {
+            listening,
             state,
             sessions,
         } = self;
-        let Some(listener) = listener else { return };
-        listener.accept_all(io, |io, stream, peer| {
-            let descriptor = stream.descriptor();
-            if !sys::INHERITS_OPTIONS
-                && let Some(socket) = &descriptor
-            {
-                sys::control_options(socket, config.tcp_no_delay);
-            }
-            let ip = canonical(peer.ip());
-            if !state.guard.admits(ip, io.now()) {
-                return;
-            }
-            let (slot, admission) = match config.admits(ip) {
-                true => state.admit(ip, descriptor, io.now()),
-                false => (state.slot(ip), Admission::Address),
-            };
-            let connection = NewConnection {
-                stream,
-                peer,
-                slot,
-                admission,
-                config: Arc::clone(config),
-                state: Arc::clone(state),
-            };
-            sessions.start(io, connection);
-        });
+        let due = listening.iter_mut().enumerate();
+        for (_, one) in due.filter(|(number, one)| is_due(*number, one)) {
+            let config = &one.config;
+            one.goes_on = one.listener.accept_all(io, |io, stream, peer| {
+                accepted(io, stream, peer, config, state, &mut **sessions);
+            });
+        }
     }
+}
+
+/// A client has connected.
+fn accepted(
+    io: &mut Io<'_>,
+    stream: Stream,
+    peer: SocketAddr,
+    config: &Arc<FTPConfig>,
+    state: &Arc<ServerState>,
+    sessions: &mut dyn StartSession,
+) {
+    let descriptor = stream.descriptor();
+    if !sys::INHERITS_OPTIONS
+        && let Some(socket) = &descriptor
+    {
+        sys::control_options(socket, config.tcp_no_delay);
+    }
+    let ip = canonical(peer.ip());
+    if !state.guard.admits(ip, io.now()) {
+        return;
+    }
+    let (slot, admission) = match config.admits(ip) {
+        true => state.admit(ip, descriptor, io.now()),
+        false => (state.slot(ip), Admission::Address),
+    };
+    let connection = NewConnection {
+        stream,
+        peer,
+        slot,
+        admission,
+        config: Arc::clone(config),
+        state: Arc::clone(state),
+    };
+    sessions.start(io, connection);
 }
 
 impl Channel for ServerChannel {
     fn opened(&mut self, io: &mut Io<'_>) {
-        if let Some(listener) = &mut self.listener {
-            listener.opened(io);
+        for (one, source) in self.listening.iter_mut().zip(0..) {
+            one.listener.opened(io, source);
         }
     }
 
-    fn ready(&mut self, io: &mut Io<'_>, _source: Source, _readiness: Readiness) {
-        self.accept(io);
+    fn ready(&mut self, io: &mut Io<'_>, source: Source, _readiness: Readiness) {
+        self.accept(io, |number, _| number == usize::from(source));
     }
 
     fn again(&mut self, io: &mut Io<'_>) {
-        self.accept(io);
+        self.accept(io, |_, one| one.goes_on);
     }
 
     fn timeout(&mut self, io: &mut Io<'_>) {
-        self.accept(io);
+        let now = io.now();
+        self.accept(io, |_, one| {
+            one.listener.retry_at.is_some_and(|at| at <= now)
+        });
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.listener.as_ref()?.retry_at
+        self.listening
+            .iter()
+            .filter_map(|one| one.listener.retry_at)
+            .min()
     }
 
     fn drain(&mut self, io: &mut Io<'_>) {
@@ -182,10 +221,10 @@ impl Channel for ServerChannel {
     }
 
     fn close(&mut self, _io: &mut Io<'_>) {
-        self.listener = None;
+        self.listening.clear();
     }
 
     fn is_closed(&self) -> bool {
-        self.listener.is_none()
+        self.listening.is_empty()
     }
 }

@@ -2,7 +2,7 @@
 //! must allow: it is called on the loop of the server, in threads or in processes.
 
 /// Writes the constructors of a server. `$model` makes the model and what starts its
-/// sessions from a factory; the server has a function `with_model`.
+/// sessions from a factory; the server has a function `with_listen`.
 macro_rules! constructors {
     ($server:ident, $model:path, $call:ident $(+ $bound:ident)*) => {
         impl $server {
@@ -18,7 +18,8 @@ macro_rules! constructors {
                 H: FTPHandler + 'static,
                 F: $call(SocketAddr) -> H $(+ $bound)* + 'static,
             {
-                Self::with_model(Endpoint::parse(address)?, config, $model(factory))
+                let listen = Listen::parse(address)?;
+                Self::with_listen(listen, config, $model(factory))
             }
 
             /// Listens on `host` (`""` for all addresses) and `port` (0: the system
@@ -39,12 +40,8 @@ macro_rules! constructors {
                 H: FTPHandler + 'static,
                 F: $call(SocketAddr) -> H $(+ $bound)* + 'static,
             {
-                let endpoint = Endpoint::Address {
-                    host,
-                    port,
-                    backlog,
-                };
-                Self::with_model(endpoint, config, $model(factory))
+                let listen = Listen::host(host, port).backlog(backlog);
+                Self::with_listen(listen, config, $model(factory))
             }
 
             /// Serves on a socket that listens already. `factory` makes the handler of each
@@ -62,7 +59,8 @@ macro_rules! constructors {
                 H: FTPHandler + 'static,
                 F: $call(SocketAddr) -> H $(+ $bound)* + 'static,
             {
-                Self::with_model(Endpoint::Listener(listener), config, $model(factory))
+                let listen = Listen::from_listener(listener);
+                Self::with_listen(listen, config, $model(factory))
             }
         }
     };

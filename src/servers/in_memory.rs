@@ -5,11 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::accept::{OnLoop, ServerChannel};
+use super::accept::{Listening, OnLoop, ServerChannel};
 use super::server::acceptor;
 use crate::handlers::{FTPConfig, FTPHandler};
 use crate::ioloop::memory::Network;
-use crate::ioloop::{IOLoop, Listener, StreamListener};
+use crate::ioloop::{IOLoop, StreamListener};
 use crate::random::Random;
 use crate::server_state::ServerState;
 
@@ -43,8 +43,10 @@ where
         &config.guard,
     ));
     ioloop.add(ServerChannel {
-        listener: Some(Listener::new(StreamListener::Memory(socket))),
-        config: Arc::new(config),
+        listening: vec![Listening::new(
+            StreamListener::Memory(socket),
+            Arc::new(config),
+        )],
         state: Arc::clone(&state),
         sessions: Box::new(OnLoop(factory)),
     });

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_hook::consts::SIGTERM;
+use libc::SIGTERM;
 
 use super::accept::{OnLoop, StartSession};
 use super::processes::Processes;

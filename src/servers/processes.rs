@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGKILL, SIGQUIT, SIGTERM};
+use libc::{SIGKILL, SIGQUIT, SIGTERM};
 
 use super::accept::{NewConnection, Shortage, StartSession};
 use super::locks::NextLook;
@@ -279,6 +279,9 @@ impl Processes {
         }
     }
 }
+
+/// How often to look whether a process has ended, if no signal says so.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How often each process is asked for, whatever the system reports about all children.
 const ASK_ALL_EVERY: Duration = Duration::from_secs(1);

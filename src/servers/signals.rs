@@ -15,16 +15,15 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use libc::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use mio::Interest;
 use mio::net::UnixStream;
 use mio::unix::pipe::Receiver;
-use signal_hook::SigId;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::ioloop::{Channel, Io, Readiness, Source};
 use crate::log::TARGET;
 use crate::server_state::ServerState;
-use crate::sys::{self, LastResort, Terminal};
+use crate::sys::{self, FileSizeSignal, LastResort, SignalHandler, Terminal};
 
 /// The signals as a channel, which stops the loop at each signal that ends the server.
 pub(super) struct Signals {
@@ -37,7 +36,7 @@ pub(super) struct Signals {
     last_resort: Arc<LastResort>,
     stopped: bool,
     state: Arc<ServerState>,
-    handlers: Vec<SigId>,
+    handlers: Vec<SignalHandler>,
 }
 
 impl Signals {
@@ -90,14 +89,11 @@ impl Signals {
 }
 
 /// Returns a socket that becomes readable at these signals.
-fn notified(signals: &[i32], handlers: &mut Vec<SigId>) -> io::Result<UnixStream> {
+fn notified(signals: &[i32], handlers: &mut Vec<SignalHandler>) -> io::Result<UnixStream> {
     let (read, write) = std::os::unix::net::UnixStream::pair()?;
     read.set_nonblocking(true)?;
     for signal in signals {
-        handlers.push(signal_hook::low_level::pipe::register(
-            *signal,
-            write.try_clone()?,
-        )?);
+        handlers.push(sys::notify(*signal, write.try_clone()?)?);
     }
     Ok(UnixStream::from_std(read))
 }
@@ -153,7 +149,7 @@ impl Channel for Signals {
     }
 
     fn close(&mut self, _io: &mut Io<'_>) {
-        self.forget();
+        self.handlers.clear();
     }
 
     fn is_closed(&self) -> bool {
@@ -169,18 +165,6 @@ impl Signals {
             io.stop();
         }
     }
-
-    fn forget(&mut self) {
-        for handler in self.handlers.drain(..) {
-            signal_hook::low_level::unregister(handler);
-        }
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        self.forget();
-    }
 }
 
 /// Says that SIGHUP has come and has changed nothing.
@@ -188,14 +172,28 @@ pub(super) fn log_nothing_to_reload() {
     log::info!(target: TARGET, "SIGHUP: there is nothing to read again");
 }
 
-/// From now on, SIGHUP, SIGUSR1 and SIGUSR2 do not end this process.
+/// From now on, SIGHUP, SIGUSR1, SIGUSR2 and SIGXFSZ do not end this process, and SIGINT and SIGTERM
+/// only before a server has handled signals.
 pub(super) fn survive() -> io::Result<()> {
     // Handlers hide whether SIGHUP was ignored before.
     let _ = Terminal::of_process();
     let hang_up = EARLY.get_or_init(Arc::default);
-    signal_hook::flag::register(SIGHUP, Arc::clone(hang_up))?;
+    sys::set_flag(SIGHUP, Arc::clone(hang_up))?.keep();
     for signal in [SIGUSR1, SIGUSR2] {
-        signal_hook::flag::register(signal, Arc::default())?;
+        sys::set_flag(signal, Arc::default())?.keep();
+    }
+    for signal in [SIGINT, SIGTERM] {
+        sys::end_until_taken_over(signal)?.keep();
+    }
+    std::mem::forget(FileSizeSignal::ignore());
+    Ok(())
+}
+
+/// For a worker that has ended: from now on, signals have no effect. Nothing in the process wants
+/// their actions back, and a late signal of the master or the terminal must not change the status.
+pub(super) fn ignore_from_now() -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
+        sys::set_flag(signal, Arc::default())?.keep();
     }
     Ok(())
 }

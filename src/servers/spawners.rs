@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::ops::{Deref, DerefMut};
 
 use super::constructors::constructors;
-use super::listen::Endpoint;
+use super::listen::Listen;
 use super::model::{ModelAndStart, in_processes, in_threads};
 use super::server::FTPServer;
 use crate::handlers::{FTPConfig, FTPHandler};
@@ -33,12 +33,12 @@ constructors!(MultiprocessFTPServer, in_processes, Fn + Send);
 macro_rules! wrapper {
     ($server:ident) => {
         impl $server {
-            fn with_model(
-                endpoint: Endpoint<'_>,
+            fn with_listen(
+                listen: Listen,
                 config: FTPConfig,
                 model: ModelAndStart,
             ) -> io::Result<Self> {
-                FTPServer::with_model(endpoint, config, model).map(Self)
+                FTPServer::with_listen(listen, config, model).map(Self)
             }
         }
 

@@ -1,6 +1,7 @@
 //! What a server logs when it starts.
 
 use super::server::FTPServer;
+use crate::handlers::ListenTls;
 use crate::log::TARGET;
 
 impl FTPServer {
@@ -14,13 +15,29 @@ impl FTPServer {
         log::info!(target: TARGET, "concurrency model: {prefork}{}", self.model.name());
         log::info!(target: TARGET, "masquerade (NAT) address: {}", masquerade.unwrap_or_else(none));
         log::info!(target: TARGET, "passive ports: {}", ports.unwrap_or_else(none));
-        if let Some(tls) = &self.state.tls {
-            let kind = if tls.config.implicit {
-                "implicit"
-            } else {
-                "explicit"
+        let of_server = match config.tls_settings() {
+            None => ListenTls::Off,
+            Some(tls) if tls.implicit => ListenTls::Implicit,
+            Some(_) => ListenTls::Explicit,
+        };
+        for place in &self.places {
+            let tls = match place.config.listener.tls.unwrap_or(of_server) {
+                ListenTls::Off => "off",
+                ListenTls::Explicit => "explicit",
+                ListenTls::Implicit => "implicit",
             };
-            log::info!(target: TARGET, "TLS: {kind}");
+            if self.places.len() == 1 {
+                if tls != "off" {
+                    log::info!(target: TARGET, "TLS: {tls}");
+                }
+                break;
+            }
+            let masquerade = place.config.listener.masquerade_address;
+            let masquerade = masquerade.map(|ip| format!(", masquerade (NAT) address: {ip}"));
+            log::info!(
+                target: TARGET,
+                "listening on {}, TLS: {tls}{}", place.address, masquerade.unwrap_or_default()
+            );
         }
         log::debug!(target: TARGET, "use sendfile(2): {}", config.use_sendfile);
         log::debug!(target: TARGET, "max connections: {}", limit_text(limits.max_cons()));

@@ -10,11 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use signal_hook::SigId;
-use signal_hook::low_level;
-
 use super::parent::no_signal_at_death_of_parent;
 use super::pid::Pid;
+use super::signals::{self, SignalHandler, exit_at_once};
 use super::terminal::Terminal;
 
 /// Handles the signals that ask this process to end, and ends it by force if it does not
@@ -32,7 +30,7 @@ use super::terminal::Terminal;
 /// It uses SIGALRM and the timer `ITIMER_REAL`, which nothing else in the process may use.
 pub(crate) struct LastResort {
     state: Arc<State>,
-    handlers: Vec<SigId>,
+    handlers: Vec<SignalHandler>,
 }
 
 /// The state that the signal handlers read and write.
@@ -82,14 +80,14 @@ impl LastResort {
         let on_alarm = move || state.on_alarm();
         // SAFETY: a handler must only do what is allowed in a signal handler, and must not
         // panic. `on_alarm` uses atomics and `_exit`.
-        let handler = unsafe { low_level::register(libc::SIGALRM, on_alarm) }?;
+        let handler = unsafe { signals::handle(libc::SIGALRM, on_alarm) }?;
         resort.handlers.push(handler);
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {
             if signal != libc::SIGQUIT || has_parent {
                 let state = Arc::clone(&resort.state);
                 let on_signal = move || state.on_signal(signal);
                 // SAFETY: as above. `on_signal` uses atomics, `getppid` and `setitimer`.
-                let handler = unsafe { low_level::register(signal, on_signal) }?;
+                let handler = unsafe { signals::handle(signal, on_signal) }?;
                 resort.handlers.push(handler);
             }
         }
@@ -101,9 +99,10 @@ impl LastResort {
                 }
             };
             // SAFETY: as above. `has_hung_up` uses `fstat` and `poll`, which are allowed, too.
-            let handler = unsafe { low_level::register(libc::SIGHUP, on_hang_up) }?;
+            let handler = unsafe { signals::handle(libc::SIGHUP, on_hang_up) }?;
             resort.handlers.push(handler);
         }
+        signals::take_over();
         Ok(resort)
     }
 
@@ -146,9 +145,7 @@ impl LastResort {
 
 impl Drop for LastResort {
     fn drop(&mut self) {
-        for handler in self.handlers.drain(..) {
-            low_level::unregister(handler);
-        }
+        self.handlers.clear();
         if self.state.received.load(SeqCst) {
             set_timer(Duration::ZERO);
         }
@@ -200,7 +197,7 @@ impl State {
         if let Some(flag) = unsafe { flag.as_ref() } {
             flag.store(true, SeqCst);
         }
-        low_level::exit(128 + self.last.load(SeqCst));
+        exit_at_once(128 + self.last.load(SeqCst));
     }
 }
 

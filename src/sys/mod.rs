@@ -8,6 +8,7 @@ mod attributes;
 mod call;
 mod credentials;
 mod dir;
+mod errno;
 mod kernel;
 mod last_resort;
 mod lock;
@@ -21,6 +22,7 @@ mod process;
 pub(crate) mod process_for_tests;
 mod rlimit;
 mod shared;
+mod signals;
 mod socket;
 mod stderr;
 mod terminal;
@@ -43,11 +45,12 @@ pub(crate) use parent::{end_of_parent, exit_with_parent, signal_at_death_of_pare
 pub(crate) use passwd::{group_by_name, group_name, user_by_name, user_by_number, user_name};
 pub(crate) use pid::{Pid, own_pid};
 pub(crate) use process::{Fork, HeldSignals, ended_child, fork, kill, wait};
-pub(crate) use rlimit::{open_files, raise_open_files, survive_file_size_limit};
+pub(crate) use rlimit::{FileSizeSignal, open_files, raise_open_files};
 pub(crate) use shared::{Held, SharedWords};
+pub(crate) use signals::{SignalHandler, end_until_taken_over, notify, set_flag};
 pub(crate) use socket::{
-    INHERITS_OPTIONS, connect, control_options, has_room, limit_send_buffer, listen,
-    listen_anywhere, listen_beside, share_port,
+    INHERITS_OPTIONS, borrow, connect, control_options, has_room, inherited, limit_send_buffer,
+    listen, listen_anywhere, listen_beside, listening, share_port, wait_readable,
 };
 pub(crate) use stderr::{StandardError, WHOLE};
 pub(crate) use terminal::Terminal;

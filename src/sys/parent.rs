@@ -9,9 +9,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use signal_hook::low_level;
-
 use super::pid::Pid;
+use super::signals::exit_at_once;
 
 /// The pipe for the children of this process. Nothing is ever written to it.
 struct Pipe {
@@ -59,7 +58,7 @@ pub(crate) fn exit_with_parent() {
     let wait = move || {
         while matches!(read.read(&mut [0]), Err(err) if err.kind() == io::ErrorKind::Interrupted) {}
         // The main thread may hold locks that the handlers of exit(3) want.
-        low_level::exit(0);
+        exit_at_once(0);
     };
     // Without the thread, the kernel's signal has to do.
     let _ = thread::Builder::new().spawn(wait);

@@ -2,9 +2,11 @@
 //! (`RLIMIT_FSIZE`).
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::call::check;
+use super::signals::current;
 
 /// How many files this process may have open now: its soft limit. `u64::MAX` stands for
 /// no limit.
@@ -39,21 +41,53 @@ pub(crate) fn raise_open_files() -> io::Result<(u64, u64)> {
 }
 
 /// Lets a write past the limit on the size of files fail with `EFBIG`, and not end the process with
-/// SIGXFSZ. If the process handles that signal already, nothing is changed.
-pub(crate) fn survive_file_size_limit() {
-    let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: with a null pointer for the new action the call only writes the current one, for
-    // which `action` has room.
-    let read = unsafe { libc::sigaction(libc::SIGXFSZ, std::ptr::null(), action.as_mut_ptr()) };
-    if read != 0 {
-        return;
+/// SIGXFSZ, as long as any value of this type lives. If the process handles that signal already,
+/// nothing is changed.
+#[derive(Debug)]
+pub(crate) struct FileSizeSignal(());
+
+impl FileSizeSignal {
+    pub(crate) fn ignore() -> Self {
+        let mut ignoring = ignoring();
+        ignoring.users += 1;
+        let action = current(libc::SIGXFSZ);
+        if action.is_ok_and(|action| action.sa_sigaction == libc::SIG_DFL) {
+            // SAFETY: SIG_IGN is an action that runs no code.
+            unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+            ignoring.changed = true;
+        }
+        Self(())
     }
-    // SAFETY: the call succeeded, so it has filled in the structure.
-    let action = unsafe { action.assume_init() };
-    if action.sa_sigaction == libc::SIG_DFL {
-        // SAFETY: SIG_IGN is an action that runs no code.
-        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+impl Drop for FileSizeSignal {
+    fn drop(&mut self) {
+        let mut ignoring = ignoring();
+        ignoring.users -= 1;
+        if ignoring.users > 0 || !mem::take(&mut ignoring.changed) {
+            return;
+        }
+        let action = current(libc::SIGXFSZ);
+        if action.is_ok_and(|action| action.sa_sigaction == libc::SIG_IGN) {
+            // SAFETY: SIG_DFL is an action that runs no code of this process.
+            unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
+        }
     }
+}
+
+/// How many values of [`FileSizeSignal`] there are.
+struct Ignoring {
+    users: usize,
+    /// Whether it had its default action before.
+    changed: bool,
+}
+
+fn ignoring() -> MutexGuard<'static, Ignoring> {
+    static IGNORING: Mutex<Ignoring> = Mutex::new(Ignoring {
+        users: 0,
+        changed: false,
+    });
+    IGNORING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn get() -> io::Result<libc::rlimit> {

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::ports::some_ports;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
@@ -46,6 +48,102 @@ pub(crate) fn listen_anywhere(
     let listener = TcpListener::from(socket);
     let port = listener.local_addr()?.port();
     Ok((listener, port))
+}
+
+/// Takes a descriptor as a TCP socket that listens, if it is one.
+pub(crate) fn listening(descriptor: OwnedFd) -> io::Result<TcpListener> {
+    let wrong = |why: &str| {
+        let text = format!("the descriptor is not a listening TCP socket: {why}");
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    };
+    let socket = Socket::from(descriptor);
+    let kind = socket.r#type().map_err(|err| wrong(&err.to_string()))?;
+    if kind != Type::STREAM || socket.local_addr()?.as_socket().is_none() {
+        return Err(wrong("it is of another kind"));
+    }
+    if !is_listener(&socket)? {
+        return Err(wrong("it does not listen"));
+    }
+    socket.set_cloexec(true)?;
+    Ok(socket.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn is_listener(socket: &Socket) -> io::Result<bool> {
+    socket.is_listener()
+}
+
+/// Always true: here accept(2) finds out.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+#[allow(clippy::unnecessary_wraps, reason = "as on other systems")]
+fn is_listener(_socket: &Socket) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Takes the descriptor that this process has inherited with this number.
+///
+/// One that the process has opened itself is closed at exec(2): std, mio and all else in Rust sets
+/// that flag, and so does this function. So a descriptor without the flag came through exec(2), and
+/// nothing here owns it.
+pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    let wrong = |why: &str| {
+        let text = format!("no descriptor {number} was inherited: {why}");
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    };
+    // Another thread must not take it too.
+    static TAKING: Mutex<()> = Mutex::new(());
+    let _taking = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: this operation takes no pointer, and changes nothing.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags == -1 {
+        return Err(wrong(&io::Error::last_os_error().to_string()));
+    }
+    if number <= libc::STDERR_FILENO || flags & libc::FD_CLOEXEC != 0 {
+        return Err(wrong("it belongs to this process"));
+    }
+    // SAFETY: this operation takes no pointer, and the descriptor is open.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open, and nothing owns it: it had no close-on-exec flag, which
+    // everything sets that owns a descriptor here, and which is set now.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The descriptor that a value owns.
+pub(crate) fn borrow(owner: &impl AsRawFd) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor is that of `owner`, which is borrowed as long as the result lives, so
+    // that it stays open. It is -1 for no type that this is called with.
+    unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }
+}
+
+/// Waits until one of these descriptors is readable, or has failed, for at most `timeout` (`None`:
+/// without limit). A signal ends the wait too.
+///
+/// # Errors
+/// Those of poll(2).
+pub(crate) fn wait_readable(
+    descriptors: &[BorrowedFd<'_>],
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let wanted = descriptors.iter().map(|descriptor| libc::pollfd {
+        fd: descriptor.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    let mut wanted: Vec<_> = wanted.collect();
+    // `Duration::as_millis` truncates, so round up.
+    let timeout = timeout.map(|timeout| timeout.as_nanos().div_ceil(1_000_000));
+    let timeout = timeout.map_or(-1, |timeout| timeout.try_into().unwrap_or(libc::c_int::MAX));
+    let count = libc::nfds_t::try_from(wanted.len()).unwrap_or(libc::nfds_t::MAX);
+    // SAFETY: the pointer is to as many structures as the count says.
+    match unsafe { libc::poll(wanted.as_mut_ptr(), count, timeout) } {
+        -1 => match io::Error::last_os_error() {
+            err if err.kind() == io::ErrorKind::Interrupted => Ok(()),
+            err => Err(err),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Lets other sockets listen on the port of this listening socket (`SO_REUSEPORT`). The

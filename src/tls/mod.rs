@@ -36,7 +36,7 @@ mod uses;
 #[cfg(not(feature = "tls"))]
 pub(crate) use self::absent::{
     ControlHandshake, DataHandshake, Direction, FOREIGN, FinishedDataHandshake, TlsAcceptor,
-    TlsSession,
+    TlsConfig, TlsSession,
 };
 #[cfg(feature = "tls")]
 pub(crate) use self::acceptor::TlsAcceptor;

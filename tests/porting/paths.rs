@@ -326,10 +326,12 @@ fn members() {
     let _ = <dyn ftpdlib::FTPHandler>::process_command;
     let _ = <dyn ftpdlib::FTPHandler>::secure_connection;
     let _ = ftpdlib::FTPServer::address;
+    let _ = ftpdlib::FTPServer::addresses;
     let _: fn(&str, FTPConfig, Factory<StockHandler>) -> _ = ftpdlib::FTPServer::bind;
     let _: fn(&str, u16, i32, FTPConfig, Factory<StockHandler>) -> _ = ftpdlib::FTPServer::bind_with;
     let _ = ftpdlib::FTPServer::close_all;
     let _: fn(TcpListener, FTPConfig, Factory<StockHandler>) -> _ = ftpdlib::FTPServer::from_listener;
+    let _ = ftpdlib::FTPServer::handle_signals;
     let _ = ftpdlib::FTPServer::ioloop;
     let _ = ftpdlib::FTPServer::reload_tls;
     let _ = ftpdlib::FTPServer::serve_forever;
@@ -339,6 +341,7 @@ fn members() {
     let _ = ftpdlib::FTPServer::set_max_cons_per_user;
     let _ = ftpdlib::FTPServer::set_worker_processes;
     let _ = ftpdlib::FTPServer::turn;
+    let _ = ftpdlib::FTPServer::turn_all;
     let _ = ftpdlib::FTPSession::attempted_logins;
     let _ = ftpdlib::FTPSession::authenticated;
     let _ = ftpdlib::FTPSession::close;
@@ -368,7 +371,9 @@ fn members() {
     let _ = ftpdlib::FTPSession::user_fs;
     let _ = ftpdlib::FTPSession::username;
     let _: fn(&mut FTPSession, Operation) -> _ = ftpdlib::FTPSession::with_fs;
+    let _ = ftpdlib::ServerHandle::stop_now;
     let _ = ftpdlib::Sessions::close_user;
+    let _ = ftpdlib::Stop::stop_now;
     let _ = ftpdlib::ThrottledDTPHandler::auto_sized_buffers;
     let _ = ftpdlib::ThrottledDTPHandler::read_limit;
     let _ = ftpdlib::ThrottledDTPHandler::write_limit;

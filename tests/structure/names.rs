@@ -9,10 +9,6 @@ use syn::visit::{self, Visit};
 use crate::items::{LastNames, attributes, defined, flatten, is_left_out, path_attribute};
 use crate::source::{Sources, folder_of_children};
 
-/// A crate with functions that register handlers of signals. The rules about calls do not
-/// mean these: only their names are those of functions that register sockets.
-const SIGNALS: &str = "signal_hook";
-
 /// The name of the library, by which only the program may name it.
 const LIBRARY: &str = "ftpdlib";
 
@@ -252,19 +248,6 @@ impl Reader<'_> {
         self.names.calls.insert(call);
     }
 
-    /// Whether a path is one of [`SIGNALS`], named in full or by an import of this module.
-    fn is_of_signals(&self, path: &syn::Path) -> bool {
-        let first = path.segments.first().map(|part| part.ident.to_string());
-        first.is_some_and(|first| {
-            let names = &self.names.modules[self.module].names;
-            let is_import = |name: &Name| match name {
-                Name::Use(path) => path.first().is_some_and(|first| first == SIGNALS),
-                Name::Item | Name::Module(_) => false,
-            };
-            first == SIGNALS || names.get(&first).into_iter().flatten().any(is_import)
-        })
-    }
-
     pub(crate) fn refer(&mut self, how: How, path: Vec<String>, line: usize) {
         self.names.references.push(Reference {
             module: self.module,
@@ -473,7 +456,6 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         if let Some(last) = parts
             .last()
             .filter(|_| parts.len() > 1 || expr.qself.is_some())
-            && !self.is_of_signals(&expr.path)
         {
             self.call(&last.ident);
             self.read_member(&last.ident);

@@ -246,7 +246,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "[logging]",
-        "1: logging: unknown section; there are anonymous, dtp, guard, handler, server, tls, users",
+        "1: logging: unknown section; there are anonymous, dtp, guard, handler, listen, server, tls, users",
     ),
     (
         "[[server]]",

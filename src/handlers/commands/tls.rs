@@ -91,7 +91,7 @@ pub fn prot(s: &mut FTPSession, line: &str) {
 /// Stock [`FTPHandler::secure_connection`](crate::FTPHandler::secure_connection): replies so far
 /// are sent in clear text. Then the session waits for the client's handshake.
 pub fn secure_connection(s: &mut FTPSession) {
-    let Some(acceptor) = &s.server.tls else {
+    let Some(acceptor) = s.tls_acceptor() else {
         return;
     };
     let session = TlsSession::new(Arc::clone(acceptor), s.remote_ip());

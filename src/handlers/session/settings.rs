@@ -11,10 +11,12 @@ use std::time::Duration;
 use super::state::FTPSession;
 use crate::authorizers::Authorizer;
 use crate::filesystems::NameRules;
-use crate::handlers::config::FTPConfig;
+use crate::handlers::config::{FTPConfig, ListenTls};
 use crate::handlers::data::{Bounds, DTPConfig, DTPHandler};
 use crate::proto::command::ProtoCmds;
 use crate::proto::encoding::{Encoding, UnicodeErrors};
+use crate::server_state::host_names::Purpose;
+use crate::tls::TlsAcceptor;
 
 /// A handle of the table of commands.
 pub(crate) struct CommandTable(Arc<FTPConfig>);
@@ -103,7 +105,7 @@ impl FTPSession {
         if cmds.contains("REST") {
             features.push("REST STREAM".to_owned());
         }
-        if self.server.tls.is_some() {
+        if self.tls_acceptor().is_some() {
             let tls = ["AUTH SSL", "AUTH TLS", "PBSZ", "PROT"];
             features.extend(tls.map(str::to_owned));
         }
@@ -114,6 +116,12 @@ impl FTPSession {
     }
 
     // --- its TLS
+
+    /// What TLS is made with; `None` if the client has connected where there is none.
+    pub(crate) fn tls_acceptor(&self) -> Option<&Arc<TlsAcceptor>> {
+        let is_off = self.config.listener.tls == Some(ListenTls::Off);
+        self.server.tls.as_ref().filter(|_| !is_off)
+    }
 
     /// Whether USER and PASS need TLS on the control connection.
     pub(crate) fn needs_control_tls(&self) -> bool {
@@ -129,8 +137,9 @@ impl FTPSession {
 
     /// Whether TLS begins before the greeting.
     pub(crate) fn has_implicit_tls(&self) -> bool {
-        let tls = self.server.tls.as_ref();
-        tls.is_some_and(|tls| tls.config.implicit)
+        let own = self.config.listener.tls;
+        self.tls_acceptor()
+            .is_some_and(|tls| own.map_or(tls.config.implicit, |own| own == ListenTls::Implicit))
     }
 
     // --- its data connections
@@ -176,13 +185,22 @@ impl FTPSession {
 
     /// The address in the reply to PASV, for a client that has connected to `local`.
     pub(crate) fn passive_address(&self, local: IpAddr) -> String {
-        let mapped = self.config.masquerade_address_map.get(&local);
-        let masquerade = mapped.or(self.config.masquerade_address.as_ref());
+        let (config, listener) = (&self.config, &self.config.listener);
+        let mapped = config.masquerade_address_map.get(&local);
+        let own = listener.masquerade_address;
+        let purpose = match (mapped, listener.host_name, own) {
+            (Some(_), ..) => Some(Purpose::Local(local)),
+            (None, Some(number), _) => Some(Purpose::Listener(number)),
+            (None, None, Some(_)) => None,
+            (None, None, None) => Some(Purpose::All),
+        };
         // A host name has its last answer there; until then the settings have its first one.
-        let resolved = self.server.host_names.address(mapped.map(|_| local));
+        let resolved = purpose.and_then(|purpose| self.server.host_names.address(purpose));
         let resolved = resolved.map(|ip| ip.to_string());
         resolved
-            .or_else(|| masquerade.cloned())
+            .or_else(|| mapped.cloned())
+            .or_else(|| own.map(|ip| ip.to_string()))
+            .or_else(|| config.masquerade_address.clone())
             .unwrap_or_else(|| local.to_string())
     }
 
