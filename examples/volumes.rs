@@ -1,5 +1,5 @@
-//! Several directories for each account, side by side below `/`:
-//! `cargo run --example volumes [ADDRESS] [DIRECTORY]`, then
+//! Several directories for each account, side by side below `/`, on two listeners:
+//! `cargo run --example volumes [ADDRESS] [DIRECTORY] [ADDRESS]`, then
 //! `curl ftp://user:12345@127.0.0.1:2121/`. No account leaves its volumes.
 
 use std::collections::BTreeMap;
@@ -186,6 +186,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or_else(|| "127.0.0.1:2121".to_owned());
     let share = fs::canonicalize(args.next().unwrap_or_else(|| ".".to_owned()))?;
+    let other = args.next().unwrap_or_else(|| "127.0.0.1:2122".to_owned());
     let authorizer = DummyAuthorizer::new();
     for directory in ["user", "ann", "shared", "top"] {
         fs::create_dir_all(share.join(directory))?;
@@ -196,6 +197,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut config = FTPConfig::default();
     config.set_authorizer(authorizer);
-    FTPServer::bind(&address, config, move |_peer| Handler(share.clone()))?.serve_forever()?;
+    // Both have the same sessions, limits and settings.
+    FTPServer::builder(config, move |_peer| Handler(share.clone()))
+        .bind(address.as_str())?
+        .bind(other.as_str())?
+        .build()?
+        .serve_forever()?;
     Ok(())
 }

@@ -492,8 +492,22 @@ fn storage_per_login() {
 
 #[test]
 fn volumes() {
-    let example = start("volumes");
+    let example = start_at("127.0.0.1:0", "volumes", &["127.0.0.1:0"]);
     let mut client = example.login();
+    // The other listener has the same accounts.
+    let log = example.log();
+    let addresses = log.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("listening on ")?;
+        rest.split_once(',')?.0.parse::<SocketAddr>().ok()
+    });
+    let other = addresses
+        .filter(|address| *address != example.address)
+        .last();
+    let mut inner = Client::connect(other.unwrap());
+    inner.expect_reply(220);
+    inner.login(USER, PASSWORD);
+    assert_eq!(inner.lines("NLST"), ["own", "shared"]);
+    inner.expect(221, "QUIT");
     assert_eq!(client.lines("NLST"), ["own", "shared"]);
     client.upload("STOR own/file", b"mine");
     assert_eq!(example.read("user/file"), b"mine");
@@ -828,8 +842,8 @@ fn test_fixture() {
 }
 
 #[test]
-fn beside_a_runtime() {
-    let mut example = start("beside_a_runtime");
+fn inside_tokio() {
+    let mut example = start("inside_tokio");
     let mut wrong = example.connect();
     wrong.expect(331, "USER user");
     wrong.send("PASS bad-token\r\n");

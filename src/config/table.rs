@@ -351,7 +351,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "handler",
         "min_free_space",
         "integer, 0",
-        "the bytes that must stay free on the disk: an upload that would take them gets 452",
+        "the bytes that must stay free on the disk: an upload that would take them gets 452, and ends up to 64 KiB earlier for each other one in progress",
         |s, v| v.integer(0..=i64::MAX).map(|n| s.handler.min_free_space = n),
     ),
     Setting::new(
