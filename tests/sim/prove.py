@@ -164,12 +164,15 @@ FAULTS = [
      "move |fs, state| open_at(fs, state, &path, OpenMode::Read, 0),"),
     ("kept-rest", "the position of REST also counts for the next transfer",
      "src/handlers/commands/transfer.rs",
-     """    let rest = mem::take(&mut s.rest);
+     """    let rest = s.take_rest();
     let path = path.to_owned();
     files::open(""",
      """    let rest = s.rest;
     let path = path.to_owned();
-    files::open("""),
+    files::open(""",
+     "src/handlers/dispatch.rs",
+     "    if mem::take(&mut s.rest_is_old) {\n        s.rest = 0;\n    }\n",
+     "    let _ = mem::take(&mut s.rest_is_old);\n"),
     ("kept-rnfr", "a RNFR that the checks refuse leaves the one before it armed",
      "src/handlers/dispatch.rs",
      """        s.rnfr = None;
@@ -198,7 +201,7 @@ FAULTS = [
      "    line.clone_into(&mut s.username);\n",
      "    line.clone_into(&mut s.username);\n    s.attempted_logins = 0;\n"),
     ("two-callbacks", "an upload that is cut counts as received, too",
-     "src/handlers/transfers.rs",
+     "src/handlers/transfers/report.rs",
      "(true, false) => h.on_incomplete_file_received(s, filename),",
      """(true, false) => {
             h.on_incomplete_file_received(s, filename);
@@ -265,9 +268,9 @@ FAULTS = [
         s.close_when_done();
     } else if"""),
     ("idle-for-ever", "the idle time-out does not begin again after a transfer",
-     "src/handlers/transfers.rs",
-     "    s.restart_idle();\n}\n\n/// Logs the transfer",
-     "    s.idle = None;\n}\n\n/// Logs the transfer"),
+     "src/handlers/transfers/report.rs",
+     "    s.restart_idle();\n}\n\n/// The reply of the handler",
+     "    s.idle = None;\n}\n\n/// The reply of the handler"),
     ("late-login", "a login that the authorizer refuses later is granted",
      "src/handlers/commands/login.rs",
      "answer(h, s, &asked.password, result, asked.attempt);",
@@ -294,8 +297,8 @@ FAULTS = [
      "    s.announced = Some(clock(s));\n"),
     ("swallowed-error", "a write to the file that fails is not noticed",
      "src/handlers/transfers.rs",
-     "Err(err) if completed => Outcome::Failed(strerror(&err)),\n                    _ => outcome,",
-     "Err(err) if completed && err.raw_os_error().is_none() => Outcome::Failed(strerror(&err)),\n                    _ => outcome,"),
+     "Err(err) if completed => Outcome::failed(&err),\n                    _ => outcome,",
+     "Err(err) if completed && err.raw_os_error().is_none() => Outcome::failed(&err),\n                    _ => outcome,"),
     ("missed-logout", "USER of a session that is logged in does not call on_logout",
      "src/handlers/commands/login.rs",
      "    if s.authenticated() && !s.username.is_empty() {\n        let username = s.username.clone();\n        h.on_logout(s, &username);\n    }\n    s.forget_user();",
