@@ -341,3 +341,35 @@ fn settings_take_no_memory_from_others() {
     session.with(|_, s| s.reset_settings());
     assert_eq!(session.command("NOOP").code(), 200);
 }
+
+#[test]
+fn the_facts_of_listings() {
+    let place = place();
+    let handler = Hooks(
+        |s: &mut FTPSession| {
+            assert_eq!(
+                s.select_facts("type;unix.mode;x;").unwrap(),
+                "type;unix.mode;"
+            );
+            assert!(s.select_facts("type").is_err());
+        },
+        |_: &mut FTPSession, _: &str| {},
+    );
+    let mut session = Session::new(place.config.clone(), handler).unwrap();
+    let features = session.command("FEAT");
+    let mlst = features
+        .lines()
+        .iter()
+        .find(|line| line.starts_with(" MLST "));
+    let mlst = mlst.expect("it is there");
+    assert!(
+        mlst.contains("unix.mode*;") && mlst.contains("size;"),
+        "{mlst}"
+    );
+    session.login("user", "12345");
+    let entry = session.command("MLST /");
+    assert!(
+        entry.lines()[1].starts_with(" type=dir;unix.mode=0"),
+        "{entry:?}"
+    );
+}

@@ -230,7 +230,8 @@ impl DataChannel {
     }
 
     /// Ends the transfer with this reply, for example `552 Quota exceeded.`, in place of 226.
-    /// The transfer counts as cut. It ends as soon as the hook has returned.
+    /// The transfer counts as cut. It ends as soon as the hook has returned. Under TLS a download
+    /// ends without `close_notify` then, so that it does not look whole.
     pub fn end(&mut self, reply: impl Into<Reply>) {
         if self.transfer_in_progress() {
             self.ending = Some(reply.into());

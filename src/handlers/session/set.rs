@@ -11,6 +11,7 @@ use super::stage::DataState;
 use super::state::FTPSession;
 use crate::handlers::data::{DataChannel, Throttle};
 use crate::proto::encoding::{Encoding, UnicodeErrors};
+use crate::proto::listing::InvalidFacts;
 use crate::proto::transfer_type::TransferType;
 use crate::time::after;
 
@@ -41,6 +42,16 @@ impl FTPSession {
             _ => self.now,
         };
         self.login_by = timeout.map(|timeout| after(began, timeout));
+    }
+
+    /// Chooses the facts that MLSD and MLST show, as OPTS MLST of the client does: for example
+    /// `"type;perm;size;modify;unique;unix.mode;"`. FEAT marks them with `*`. Returns those that
+    /// are known. REIN and OPTS MLST of the client choose others.
+    ///
+    /// # Errors
+    /// The argument is not empty and has no `;`.
+    pub fn select_facts(&mut self, facts: &str) -> Result<String, InvalidFacts> {
+        self.facts.select(facts)
     }
 
     /// Sets how long a data connection may make no progress; `None`: without limit. Holds at once,
