@@ -91,7 +91,7 @@ impl<S: Read + Write> Control<S> {
         self.0.into_inner()
     }
 
-    /// Reads a reply, which must have this code. Returns its last line.
+    /// Reads a reply, whose code must begin so. Returns its last line.
     #[track_caller]
     pub fn expect(&mut self, code: &str) -> String {
         let mut line = String::new();

@@ -15,13 +15,13 @@ fn files_come_and_go() {
     control.expect("220");
     control.login();
     let mut data = control.open_data(server.address);
-    control.command("STOR a", "125");
+    control.command("STOR a", "1");
     data.write_all(b"what is stored").unwrap();
     drop(data);
     control.expect("226");
     assert_eq!(fs::read(home.path().join("a")).unwrap(), b"what is stored");
     let mut data = control.open_data(server.address);
-    control.command("RETR a", "125");
+    control.command("RETR a", "1");
     let mut got = Vec::new();
     data.read_to_end(&mut got).unwrap();
     drop(data);

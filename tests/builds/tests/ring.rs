@@ -55,7 +55,7 @@ fn data_connections_resume() {
         control.login();
         for _ in 0..3 {
             let data = control.open_data(server.address);
-            control.command("RETR a", "125");
+            control.command("RETR a", "1");
             let mut data = secure(data, &config);
             let mut got = String::new();
             data.read_to_string(&mut got).unwrap();
@@ -65,7 +65,7 @@ fn data_connections_resume() {
             control.expect("226");
         }
         let data = control.open_data(server.address);
-        control.command("RETR a", "125");
+        control.command("RETR a", "1");
         let mut data = secure(data, &stranger);
         let _ = data.read(&mut [0; 64]);
         control.expect("522");
