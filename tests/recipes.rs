@@ -502,7 +502,7 @@ fn volumes() {
     });
     let other = addresses
         .filter(|address| *address != example.address)
-        .last();
+        .next_back();
     let mut inner = Client::connect(other.unwrap());
     inner.expect_reply(220);
     inner.login(USER, PASSWORD);
