@@ -500,10 +500,10 @@ fn volumes() {
         let (_, rest) = line.split_once("listening on ")?;
         rest.split_once(',')?.0.parse::<SocketAddr>().ok()
     });
-    let other = addresses
+    let other: Vec<_> = addresses
         .filter(|address| *address != example.address)
-        .next_back();
-    let mut inner = Client::connect(other.unwrap());
+        .collect();
+    let mut inner = Client::connect(other[0]);
     inner.expect_reply(220);
     inner.login(USER, PASSWORD);
     assert_eq!(inner.lines("NLST"), ["own", "shared"]);
