@@ -8,13 +8,13 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::process;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, SystemTime};
 
 use crate::ioloop::{ChannelId, Io, Remote};
+use crate::sys;
 
 /// The sessions of a server in this process, for any thread: of
 /// [`FTPServer::sessions`](crate::FTPServer::sessions) and
@@ -279,7 +279,7 @@ impl Loops {
 
     fn own(&self) -> MutexGuard<'_, Own> {
         let mut own = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pid = process::id();
+        let pid = sys::process_id();
         if own.pid != pid {
             own.pid = pid;
             own.loops.clear();

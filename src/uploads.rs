@@ -8,7 +8,6 @@
 use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::process;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -180,7 +179,7 @@ impl Uploads {
         match self.words {
             // It must not be 0. The system is not asked.
             Words::Own(_) => 1,
-            Words::Shared(_) | Words::None => process::id(),
+            Words::Shared(_) | Words::None => sys::process_id(),
         }
     }
 

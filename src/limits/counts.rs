@@ -1,10 +1,10 @@
 //! How many slots are taken, and how many of each address and user: in this process, or
 //! in all processes that serve together.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
-use std::{io, process};
 
 use super::later::{Later, Token};
 use super::table::{Admission, Bounds, Index, Key, Leaver, Origin, Owner, State, Table, When};
@@ -214,7 +214,7 @@ impl Counts {
     /// The number of this process.
     pub(super) fn pid(&self) -> u32 {
         match self.shared.get() {
-            Some(_) => process::id(),
+            Some(_) => sys::process_id(),
             // It must not be 0. The system is not asked.
             None => 1,
         }

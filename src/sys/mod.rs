@@ -43,7 +43,7 @@ pub(crate) use openat::{
 };
 pub(crate) use parent::{end_of_parent, exit_with_parent, signal_at_death_of_parent};
 pub(crate) use passwd::{group_by_name, group_name, user_by_name, user_by_number, user_name};
-pub(crate) use pid::{Pid, own_pid};
+pub(crate) use pid::{Pid, own_pid, process_id};
 pub(crate) use process::{Fork, HeldSignals, ended_child, fork, kill, wait};
 pub(crate) use rlimit::{FileSizeSignal, open_files, raise_open_files};
 pub(crate) use shared::{Held, SharedWords};

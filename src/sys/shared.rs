@@ -4,7 +4,6 @@
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::process;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::last_resort::wake_parent;
-use super::pid::Pid;
+use super::pid::{Pid, process_id};
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 use owned::Lock;
@@ -115,7 +114,7 @@ impl SharedWords {
                 self.gave_up.store(false, Ordering::Relaxed);
                 // Only the holder of the lock writes the word.
                 let turns = self.holder().load(Ordering::Relaxed) >> 32;
-                let word = turns.wrapping_add(1) << 32 | u64::from(process::id());
+                let word = turns.wrapping_add(1) << 32 | u64::from(process_id());
                 self.holder().store(word, Ordering::Release);
                 return Ok(SharedGuard {
                     shared: self,

@@ -16,7 +16,7 @@ use super::ids::{Owner, Secret, Secrets, SessionId, Standing};
 use super::provider::{hmac, random};
 use super::table::{NO_ENTRY, SESSIONS, Table, WORDS};
 use crate::ioloop::clock::Clock;
-use crate::sys::{Held, Pid, SharedWords};
+use crate::sys::{self, Held, Pid, SharedWords};
 
 /// What the processes of a server share about TLS sessions.
 pub(super) struct Registry {
@@ -60,7 +60,7 @@ impl Registry {
     /// A session begins in this process. If another process holds the lock, the session has no
     /// entry, as if the table was full. `None` if there are no random numbers for its number.
     pub(super) fn begin(&self) -> Option<SessionId> {
-        let begun = self.with(|table| table.begin(std::process::id()));
+        let begun = self.with(|table| table.begin(sys::process_id()));
         begun.or_else(|| {
             let number = u64::from_le_bytes(random()?);
             Some(SessionId {
