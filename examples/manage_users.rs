@@ -1,7 +1,7 @@
 //! Users that another thread changes while the server runs:
 //! `cargo run --example manage_users [ADDRESS] [DIRECTORY] [ADDRESS OF THE MANAGER]`, then
 //! `nc 127.0.0.1 2122` with lines such as `add joe secret`, `password joe other`, `perm joe elr`,
-//! `remove joe` and `list`. Whoever reaches that address manages the users.
+//! `remove joe` and `list`. Every client of that address can change the users.
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};

@@ -291,7 +291,7 @@ impl DummyAuthorizer {
         users.into_iter()
     }
 
-    /// Changes a user. Whoever has got the user before keeps the old one.
+    /// Changes a user. A handle of the user that was given out before keeps the old values.
     fn change<T>(
         &self,
         username: &str,

@@ -1,6 +1,6 @@
 //! A client with many connections does not keep the others away.
 
-use ftpdlib::testing::Server;
+use ftpdlib::testing::{Server, Stream};
 
 use super::place::{Place, place};
 use super::server::{Client, at, read, server};
@@ -128,26 +128,29 @@ fn transfers_without_data_connections() {
     }
 }
 
-/// A transfer that moves nothing for ten seconds is no reason to keep others away.
-#[test]
-fn transfers_that_nobody_reads() {
-    let server = crowded();
+/// Clients of the crowd, each with an upload in progress: as many as are admitted.
+fn uploads(server: &Server) -> Vec<(Client<'_>, Stream)> {
     let mut clients = Vec::new();
     for number in 0..300 {
-        let client = Client::new(&server, CROWD);
+        let client = Client::new(server, CROWD);
         if !client.receive().starts_with("220 ") {
             break;
         }
         client.command("USER user");
         client.command("PASS 12345");
         let data = client.passive();
-        assert!(
-            client
-                .command(&format!("STOR {number}"))
-                .starts_with("125 ")
-        );
+        let begun = client.command(&format!("STOR {number}"));
+        assert!(begun.starts_with("125 "), "{begun}");
         clients.push((client, data));
     }
+    clients
+}
+
+/// A transfer that moves nothing for ten seconds is no reason to keep others away.
+#[test]
+fn transfers_that_nobody_reads() {
+    let server = crowded();
+    let clients = uploads(&server);
     let other = Client::new(&server, "10.0.0.2");
     assert_eq!(other.receive(), FULL, "their transfers go on");
     server.set_now(server.now() + 10 * SECOND);
@@ -160,19 +163,7 @@ fn transfers_that_nobody_reads() {
 #[test]
 fn transfers_that_hardly_move() {
     let server = crowded();
-    let mut clients = Vec::new();
-    for number in 0..300 {
-        let client = Client::new(&server, CROWD);
-        if !client.receive().starts_with("220 ") {
-            break;
-        }
-        client.command("USER user");
-        client.command("PASS 12345");
-        let data = client.passive();
-        let begun = client.command(&format!("STOR {number}"));
-        assert!(begun.starts_with("125 "));
-        clients.push((client, data));
-    }
+    let clients = uploads(&server);
     for _ in 0..4 {
         server.set_now(server.now() + 5 * SECOND);
         for (_, data) in &clients {

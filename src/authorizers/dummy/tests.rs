@@ -214,7 +214,7 @@ fn users_change_through_a_shared_table() {
     assert_eq!(shared.get_msg_quit("joe"), "Bye.");
     authorizer.set_home("joe", home.join("sub")).unwrap();
     assert_eq!(shared.get_home_dir("joe").unwrap(), home.join("sub"));
-    // Who has looked before keeps what there was.
+    // A user that was taken from the table before stays as it was.
     assert_eq!((&*before.password, &before.home), ("secret", &home));
     let deep = home.join("sub/deep");
     authorizer.override_perm("joe", &deep, "", true).unwrap();
